@@ -1,0 +1,80 @@
+"""The canonical form: one byte string for one value, and keys over it.
+
+Canonical JSON: UTF-8, keys sorted by code point, no white space, strings, integers, booleans,
+lists and maps only. No floats and no nulls: they have no single meaning. Text is hashed as it
+was parsed, without Unicode normalisation (design section 3).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from ssds.core.digest import ActionKey, Digest
+from ssds.core.errors import InvalidValue
+
+type_names = {float: "a float", type(None): "null", bytes: "bytes", set: "a set"}
+
+Json = object  # str | int | bool | list | tuple | Mapping[str, Json]; checked by canonical_bytes
+
+
+def canonical_bytes(value: Json) -> bytes:
+    """Returns the canonical bytes of ``value``.
+
+    Raises:
+        InvalidValue: for a float, a null, a key that is no string, or any other type; the message
+            names the path to it.
+    """
+    _check(value, "$")
+    return _utf8(json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":")))
+
+
+def pretty_bytes(value: Json) -> bytes:
+    """Returns the readable canonical form, used for files that people review: sorted, indented."""
+    _check(value, "$")
+    return _utf8(json.dumps(value, ensure_ascii=False, sort_keys=True, indent=1) + "\n")
+
+
+def _utf8(text: str) -> bytes:
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise InvalidValue(f"text with a lone surrogate has no canonical form: {error}") from error
+
+
+def _check(value: Json, path: str) -> None:
+    if value is None or isinstance(value, float):
+        name = type_names[type(value)]
+        raise InvalidValue(f"{path}: {name} has no canonical form")
+    if isinstance(value, str | int):
+        return
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise InvalidValue(f"{path}: key {key!r} is not a string")
+            _check(item, f"{path}.{key}")
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            _check(item, f"{path}[{index}]")
+    else:
+        raise InvalidValue(f"{path}: {type(value).__name__} has no canonical form")
+
+
+def action_key(preimage: Mapping[str, Json]) -> ActionKey:
+    """Returns the key of an action from its pre-image; ``kind`` separates the domains."""
+    from blake3 import blake3
+
+    context = f"ssds action-key v1 {preimage['kind']}"
+    return ActionKey(
+        "blake3:" + blake3(canonical_bytes(preimage), derive_key_context=context).hexdigest()
+    )
+
+
+def fingerprint(value: Json, context: str) -> Digest:
+    """Returns the blake3 fingerprint of a value in the domain ``context`` (requests, policies)."""
+    from blake3 import blake3
+
+    return Digest(
+        "blake3:"
+        + blake3(canonical_bytes(value), derive_key_context=f"ssds {context} v1").hexdigest()
+    )

@@ -1,0 +1,123 @@
+"""Diagnostics: constant summary, place, aligned facts, hint; collected, then shown at once."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from ssds.core.errors import InputError
+
+
+class Severity(enum.Enum):
+    """How bad it is; only errors stop the work."""
+
+    ERROR = "error"
+    WARNING = "warning"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """A place in a file: path relative to the workspace, line and column from 1."""
+
+    path: str
+    line: int = 0
+    column: int = 0
+
+    def __str__(self) -> str:
+        if not self.line:
+            return self.path
+        return (
+            f"{self.path}:{self.line}:{self.column}" if self.column else f"{self.path}:{self.line}"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diagnostic:
+    """One finding about the user's input.
+
+    Attributes:
+        code: stable, one cause with its own remedy (``R012``).
+        summary: constant text for the code, no names in it.
+        span: where it is.
+        address: the path inside the document (``build[2].run``).
+        facts: (label, text) pairs, shown aligned.
+        hint: what to do next.
+    """
+
+    code: str
+    summary: str
+    span: Span
+    address: str = ""
+    facts: tuple[tuple[str, str], ...] = ()
+    hint: str = ""
+    severity: Severity = Severity.ERROR
+
+    def render(self) -> str:
+        """Returns the text that people read; ends without a newline."""
+        lines = [f"{self.severity.value}[{self.code}]: {self.summary}"]
+        where = f"  --> {self.span}"
+        lines.append(where + (f"  ({self.address})" if self.address else ""))
+        width = max((len(label) for label, _ in self.facts), default=0)
+        lines += [f"      {label:<{width}}  {_printable(text)}" for label, text in self.facts]
+        if self.hint:
+            lines.append(f"  {self.hint}")
+        return "\n".join(lines)
+
+    def to_dict(self) -> dict[str, object]:
+        """Returns the JSON form."""
+        return {
+            "code": self.code,
+            "severity": self.severity.value,
+            "summary": self.summary,
+            "path": self.span.path,
+            "line": self.span.line,
+            "column": self.span.column,
+            "address": self.address,
+            "facts": dict(self.facts),
+            "hint": self.hint,
+        }
+
+
+def _printable(text: str) -> str:
+    """Returns ``text`` with control characters escaped: it comes from outside."""
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return shown if len(shown) <= 200 else shown[:197] + "..."
+
+
+class Collector:
+    """Collects diagnostics; raises them all at once."""
+
+    def __init__(self) -> None:
+        self._items: list[Diagnostic] = []
+
+    def add(self, diagnostic: Diagnostic) -> None:
+        """Keeps one diagnostic."""
+        self._items.append(diagnostic)
+
+    def extend(self, diagnostics: Iterable[Diagnostic]) -> None:
+        """Keeps several."""
+        self._items.extend(diagnostics)
+
+    def __iter__(self) -> Iterator[Diagnostic]:
+        return iter(self.sorted())
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    @property
+    def failed(self) -> bool:
+        """Whether any is an error."""
+        return any(d.severity is Severity.ERROR for d in self._items)
+
+    def sorted(self) -> list[Diagnostic]:
+        """Returns them by file and place, without doubles."""
+        unique = dict.fromkeys(self._items)
+        return sorted(
+            unique, key=lambda d: (d.span.path, d.span.line, d.span.column, d.code, d.address)
+        )
+
+    def raise_if_failed(self) -> None:
+        """Raises InputError with everything collected when any is an error."""
+        if self.failed:
+            raise InputError(self.sorted())

@@ -1,0 +1,256 @@
+"""Node, action, claim: one thing in three states is the whole engine (design section 2).
+
+A node's inputs may be outputs of other nodes; an action is a node whose inputs are all digests,
+and its digest is its key; a claim says "this action gave these outputs".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ssds.core.canonical import Json, action_key, canonical_bytes
+from ssds.core.digest import ActionKey, Digest
+from ssds.core.errors import InvalidValue
+from ssds.core.platform import Platform
+
+KINDS = (
+    "source",
+    "base",
+    "build",
+    "test",
+    "metadata",
+    "sbom",
+    "scan",
+    "gate",
+    "publish",
+    "index",
+)
+"""Every kind of node, in the order in which a release passes them."""
+
+PASS = b'{"verdict":"pass"}'
+FAIL = b'{"verdict":"fail"}'
+"""The two canonical verdict blobs (contract C6)."""
+
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ReleaseName:
+    """Name, version and variant of a release; the revision is added by the lock (C12)."""
+
+    name: str
+    version: str
+    variant: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.version}" + (f"+{self.variant}" if self.variant else "")
+
+    @property
+    def tag(self) -> str:
+        """The tag text without revision: ``+ ~ :`` become ``_`` (C12)."""
+        text = self.version + (f"-{self.variant}" if self.variant else "")
+        return re.sub(r"[+~:]", "_", text)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class NodeId:
+    """What a node is called: an owner (release or shared name), a kind, a platform.
+
+    Attributes:
+        owner: ``samtools@1.16.1[+variant]`` for a release, else the shared thing's name
+            (``debian-12``, a source's file name).
+        kind: one of KINDS.
+        platform: the platform, or the empty string for "any".
+        part: what tells several nodes of one owner and kind apart (``bam`` of a source).
+    """
+
+    owner: str
+    kind: str
+    platform: str = ""
+    part: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.owner}:{self.kind}" + (f"/{self.part}" if self.part else "")
+
+    @property
+    def label(self) -> str:
+        """The text with the platform, for messages."""
+        return f"{self} [{self.platform}]" if self.platform else str(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Input:
+    """One input of a node.
+
+    Attributes:
+        role: the name under which the digest enters the key (``base``, ``source/archive``).
+        node: the producing node, or None when ``digest`` is fixed.
+        output: which output of that node.
+        digest: the digest itself where it is known without any node (a local file).
+        optional: an input that is left out of the key when its node cannot give it (C11).
+        gate: the input is a verdict: the node is held when that is a failure.
+    """
+
+    role: str
+    node: NodeId | None = None
+    output: str = ""
+    digest: Digest | None = None
+    optional: bool = False
+    gate: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """A vertex of the graph.
+
+    Attributes:
+        id: its name.
+        kind_version: raised when the meaning of the kind's output changes.
+        slice: what this kind sees of the recipe; canonical JSON, part of the key.
+        inputs: its inputs, by role.
+        epoch: SOURCE_DATE_EPOCH in seconds, where bytes depend on it; part of the key.
+        fixed: outputs that are known before it runs (pins), by output name.
+        hints: what the runner needs but no key holds: locations, time limits in seconds,
+            resource needs. Canonical JSON.
+        marks: ``impure``, ``irreversible``.
+        unpinned: names of moving inputs without a pin: the node is "not locked" (C10).
+        origin: slice path → address in the recipe, for explain (``steps[0]`` → ``build[2]``).
+        recipe_path: the file that declares it, relative to the workspace.
+        required: False for a platform that the recipe calls optional (C11).
+    """
+
+    id: NodeId
+    kind_version: int
+    slice: Mapping[str, Json]
+    inputs: tuple[Input, ...] = ()
+    epoch: int | None = None
+    fixed: Mapping[str, Digest] = field(default_factory=dict)
+    hints: Mapping[str, Json] = field(default_factory=dict)
+    marks: frozenset[str] = frozenset()
+    unpinned: tuple[str, ...] = ()
+    origin: Mapping[str, str] = field(default_factory=dict)
+    recipe_path: str = ""
+    required: bool = True
+
+    @property
+    def kind(self) -> str:
+        """The kind."""
+        return self.id.kind
+
+    def resolve(self, inputs: Mapping[str, Digest], salt: str = "") -> Action:
+        """Returns the action for these input digests (role → digest)."""
+        preimage: dict[str, Json] = {
+            "salt": salt,
+            "kind": self.kind,
+            "kind_version": self.kind_version,
+            "platform": self.id.platform or "any",
+            "slice": self.slice,
+            "inputs": {role: str(digest) for role, digest in inputs.items()},
+        }
+        if self.epoch is not None:
+            preimage["source_date_epoch"] = self.epoch
+        return Action(node=self, inputs=dict(inputs), preimage=preimage, key=action_key(preimage))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Action:
+    """A node whose every input is a digest."""
+
+    node: Node
+    inputs: Mapping[str, Digest]
+    preimage: Mapping[str, Json]
+    key: ActionKey
+
+    @property
+    def preimage_bytes(self) -> bytes:
+        """The canonical pre-image; ``explain`` reads it."""
+        return canonical_bytes(self.preimage)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """What an action gave: its outputs, named (C3).
+
+    Attributes:
+        key: the action's key.
+        kind: the action's kind, or ``step``.
+        outputs: output name → digest; deterministic, may stand in a lock.
+        verdict: ``pass``, ``fail`` or the empty string where the kind gives none.
+        logs: by-products that no node takes as input and no lock holds (log, junit).
+        builder: who made it (``embedded``).
+        mode: the sandbox mode (C17), or the empty string.
+        emulated: made by emulation of another architecture.
+        impure: made with network.
+        tools: host tool → version.
+        made_at: seconds since the Unix epoch, UTC; 0 for a claim that came from a lock.
+        duration_ms: how long it took.
+        origin: ``store``, ``lock`` or ``cache``; where it was found, not part of the record.
+    """
+
+    key: ActionKey
+    kind: str
+    outputs: Mapping[str, Digest]
+    verdict: str = ""
+    logs: Mapping[str, Digest] = field(default_factory=dict)
+    builder: str = ""
+    mode: str = ""
+    emulated: bool = False
+    impure: bool = False
+    tools: Mapping[str, str] = field(default_factory=dict)
+    made_at: int = 0
+    duration_ms: int = 0
+    origin: str = "store"
+
+    def same_outputs(self, other: Claim) -> bool:
+        """Whether both claim the same outputs and verdict."""
+        return dict(self.outputs) == dict(other.outputs) and self.verdict == other.verdict
+
+    def to_lock(self) -> dict[str, Json]:
+        """Returns what a lock holds of a claim (C9): same inputs, same bytes on any machine."""
+        entry: dict[str, Json] = {
+            "key": str(self.key),
+            "outputs": {name: str(d) for name, d in sorted(self.outputs.items())},
+        }
+        if self.verdict:
+            entry["verdict"] = self.verdict
+        if self.mode:
+            entry["mode"] = self.mode
+        if self.emulated:
+            entry["emulated"] = True
+        if self.impure:
+            entry["impure"] = True
+        return entry
+
+    @classmethod
+    def from_lock(cls, kind: str, entry: Mapping[str, object]) -> Claim:
+        """Reads what ``to_lock`` wrote; the lock reader has checked its schema."""
+        outputs = entry["outputs"]
+        if not isinstance(outputs, Mapping):
+            raise InvalidValue("outputs of a locked claim is not a map")
+        return cls(
+            key=ActionKey(str(entry["key"])),
+            kind=kind,
+            outputs={str(k): Digest(str(v)) for k, v in outputs.items()},
+            verdict=str(entry.get("verdict", "")),
+            mode=str(entry.get("mode", "")),
+            emulated=entry.get("emulated") is True,
+            impure=entry.get("impure") is True,
+            origin="lock",
+        )
+
+
+def check_name(text: str) -> str:
+    """Returns ``text`` when it can name a recipe: lower case, digits, ``. _ -`` inside."""
+    if not _NAME.fullmatch(text) or len(text) > 64:
+        raise InvalidValue(
+            f"{text[:80]!r} is not a name",
+            hint="Use lower-case letters, digits and . _ - inside, 64 characters at most.",
+        )
+    return text
+
+
+def owner_platform(node: NodeId) -> Platform | None:
+    """Returns the node's platform as a type, or None for "any"."""
+    return Platform(node.platform) if node.platform else None

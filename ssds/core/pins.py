@@ -1,0 +1,133 @@
+"""Pins: moving inputs fixed by digest in a lock (C8, C9, C19)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ssds.core.digest import Digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PinnedFile:
+    """One file that is fixed by its digest.
+
+    Attributes:
+        name: the file's own name, no slash.
+        digest: its sha256.
+        size_bytes: its size, or 0 where unknown.
+        archive: ``debian``, ``pypi`` or the empty string; the configured mirror gives the host.
+        path: the path below that archive's root (``pool/main/s/samtools/…``).
+        urls: upstream addresses that may stand beside it; tried after the archive.
+    """
+
+    name: str
+    digest: Digest
+    size_bytes: int = 0
+    archive: str = ""
+    path: str = ""
+    urls: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PinnedPackage:
+    """One binary package of a set: a Debian package or a Python wheel.
+
+    Attributes:
+        name, version, architecture: as the package system writes them (``all`` and ``any`` too).
+        file: the archive file.
+    """
+
+    name: str
+    version: str
+    architecture: str
+    file: PinnedFile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackageSet:
+    """The exact packages of one typed step (``apt``, ``pip``) or of a base.
+
+    Attributes:
+        manager: ``apt`` or ``pip``.
+        request: fingerprint of what was asked; the pin is stale when that differs, only then.
+        packages: sorted by name.
+        epoch: seconds since the Unix epoch: the newest date among the indexes it came from.
+    """
+
+    manager: str
+    request: Digest
+    packages: tuple[PinnedPackage, ...]
+    epoch: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourcePin:
+    """One pinned source archive and the request that it answers."""
+
+    request: Digest
+    file: PinnedFile
+    epoch: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BasePin:
+    """A base on one platform: its packages and, once bootstrapped, its one layer.
+
+    Attributes:
+        name: ``debian-12``.
+        date: ``YYYYMMDD`` of the index; ``name@date`` is its identity (C8).
+        packages: the exact packages.
+        diff_id: sha256 of the uncompressed layer tar; None until it was bootstrapped once.
+        epoch: SOURCE_DATE_EPOCH in seconds.
+    """
+
+    name: str
+    date: str
+    request: Digest
+    packages: PackageSet
+    epoch: int
+    diff_id: Digest | None = None
+
+    @property
+    def identity(self) -> str:
+        """``name@date``."""
+        return f"{self.name}@{self.date}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdvisoryPin:
+    """A pinned advisory set: name, date (ISO, of its newest record) and the sha256 of its bytes."""
+
+    name: str
+    date: str
+    digest: Digest
+    size_bytes: int
+    path: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlatformPins:
+    """All pins of one release on one platform.
+
+    Attributes:
+        base: ``name@date`` of the shared base pin, or the empty string.
+        advisories: ``name@date`` of the shared advisory pin, or the empty string.
+        sources: by source name.
+        packages: by step address (``build/2``).
+        epoch: SOURCE_DATE_EPOCH in seconds: the newest date among the inputs.
+    """
+
+    base: str = ""
+    sources: Mapping[str, SourcePin] = field(default_factory=dict)
+    packages: Mapping[str, PackageSet] = field(default_factory=dict)
+    epoch: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SharedPins:
+    """The catalog-wide pins: bases by (``name@date``, platform), advisory sets by ``name@date``."""
+
+    bases: Mapping[tuple[str, str], BasePin] = field(default_factory=dict)
+    advisories: Mapping[str, AdvisoryPin] = field(default_factory=dict)
+    current: Mapping[str, str] = field(default_factory=dict)

@@ -1,0 +1,70 @@
+"""Platforms: ``os/architecture[/variant]`` in OCI's words.
+
+Source: OCI image specification 1.1, "Platform variants" in the image index; Go's GOOS and GOARCH.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Self
+
+from ssds.core.errors import InvalidValue
+
+_FORM = re.compile(r"linux/(amd64|arm64)(?:/([a-z0-9_]+))?")
+_DEBIAN = {"amd64": "amd64", "arm64": "arm64"}
+_MACHINE = {"amd64": "x86_64", "arm64": "aarch64"}
+
+
+class Platform(str):
+    """A platform such as ``linux/amd64``, optionally with a micro-architecture level."""
+
+    __slots__ = ()
+
+    def __new__(cls, text: str) -> Self:
+        """Validates ``text``; raises InvalidValue when it is no known platform."""
+        if not _FORM.fullmatch(text):
+            raise InvalidValue(
+                f"{text[:60]!r} is not a platform",
+                hint="Use linux/amd64 or linux/arm64, with an optional level: linux/amd64/v3.",
+            )
+        return super().__new__(cls, text)
+
+    @property
+    def os(self) -> str:
+        """The operating system."""
+        return self.split("/")[0]
+
+    @property
+    def architecture(self) -> str:
+        """The architecture in OCI's words (``amd64``)."""
+        return self.split("/")[1]
+
+    @property
+    def variant(self) -> str:
+        """The micro-architecture level, or the empty string."""
+        return self.partition("/")[2].partition("/")[2]
+
+    @property
+    def debian(self) -> str:
+        """The architecture in Debian's words."""
+        return _DEBIAN[self.architecture]
+
+    @property
+    def machine(self) -> str:
+        """The architecture as ``uname -m`` prints it."""
+        return _MACHINE[self.architecture]
+
+    @classmethod
+    def of_machine(cls, machine: str) -> Self:
+        """Returns the platform for a ``uname -m`` text."""
+        for architecture, name in _MACHINE.items():
+            if machine in (name, architecture):
+                return cls(f"linux/{architecture}")
+        raise InvalidValue(f"this machine's architecture {machine!r} is not one that ssds knows")
+
+    def oci(self) -> dict[str, str]:
+        """Returns the ``platform`` object of an OCI index entry."""
+        entry = {"architecture": self.architecture, "os": self.os}
+        if self.variant:
+            entry["variant"] = self.variant
+        return entry

@@ -1,0 +1,1 @@
+"""The first hand: runs a plan and fills the store."""

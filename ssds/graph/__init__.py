@@ -1,0 +1,1 @@
+"""From catalog and pins to graph, from graph and facts to plan. Pure."""

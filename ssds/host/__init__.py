@@ -1,0 +1,1 @@
+"""The only room with subprocesses, namespaces, temporary files and durable writes."""

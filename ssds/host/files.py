@@ -1,0 +1,169 @@
+"""Durable files: the one place that writes them.
+
+Everything that must survive a crash is written here: to a temporary file beside its place, synced,
+renamed, and its folder synced. Each durable effect passes a *write point*; a test collects the
+points at run time and kills the process at each of them (design section 4, "Crash safety").
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import secrets
+import signal
+from collections.abc import Iterator
+from typing import IO
+
+from ssds.core.errors import EnvironmentProblem
+
+TEMPORARY_PREFIX = ".ssds-tmp-"
+_fault = os.environ.get("SSDS_FAULT_KILL", "")
+_trace = os.environ.get("SSDS_FAULT_TRACE", "")
+_seen: dict[str, int] = {}
+
+
+def write_point(name: str) -> None:
+    """Marks a durable effect that is about to happen or has just happened.
+
+    ``SSDS_FAULT_TRACE=FILE`` appends every point as ``name:count``; ``SSDS_FAULT_KILL=name:count``
+    ends the process with SIGKILL there. Both exist for the crash tests.
+    """
+    if not _fault and not _trace:
+        return
+    _seen[name] = _seen.get(name, 0) + 1
+    point = f"{name}:{_seen[name]}"
+    if _trace:
+        with open(_trace, "a", encoding="utf-8") as file:
+            file.write(point + "\n")
+    if point == _fault:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def sync_folder(path: str) -> None:
+    """Makes renames and new names in ``path`` durable."""
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def replacing(path: str, *, point: str, mode: int = 0o644) -> Iterator[IO[bytes]]:
+    """Gives a file object; at the end of the block its bytes stand at ``path``, whole, durable.
+
+    On an exception ``path`` is as it was before and nothing is left beside it. After SIGKILL at
+    most a file with TEMPORARY_PREFIX stays, which ``sweep`` removes.
+
+    Raises:
+        EnvironmentProblem: disk full, read-only, no permission.
+    """
+    folder = os.path.dirname(path) or "."
+    temporary = os.path.join(folder, f"{TEMPORARY_PREFIX}{os.getpid()}-{secrets.token_hex(6)}")
+    with explained(path):
+        os.makedirs(folder, exist_ok=True)
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    try:
+        with explained(path):
+            with open(handle, "wb") as file:
+                write_point(f"{point}.open")
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            write_point(f"{point}.synced")
+            os.rename(temporary, path)
+            write_point(f"{point}.renamed")
+            sync_folder(folder)
+            write_point(f"{point}.durable")
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+
+
+def atomic_write(path: str, data: bytes, *, point: str, mode: int = 0o644) -> None:
+    """Puts ``data`` at ``path``: the old bytes or the new ones are seen, never a mixture."""
+    with replacing(path, point=point, mode=mode) as file:
+        file.write(data)
+
+
+def atomic_symlink(target: str, path: str, *, point: str) -> None:
+    """Makes ``path`` a symbolic link to ``target`` in one step, replacing a file or link there."""
+    folder = os.path.dirname(path) or "."
+    temporary = os.path.join(folder, f"{TEMPORARY_PREFIX}{os.getpid()}-{secrets.token_hex(6)}")
+    with explained(path):
+        os.symlink(target, temporary)
+        write_point(f"{point}.linked")
+        os.rename(temporary, path)
+        write_point(f"{point}.renamed")
+        sync_folder(folder)
+
+
+@contextlib.contextmanager
+def explained(path: str) -> Iterator[None]:
+    """Turns the operating system's refusals into EnvironmentProblem with what to do."""
+    try:
+        yield
+    except OSError as error:
+        hints = {
+            errno.ENOSPC: "Free some space or set store.path in ssds.yaml to another disk.",
+            errno.EDQUOT: "Your quota is used up; free some space.",
+            errno.EROFS: "The file system is read-only here; choose another folder.",
+            errno.EACCES: "Check the owner and the permissions.",
+            errno.EPERM: "Check the owner and the permissions.",
+        }
+        if error.errno not in hints:
+            raise
+        raise EnvironmentProblem(
+            f"cannot write {path}: {os.strerror(error.errno or 0)}", hint=hints[error.errno]
+        ) from error
+
+
+@contextlib.contextmanager
+def locked(path: str, *, shared: bool = False, wait: bool = True) -> Iterator[bool]:
+    """Holds an advisory lock on the file ``path`` (made if missing) for the block.
+
+    Gives True when it was taken; with ``wait=False`` gives False at once when another holds it.
+
+    Raises:
+        EnvironmentProblem: the file system has no working locks (C4).
+    """
+    with explained(path):
+        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        try:
+            flags = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+            fcntl.flock(handle, flags if wait else flags | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        except OSError as error:
+            if error.errno in (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EINVAL):
+                raise EnvironmentProblem(
+                    f"the file system of {path} has no working locks",
+                    hint="Put the store on a local disk: store.path in ssds.yaml.",
+                ) from error
+            raise
+        yield True
+    finally:
+        os.close(handle)
+
+
+def sweep(folder: str, *, older_than_s: float, now_s: float) -> int:
+    """Removes leftovers of killed writers in ``folder``; returns how many."""
+    count = 0
+    with contextlib.suppress(FileNotFoundError):
+        for entry in os.scandir(folder):
+            if not entry.name.startswith(TEMPORARY_PREFIX):
+                continue
+            with contextlib.suppress(FileNotFoundError):
+                if now_s - entry.stat(follow_symlinks=False).st_mtime >= older_than_s:
+                    os.unlink(entry.path)
+                    count += 1
+    return count

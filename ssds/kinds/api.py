@@ -1,0 +1,64 @@
+"""What a kind's ``run`` gets and gives. A kind is plain functions, no class to inherit from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ssds.core.digest import Digest
+from ssds.core.model import Action
+
+if TYPE_CHECKING:
+    from ssds.host.mirrors import Mirrors
+    from ssds.host.sandbox import Sandbox
+    from ssds.store.store import Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a run gave; the engine makes the claim from it.
+
+    Attributes:
+        outputs: output name → digest of a blob that the store has.
+        verdict: ``pass``, ``fail`` or the empty string.
+        logs: by-products that no lock holds.
+        tools: host tool → version.
+    """
+
+    outputs: Mapping[str, Digest]
+    verdict: str = ""
+    logs: Mapping[str, Digest] = field(default_factory=dict)
+    mode: str = ""
+    emulated: bool = False
+    impure: bool = False
+    tools: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bench:
+    """The work bench of one run: everything that it may touch.
+
+    Attributes:
+        action: what to do; every input is a digest.
+        store: blobs and claims.
+        sandbox: where steps run, or None where building is unavailable (C17).
+        mirrors: where archives are, and how to reach them (proxy, CA bundle).
+        folder: an empty folder of this run on the store's file system; removed afterwards.
+        workspace: the workspace's folder (local files are read from it and checked).
+        say: gives one line of progress to people (``step 2/4: apt``).
+        log: gives bytes of output to the node's log.
+        keep_failed: keep a failed step's tree for ``ssds shell``.
+        stopping: True once the user asked to stop.
+    """
+
+    action: Action
+    store: Store
+    sandbox: Sandbox | None
+    mirrors: Mirrors
+    folder: str
+    workspace: str
+    say: Callable[[str], None]
+    log: Callable[[bytes], None]
+    keep_failed: bool = False
+    stopping: Callable[[], bool] = lambda: False

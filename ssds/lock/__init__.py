@@ -1,0 +1,1 @@
+"""The narrow waist: lock files, read, written, made and merged."""

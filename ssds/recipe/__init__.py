@@ -1,0 +1,1 @@
+"""Recipes and the catalog: text with line marks in, immutable values out."""

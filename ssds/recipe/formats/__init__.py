@@ -1,0 +1,1 @@
+"""One module for each recipe format that can be read."""

@@ -1,0 +1,1 @@
+"""The second hand: spreads locks to channels, sites, modules and wrappers."""
