@@ -1,0 +1,229 @@
+"""Compiles the catalog and the locks' pins to the graph. Pure.
+
+Source, base and metadata nodes are compiled once, not once per release and platform where they
+are the same (C7).
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ssds.core.errors import UsageError
+from ssds.core.model import Input, Node, NodeId, ReleaseName
+from ssds.core.pins import PlatformPins, SharedPins
+from ssds.core.platform import Platform
+from ssds.kinds.base import spec as base_spec
+from ssds.kinds.build import spec as build_spec
+from ssds.kinds.build.requests import PinMap, Requests, ref_release, requests_of
+from ssds.kinds.gate import spec as gate_spec
+from ssds.kinds.index import spec as index_spec
+from ssds.kinds.metadata import spec as metadata_spec
+from ssds.kinds.publish import spec as publish_spec
+from ssds.kinds.sbom import spec as sbom_spec
+from ssds.kinds.scan import spec as scan_spec
+from ssds.kinds.source import spec as source_spec
+from ssds.kinds.test import spec as test_spec
+from ssds.recipe.model import Catalog, CopyStep, RecipeRef, Release, Target
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Graph:
+    """All nodes, each after its inputs.
+
+    Attributes:
+        nodes: by id, in topological order.
+        releases: release → ids of its own nodes.
+        requests: (release, platform) → what it asks of the resolver.
+        salt: disowns poisoned results, catalog-wide.
+    """
+
+    nodes: Mapping[NodeId, Node]
+    releases: Mapping[ReleaseName, tuple[NodeId, ...]]
+    requests: Mapping[tuple[ReleaseName, Platform], Requests] = field(default_factory=dict)
+    salt: str = ""
+
+    def consumers(self) -> dict[NodeId, list[NodeId]]:
+        """Returns the reverse edges."""
+        reverse: dict[NodeId, list[NodeId]] = {}
+        for node in self.nodes.values():
+            for item in node.inputs:
+                if item.node is not None:
+                    reverse.setdefault(item.node, []).append(node.id)
+        return reverse
+
+    def closure(self, wanted: set[NodeId]) -> set[NodeId]:
+        """Returns ``wanted`` and everything that they depend on."""
+        found: set[NodeId] = set()
+        stack = list(wanted)
+        while stack:
+            name = stack.pop()
+            if name in found:
+                continue
+            found.add(name)
+            stack += [i.node for i in self.nodes[name].inputs if i.node is not None]
+        return found
+
+
+class _Compiler:
+    def __init__(
+        self, catalog: Catalog, shared: SharedPins, pins: PinMap, as_of: datetime.date
+    ) -> None:
+        self.catalog = catalog
+        self.shared = shared
+        self.pins = pins
+        self.as_of = as_of
+        self.nodes: dict[NodeId, Node] = {}
+        self.releases: dict[ReleaseName, tuple[NodeId, ...]] = {}
+        self.requests: dict[tuple[ReleaseName, Platform], Requests] = {}
+
+    def add(self, node: Node) -> NodeId:
+        known = self.nodes.get(node.id)
+        if known is None:
+            self.nodes[node.id] = node
+        elif known.slice != node.slice or known.inputs != node.inputs:
+            raise UsageError(
+                f"two different nodes are called {node.id.label}",
+                hint="Rename one of the two; node names are unique over the catalog.",
+            )
+        return node.id
+
+    def release(self, release: Release) -> None:
+        if release.id in self.releases:
+            return
+        self.releases[release.id] = ()
+        own = [self.add(metadata_spec.node(release))]
+        manifests: list[Input] = []
+        for target in release.targets.values():
+            ids, publish = self.target(release, target)
+            own += ids
+            manifests.append(
+                Input(
+                    role=f"manifest/{target.platform}",
+                    node=publish,
+                    output="manifest",
+                    optional=not target.required,
+                )
+            )
+        own.append(self.add(index_spec.node(release, manifests=tuple(manifests))))
+        self.releases[release.id] = tuple(own)
+
+    def target(self, release: Release, target: Target) -> tuple[list[NodeId], NodeId]:
+        """Compiles one platform; returns its nodes and the publish node."""
+        asked = requests_of(target, self.catalog, self.shared, self.pins)
+        self.requests[release.id, target.platform] = asked
+        pins = self.pins.get((release.id, target.platform), PlatformPins())
+        sources = self.sources(target, pins)
+        path = release.recipe_path
+        build = build_spec.node(
+            target,
+            pins,
+            base=self.base(target, asked),
+            sources=sources,
+            recipe=lambda ref, role: self.recipe(ref, target.platform, role),
+            unpinned=asked.missing,
+            recipe_path=path,
+        )
+        ids = [self.add(build)]
+        config = Input(role="config", node=build.id, output="config")
+        verdicts: list[Input] = []
+        if target.tests:
+            lacking = tuple(m for m in asked.missing if m.startswith("source "))
+            test = test_spec.node(
+                target, config=config, sources=sources, unpinned=lacking, recipe_path=path
+            )
+            ids.append(self.add(test))
+            verdicts.append(Input(role="test", node=test.id, output="verdict", gate=True))
+        sbom = sbom_spec.node(target, release.software, config, recipe_path=path)
+        ids.append(self.add(sbom))
+        scan = scan_spec.node(
+            target,
+            Input(role="sbom", node=sbom.id, output="sbom"),
+            self.advisories(asked),
+            recipe_path=path,
+        )
+        ids.append(self.add(scan))
+        gate = gate_spec.node(
+            target,
+            Input(role="findings", node=scan.id, output="findings"),
+            self.catalog.policies[target.policy],
+            self.as_of,
+            recipe_path=path,
+        )
+        ids.append(self.add(gate))
+        verdicts.append(Input(role="gate", node=gate.id, output="verdict", gate=True))
+        verdicts += self.contained_gates(target)
+        publish = publish_spec.node(
+            target, config=config, verdicts=tuple(verdicts), recipe_path=path
+        )
+        ids.append(self.add(publish))
+        return ids, publish.id
+
+    def contained_gates(self, target: Target) -> list[Input]:
+        """Returns the gates of the recipes that this one contains: they hold it too (C16)."""
+        refs = [s.recipe for s in target.steps if isinstance(s, CopyStep) and s.recipe]
+        if target.base_recipe is not None:
+            refs.insert(0, target.base_recipe)
+        names = dict.fromkeys(str(ref_release(ref)) for ref in refs)
+        return [
+            Input(
+                role=f"gate/{name}",
+                node=NodeId(name, "gate", str(target.platform)),
+                output="verdict",
+                gate=True,
+            )
+            for name in names
+        ]
+
+    def base(self, target: Target, asked: Requests) -> Input:
+        if target.base_recipe is not None:
+            return self.recipe(target.base_recipe, target.platform, "base")
+        base = self.catalog.bases[target.base]
+        node = base_spec.node(base, target.platform, asked.base)
+        return Input(role="base", node=self.add(node), output="layer")
+
+    def recipe(self, ref: RecipeRef, platform: Platform, role: str) -> Input:
+        """Returns the input for another recipe's image on this platform (C16)."""
+        name = ref_release(ref)
+        self.release(self.catalog.releases[name])
+        return Input(role=role, node=NodeId(str(name), "build", str(platform)), output="config")
+
+    def sources(self, target: Target, pins: PlatformPins) -> dict[str, Input]:
+        inputs: dict[str, Input] = {}
+        for name, request in target.sources.items():
+            pin = pins.sources.get(name)
+            node = source_spec.node(request, pin)
+            inputs[name] = Input(role=f"source/{name}", node=self.add(node), output="file")
+        return inputs
+
+    def advisories(self, asked: Requests) -> Input | None:
+        if asked.base is None:
+            return None
+        wanted = self.catalog.bases.get(asked.base.name)
+        if wanted is None or not wanted.advisories:
+            return None
+        pin = self.shared.advisories.get(self.shared.current.get(wanted.advisories, ""))
+        return Input(role="advisories", digest=pin.digest) if pin else None
+
+
+def compile_graph(
+    catalog: Catalog, shared: SharedPins, pins: PinMap, as_of: datetime.date
+) -> Graph:
+    """Returns the graph of the whole catalog.
+
+    Args:
+        catalog: a checked catalog: names resolve and recipe edges have no cycle.
+        shared: the catalog-wide pins.
+        pins: each release's own pins by (release, platform); may be incomplete.
+        as_of: the date that decides which waivers are in force (C15).
+    """
+    compiler = _Compiler(catalog, shared, pins, as_of)
+    for release in sorted(catalog.releases.values(), key=lambda r: r.id):
+        compiler.release(release)
+    return Graph(
+        nodes=compiler.nodes,
+        releases=compiler.releases,
+        requests=compiler.requests,
+        salt=catalog.salt,
+    )

@@ -1,0 +1,262 @@
+"""Plans: graph, facts and policy in; ordered steps with a verb and a reason each out. Pure (C1).
+
+A node is reused when an acceptable claim names all its outputs, whether the bytes are here or not
+(C2). Bytes are wanted only by what will run; what no place offers makes its producer run again.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Container, Mapping
+from dataclasses import dataclass, field, replace
+
+from ssds.core.digest import ActionKey, Digest
+from ssds.core.model import Action, Claim, Node, NodeId
+from ssds.core.platform import Platform
+from ssds.graph.compile import Graph
+
+EXECUTING = frozenset({"base", "build", "test"})
+"""Kinds that run programs of their platform, and so need a builder for it."""
+
+
+class Verb(enum.Enum):
+    """What will happen to a node (design section 4)."""
+
+    REUSE = "="
+    RUN = "+"
+    UNKNOWN = "?"
+    REMOVE = "-"
+    WAIT = "w"
+    HELD = "x"
+
+    @property
+    def word(self) -> str:
+        """The word that JSON uses."""
+        return _WORDS[self]
+
+
+_WORDS = {
+    Verb.REUSE: "reuse",
+    Verb.RUN: "run",
+    Verb.UNKNOWN: "unknown",
+    Verb.REMOVE: "remove",
+    Verb.WAIT: "waiting",
+    Verb.HELD: "held",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What was found out before; plan asks nothing else (C1).
+
+    Attributes:
+        claims: action key → acceptable claims, the locked one first, then the earliest.
+        has: the digests whose bytes are in the store.
+        sizes: digest → size in bytes where a lock says it.
+        builders: platform → the empty string when it can be built here, else why not.
+        locked: node → the claim that the lock holds; a rebuild must give the same (C2).
+        known: (node) → whether any older claim of that node is remembered, for reasons.
+    """
+
+    claims: Callable[[ActionKey], tuple[Claim, ...]]
+    has: Container[Digest]
+    sizes: Mapping[Digest, int] = field(default_factory=dict)
+    builders: Mapping[Platform, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wishes:
+    """What the user asked for.
+
+    Attributes:
+        nodes: only these and what they depend on; None means all.
+        platforms: only these platforms run; None means all.
+        fetch: nodes whose outputs must be here as bytes.
+        rerun: nodes to run again though a claim exists.
+        retry: run remembered failures again.
+    """
+
+    nodes: frozenset[NodeId] | None = None
+    platforms: frozenset[Platform] | None = None
+    fetch: frozenset[NodeId] = frozenset()
+    rerun: frozenset[NodeId] = frozenset()
+    retry: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanStep:
+    """One node's row.
+
+    Attributes:
+        reason: a fixed code (``new``, ``input``, ``bytes``, …); ``text`` says it in words.
+        action: the resolved action, where all inputs are known.
+        claim: the claim that is reused, or that a run for bytes must give again.
+    """
+
+    node: Node
+    verb: Verb
+    reason: str
+    text: str
+    action: Action | None = None
+    claim: Claim | None = None
+
+    @property
+    def runs(self) -> bool:
+        """Whether apply may run it."""
+        return self.verb in (Verb.RUN, Verb.UNKNOWN)
+
+    @property
+    def outputs(self) -> Mapping[str, Digest]:
+        """The outputs that are known now."""
+        return self.claim.outputs if self.claim else self.node.fixed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """The steps in topological order."""
+
+    steps: Mapping[NodeId, PlanStep]
+    salt: str = ""
+
+    def count(self, verb: Verb) -> int:
+        """How many steps have that verb."""
+        return sum(1 for s in self.steps.values() if s.verb is verb)
+
+
+def choose(claims: tuple[Claim, ...], *, retry: bool = False) -> Claim | None:
+    """Returns the claim that counts: the locked one, then the earliest (C3)."""
+    for claim in sorted(claims, key=lambda c: c.origin != "lock"):
+        if not (retry and claim.verdict == "fail"):
+            return claim
+    return None
+
+
+def make_plan(graph: Graph, facts: Facts, wishes: Wishes | None = None) -> Plan:
+    """Returns the plan; the same arguments always give the same plan."""
+    wishes = wishes or Wishes()
+    chosen = graph.closure(set(wishes.nodes)) if wishes.nodes is not None else set(graph.nodes)
+    steps: dict[NodeId, PlanStep] = {}
+    for node in graph.nodes.values():
+        if node.id in chosen:
+            steps[node.id] = _judge(node, steps, facts, wishes, graph.salt)
+    _want_bytes(steps, facts, wishes)
+    return Plan(steps=steps, salt=graph.salt)
+
+
+def _judge(
+    node: Node,
+    steps: Mapping[NodeId, PlanStep],
+    facts: Facts,
+    wishes: Wishes,
+    salt: str,
+) -> PlanStep:
+    """Gives one node its verb; the steps of its inputs are known."""
+    if node.unpinned:
+        text = "not locked: " + ", ".join(node.unpinned)
+        return PlanStep(node=node, verb=Verb.UNKNOWN, reason="unlocked", text=text)
+    inputs: dict[str, Digest] = {}
+    running: list[str] = []
+    for item in node.inputs:
+        if item.digest is not None:
+            inputs[item.role] = item.digest
+            continue
+        assert item.node is not None
+        source = steps[item.node]
+        if source.verb is Verb.UNKNOWN or (source.verb is Verb.RUN and not source.outputs):
+            running.append(item.node.label)
+        elif source.verb in (Verb.WAIT, Verb.HELD):
+            if item.optional:
+                continue
+            word = "waits" if source.verb is Verb.WAIT else "is held"
+            text = f"{item.node.label} {word}"
+            return PlanStep(node=node, verb=source.verb, reason="input", text=text)
+        elif item.gate and source.claim is not None and source.claim.verdict == "fail":
+            text = f"{item.node.label} failed"
+            return PlanStep(node=node, verb=Verb.HELD, reason="gate", text=text)
+        else:
+            inputs[item.role] = source.outputs[item.output]
+    if running:
+        return _when_known(node, running, facts, wishes)
+    if node.inputs and not inputs:
+        return PlanStep(node=node, verb=Verb.WAIT, reason="input", text="no platform is there yet")
+    action = node.resolve(inputs, salt)
+    return _with_key(node, action, facts, wishes)
+
+
+def _when_known(node: Node, running: list[str], facts: Facts, wishes: Wishes) -> PlanStep:
+    obstacle = _no_builder(node, facts, wishes)
+    if obstacle:
+        return PlanStep(node=node, verb=Verb.WAIT, reason="builder", text=obstacle)
+    more = f" and {len(running) - 1} more" if len(running) > 1 else ""
+    text = f"known after {running[0]}{more}"
+    return PlanStep(node=node, verb=Verb.UNKNOWN, reason="input", text=text)
+
+
+def _with_key(node: Node, action: Action, facts: Facts, wishes: Wishes) -> PlanStep:
+    claims = facts.claims(action.key)
+    claim = choose(claims, retry=wishes.retry)
+    if claim is None and node.fixed:
+        claim = Claim(key=action.key, kind=node.kind, outputs=node.fixed, origin="pin")
+    asked = node.id in wishes.rerun
+    if claim is not None and not asked:
+        text = f"claimed by the {claim.origin}" if claim.origin != "pin" else "pinned"
+        return PlanStep(
+            node=node, verb=Verb.REUSE, reason="claim", text=text, action=action, claim=claim
+        )
+    obstacle = _no_builder(node, facts, wishes)
+    if obstacle:
+        return PlanStep(node=node, verb=Verb.WAIT, reason="builder", text=obstacle, action=action)
+    if asked and claim is not None:
+        return PlanStep(
+            node=node, verb=Verb.RUN, reason="rerun", text="asked to run again", action=action
+        )
+    reason, text = ("retry", "it failed before") if claims else ("new", "no result for this key")
+    return PlanStep(node=node, verb=Verb.RUN, reason=reason, text=text, action=action)
+
+
+def _no_builder(node: Node, facts: Facts, wishes: Wishes) -> str:
+    if not node.id.platform:
+        return ""
+    platform = Platform(node.id.platform)
+    if wishes.platforms is not None and platform not in wishes.platforms:
+        return f"{platform} was not selected"
+    if node.kind not in EXECUTING:
+        return ""
+    return facts.builders.get(platform, "no builder for this platform")
+
+
+def needs_bytes(node: Node, role: str, digest: Digest, facts: Facts) -> bool:
+    """Whether running ``node`` needs the bytes behind an input's digest.
+
+    A verdict is one of two known blobs; an index needs only the sizes of its manifests.
+    """
+    if role in ("test", "gate") or role.startswith("gate/"):
+        return False
+    return not (node.kind == "index" and digest in facts.sizes)
+
+
+def _want_bytes(steps: dict[NodeId, PlanStep], facts: Facts, wishes: Wishes) -> None:
+    """Makes the producers of wanted, missing bytes run, back to the nearest bytes (C2)."""
+    wanted: dict[NodeId, str] = {name: "fetch" for name in wishes.fetch if name in steps}
+    for step in reversed(list(steps.values())):
+        name = step.node.id
+        if (
+            name in wanted
+            and step.verb is Verb.REUSE
+            and any(d not in facts.has for d in step.outputs.values())
+        ):
+            obstacle = _no_builder(step.node, facts, wishes)
+            text = f"bytes wanted by {wanted[name]}"
+            verb = Verb.WAIT if obstacle else Verb.RUN
+            step = replace(  # noqa: PLW2901
+                step, verb=verb, reason="bytes", text=f"{text}; {obstacle}" if obstacle else text
+            )
+            steps[name] = step
+        if not step.runs:
+            continue
+        for item in step.node.inputs:
+            if item.node is None or item.node in wanted:
+                continue
+            known = steps[item.node].outputs.get(item.output)
+            if known is None or needs_bytes(step.node, item.role, known, facts):
+                wanted[item.node] = step.node.id.label

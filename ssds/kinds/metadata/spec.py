@@ -1,0 +1,27 @@
+"""Compiles a release's descriptive fields to a metadata node. Pure."""
+
+from __future__ import annotations
+
+from ssds.core.model import Node, NodeId
+from ssds.recipe.model import Release
+
+KIND_VERSION = 1
+
+
+def node(release: Release) -> Node:
+    """Returns the metadata node; one for all platforms."""
+    files = release.metadata_files
+    return Node(
+        id=NodeId(str(release.id), "metadata"),
+        kind_version=KIND_VERSION,
+        slice={
+            "name": release.id.name,
+            "version": release.id.version,
+            "variant": release.id.variant,
+            "fields": release.metadata,
+            "files": {role: tree.to_json() for role, tree in files.items()},
+        },
+        hints={"local": {role: tree.path for role, tree in files.items()}},
+        origin={f"slice.fields.{name}": name for name in release.metadata},
+        recipe_path=release.recipe_path,
+    )

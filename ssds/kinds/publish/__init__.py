@@ -1,0 +1,1 @@
+"""The publish kind: tested, gated layers are compressed and get their manifest (C7)."""

@@ -1,0 +1,30 @@
+"""Compiles a target to a publish node. Pure.
+
+Publish sees the verdicts of test and gate, so it cannot run before them (design section 3).
+"""
+
+from __future__ import annotations
+
+from ssds.core.model import Input, Node, NodeId
+from ssds.oci.compress import COMPRESSOR
+from ssds.recipe.model import Target
+
+KIND_VERSION = 1
+
+
+def node(target: Target, *, config: Input, verdicts: tuple[Input, ...], recipe_path: str) -> Node:
+    """Returns the publish node of one platform."""
+    return Node(
+        id=NodeId(str(target.release), "publish", str(target.platform)),
+        kind_version=KIND_VERSION,
+        slice={
+            "compressor": dict(COMPRESSOR),
+            "annotations": {
+                "org.opencontainers.image.title": target.release.name,
+                "org.opencontainers.image.version": target.release.version,
+            },
+        },
+        inputs=(config, *verdicts),
+        recipe_path=recipe_path,
+        required=target.required,
+    )
