@@ -6,7 +6,7 @@ are the same (C7).
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -67,9 +67,7 @@ class Graph:
 
 
 class _Compiler:
-    def __init__(
-        self, catalog: Catalog, shared: SharedPins, pins: PinMap, as_of: datetime.date
-    ) -> None:
+    def __init__(self, catalog: Catalog, shared: SharedPins, pins: PinMap, as_of: dt.date) -> None:
         self.catalog = catalog
         self.shared = shared
         self.pins = pins
@@ -207,9 +205,7 @@ class _Compiler:
         return Input(role="advisories", digest=pin.digest) if pin else None
 
 
-def compile_graph(
-    catalog: Catalog, shared: SharedPins, pins: PinMap, as_of: datetime.date
-) -> Graph:
+def compile_graph(catalog: Catalog, shared: SharedPins, pins: PinMap, as_of: dt.date) -> Graph:
     """Returns the graph of the whole catalog.
 
     Args:

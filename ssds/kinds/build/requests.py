@@ -1,0 +1,231 @@
+"""What a release asks of the resolver, and whether its pins still answer that. Pure.
+
+A pin is stale when the fingerprint of its request differs, and only then (C9). The fingerprint
+holds everything that the answer depends on: the packages asked for and what is installed before.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ssds.core.canonical import Json, fingerprint
+from ssds.core.digest import Digest
+from ssds.core.model import ReleaseName
+from ssds.core.pins import BasePin, PackageSet, PlatformPins, SharedPins
+from ssds.core.platform import Platform
+from ssds.recipe.model import (
+    AptStep,
+    Base,
+    Catalog,
+    PipStep,
+    RecipeRef,
+    RunStep,
+    SourceRequest,
+    Step,
+    Target,
+)
+
+PinMap = Mapping[tuple[ReleaseName, Platform], PlatformPins]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackageRequest:
+    """One package set that a step needs.
+
+    Attributes:
+        place: its place in the lock (``build/2``).
+        manager: ``apt`` or ``pip``.
+        asked: what the recipe names.
+        python: the image's Python (``3.11``) for pip.
+        installed: the sets that are there before, base first.
+        request: the fingerprint.
+    """
+
+    place: str
+    manager: str
+    asked: tuple[str, ...]
+    installed: tuple[PackageSet, ...]
+    request: Digest
+    python: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requests:
+    """Everything that one target asks for, as far as its pins allow to say it.
+
+    Attributes:
+        base: the pin of the base below, or None when it is not pinned.
+        packages: by place, in step order.
+        missing: texts that name what has no valid pin; empty means locked.
+        stopped: True when a later request cannot be said before an earlier one is answered.
+    """
+
+    base: BasePin | None
+    packages: tuple[PackageRequest, ...]
+    missing: tuple[str, ...]
+    stopped: bool
+
+
+def base_request(base: Base, platform: Platform) -> Digest:
+    """Returns the fingerprint of what a base asks for on one platform."""
+    return fingerprint(
+        {
+            "suite": base.suite,
+            "components": list(base.components),
+            "include": list(base.include),
+            "platform": str(platform),
+        },
+        "base-request",
+    )
+
+
+def source_request(source: SourceRequest) -> Digest:
+    """Returns the fingerprint of a source request; addresses and unpacking are not part of it."""
+    asked: dict[str, Json]
+    if source.deb_src:
+        asked = {"deb_src": source.deb_src, "file": source.file}
+    elif source.pypi:
+        asked = {"pypi": source.pypi, "file": source.file}
+    else:
+        asked = {"sha256": str(source.sha256 or ""), "url": "" if source.sha256 else source.url}
+    return fingerprint(asked, "source-request")
+
+
+def ref_release(ref: RecipeRef) -> ReleaseName:
+    """Returns the release that a recipe reference names."""
+    return ReleaseName(ref.name, ref.version, ref.variant)
+
+
+def base_pin(target: Target, catalog: Catalog, shared: SharedPins, pins: PinMap) -> BasePin | None:
+    """Returns the bootstrapped base below a target, through recipes that it builds on."""
+    seen: set[ReleaseName] = set()
+    while target.base_recipe is not None:
+        name = ref_release(target.base_recipe)
+        release = catalog.releases.get(name)
+        if name in seen or release is None or target.platform not in release.targets:
+            return None
+        seen.add(name)
+        target = release.targets[target.platform]
+    held = pins.get((target.release, target.platform))
+    identity = held.base if held and held.base else shared.current.get(target.base, "")
+    return shared.bases.get((identity, str(target.platform)))
+
+
+def requests_of(target: Target, catalog: Catalog, shared: SharedPins, pins: PinMap) -> Requests:
+    """Says what the target needs pinned and which of it is missing or stale."""
+    missing: list[str] = []
+    base = base_pin(target, catalog, shared, pins)
+    own_base = catalog.bases.get(target.base)
+    if base is None:
+        below = target.base_recipe.name if target.base_recipe else target.base
+        missing.append(f"base {below}")
+    elif own_base and base.request != base_request(own_base, target.platform):
+        missing.append(f"base {target.base}")
+    held = pins.get((target.release, target.platform), PlatformPins())
+    for name, source in target.sources.items():
+        pin = held.sources.get(name)
+        if pin is None or pin.request != source_request(source):
+            missing.append(f"source {name}")
+    installed: list[PackageSet] | None = [base.packages] if base else None
+    if installed is not None and target.base_recipe is not None:
+        installed = _inherited(target, catalog, shared, pins, installed)
+    if installed is None:
+        return Requests(base=base, packages=(), missing=tuple(missing), stopped=True)
+    packages, absent, stopped = _package_requests(target.steps, held, installed, target.platform)
+    return Requests(base=base, packages=packages, missing=(*missing, *absent), stopped=stopped)
+
+
+def _inherited(
+    target: Target,
+    catalog: Catalog,
+    shared: SharedPins,
+    pins: PinMap,
+    installed: list[PackageSet],
+) -> list[PackageSet] | None:
+    """Returns what the recipes below have installed, or None when they are not locked."""
+    assert target.base_recipe is not None
+    release = catalog.releases.get(ref_release(target.base_recipe))
+    parent = release.targets.get(target.platform) if release else None
+    if parent is None:
+        return None
+    asked = requests_of(parent, catalog, shared, pins)
+    if asked.missing:
+        return None
+    held = pins.get((parent.release, parent.platform), PlatformPins())
+    if parent.base_recipe is not None:
+        below = _inherited(parent, catalog, shared, pins, installed)
+        if below is None:
+            return None
+        installed = below
+    kept = [r.place for r in asked.packages if not _is_tools(parent.steps, r.place)]
+    return [*installed, *(held.packages[place] for place in kept)]
+
+
+def _is_tools(steps: Sequence[Step], place: str) -> bool:
+    return isinstance(steps[int(place.rpartition("/")[2])], RunStep)
+
+
+def _package_requests(
+    steps: Sequence[Step], held: PlatformPins, installed: list[PackageSet], platform: Platform
+) -> tuple[tuple[PackageRequest, ...], list[str], bool]:
+    found: list[PackageRequest] = []
+    missing: list[str] = []
+    for number, step in enumerate(steps):
+        if isinstance(step, AptStep):
+            manager, asked = "apt", step.packages
+        elif isinstance(step, RunStep) and step.tools:
+            manager, asked = "apt", step.tools
+        elif isinstance(step, PipStep):
+            manager, asked = "pip", step.requirements
+        else:
+            continue
+        place = f"build/{number}"
+        python = image_python(installed) if manager == "pip" else ""
+        request = fingerprint(
+            {
+                "manager": manager,
+                "asked": list(asked),
+                "platform": str(platform),
+                "python": python,
+                "installed": [str(_content(s)) for s in installed],
+            },
+            "package-request",
+        )
+        found.append(
+            PackageRequest(
+                place=place,
+                manager=manager,
+                asked=asked,
+                python=python,
+                installed=tuple(installed),
+                request=request,
+            )
+        )
+        pin = held.packages.get(place)
+        if pin is None or pin.request != request:
+            missing.append(f"{manager} packages of {step.address}")
+            return tuple(found), missing, True
+        if not isinstance(step, RunStep):
+            installed = [*installed, pin]
+    return tuple(found), missing, False
+
+
+def _content(packages: PackageSet) -> Digest:
+    return fingerprint(
+        [[p.name, p.version, p.architecture, str(p.file.digest)] for p in packages.packages],
+        "package-set",
+    )
+
+
+def image_python(installed: Sequence[PackageSet]) -> str:
+    """Returns the version of the image's Python (``3.11``), or the empty string without one."""
+    for packages in reversed(installed):
+        if packages.manager != "apt":
+            continue
+        for package in packages.packages:
+            match = re.fullmatch(r"python(3\.\d+)(?:-minimal)?", package.name)
+            if match:
+                return match[1]
+    return ""

@@ -1,0 +1,171 @@
+"""Compiles a target and its pins to a build node. Pure.
+
+The slice holds the steps that reach the image and nothing else: no address, no time limit, no
+location. Package sets enter with their exact content, local files with their digests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from ssds.core.canonical import Json
+from ssds.core.model import Input, Node, NodeId
+from ssds.core.pins import PackageSet, PinnedFile, PlatformPins
+from ssds.recipe.model import (
+    AptStep,
+    CopyStep,
+    EntrypointStep,
+    EnvStep,
+    FileStep,
+    LabelsStep,
+    PipStep,
+    RecipeRef,
+    RunStep,
+    Step,
+    Target,
+    UserStep,
+    WorkdirStep,
+)
+
+KIND_VERSION = 1
+
+RefInput = Callable[[RecipeRef, str], Input]
+
+
+def node(
+    target: Target,
+    pins: PlatformPins,
+    *,
+    base: Input,
+    sources: Mapping[str, Input],
+    recipe: RefInput,
+    unpinned: tuple[str, ...],
+    recipe_path: str,
+) -> Node:
+    """Returns the build node.
+
+    Args:
+        base: the input of role ``base`` (a base's ``layer`` or a build's ``config``).
+        sources: by source name, the inputs of role ``source/<name>``.
+        recipe: gives the input of a role for another recipe's build.
+        unpinned: what has no valid pin; the node is then "not locked" (C10).
+    """
+    inputs: dict[str, Input] = {base.role: base}
+    files: dict[str, Json] = {}
+    steps: list[Json] = []
+    origin: dict[str, str] = {}
+    limits: list[Json] = []
+    for number, step in enumerate(target.steps):
+        packages = pins.packages.get(f"build/{number}")
+        entry = _step_slice(step, packages, target)
+        origin[f"slice.steps[{len(steps)}]"] = step.address
+        limits.append(step.time_limit_s)
+        steps.append(entry)
+        for name in _sources_of(step):
+            inputs[f"source/{name}"] = sources[name]
+        if isinstance(step, CopyStep) and step.recipe is not None:
+            role = f"recipe/{number}"
+            inputs[role] = recipe(step.recipe, role)
+        if packages is not None:
+            for package in packages.packages:
+                files[str(package.file.digest)] = file_json(package.file)
+    impure = any(isinstance(s, RunStep) and s.network for s in target.steps)
+    return Node(
+        id=NodeId(str(target.release), "build", str(target.platform)),
+        kind_version=KIND_VERSION,
+        slice={"name": target.release.name, "version": target.release.version, "steps": steps},
+        inputs=tuple(inputs.values()),
+        epoch=pins.epoch,
+        hints={"files": files, "time_limits_s": limits, "local": _local_paths(target)},
+        marks=frozenset({"impure"} if impure else ()),
+        unpinned=unpinned,
+        origin=origin,
+        recipe_path=recipe_path,
+        required=target.required,
+    )
+
+
+def file_json(file: PinnedFile) -> Json:
+    """Returns a pinned file as JSON, for hints."""
+    return {
+        "name": file.name,
+        "digest": str(file.digest),
+        "size": file.size_bytes,
+        "archive": file.archive,
+        "path": file.path,
+        "urls": list(file.urls),
+    }
+
+
+def _local_paths(target: Target) -> Json:
+    return {
+        str(number): step.local.path
+        for number, step in enumerate(target.steps)
+        if isinstance(step, CopyStep) and step.local is not None
+    }
+
+
+def _sources_of(step: Step) -> tuple[str, ...]:
+    if isinstance(step, RunStep):
+        return step.sources
+    if isinstance(step, CopyStep) and step.source:
+        return (step.source,)
+    return ()
+
+
+def _packages_json(packages: PackageSet | None) -> Json:
+    return [
+        [p.name, p.version, p.architecture, str(p.file.digest), p.file.name]
+        for p in (packages.packages if packages else ())
+    ]
+
+
+def _step_slice(step: Step, packages: PackageSet | None, target: Target) -> Json:
+    entry: dict[str, Json]
+    match step:
+        case RunStep():
+            entry = {"type": "run", "script": step.script}
+            if step.tools:
+                entry["tools"] = _packages_json(packages)
+            if step.sources:
+                entry["sources"] = {n: target.sources[n].unpack for n in step.sources}
+            if step.network:
+                entry["network"] = True
+        case AptStep():
+            entry = {"type": "apt", "packages": _packages_json(packages)}
+        case PipStep():
+            entry = {"type": "pip", "packages": _packages_json(packages)}
+        case CopyStep():
+            entry = _copy_slice(step, target)
+        case FileStep():
+            entry = {"type": "file", "path": step.path, "content": step.content}
+            if step.executable:
+                entry["executable"] = True
+        case EnvStep():
+            entry = {"type": "env", "values": dict(step.values)}
+        case WorkdirStep():
+            entry = {"type": "workdir", "path": step.path}
+        case UserStep():
+            entry = {"type": "user", "name": step.name}
+        case LabelsStep():
+            entry = {"type": "labels", "values": dict(step.values)}
+        case EntrypointStep():
+            entry = {"type": "entrypoint", "arguments": list(step.arguments)}
+        case _:
+            raise AssertionError(f"no slice for {type(step).__name__}")
+    return entry
+
+
+def _copy_slice(step: CopyStep, target: Target) -> dict[str, Json]:
+    entry: dict[str, Json] = {"type": "copy", "to": step.to}
+    if step.local is not None:
+        entry["local"] = step.local.to_json()
+        entry["local_name"] = step.local.path.rpartition("/")[2]
+    elif step.source:
+        entry["source"] = step.source
+        entry["unpack"] = target.sources[step.source].unpack
+    else:
+        entry["paths"] = list(step.paths)
+    if step.executable:
+        entry["executable"] = True
+    return entry
