@@ -119,6 +119,7 @@ class PlatformPins:
     """
 
     base: str = ""
+    advisories: str = ""
     sources: Mapping[str, SourcePin] = field(default_factory=dict)
     packages: Mapping[str, PackageSet] = field(default_factory=dict)
     epoch: int = 0
