@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ssds.core.digest import Digest
+from ssds.core.errors import UnavailableError
 from ssds.core.model import Action
+from ssds.host import local
+from ssds.host.archives import unpack_archive
+from ssds.host.sandbox import Bind
+
+SOURCES = "/run/ssds/sources"
 
 if TYPE_CHECKING:
     from ssds.host.mirrors import Mirrors
@@ -48,6 +55,7 @@ class Bench:
         workspace: the workspace's folder (local files are read from it and checked).
         say: gives one line of progress to people (``step 2/4: apt``).
         log: gives bytes of output to the node's log.
+        sizes: sizes in bytes that locks know of blobs that may not be here.
         keep_failed: keep a failed step's tree for ``ssds shell``.
         stopping: True once the user asked to stop.
     """
@@ -60,5 +68,34 @@ class Bench:
     workspace: str
     say: Callable[[str], None]
     log: Callable[[bytes], None]
+    sizes: Mapping[Digest, int] = field(default_factory=dict)
     keep_failed: bool = False
     stopping: Callable[[], bool] = lambda: False
+
+
+def require_sandbox(bench: Bench) -> Sandbox:
+    """Returns the bench's sandbox; raises UnavailableError where building is not possible."""
+    if bench.sandbox is None:
+        raise UnavailableError(
+            "steps cannot be run on this machine", hint="`ssds doctor` says what is missing."
+        )
+    return bench.sandbox
+
+
+def bind_sources(bench: Bench, sources: Mapping[str, bool], folder: str) -> list[Bind]:
+    """Returns read-only binds for sources (name → unpack) below ``/run/ssds/sources``."""
+    binds = []
+    for name, unpack in sources.items():
+        digest = bench.action.inputs[f"source/{name}"]
+        origin = next(i.node for i in bench.action.node.inputs if i.role == f"source/{name}")
+        assert origin is not None
+        target = os.path.join(folder, name)
+        path = bench.store.blobs.path(digest)
+        file_name = origin.owner
+        if unpack:
+            unpack_archive(path, target, name=file_name)
+        else:
+            os.makedirs(target, exist_ok=True)
+            local.link_or_copy(path, os.path.join(target, file_name))
+        binds.append(Bind(source=target, target=f"{SOURCES}/{name}"))
+    return binds

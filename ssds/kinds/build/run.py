@@ -1,0 +1,232 @@
+"""Runs a build node: one layer per step that changes files, one claim per step prefix (C5).
+
+The key of a step is the tree before it, the config state that the step sees, its slice and its
+inputs; so editing the last step reuses all layers before it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from ssds.core.canonical import action_key, canonical_bytes
+from ssds.core.digest import Digest
+from ssds.core.errors import IntegrityError, StepFailed
+from ssds.core.model import Claim
+from ssds.core.platform import Platform
+from ssds.host.machine import can_run
+from ssds.host.sandbox import Sandbox
+from ssds.kinds.api import Bench, Outcome, require_sandbox
+from ssds.kinds.build.state import ConfigState
+from ssds.kinds.build.steps import StepBench, perform
+from ssds.oci.layers import ExportedLayer
+from ssds.oci.types import config_bytes, parse_config
+from ssds.store.trees import Trees
+
+STEP_VERSION = 1
+_FILE_STEPS = frozenset({"run", "apt", "pip", "copy", "file", "workdir"})
+
+
+@dataclass(slots=True, kw_only=True)
+class _Build:
+    """The state of one build while it runs."""
+
+    bench: Bench
+    sandbox: Sandbox
+    trees: Trees
+    platform: Platform
+    epoch: int
+    chain: list[Digest]
+    state: ConfigState
+    emulated: bool
+    history: list[str] = field(default_factory=list)
+
+
+def run(bench: Bench) -> Outcome:
+    """Builds; outputs ``config`` and ``layer/<n>`` for every layer, those of the base too.
+
+    Raises:
+        StepFailed: a step ended badly; the log tells the rest.
+    """
+    sandbox = require_sandbox(bench)
+    node = bench.action.node
+    platform = Platform(node.id.platform)
+    build = _Build(
+        bench=bench,
+        sandbox=sandbox,
+        trees=Trees(bench.store.trees_folder, sandbox),
+        platform=platform,
+        epoch=node.epoch or 0,
+        chain=[],
+        state=ConfigState(),
+        emulated=can_run(platform).emulated,
+    )
+    _start(build)
+    steps = cast(list[dict[str, Any]], node.slice["steps"])
+    for number, step in enumerate(steps):
+        if bench.stopping():
+            raise StepFailed("stopped by the user")
+        if step["type"] in _FILE_STEPS:
+            _file_step(build, number, step, len(steps))
+        build.state = build.state.after(step)
+    config = _config(build)
+    outputs = {"config": bench.store.blobs.put(config)}
+    outputs.update({f"layer/{i}": digest for i, digest in enumerate(build.chain)})
+    return Outcome(
+        outputs=outputs,
+        mode=sandbox.mode,
+        emulated=build.emulated,
+        impure="impure" in node.marks,
+    )
+
+
+def _start(build: _Build) -> None:
+    bench = build.bench
+    base = bench.action.inputs["base"]
+    origin = next(i for i in bench.action.node.inputs if i.role == "base")
+    if origin.output == "layer":
+        build.chain = [base]
+        return
+    config = parse_config(bench.store.blobs.read(base))
+    if config.platform != build.platform:
+        raise IntegrityError(f"the image below is for {config.platform}, not {build.platform}")
+    build.chain = list(config.diff_ids)
+    build.state = ConfigState.of(config)
+
+
+def _file_step(build: _Build, number: int, step: dict[str, Any], count: int) -> None:
+    bench = build.bench
+    bench.say(f"step {number + 1}/{count}: {step['type']}")
+    bench.log(f"==> step {number} ({step['type']})\n".encode())
+    tools: list[str] = []
+    if step.get("tools"):
+        slice_ = {"type": "apt", "packages": step["tools"]}
+        layer = _claimed(build, number, "tools", slice_, ConfigState(), [])
+        if layer is not None:
+            tools = [_folder(build, layer)]
+    layer = _claimed(build, number, "step", step, build.state, tools)
+    if layer is not None:
+        build.chain.append(layer)
+
+
+def _claimed(
+    build: _Build,
+    number: int,
+    role: str,
+    step: Mapping[str, Any],
+    state: ConfigState,
+    tools: list[str],
+) -> Digest | None:
+    """Returns the step's layer from a claim with its bytes, or by doing it; None without one."""
+    bench, store = build.bench, build.bench.store
+    preimage = _preimage(build, number, step, state)
+    key = action_key(preimage)
+    with store.lease(key):
+        known = store.claims.find(key)
+        for claim in known:
+            layer = claim.outputs.get("layer")
+            if layer is None or store.blobs.has(layer):
+                bench.log(f"    reused {layer or 'nothing to add'}\n".encode())
+                return layer
+        exported = _perform(build, number, step, state, tools)
+        outputs = {"layer": exported.diff_id} if exported.entries else {}
+        claim = Claim(
+            key=key,
+            kind="step",
+            outputs=outputs,
+            builder="embedded",
+            mode=build.sandbox.mode,
+            emulated=build.emulated,
+            impure=bool(step.get("network")),
+        )
+        store.claims.add(claim, canonical_bytes(preimage))
+    bench.log(f"    {role} layer {outputs.get('layer', '(none)')}\n".encode())
+    return outputs.get("layer")
+
+
+def _preimage(
+    build: _Build, number: int, step: Mapping[str, Any], state: ConfigState
+) -> dict[str, Any]:
+    names = [f"source/{name}" for name in step.get("sources", {})]
+    if step["type"] == "copy":
+        names += [f"source/{step['source']}"] if "source" in step else [f"recipe/{number}"]
+    inputs = build.bench.action.inputs
+    return {
+        "kind": "step",
+        "kind_version": STEP_VERSION,
+        "salt": build.bench.action.preimage["salt"],
+        "platform": str(build.platform),
+        "tree": [str(d) for d in build.chain],
+        "state": {
+            "environment": dict(state.environment),
+            "working_folder": state.working_folder,
+            "user": state.user,
+        }
+        if step["type"] == "run"
+        else {},
+        "slice": dict(step),
+        "inputs": {n: str(inputs[n]) for n in names if n in inputs},
+        "source_date_epoch": build.epoch,
+    }
+
+
+def _perform(
+    build: _Build, number: int, step: Mapping[str, Any], state: ConfigState, tools: list[str]
+) -> ExportedLayer:
+    bench = build.bench
+    lowers = [_folder(build, digest) for digest in build.chain]
+    upper = build.trees.new_upper()
+    out = os.path.join(bench.folder, f"layer-{number}.tar")
+    limits = cast(list[int], bench.action.node.hints["time_limits_s"])
+    keep = False
+    try:
+        perform(
+            StepBench(
+                bench=bench,
+                sandbox=build.sandbox,
+                number=number,
+                lowers=(*lowers, *tools),
+                upper=upper,
+                state=state,
+                epoch=build.epoch,
+                time_limit_s=limits[number],
+            ),
+            step,
+        )
+        exported = build.trees.export(upper, lowers, build.epoch, out)
+    except StepFailed as error:
+        keep = bench.keep_failed
+        if keep:
+            error.hint += f" Its changes are kept in {upper}."
+        raise
+    finally:
+        if not keep:
+            build.trees.discard(upper)
+    if exported.entries:
+        bench.store.blobs.adopt(out, exported.diff_id)
+    return exported
+
+
+def _folder(build: _Build, digest: Digest) -> str:
+    return build.trees.layer(digest, build.bench.store.blobs.path(digest))
+
+
+def _config(build: _Build) -> bytes:
+    node = build.bench.action.node
+    labels = {
+        "org.opencontainers.image.title": str(node.slice["name"]),
+        "org.opencontainers.image.version": str(node.slice["version"]),
+        **build.state.labels,
+    }
+    return config_bytes(
+        platform=build.platform,
+        diff_ids=build.chain,
+        environment=build.state.environment,
+        working_folder=build.state.working_folder,
+        user=build.state.user,
+        entrypoint=build.state.entrypoint,
+        labels=labels,
+        created=build.epoch,
+    )

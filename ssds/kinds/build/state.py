@@ -1,0 +1,59 @@
+"""What an image's config says while steps are applied to it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ssds.oci.types import Config
+
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigState:
+    """Environment, working folder, user, labels, entry point."""
+
+    environment: Mapping[str, str] = field(default_factory=lambda: {"PATH": DEFAULT_PATH})
+    working_folder: str = ""
+    user: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    entrypoint: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, config: Config) -> ConfigState:
+        """Returns the state that an image config describes."""
+        return cls(
+            environment={"PATH": DEFAULT_PATH, **dict(config.environment)},
+            working_folder=config.working_folder,
+            user=config.user,
+            labels=dict(config.labels),
+            entrypoint=tuple(config.entrypoint),
+        )
+
+    def after(self, step: Mapping[str, Any]) -> ConfigState:
+        """Returns the state after a step's slice; steps that change only files change nothing."""
+        match step["type"]:
+            case "env":
+                return replace(self, environment={**self.environment, **step["values"]})
+            case "workdir":
+                return replace(self, working_folder=step["path"])
+            case "user":
+                return replace(self, user=step["name"])
+            case "labels":
+                return replace(self, labels={**self.labels, **step["values"]})
+            case "entrypoint":
+                return replace(self, entrypoint=tuple(step["arguments"]))
+        return self
+
+
+def step_environment(state: ConfigState, epoch: int) -> dict[str, str]:
+    """Returns the fixed environment of a step, with the image's own on top."""
+    return {
+        "HOME": "/root",
+        "LC_ALL": "C.UTF-8",
+        "TZ": "UTC0",
+        "SOURCE_DATE_EPOCH": str(epoch),
+        **state.environment,
+    }

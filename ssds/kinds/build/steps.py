@@ -1,0 +1,236 @@
+"""Performs one step: what it changes stays in the upper folder."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from ssds.core.digest import Digest
+from ssds.core.errors import IntegrityError, StepFailed
+from ssds.core.pins import PinnedFile, PinnedPackage
+from ssds.host import local
+from ssds.host.sandbox import Bind, Job, JobResult, Sandbox
+from ssds.kinds.api import Bench, bind_sources
+from ssds.kinds.build.state import ConfigState, step_environment
+from ssds.oci.flatten import flatten
+from ssds.oci.types import parse_config
+from ssds.oci.unpack import write_paths
+from ssds.packages import apt, pip
+from ssds.store.fetch import fetch_files
+
+PACKAGES = "/run/ssds/packages"
+STAGED = "/run/ssds/copy"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepBench:
+    """The bench of one step.
+
+    Attributes:
+        lowers: unpacked layer folders, base first; temporary tools last.
+        upper: the empty folder that receives the changes.
+    """
+
+    bench: Bench
+    sandbox: Sandbox
+    number: int
+    lowers: tuple[str, ...]
+    upper: str
+    state: ConfigState
+    epoch: int
+    time_limit_s: int
+
+    def folder(self, name: str) -> str:
+        """Makes and returns a folder of this step below the bench's folder."""
+        path = os.path.join(self.bench.folder, f"{self.number}-{name}")
+        os.makedirs(path, exist_ok=True)
+        return path
+
+
+def perform(step_bench: StepBench, step: Mapping[str, Any]) -> None:
+    """Performs the step's slice; raises StepFailed when it ends badly."""
+    match step["type"]:
+        case "run":
+            _run(step_bench, step)
+        case "apt":
+            _apt(step_bench, step)
+        case "pip":
+            _pip(step_bench, step)
+        case "workdir":
+            _shell(step_bench, f"mkdir -p -- {shlex.quote(step['path'])}", [])
+        case "file":
+            _file(step_bench, step)
+        case "copy":
+            _copy(step_bench, step)
+        case other:
+            raise AssertionError(f"no such step: {other}")
+
+
+def _shell(
+    step_bench: StepBench,
+    script: str,
+    binds: Sequence[Bind],
+    *,
+    as_image: bool = False,
+    network: bool = False,
+) -> None:
+    """Runs a script as root, or as the image's own user in its own environment."""
+    state = step_bench.state if as_image else ConfigState()
+    job = Job(
+        lowers=step_bench.lowers,
+        argv=("/bin/sh", "-eu", "-c", script),
+        environment=step_environment(state, step_bench.epoch),
+        working_folder=state.working_folder or "/",
+        user=state.user,
+        network=network,
+        binds=tuple(binds),
+        time_limit_s=step_bench.time_limit_s,
+        upper=step_bench.upper,
+        log=step_bench.bench.log,
+        stop=step_bench.bench.stopping,
+    )
+    check(step_bench.sandbox.run(job), f"step {step_bench.number}", step_bench.time_limit_s)
+
+
+def check(result: JobResult, what: str, time_limit_s: int) -> None:
+    """Raises StepFailed for anything but exit code 0."""
+    if result.timed_out:
+        raise StepFailed(
+            f"{what} was stopped after its time limit of {time_limit_s} s",
+            hint="Raise time_limit_s of the step, or make it faster.",
+            code="E072",
+        )
+    if result.exit_code != 0:
+        raise StepFailed(
+            f"{what} ended with exit code {result.exit_code}",
+            hint="Read its log with `ssds log NODE`; `ssds apply --keep-failed` keeps its tree.",
+            code="E071",
+        )
+
+
+def _run(step_bench: StepBench, step: Mapping[str, Any]) -> None:
+    binds = bind_sources(step_bench.bench, step.get("sources", {}), step_bench.folder("sources"))
+    _shell(
+        step_bench,
+        step["script"],
+        binds,
+        as_image=True,
+        network=bool(step.get("network")),
+    )
+
+
+def packages_of(bench: Bench, entries: Sequence[Sequence[str]]) -> list[tuple[PinnedPackage, str]]:
+    """Fetches the files of a package set; returns each package with its path in the store."""
+    hints = cast(Mapping[str, Mapping[str, Any]], bench.action.node.hints["files"])
+    packages = []
+    for name, version, architecture, digest, file_name in entries:
+        hint = hints[digest]
+        pinned = PinnedFile(
+            name=file_name,
+            digest=Digest(digest),
+            size_bytes=hint["size"],
+            archive=hint["archive"],
+            path=hint["path"],
+            urls=tuple(hint["urls"]),
+        )
+        packages.append(
+            PinnedPackage(name=name, version=version, architecture=architecture, file=pinned)
+        )
+    paths = fetch_files(bench.store, [p.file for p in packages], bench.mirrors, bench.say)
+    return [(p, paths[p.file.digest]) for p in packages]
+
+
+def _apt(step_bench: StepBench, step: Mapping[str, Any]) -> None:
+    packages = packages_of(step_bench.bench, step["packages"])
+    folder = step_bench.folder("apt")
+    apt.write_flat_repository(folder, packages)
+    script = apt.install_script([p for p, _ in packages])
+    _shell(step_bench, script, [Bind(source=folder, target=PACKAGES)])
+
+
+def _pip(step_bench: StepBench, step: Mapping[str, Any]) -> None:
+    packages = packages_of(step_bench.bench, step["packages"])
+    folder = step_bench.folder("pip")
+    pip.write_wheel_folder(folder, packages)
+    script = pip.install_script([p for p, _ in packages])
+    _shell(step_bench, script, [Bind(source=folder, target=PACKAGES)])
+
+
+def _file(step_bench: StepBench, step: Mapping[str, Any]) -> None:
+    folder = step_bench.folder("file")
+    mode = 0o755 if step.get("executable") else 0o644
+    local.write(os.path.join(folder, "content"), step["content"].encode(), mode=mode)
+    target = shlex.quote(step["path"])
+    script = f'mkdir -p -- "$(dirname -- {target})"; cp --preserve=mode {STAGED}/content {target}'
+    _shell(step_bench, script, [Bind(source=folder, target=STAGED)])
+
+
+def _copy(step_bench: StepBench, step: Mapping[str, Any]) -> None:
+    folder = step_bench.folder("copy")
+    if "local" in step:
+        single = _stage_local(step_bench, step, folder)
+    elif "source" in step:
+        single = _stage_source(step_bench, step, folder)
+    else:
+        single = _stage_recipe(step_bench, step, folder)
+    to = step["to"]
+    target = shlex.quote(to)
+    copy = "cp -RP --preserve=mode,links"
+    if to.endswith("/") or not single:
+        script = f"mkdir -p -- {target}; {copy} {STAGED}/. {target}"
+    else:
+        script = f'mkdir -p -- "$(dirname -- {target})"; {copy} -T {STAGED}/* {target}'
+    _shell(step_bench, script, [Bind(source=folder, target=STAGED)])
+
+
+def _stage_local(step_bench: StepBench, step: Mapping[str, Any], folder: str) -> bool:
+    """Copies the local files, checking that they are still what the key says."""
+    bench = step_bench.bench
+    paths = cast(Mapping[str, str], bench.action.node.hints["local"])
+    root = os.path.join(bench.workspace, paths[str(step_bench.number)])
+    entries = step["local"]
+    single = len(entries) == 1 and entries[0]["path"] == step["local_name"]
+    for entry in entries:
+        source = root if single else os.path.join(root, entry["path"])
+        target = os.path.join(folder, entry["path"])
+        if "link" in entry:
+            local.symlink(entry["link"], target)
+            continue
+        if "sha256" not in entry:
+            os.makedirs(target, exist_ok=True)
+            continue
+        executable = entry.get("executable") or step.get("executable")
+        mode = 0o755 if executable else 0o644
+        found = local.copy_hashed(source, target, mode=mode)
+        if found != entry["sha256"]:
+            raise IntegrityError(
+                f"{paths[str(step_bench.number)]} changed while the plan was being applied",
+                hint="Run `ssds apply` again.",
+            )
+    return single
+
+
+def _stage_source(step_bench: StepBench, step: Mapping[str, Any], folder: str) -> bool:
+    bind = bind_sources(
+        step_bench.bench, {step["source"]: step["unpack"]}, step_bench.folder("sources")
+    )[0]
+    names = sorted(os.listdir(bind.source))
+    for name in names:
+        os.rename(os.path.join(bind.source, name), os.path.join(folder, name))
+        if step.get("executable"):
+            local.make_executable(os.path.join(folder, name))
+    return not step["unpack"]
+
+
+def _stage_recipe(step_bench: StepBench, step: Mapping[str, Any], folder: str) -> bool:
+    """Takes paths out of another recipe's image."""
+    bench = step_bench.bench
+    config = parse_config(
+        bench.store.blobs.read(bench.action.inputs[f"recipe/{step_bench.number}"])
+    )
+    tree = flatten([bench.store.blobs.path(d) for d in config.diff_ids])
+    write_paths(tree, folder, step["paths"])
+    return len(step["paths"]) == 1

@@ -1,0 +1,200 @@
+"""Runs a test node: each test in a fresh copy of the built image, without network.
+
+The report holds what was expected and what was found, no times, so that the same image gives the
+same report; times and output go to the log and to JUnit (contract C6).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+from xml.etree import ElementTree as ET
+
+from ssds.core.canonical import canonical_bytes
+from ssds.core.digest import sha256_of
+from ssds.core.errors import InvalidValue, StepFailed
+from ssds.core.model import FAIL, PASS
+from ssds.core.platform import Platform
+from ssds.host import local
+from ssds.host.machine import can_run
+from ssds.host.sandbox import Bind, Job, Sandbox
+from ssds.kinds.api import Bench, Outcome, bind_sources, require_sandbox
+from ssds.oci.types import Config, parse_config
+from ssds.store.trees import Trees
+
+WORK = "/run/ssds/work"
+_OUTPUT_LIMIT = 16 << 20
+_FILE_LIMIT = 1 << 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Result:
+    name: str
+    problems: tuple[str, ...]
+    duration_ms: int
+    output: bytes
+
+
+def run(bench: Bench) -> Outcome:
+    """Tests; outputs ``verdict`` and ``report``, by-product ``junit``."""
+    sandbox = require_sandbox(bench)
+    platform = Platform(bench.action.node.id.platform)
+    config = parse_config(bench.store.blobs.read(bench.action.inputs["config"]))
+    trees = Trees(bench.store.trees_folder, sandbox)
+    lowers = tuple(trees.layer(d, bench.store.blobs.path(d)) for d in config.diff_ids)
+    tests = cast(list[dict[str, Any]], bench.action.node.slice["tests"])
+    limits = cast(list[int], bench.action.node.hints["time_limits_s"])
+    results = []
+    for number, test in enumerate(tests):
+        if bench.stopping():
+            raise StepFailed("stopped by the user")
+        bench.say(f"test {number + 1}/{len(tests)}: {test['name']}")
+        results.append(_one(bench, sandbox, config, lowers, number, test, limits[number]))
+    failed = any(r.problems for r in results)
+    report = {
+        "tests": [
+            {"name": r.name, "result": "fail" if r.problems else "pass", "problems": r.problems}
+            for r in results
+        ]
+    }
+    put = bench.store.blobs.put
+    return Outcome(
+        outputs={"verdict": put(FAIL if failed else PASS), "report": put(canonical_bytes(report))},
+        verdict="fail" if failed else "pass",
+        logs={"junit": put(_junit(str(bench.action.node.id), results))},
+        mode=sandbox.mode,
+        emulated=can_run(platform).emulated,
+    )
+
+
+def _one(
+    bench: Bench,
+    sandbox: Sandbox,
+    config: Config,
+    lowers: tuple[str, ...],
+    number: int,
+    test: Mapping[str, Any],
+    time_limit_s: int,
+) -> _Result:
+    folder = os.path.join(bench.folder, f"test-{number}")
+    work = os.path.join(folder, "work")
+    os.makedirs(work)
+    binds = bind_sources(bench, test.get("sources", {}), os.path.join(folder, "sources"))
+    binds.append(Bind(source=work, target=WORK, read_only=False))
+    bench.log(f"==> test {number} ({test['name']})\n".encode())
+    output = bytearray()
+
+    def log(data: bytes) -> None:
+        bench.log(data)
+        if len(output) < _OUTPUT_LIMIT:
+            output.extend(data)
+
+    script = f"{{ {test['script']}\n}} >{WORK}/.stdout 2>{WORK}/.stderr"
+    job = Job(
+        lowers=lowers,
+        argv=("/bin/sh", "-eu", "-c", script),
+        environment={
+            "HOME": "/root",
+            "LC_ALL": "C.UTF-8",
+            "TZ": "UTC0",
+            **dict(config.environment),
+            **test.get("environment", {}),
+        },
+        working_folder=WORK,
+        binds=tuple(binds),
+        time_limit_s=time_limit_s,
+        log=log,
+        stop=bench.stopping,
+    )
+    result = sandbox.run(job)
+    stdout = _read(work, ".stdout")
+    stderr = _read(work, ".stderr")
+    log(stdout)
+    log(stderr)
+    problems = _judge(test, result.exit_code, result.timed_out, stdout, stderr, work)
+    for problem in problems:
+        bench.log(f"    FAILED: {problem}\n".encode())
+    if result.timed_out:
+        raise StepFailed(
+            f"test {test['name']!r} was stopped after its time limit of {time_limit_s} s",
+            hint="Raise time_limit_s of the test; a time-out is never remembered as a result.",
+            code="E073",
+        )
+    return _Result(
+        name=test["name"],
+        problems=tuple(problems),
+        duration_ms=result.duration_ms,
+        output=bytes(output),
+    )
+
+
+def _judge(
+    test: Mapping[str, Any],
+    exit_code: int,
+    timed_out: bool,
+    stdout: bytes,
+    stderr: bytes,
+    work: str,
+) -> list[str]:
+    """Returns what differs from the expectation, in fixed words."""
+    problems = []
+    if not timed_out and exit_code != test["exit_code"]:
+        problems.append(f"exit code {exit_code}, expected {test['exit_code']}")
+    for name, data in (("stdout", stdout), ("stderr", stderr)):
+        problems += [
+            f"{name} lacks {text!r}" for text in test.get(name, ()) if text.encode() not in data
+        ]
+    equals = test.get("stdout_equals")
+    if equals is not None and stdout.decode("utf-8", "replace").rstrip() != equals.rstrip():
+        problems.append("stdout differs from the expected text")
+    for expected in test.get("files", ()):
+        problems += _judge_file(expected, work)
+    return problems
+
+
+def _judge_file(expected: Mapping[str, Any], work: str) -> list[str]:
+    name = expected["path"]
+    try:
+        data = local.read_below(work, name, _FILE_LIMIT)
+    except InvalidValue as error:
+        return [error.message]
+    if data is None:
+        return [f"file {name} was not made"]
+    if len(data) < expected["min_size"]:
+        return [f"file {name} has less than {expected['min_size']} bytes"]
+    problems = [
+        f"file {name} lacks {text!r}" for text in expected["contains"] if text.encode() not in data
+    ]
+    promised = expected.get("sha256", "")
+    if promised and sha256_of(data) != promised:
+        problems.append(f"file {name} has another sha256 than {promised}")
+    return problems
+
+
+def _read(work: str, name: str) -> bytes:
+    try:
+        return local.read_below(work, name, _OUTPUT_LIMIT) or b""
+    except InvalidValue:
+        return b"(more output than the limit of 16 MiB)"
+
+
+def _junit(name: str, results: Sequence[_Result]) -> bytes:
+    """Returns JUnit XML, the form that CI systems read."""
+    suite = ET.Element(
+        "testsuite",
+        name=name,
+        tests=str(len(results)),
+        failures=str(sum(1 for r in results if r.problems)),
+    )
+    for result in results:
+        case = ET.SubElement(
+            suite, "testcase", name=result.name, time=f"{result.duration_ms / 1000:.3f}"
+        )
+        if result.problems:
+            ET.SubElement(case, "failure", message="; ".join(result.problems))
+        text = result.output.decode("utf-8", "replace")
+        shown = "".join(c if c.isprintable() or c in "\n\t" else "?" for c in text[-65536:])
+        ET.SubElement(case, "system-out").text = shown
+    return ET.tostring(suite, encoding="utf-8", xml_declaration=True)
