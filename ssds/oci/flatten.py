@@ -1,0 +1,402 @@
+"""The merged view of an image's layers, without unpacking any.
+
+Rules: OCI image specification 1.1, layer.md ("Applying changesets", "Whiteouts"), and overlayfs
+where that leaves things open:
+
+- whiteouts and opaque marks hide what lower layers hold, never what their own layer brings, at
+  whatever place they stand in the archive;
+- a type change replaces the whole subtree; the last of double entries wins;
+- a hard link names the content that its target has at that moment, in this layer or a lower one;
+- parents that are symbolic links are followed inside the root, as a program in the container
+  would; nothing ever leaves the root.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import BinaryIO, Never, cast
+
+from ssds.core.errors import IntegrityError, UnavailableError
+from ssds.oci.tarindex import Member, index_tar
+
+LINK_LIMIT = 40
+_WHITEOUT = ".wh."
+_OPAQUE = ".wh..wh..opq"
+_ROOT = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One path of the merged view.
+
+    Attributes:
+        path: without a leading slash; the root is the empty string.
+        type: ``file folder symlink char block fifo``.
+        mode: permission bits with setuid, setgid and sticky.
+        target: of a symbolic link, as written.
+        layer: index of the layer that it comes from; -1 for an implied parent folder.
+        content_id: equal for the names of one hard-linked file; unique within the tree.
+        offset: where the content starts in the layer's tar.
+        segments: of a sparse file, else None.
+    """
+
+    path: str
+    type: str
+    mode: int
+    uid: int = 0
+    gid: int = 0
+    size_bytes: int = 0
+    mtime: int = 0
+    target: str = ""
+    layer: int = -1
+    content_id: tuple[int, int] = (-1, 0)
+    offset: int = 0
+    xattrs: Mapping[str, bytes] = field(default_factory=dict)
+    segments: tuple[tuple[int, int], ...] | None = None
+
+
+class FlatTree:
+    """What a program in the container sees; read-only once ``flatten`` has made it."""
+
+    def __init__(self, layers: Sequence[str]) -> None:
+        self.layers = tuple(layers)
+        self.entries: dict[str, Entry] = {_ROOT: Entry(path=_ROOT, type="folder", mode=0o755)}
+        self.children: dict[str, dict[str, None]] = {_ROOT: {}}
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def get(self, path: str) -> Entry | None:
+        """Returns the entry at exactly this path, no link followed."""
+        return self.entries.get(path.strip("/"))
+
+    def names(self, folder: str) -> list[str]:
+        """Returns the sorted names in a folder; empty where it is none."""
+        return sorted(self.children.get(folder.strip("/"), ()))
+
+    def walk(self, prefix: str = "") -> Iterator[Entry]:
+        """Gives the entry at ``prefix`` and all below it: a folder, then its names in order."""
+        start = self.entries.get(prefix.strip("/"))
+        stack = [start] if start else []
+        while stack:
+            entry = stack.pop()
+            yield entry
+            names = self.children.get(entry.path)
+            if names:
+                base = entry.path + "/" if entry.path else ""
+                stack.extend(self.entries[base + name] for name in sorted(names, reverse=True))
+
+    def resolve(self, path: str, *, follow: bool = True) -> Entry | None:
+        """Returns the entry that ``path`` means inside the root, or None where there is nothing.
+
+        Symbolic links are followed as in a chroot: ``..`` and absolute targets stay inside.
+
+        Args:
+            follow: also follow a link at the end of the path.
+
+        Raises:
+            IntegrityError: O035, a loop of symbolic links.
+        """
+        where, rest = self.reach(path, follow=follow)
+        return None if rest else self.entries.get(where)
+
+    def reach(self, path: str, *, follow: bool = True) -> tuple[str, list[str]]:
+        """Returns the real path as far as it exists and the names that are left."""
+        rest = [part for part in reversed(path.split("/")) if part not in ("", ".")]
+        where = _ROOT
+        links = 0
+        while rest:
+            name = rest.pop()
+            if name == "..":
+                where = where.rpartition("/")[0]
+                continue
+            step = f"{where}/{name}" if where else name
+            entry = self.entries.get(step)
+            if entry is None:
+                return where, [name, *reversed(rest)]
+            if entry.type == "symlink" and (rest or follow):
+                links += 1
+                if links > LINK_LIMIT:
+                    raise IntegrityError(
+                        f"the image's path /{path[:200]} goes round in symbolic links",
+                        hint="The image is broken at this path.",
+                        code="O035",
+                    )
+                if entry.target.startswith("/"):
+                    where = _ROOT
+                rest.extend(p for p in reversed(entry.target.split("/")) if p not in ("", "."))
+                continue
+            if rest and entry.type != "folder":
+                return step, list(reversed(rest))
+            where = step
+        return where, []
+
+    def open(self, path: str) -> BinaryIO:
+        """Opens a file's content, links followed; the object can seek.
+
+        Raises:
+            UnavailableError: O036, there is no such file.
+        """
+        entry = self.resolve(path)
+        if entry is None or entry.type != "file":
+            raise UnavailableError(f"the image has no file /{path.strip('/')[:200]}", code="O036")
+        return self.open_entry(entry)
+
+    def open_entry(self, entry: Entry) -> BinaryIO:
+        """Opens the content of a file entry of this tree."""
+        content = _Content(self.layers[entry.layer], entry)
+        return cast(BinaryIO, io.BufferedReader(content, 64 * 1024))
+
+    def read(self, path: str, limit_bytes: int) -> bytes:
+        """Returns a file's content, links followed.
+
+        Raises:
+            UnavailableError: O036, there is no such file.
+            IntegrityError: O037, it is larger than ``limit_bytes``.
+        """
+        with self.open(path) as file:
+            data = file.read(limit_bytes + 1)
+        if len(data) > limit_bytes:
+            raise IntegrityError(
+                f"the image's file /{path.strip('/')[:200]} is larger than {limit_bytes} bytes",
+                hint="It was not read: no file of this kind is so large.",
+                code="O037",
+            )
+        return data
+
+
+class _Content(io.RawIOBase):
+    """The bytes of one file inside a tar; holes of sparse files read as zeros."""
+
+    def __init__(self, tar: str, entry: Entry) -> None:
+        super().__init__()
+        self._file = open(tar, "rb", buffering=0)  # noqa: SIM115 - closed with this object
+        self._entry = entry
+        self._position = 0
+        self._parts: list[tuple[int, int, int]] = []
+        offset = entry.offset
+        for place, length in entry.segments or ((0, entry.size_bytes),):
+            self._parts.append((place, length, offset))
+            offset += length
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._entry.size_bytes}
+        self._position = max(0, base[whence] + offset)
+        return self._position
+
+    def readinto(self, buffer: object) -> int:
+        view = memoryview(buffer).cast("B")  # type: ignore[arg-type]
+        wanted = min(len(view), self._entry.size_bytes - self._position)
+        if wanted <= 0:
+            return 0
+        for place, length, offset in self._parts:
+            if place <= self._position < place + length:
+                inside = self._position - place
+                self._file.seek(offset + inside)
+                data = self._file.read(min(wanted, length - inside))
+                if not data:
+                    raise IntegrityError(
+                        "a layer's tar was cut while it was read",
+                        hint="Run `ssds store verify`.",
+                        code="O030",
+                    )
+                break
+        else:
+            ahead = [p for p, n, _ in self._parts if p > self._position and n]
+            end = min(ahead, default=self._entry.size_bytes)
+            data = bytes(min(wanted, end - self._position))
+        view[: len(data)] = data
+        self._position += len(data)
+        return len(data)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+def flatten(layer_tars: Sequence[str]) -> FlatTree:
+    """Returns the merged view of uncompressed layer tars, base first.
+
+    Raises:
+        IntegrityError: O030 to O035; the message names the layer and the entry.
+    """
+    tree = FlatTree(layer_tars)
+    for number, path in enumerate(layer_tars):
+        _Layer(tree, number, f"layer {number + 1} of {len(layer_tars)}").apply(path)
+    return tree
+
+
+class _Layer:
+    """Applies one layer's entries to the tree."""
+
+    def __init__(self, tree: FlatTree, number: int, what: str) -> None:
+        self.tree = tree
+        self.number = number
+        self.what = what
+
+    def apply(self, path: str) -> None:
+        members: list[Member] = []
+        hides: list[tuple[str, str]] = []
+        for member in index_tar(path, what=self.what):
+            folder, _, name = member.path.rpartition("/")
+            if name.startswith(_WHITEOUT):
+                hides.append((folder, name))
+            else:
+                members.append(member)
+        # A link may name what this very layer hides (a rename made of link and whiteout).
+        below = self._lower_targets(members) if hides and self.number else {}
+        if hides and self.number:
+            brought = {m.path for m in members if m.type != "symlink"}
+            for folder, name in hides:
+                self._hide(folder, name, brought)
+        else:
+            for _, name in hides:
+                self._whiteout_name(name)
+        for member in members:
+            self._add(member, below)
+
+    def _lower_targets(self, members: Sequence[Member]) -> dict[str, Entry]:
+        found = {}
+        for member in members:
+            if member.type == "hardlink":
+                entry = self.tree.resolve(member.target, follow=False)
+                if entry:
+                    found[member.target] = entry
+        return found
+
+    def _whiteout_name(self, name: str) -> str:
+        hidden = name[len(_WHITEOUT) :]
+        if hidden in ("", ".", ".."):
+            raise IntegrityError(
+                f"{self.what}: {name!r} hides nothing that can exist",
+                hint="The layer is damaged or hostile; it was not unpacked.",
+                code="O034",
+            )
+        return hidden
+
+    def _hide(self, folder: str, name: str, brought: set[str]) -> None:
+        """Hides one lower path, or all children of a folder."""
+        hidden = self._whiteout_name(name)
+        if hidden.startswith(_WHITEOUT) and name != _OPAQUE:
+            return  # aufs keeps its own marks as .wh..wh.plnk and the like
+        where = _ROOT
+        for part in folder.split("/") if folder else ():
+            step = f"{where}/{part}" if where else part
+            entry = self.tree.entries.get(step)
+            if entry is not None and entry.type == "symlink":
+                if step in brought:
+                    return  # the layer puts its own folder there; the lower one has no children
+                entry = self.tree.resolve(step)
+            if entry is None or entry.type != "folder":
+                return
+            where = entry.path
+        if name == _OPAQUE:
+            for child in list(self.tree.children.get(where, ())):
+                self._remove(f"{where}/{child}" if where else child)
+        else:
+            self._remove(f"{where}/{hidden}" if where else hidden)
+
+    def _remove(self, path: str) -> None:
+        """Removes a path and all below it."""
+        tree = self.tree
+        if path not in tree.entries:
+            return
+        folder, _, name = path.rpartition("/")
+        tree.children[folder].pop(name, None)
+        stack = [path]
+        while stack:
+            gone = stack.pop()
+            del tree.entries[gone]
+            stack.extend(f"{gone}/{child}" for child in tree.children.pop(gone, ()))
+
+    def _folder(self, path: str, mtime: int) -> str:
+        """Returns the real path of a parent folder, made where it is missing."""
+        entry = self.tree.entries.get(path)
+        if entry is not None and entry.type == "folder":
+            return path
+        where, rest = self.tree.reach(path)
+        if self.tree.entries[where].type != "folder":
+            self._remove(where)
+            folder, _, name = where.rpartition("/")
+            where, rest = folder, [name, *rest]
+        for name in rest:
+            if name == "..":
+                where = where.rpartition("/")[0]
+                continue
+            where = f"{where}/{name}" if where else name
+            if where not in self.tree.entries:
+                self._put(Entry(path=where, type="folder", mode=0o755, mtime=mtime))
+        return where
+
+    def _put(self, entry: Entry) -> None:
+        tree = self.tree
+        tree.entries[entry.path] = entry
+        if entry.path != _ROOT:
+            folder, _, name = entry.path.rpartition("/")
+            tree.children[folder][name] = None
+        if entry.type == "folder":
+            tree.children.setdefault(entry.path, {})
+
+    def _add(self, member: Member, below: Mapping[str, Entry]) -> None:
+        path = member.path
+        if path == _ROOT:
+            if member.type != "folder":
+                self._refuse(member, "the root is not a folder")
+        else:
+            folder, _, name = path.rpartition("/")
+            real = self._folder(folder, member.mtime)
+            path = f"{real}/{name}" if real else name
+        if member.type == "hardlink":
+            self._link(member, path, below)
+            return
+        old = self.tree.entries.get(path)
+        if old is not None and (old.type != "folder" or member.type != "folder"):
+            self._remove(path)
+        self._put(
+            Entry(
+                path=path,
+                type=member.type,
+                mode=member.mode,
+                uid=member.uid,
+                gid=member.gid,
+                size_bytes=member.size_bytes,
+                mtime=member.mtime,
+                target=member.target,
+                layer=self.number,
+                content_id=(self.number, member.header_offset),
+                offset=member.offset,
+                xattrs=member.xattrs,
+                segments=member.segments,
+            )
+        )
+
+    def _link(self, member: Member, path: str, below: Mapping[str, Entry]) -> None:
+        target = self.tree.resolve(member.target, follow=False) or below.get(member.target)
+        if target is None:
+            self._refuse(member, f"its target /{member.target[:200]} does not exist")
+        if target.type == "folder":
+            self._refuse(member, f"its target /{member.target[:200]} is a folder")
+        if target.path == path:
+            return
+        if path in self.tree.entries:
+            self._remove(path)
+            if target.path not in self.tree.entries and target.path.startswith(path + "/"):
+                self._refuse(member, "it replaces the folder that its target is in")
+        self._put(replace(target, path=path))
+
+    def _refuse(self, member: Member, problem: str) -> Never:
+        raise IntegrityError(
+            f"{self.what}: hard link /{member.path[:200]}: {problem}"
+            if member.type == "hardlink"
+            else f"{self.what}: {problem}",
+            hint="The layer is damaged or hostile; it was not unpacked.",
+            code="O034",
+        )
