@@ -325,12 +325,14 @@ class Policy:
         fail_on: severities that hold a release: of ``critical high medium low unknown``.
         only_fixable: count only findings for which a fixed version is known.
         allow_network: whether impure builds may be released.
+        unscanned: ``fail`` or ``pass`` for an image, or an ecosystem in it, without advisories.
     """
 
     name: str
     fail_on: tuple[str, ...] = ("critical",)
     only_fixable: bool = False
     allow_network: bool = True
+    unscanned: str = "fail"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
