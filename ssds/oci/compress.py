@@ -115,12 +115,12 @@ def decompress_stream(
         pieces = _gunzip(file)
     elif media_type in _PLAIN:
         pieces = _chunks(file)
+    elif media_type == types.LAYER_ZSTD:
+        pieces = _unzstd(file)
     else:
-        reason = "zstd layers are not read by this version" if "zstd" in media_type else "unknown"
         raise UnavailableError(
-            f"a layer of media type {media_type[:100]!r} cannot be unpacked: {reason}",
-            hint="Convert the image to gzip layers, for instance with "
-            "skopeo copy --dest-compress-format gzip.",
+            f"a layer of media type {media_type[:100]!r} cannot be unpacked",
+            hint="ssds unpacks tar layers, plain or compressed by gzip or zstd.",
             code="O023",
         )
     total = 0
@@ -182,9 +182,19 @@ def _gunzip(file: IO[bytes]) -> Iterator[bytes]:
             data = more.lstrip(b"\0")
 
 
+def _unzstd(file: IO[bytes]) -> Iterator[bytes]:
+    from ssds.host.streams import decompressed
+
+    try:
+        with decompressed(file, "layer.zst") as stream:
+            yield from _chunks(stream)
+    except EOFError as error:
+        raise _damaged(str(error)) from error
+
+
 def _damaged(reason: str) -> IntegrityError:
     return IntegrityError(
-        f"a gzip layer is damaged: {reason}",
+        f"a compressed layer is damaged: {reason}",
         hint="Get the layer again from its source.",
         code="O021",
     )
