@@ -40,6 +40,7 @@ _SHAPE = {
     "005": ("value does not have the right form", "Correct the value."),
     "006": ("value is out of range", "Stay within the limits."),
     "007": ("keys that do not go together", "Keep exactly one of the alternatives."),
+    "008": ("value stands twice", "Remove one of them."),
 }
 
 _TABLE: dict[str, tuple[str, str]] = {
