@@ -1,0 +1,186 @@
+"""Makes the released half of locks from what apply found. Pure but for the two given readers.
+
+A claim whose outputs equal the locked one keeps the locked record, so the same inputs give the
+same lock bytes on any machine (C9).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from ssds.core.digest import Digest
+from ssds.core.model import Claim, NodeId, ReleaseName
+from ssds.core.platform import Platform
+from ssds.lock.model import (
+    LATEST_KINDS,
+    IndexRecord,
+    LayerRecord,
+    PlatformLock,
+    ReleaseHalf,
+    SizedBlob,
+    VariantLock,
+)
+from ssds.oci.types import parse_manifest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What is known after an apply or a plan.
+
+    Attributes:
+        claims: node → the claim that counts; only nodes that ended well.
+        read: gives a blob's bytes, or None where they are not here.
+    """
+
+    claims: Mapping[NodeId, Claim]
+    read: Callable[[Digest], bytes | None]
+
+    def of(self, release: ReleaseName, kind: str, platform: str = "") -> Claim | None:
+        """Returns the claim of a release's node."""
+        return self.claims.get(NodeId(str(release), kind, platform))
+
+
+def make_variant(
+    release: ReleaseName, platforms: tuple[Platform, ...], before: VariantLock, found: Found
+) -> VariantLock:
+    """Returns the variant's lock after ``found``; sections without news stay as they are."""
+    sections = dict(before.platforms)
+    for platform in platforms:
+        section = sections.get(platform, PlatformLock())
+        sections[platform] = _section(release, platform, section, found)
+    variant = replace(before, origin="built", platforms=sections)
+    metadata = found.of(release, "metadata")
+    if metadata is not None:
+        variant = replace(variant, metadata=_kept(before.metadata, metadata))
+    index = found.of(release, "index")
+    if index is not None:
+        record = _index(release, index, platforms, before, found)
+        if record is not None:
+            variant = variant.with_index(record)
+    return variant
+
+
+def _kept(before: Claim | None, now: Claim) -> Claim:
+    if before is not None and before.key == now.key and before.same_outputs(now):
+        return before
+    return now
+
+
+def _section(
+    release: ReleaseName, platform: Platform, before: PlatformLock, found: Found
+) -> PlatformLock:
+    latest = dict(before.latest)
+    for kind in LATEST_KINDS:
+        claim = found.of(release, kind, platform)
+        if claim is not None:
+            latest[kind] = _kept(latest.get(kind), claim)
+    half = _half(release, platform, before.release, found)
+    return replace(before, latest=latest, release=half or before.release)
+
+
+def _half(
+    release: ReleaseName, platform: Platform, before: ReleaseHalf | None, found: Found
+) -> ReleaseHalf | None:
+    """Returns the release half, or None while build and publish have not both ended well."""
+    build = found.of(release, "build", platform)
+    publish = found.of(release, "publish", platform)
+    if build is None or publish is None:
+        return None
+    known = before.actions if before else {}
+    actions = {
+        "build": _kept(known.get("build"), build),
+        "publish": _kept(known.get("publish"), publish),
+    }
+    commands = _commands(release, platform, before, found)
+    if before is not None and before.manifest.digest == publish.outputs["manifest"]:
+        return replace(before, actions=actions, commands=commands)
+    data = found.read(publish.outputs["manifest"])
+    if data is None:
+        return None
+    manifest = parse_manifest(data)
+    diff_ids = [digest for name, digest in _numbered(build.outputs, "layer/")]
+    layers = tuple(
+        LayerRecord(digest=layer.digest, size_bytes=layer.size_bytes, diff_id=diff_id)
+        for layer, diff_id in zip(manifest.layers, diff_ids, strict=True)
+    )
+    return ReleaseHalf(
+        actions=actions,
+        manifest=SizedBlob(digest=publish.outputs["manifest"], size_bytes=len(data)),
+        config=SizedBlob(digest=manifest.config.digest, size_bytes=manifest.config.size_bytes),
+        layers=layers,
+        commands=commands,
+    )
+
+
+def _numbered(outputs: Mapping[str, Digest], prefix: str) -> list[tuple[int, Digest]]:
+    return sorted((int(n[len(prefix) :]), d) for n, d in outputs.items() if n.startswith(prefix))
+
+
+def _commands(
+    release: ReleaseName, platform: Platform, before: ReleaseHalf | None, found: Found
+) -> tuple[str, ...]:
+    """Returns the commands that the image offers, from the sbom node's inventory."""
+    sbom = found.of(release, "sbom", platform)
+    data = found.read(sbom.outputs["commands"]) if sbom else None
+    if data is None:
+        return before.commands if before else ()
+    return tuple(sorted(str(name) for name in json.loads(data)["declared"]))
+
+
+def _index(
+    release: ReleaseName,
+    index: Claim,
+    platforms: tuple[Platform, ...],
+    before: VariantLock,
+    found: Found,
+) -> IndexRecord | None:
+    if before.index is not None and before.index.digest == index.outputs["index"]:
+        return replace(before.index, key=index.key)
+    data = found.read(index.outputs["index"])
+    if data is None:
+        return None
+    text = data.decode("utf-8")
+    manifests = {}
+    for platform in platforms:
+        publish = found.of(release, "publish", platform)
+        if publish is not None and str(publish.outputs["manifest"]) in text:
+            manifests[platform] = publish.outputs["manifest"]
+    return IndexRecord(
+        digest=index.outputs["index"], size_bytes=len(data), key=index.key, platforms=manifests
+    )
+
+
+def locked_claims(release: ReleaseName, variant: VariantLock) -> dict[NodeId, Claim]:
+    """Returns every claim that a variant's lock holds, by node (C2)."""
+    claims: dict[NodeId, Claim] = {}
+    owner = str(release)
+    for platform, section in variant.platforms.items():
+        halves = dict(section.release.actions) if section.release else {}
+        for kind, claim in {**halves, **section.latest}.items():
+            claims[NodeId(owner, kind, str(platform))] = claim
+    if variant.metadata is not None:
+        claims[NodeId(owner, "metadata")] = variant.metadata
+    if variant.index is not None:
+        claims[NodeId(owner, "index")] = Claim(
+            key=variant.index.key,
+            kind="index",
+            outputs={"index": variant.index.digest},
+            origin="lock",
+        )
+    return claims
+
+
+def locked_sizes(variant: VariantLock) -> dict[Digest, int]:
+    """Returns the sizes in bytes that a variant's lock knows."""
+    sizes: dict[Digest, int] = {}
+    for section in variant.platforms.values():
+        if section.release is not None:
+            half = section.release
+            sizes[half.manifest.digest] = half.manifest.size_bytes
+            sizes[half.config.digest] = half.config.size_bytes
+            sizes.update({layer.digest: layer.size_bytes for layer in half.layers})
+    if variant.index is not None:
+        sizes[variant.index.digest] = variant.index.size_bytes
+    return sizes
