@@ -53,15 +53,13 @@ class Facts:
         claims: action key → acceptable claims, the locked one first, then the earliest.
         has: the digests whose bytes are in the store.
         sizes: digest → size in bytes where a lock says it.
-        builders: platform → the empty string when it can be built here, else why not.
-        locked: node → the claim that the lock holds; a rebuild must give the same (C2).
-        known: (node) → whether any older claim of that node is remembered, for reasons.
+        builder: platform → the empty string when it can be built here, else why not.
     """
 
     claims: Callable[[ActionKey], tuple[Claim, ...]]
     has: Container[Digest]
     sizes: Mapping[Digest, int] = field(default_factory=dict)
-    builders: Mapping[Platform, str] = field(default_factory=dict)
+    builder: Callable[[Platform], str] = lambda platform: f"no builder for {platform}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,7 +220,7 @@ def _no_builder(node: Node, facts: Facts, wishes: Wishes) -> str:
         return f"{platform} was not selected"
     if node.kind not in EXECUTING:
         return ""
-    return facts.builders.get(platform, "no builder for this platform")
+    return facts.builder(platform)
 
 
 def needs_bytes(node: Node, role: str, digest: Digest, facts: Facts) -> bool:

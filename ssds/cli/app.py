@@ -1,0 +1,122 @@
+"""The group of verbs; a verb's module is imported when it is used."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from ssds.cli.output import report_error
+from ssds.core.errors import SsdsError
+from ssds.version import VERSION
+
+VERBS = {
+    "init": "make a workspace here",
+    "new": "write a recipe to start from",
+    "check": "check recipes, locks and settings",
+    "lock": "pin what moves: bases, sources, packages",
+    "plan": "show what apply would do, and why",
+    "apply": "build, test, scan, publish; update the locks",
+    "explain": "say why a node runs or is reused",
+    "show": "show a release, a recipe or a node",
+    "status": "show what is released and what is held",
+    "log": "show the newest log of a node",
+    "run": "run a command in a built image",
+    "shell": "open a shell in a built image or a failed step",
+    "deploy": "write images, modules and wrappers for a site",
+    "gc": "remove blobs that nothing refers to",
+    "store": "verify the store, or say what is in it",
+    "doctor": "say which components are here and what each is for",
+    "completion": "print the shell completion script",
+}
+EXIT_ERROR = 1
+
+
+@dataclass(slots=True)
+class Context:
+    """What every verb gets: where the workspace is and how to print."""
+
+    folder: str
+    json: bool = False
+
+
+class _Verbs(click.Group):
+    """Lists the verbs without importing them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return None
+        module = importlib.import_module(f"ssds.cli.verb_{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        import difflib
+
+        if args and args[0] not in VERBS and not args[0].startswith("-"):
+            near = difflib.get_close_matches(args[0], list(VERBS), 1)
+            hint = f' Did you mean "{near[0]}"?' if near else " `ssds --help` lists the verbs."
+            raise click.UsageError(f'There is no verb "{args[0]}".{hint}', ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Verbs"):
+            formatter.write_dl(list(VERBS.items()))
+
+
+@click.group(
+    cls=_Verbs,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit codes: 0 done, 1 an error or a failed step, 3 something is held. "
+    "`plan --detailed-exitcode`: 0 nothing to do, 2 something to do, 3 held or waiting.",
+)
+@click.version_option(VERSION, "-V", "--version", prog_name="ssds", message="%(prog)s %(version)s")
+@click.option(
+    "-C",
+    "folder",
+    metavar="DIR",
+    default="",
+    help="The workspace (default: this folder or the nearest one above with ssds.yaml).",
+)
+@click.pass_context
+def ssds(ctx: click.Context, folder: str) -> None:
+    """From a catalog of recipes to software that a scientist runs.
+
+    A workspace is a folder with ssds.yaml, catalog/ and lockfiles/.
+    """
+    ctx.obj = Context(folder=folder)
+
+
+def run(arguments: list[str]) -> int:
+    """Runs the command line; every error becomes words and an exit code."""
+    options: dict[str, Any] = {"prog_name": "ssds", "standalone_mode": False}
+    try:
+        code = ssds.main(arguments, **options)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except click.exceptions.Exit as leave:
+        return leave.exit_code
+    except click.ClickException as error:
+        error.show(sys.stderr)
+        return EXIT_ERROR
+    except (click.Abort, KeyboardInterrupt):
+        print("stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except SsdsError as error:
+        report_error(error)
+        return EXIT_ERROR
+    except OSError as error:
+        report_error(SsdsError(f"{error.strerror or error}: {error.filename or ''}", code="E062"))
+        return EXIT_ERROR

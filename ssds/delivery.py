@@ -1,0 +1,186 @@
+"""The one plan that people see: the graph's steps, the locks' updates, the channels' changes.
+
+Above both hands: it joins what ``graph`` plans with what ``ship`` would change (C14). Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from ssds.core.canonical import Json
+from ssds.core.digest import Digest
+from ssds.core.model import ReleaseName
+from ssds.graph.compile import Graph
+from ssds.graph.plan import Plan, Verb
+from ssds.lock.make import Found, make_variant
+from ssds.lock.model import Locks, VariantLock
+from ssds.recipe.model import Catalog
+from ssds.ship.changes import Change
+
+FORMAT_VERSION = "1.0"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One row of the plan.
+
+    Attributes:
+        node: a node id, or ``<release>:lock``, ``<release>:push/<channel>``.
+        reason: a fixed code; ``text`` says it in words.
+        marks: of ``irreversible impure``.
+    """
+
+    node: str
+    kind: str
+    platform: str
+    verb: Verb
+    reason: str
+    text: str
+    marks: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Json]:
+        """Returns the JSON form."""
+        return {
+            "node": self.node,
+            "kind": self.kind,
+            "platform": self.platform,
+            "verb": self.verb.word,
+            "reason": self.text,
+            "reason_code": self.reason,
+            "marks": list(self.marks),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """Everything that apply would do.
+
+    Attributes:
+        rows: graph first, then locks, then channels.
+        changes: the channel changes behind the ``push`` rows.
+        notes: what is worth a line but no row (a channel that was never observed).
+        required_waits: releases that wait for a platform that they require.
+    """
+
+    plan: Plan
+    rows: tuple[Row, ...]
+    changes: tuple[Change, ...] = ()
+    notes: tuple[str, ...] = ()
+    required_waits: tuple[str, ...] = ()
+
+    def count(self, verb: Verb) -> int:
+        """How many rows have that verb."""
+        return sum(1 for row in self.rows if row.verb is verb)
+
+    @property
+    def summary(self) -> dict[str, int]:
+        """The counts by verb and by mark."""
+        counts = {verb.word: self.count(verb) for verb in Verb}
+        for mark in ("irreversible", "impure"):
+            active = (r for r in self.rows if r.verb is not Verb.REUSE)
+            counts[mark] = sum(1 for row in active if mark in row.marks)
+        return counts
+
+    @property
+    def exit_code(self) -> int:
+        """For ``plan --detailed-exitcode``: 0 nothing to do, 2 something can run, 3 it cannot."""
+        if any(self.count(verb) for verb in (Verb.RUN, Verb.UNKNOWN, Verb.REMOVE)):
+            return 2
+        return 3 if self.count(Verb.HELD) or self.required_waits else 0
+
+    def to_dict(self, *, full: bool = False) -> dict[str, Json]:
+        """Returns the one JSON object of ``plan --json`` (schemas/plan.schema.json)."""
+        shown = [r for r in self.rows if full or r.verb is not Verb.REUSE]
+        return {
+            "format_version": FORMAT_VERSION,
+            "summary": dict(self.summary),
+            "steps": [row.to_dict() for row in shown],
+            "notes": list(self.notes),
+        }
+
+
+def graph_rows(plan: Plan) -> list[Row]:
+    """Returns the rows of the graph's plan."""
+    return [
+        Row(
+            node=str(step.node.id),
+            kind=step.node.kind,
+            platform=step.node.id.platform,
+            verb=step.verb,
+            reason=step.reason,
+            text=step.text,
+            marks=tuple(sorted(step.node.marks)),
+        )
+        for step in plan.steps.values()
+    ]
+
+
+def found_by_plan(plan: Plan, read: Callable[[Digest], bytes | None]) -> Found:
+    """Returns what the plan knows already: reused claims, and those whose bytes come again."""
+    claims = {
+        name: step.claim
+        for name, step in plan.steps.items()
+        if step.claim is not None and step.verb in (Verb.REUSE, Verb.RUN)
+    }
+    return Found(claims=claims, read=read)
+
+
+def lock_rows(graph: Graph, catalog: Catalog, plan: Plan, locks: Locks, found: Found) -> list[Row]:
+    """Returns a row for every lock that is behind, and one for every lock that has no recipe."""
+    rows = []
+    for name, nodes in graph.releases.items():
+        if not all(node in plan.steps for node in nodes):
+            continue
+        news = [n for n in nodes if plan.steps[n].runs and plan.steps[n].reason != "bytes"]
+        if news:
+            text = f"known after {news[0].label}"
+            rows.append(_lock_row(name, Verb.UNKNOWN, "input", text))
+            continue
+        before = locks.get(name).variant(name)
+        after = make_variant(name, tuple(catalog.releases[name].targets), before, found)
+        if after != before:
+            rows.append(_lock_row(name, Verb.RUN, "behind", _what_changes(before, after)))
+    for (recipe, version), lock in locks.releases.items():
+        for variant, entry in lock.variants.items():
+            name = ReleaseName(recipe, version, variant)
+            if name not in catalog.releases and entry.origin != "adopted":
+                rows.append(_lock_row(name, Verb.REMOVE, "gone", "no longer in the catalog"))
+    return rows
+
+
+def _lock_row(name: ReleaseName, verb: Verb, reason: str, text: str) -> Row:
+    return Row(node=f"{name}:lock", kind="lock", platform="", verb=verb, reason=reason, text=text)
+
+
+def _what_changes(before: VariantLock, after: VariantLock) -> str:
+    if after.index is None:
+        return "the lock is behind what was built"
+    if before.index is None or before.index.digest != after.index.digest:
+        return f"revision {after.revision} is {after.index.digest}"
+    return "its evidence is behind"
+
+
+def change_rows(changes: Iterable[Change]) -> list[Row]:
+    """Returns the rows of channel changes."""
+    return [
+        Row(
+            node=change.node,
+            kind="push",
+            platform="",
+            verb=Verb(change.verb),
+            reason=change.reason,
+            text=change.text,
+            marks=tuple(change.marks),
+        )
+        for change in changes
+    ]
+
+
+def required_waits(plan: Plan) -> tuple[str, ...]:
+    """Returns the nodes of required platforms that wait."""
+    return tuple(
+        step.node.id.label
+        for step in plan.steps.values()
+        if step.verb is Verb.WAIT and step.node.required
+    )
