@@ -12,6 +12,7 @@ import errno
 import fcntl
 import os
 import secrets
+import shutil
 import signal
 from collections.abc import Iterator
 from typing import IO
@@ -84,6 +85,70 @@ def replacing(path: str, *, point: str, mode: int = 0o644) -> Iterator[IO[bytes]
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
+
+
+class Staged:
+    """A file without a name of its own yet; see ``staged``."""
+
+    def __init__(self, temporary: str, file: IO[bytes], point: str) -> None:
+        self._temporary = temporary
+        self._point = point
+        self.file = file
+
+    def place(self, path: str) -> None:
+        """Syncs the bytes and gives them their name, durably; ``path`` is on the same disk."""
+        with explained(path):
+            self.file.flush()
+            os.fsync(self.file.fileno())
+            write_point(f"{self._point}.synced")
+            os.rename(self._temporary, path)
+            write_point(f"{self._point}.renamed")
+            sync_folder(os.path.dirname(path) or ".")
+            write_point(f"{self._point}.durable")
+
+
+@contextlib.contextmanager
+def staged(folder: str, *, point: str, mode: int = 0o644) -> Iterator[Staged]:
+    """Gives a temporary file in ``folder`` whose name is chosen last, by ``place``.
+
+    A file that was not placed is removed; after SIGKILL it stays until ``sweep``.
+    """
+    temporary = os.path.join(folder, f"{TEMPORARY_PREFIX}{os.getpid()}-{secrets.token_hex(6)}")
+    with explained(folder):
+        os.makedirs(folder, exist_ok=True)
+        handle = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    try:
+        with explained(folder), open(handle, "w+b") as file:
+            os.fchmod(handle, mode)
+            write_point(f"{point}.open")
+            yield Staged(temporary, file, point)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+
+
+def adopt_file(source: str, path: str, *, point: str, mode: int = 0o644) -> None:
+    """Moves a finished file to ``path``, durably; copies it where it is on another disk."""
+    with explained(path):
+        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+        handle = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            os.fchmod(handle, mode)
+            os.fsync(handle)
+            write_point(f"{point}.synced")
+            try:
+                os.rename(source, path)
+            except OSError as error:
+                if error.errno != errno.EXDEV:
+                    raise
+                with replacing(path, point=point, mode=mode) as file, open(source, "rb") as old:
+                    shutil.copyfileobj(old, file, 1 << 20)
+                os.unlink(source)
+        finally:
+            os.close(handle)
+        write_point(f"{point}.renamed")
+        sync_folder(os.path.dirname(path) or ".")
+        write_point(f"{point}.durable")
 
 
 def atomic_write(path: str, data: bytes, *, point: str, mode: int = 0o644) -> None:

@@ -1,0 +1,357 @@
+"""Claims and pre-images: one SQLite file beside the blobs (contracts C3, C4).
+
+A claim says "this action gave these outputs". For each key a set of claims is kept: a later one
+with other outputs never replaces an earlier one. Write-ahead log, full sync: a claim that was
+added survives a power cut, and it is added only after its blobs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from ssds.core.canonical import canonical_bytes
+from ssds.core.digest import ActionKey, Digest
+from ssds.core.errors import EnvironmentProblem, IntegrityError, SsdsError, UnavailableError
+from ssds.core.model import Claim
+from ssds.host.files import write_point
+
+SCHEMA_VERSION = 1
+BUSY_S = 60.0
+_MANY = 500
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS claims (
+  number INTEGER PRIMARY KEY AUTOINCREMENT,
+  key TEXT NOT NULL, kind TEXT NOT NULL, outputs TEXT NOT NULL, verdict TEXT NOT NULL,
+  record TEXT NOT NULL, UNIQUE (key, outputs, verdict));
+CREATE TABLE IF NOT EXISTS preimages (
+  key TEXT PRIMARY KEY, kind TEXT NOT NULL, owner TEXT NOT NULL, platform TEXT NOT NULL,
+  node TEXT NOT NULL, number INTEGER NOT NULL, preimage BLOB NOT NULL) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS preimages_near ON preimages (kind, platform, number);
+CREATE TABLE IF NOT EXISTS collected (digest TEXT PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID;
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remembered:
+    """A pre-image that the store keeps, for ``explain``; ``node`` is the node's text."""
+
+    key: ActionKey
+    node: str
+    preimage: bytes
+
+
+class Claims:
+    """The claims of one store; threads and processes may use it at once."""
+
+    def __init__(self, path: str, has_blob: Callable[[Digest], bool]) -> None:
+        self.path = path
+        self._has_blob = has_blob
+        self._local = threading.local()
+        self._all: list[sqlite3.Connection] = []
+        self._guard = threading.Lock()
+
+    def find(self, key: ActionKey) -> tuple[Claim, ...]:
+        """Returns all claims for ``key``, the earliest first; none gives an empty tuple."""
+        return self.find_many([key]).get(key, ())
+
+    def find_many(self, keys: Iterable[ActionKey]) -> dict[ActionKey, tuple[Claim, ...]]:
+        """Returns the claims of each key that has any."""
+        found: dict[ActionKey, list[Claim]] = {}
+        wanted = list(dict.fromkeys(keys))
+        with self._reading() as database:
+            for start in range(0, len(wanted), _MANY):
+                part = [str(key) for key in wanted[start : start + _MANY]]
+                marks = ",".join("?" * len(part))
+                rows = database.execute(
+                    "SELECT key, kind, outputs, verdict, record FROM claims "  # noqa: S608
+                    f"WHERE key IN ({marks}) ORDER BY number",
+                    part,
+                )
+                for row in rows:
+                    claim = _claim(row)
+                    found.setdefault(claim.key, []).append(claim)
+        return {key: tuple(claims) for key, claims in found.items()}
+
+    def add(self, claim: Claim, preimage: bytes, node: str = "") -> bool:
+        """Remembers a claim and its pre-image; False where the same one was known.
+
+        Args:
+            node: the node's text (``samtools@1.16.1:build``), by which ``nearest`` finds it.
+
+        Raises:
+            UnavailableError: T010, an output is not a blob of the store.
+            EnvironmentProblem: disk full, no permission.
+        """
+        for name, digest in claim.outputs.items():
+            if not self._has_blob(digest):
+                raise UnavailableError(
+                    f"the claim of {claim.kind} {claim.key.short} names the output {name!r} "
+                    f"{digest}, which the store does not have",
+                    hint="A claim follows its blobs; put them into the store first.",
+                    code="T010",
+                )
+        write_point("claim.add")
+        with self._writing() as database:
+            cursor = database.execute(
+                "INSERT OR IGNORE INTO claims (key, kind, outputs, verdict, record) "
+                "VALUES (?, ?, ?, ?, ?)",
+                (str(claim.key), claim.kind, _outputs(claim), claim.verdict, _record(claim)),
+            )
+            added = cursor.rowcount == 1
+            database.executemany(
+                "DELETE FROM collected WHERE digest = ?",
+                [(str(digest),) for digest in {*claim.outputs.values(), *claim.logs.values()}],
+            )
+            _keep_preimage(database, claim.key, claim.kind, preimage, node)
+            write_point("claim.written")
+        write_point("claim.durable")
+        return added
+
+    def preimage(self, key: ActionKey) -> bytes | None:
+        """Returns the canonical pre-image of ``key``, or None where it is not known."""
+        with self._reading() as database:
+            row = database.execute(
+                "SELECT preimage FROM preimages WHERE key = ?", (str(key),)
+            ).fetchone()
+        return bytes(row[0]) if row else None
+
+    def nearest(
+        self, kind: str, owner_hint: str, platform: str, *, limit: int = 20
+    ) -> tuple[Remembered, ...]:
+        """Returns pre-images near to a node: the same owner first, then the same name, newest first.
+
+        Args:
+            owner_hint: the node's owner (``samtools@1.16.1``).
+            platform: ``linux/amd64``, or ``any`` or the empty string.
+        """
+        name = owner_hint.partition("@")[0]
+        with self._reading() as database:
+            rows = database.execute(
+                "SELECT key, node, preimage FROM preimages WHERE kind = ? AND platform IN (?, ?) "
+                "AND (owner = ? OR owner = ? OR owner LIKE ? ESCAPE '\\') "
+                "ORDER BY (owner = ?) DESC, number DESC LIMIT ?",
+                (
+                    kind,
+                    platform or "any",
+                    platform if platform != "any" else "",
+                    owner_hint,
+                    name,
+                    name.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "@%",
+                    owner_hint,
+                    limit,
+                ),
+            ).fetchall()
+        return tuple(
+            Remembered(key=ActionKey(key), node=node, preimage=bytes(data))
+            for key, node, data in rows
+        )
+
+    def generation(self) -> int:
+        """Returns a number that changes with every write."""
+        with self._reading() as database:
+            row = database.execute("SELECT value FROM meta WHERE name = 'generation'").fetchone()
+        return int(row[0]) if row else 0
+
+    def disagreements(self) -> dict[ActionKey, tuple[Claim, ...]]:
+        """Returns the keys whose claims differ in outputs or verdict, with those claims."""
+        with self._reading() as database:
+            rows = database.execute(
+                "SELECT key FROM claims GROUP BY key HAVING COUNT(*) > 1 ORDER BY key"
+            ).fetchall()
+        return self.find_many([ActionKey(row[0]) for row in rows])
+
+    def all(self) -> Iterator[Claim]:
+        """Gives every claim in the order in which they were added."""
+        with self._reading() as database:
+            rows = database.execute(
+                "SELECT key, kind, outputs, verdict, record FROM claims ORDER BY number"
+            ).fetchall()
+        for row in rows:
+            yield _claim(row)
+
+    def mark_collected(self, digests: Sequence[Digest]) -> None:
+        """Notes that these blobs were removed on purpose; their claims stay (C21)."""
+        write_point("collected.add")
+        with self._writing() as database:
+            database.executemany(
+                "INSERT OR REPLACE INTO collected (digest, at) VALUES (?, ?)",
+                [(str(digest), int(time.time())) for digest in digests],
+            )
+
+    def collected(self) -> frozenset[Digest]:
+        """Returns the blobs that garbage collection removed and that did not come back."""
+        with self._reading() as database:
+            rows = database.execute("SELECT digest FROM collected").fetchall()
+        return frozenset(Digest(row[0]) for row in rows)
+
+    def check(self) -> list[str]:
+        """Returns what SQLite's own integrity check finds; empty when all is well."""
+        with self._reading() as database:
+            rows = database.execute("PRAGMA integrity_check(20)").fetchall()
+        return [row[0] for row in rows if row[0] != "ok"]
+
+    def prepare(self) -> None:
+        """Makes the database where it is missing; raises when it cannot be used here."""
+        self._connection()
+
+    def close(self) -> None:
+        """Closes the connections of all threads."""
+        with self._guard:
+            for connection in self._all:
+                connection.close()
+            self._all.clear()
+            self._local = threading.local()
+
+    def _connection(self) -> sqlite3.Connection:
+        known: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if known is not None:
+            return known
+        with _explained(self.path):
+            connection = sqlite3.connect(
+                self.path, timeout=BUSY_S, isolation_level=None, check_same_thread=False
+            )
+            try:
+                _set_up(connection, self.path)
+            except BaseException:
+                connection.close()
+                raise
+        with self._guard:
+            self._all.append(connection)
+        self._local.connection = connection
+        return connection
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        with _explained(self.path):
+            yield self._connection()
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        """Holds one transaction; it is written whole or not at all."""
+        with _explained(self.path):
+            database = self._connection()
+            database.execute("BEGIN IMMEDIATE")
+            try:
+                yield database
+                database.execute(
+                    "INSERT INTO meta (name, value) VALUES ('generation', 1) "
+                    "ON CONFLICT (name) DO UPDATE SET value = value + 1"
+                )
+                database.execute("COMMIT")
+            except BaseException:
+                if database.in_transaction:
+                    database.execute("ROLLBACK")
+                raise
+
+
+def _set_up(connection: sqlite3.Connection, path: str) -> None:
+    mode = connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
+    if mode != "wal":
+        raise EnvironmentProblem(
+            f"the file system of {path} cannot hold the store's claims (SQLite gives {mode})",
+            hint="Put the store on a local disk: store.path in ssds.yaml.",
+            code="T002",
+        )
+    connection.execute("PRAGMA synchronous=FULL")
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version > SCHEMA_VERSION:
+        raise EnvironmentProblem(
+            f"the claims in {path} were written by a newer ssds (form {version})",
+            hint="Use that version of ssds, or another store.path.",
+            code="T003",
+        )
+    if version < SCHEMA_VERSION:
+        connection.execute("BEGIN IMMEDIATE")
+        for statement in _SCHEMA.split(";"):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+        connection.execute("COMMIT")
+
+
+@contextlib.contextmanager
+def _explained(path: str) -> Iterator[None]:
+    """Turns SQLite's errors into ours, with what to do."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise EnvironmentProblem(
+            f"the claims in {path} cannot be used: {error}",
+            hint="Check the disk's free space, the permissions, and that no process that holds "
+            "the store is stopped.",
+            code="T004",
+        ) from error
+    except sqlite3.DatabaseError as error:
+        raise _corrupt(path, str(error)) from error
+    except SsdsError:
+        raise
+    except (ValueError, KeyError, TypeError) as error:
+        raise _corrupt(path, f"a record cannot be read: {error}") from error
+
+
+def _corrupt(path: str, reason: str) -> IntegrityError:
+    return IntegrityError(
+        f"the claims in {path} are damaged: {reason}",
+        hint=f"Move {os.path.basename(path)} and its -wal and -shm files away; no blob is lost, "
+        "and the next apply finds its claims in the locks or makes them again.",
+        code="T001",
+    )
+
+
+def _keep_preimage(
+    database: sqlite3.Connection, key: ActionKey, kind: str, preimage: bytes, node: str
+) -> None:
+    platform = json.loads(preimage).get("platform", "any")
+    database.execute(
+        "INSERT INTO preimages (key, kind, owner, platform, node, number, preimage) "
+        "VALUES (?, ?, ?, ?, ?, (SELECT COALESCE(MAX(number), 0) FROM claims), ?) "
+        "ON CONFLICT (key) DO UPDATE SET number = excluded.number, "
+        "node = CASE excluded.node WHEN '' THEN node ELSE excluded.node END, "
+        "owner = CASE excluded.node WHEN '' THEN owner ELSE excluded.owner END",
+        (str(key), kind, node.partition(":")[0], str(platform), node, preimage),
+    )
+
+
+def _outputs(claim: Claim) -> str:
+    return canonical_bytes({name: str(d) for name, d in claim.outputs.items()}).decode()
+
+
+def _record(claim: Claim) -> str:
+    return canonical_bytes(
+        {
+            "logs": {name: str(d) for name, d in claim.logs.items()},
+            "builder": claim.builder,
+            "mode": claim.mode,
+            "emulated": claim.emulated,
+            "impure": claim.impure,
+            "tools": dict(claim.tools),
+            "made_at": claim.made_at,
+            "duration_ms": claim.duration_ms,
+        }
+    ).decode()
+
+
+def _claim(row: tuple[str, str, str, str, str]) -> Claim:
+    key, kind, outputs, verdict, record = row
+    rest = json.loads(record)
+    return Claim(
+        key=ActionKey(key),
+        kind=kind,
+        outputs={name: Digest(text) for name, text in json.loads(outputs).items()},
+        verdict=verdict,
+        logs={name: Digest(text) for name, text in rest["logs"].items()},
+        builder=rest["builder"],
+        mode=rest["mode"],
+        emulated=rest["emulated"],
+        impure=rest["impure"],
+        tools=rest["tools"],
+        made_at=rest["made_at"],
+        duration_ms=rest["duration_ms"],
+    )
