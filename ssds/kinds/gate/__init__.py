@@ -1,0 +1,1 @@
+"""Judges findings by a policy and the waivers in force; gives a verdict."""

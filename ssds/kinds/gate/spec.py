@@ -1,0 +1,98 @@
+"""Compiles a target to a gate node. Pure.
+
+The waivers in force on the as-of date are in the key, so an expiry is a new key (C15).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+
+from ssds.core.canonical import Json
+from ssds.core.errors import InvalidValue
+from ssds.core.model import Input, Node, NodeId
+from ssds.recipe.model import Policy, RunStep, Target, Waiver
+
+KIND_VERSION = 1
+
+
+def node(
+    target: Target,
+    findings: Input,
+    policy: Policy,
+    as_of: dt.date,
+    *,
+    recipe_path: str = "",
+) -> Node:
+    """Returns the gate node of one platform.
+
+    Args:
+        target: the release on one platform, with its waivers.
+        findings: the scan node's ``findings`` output, role ``findings``.
+        policy: the rules.
+        as_of: the date that decides which waivers are in force.
+        recipe_path: the recipe's file.
+    """
+    rules: dict[str, Json] = {
+        "name": policy.name,
+        "fail_on": sorted(set(policy.fail_on)),
+        "only_fixable": policy.only_fixable,
+        "unscanned": policy.unscanned,
+    }
+    if not policy.allow_network and _uses_network(target):
+        rules["network"] = "refused"
+    active = in_force(target.waivers, as_of)
+    return Node(
+        id=NodeId(str(target.release), "gate", str(target.platform)),
+        kind_version=KIND_VERSION,
+        slice={"policy": rules, "waivers": [_waiver(w) for w in active]},
+        inputs=(findings,),
+        origin={
+            f"slice.waivers[{i}]": f"scan.waivers[{target.waivers.index(w)}]"
+            for i, w in enumerate(active)
+        },
+        recipe_path=recipe_path,
+        required=target.required,
+    )
+
+
+def in_force(waivers: Iterable[Waiver], as_of: dt.date) -> tuple[Waiver, ...]:
+    """Returns the waivers that hold on ``as_of`` (``until`` is inclusive), in stable order."""
+    return tuple(
+        sorted(
+            (w for w in waivers if _until(w) >= as_of),
+            key=lambda w: (w.id, w.package, w.until, w.owner, w.reason),
+        )
+    )
+
+
+def next_change(waivers: Iterable[Waiver], as_of: dt.date) -> dt.date | None:
+    """Returns the next date on which a waiver expires and the key changes, or None (C4)."""
+    ends = [until for w in waivers if (until := _until(w)) >= as_of]
+    if not ends or min(ends) == dt.date.max:
+        return None
+    return min(ends) + dt.timedelta(days=1)
+
+
+def _until(waiver: Waiver) -> dt.date:
+    try:
+        return dt.date.fromisoformat(waiver.until)
+    except ValueError as error:
+        raise InvalidValue(
+            f"waiver {waiver.id}: {waiver.until[:40]!r} is not a date",
+            hint="Write the last day on which it holds as YYYY-MM-DD.",
+        ) from error
+
+
+def _waiver(waiver: Waiver) -> Json:
+    return {
+        "id": waiver.id,
+        "package": waiver.package,
+        "reason": waiver.reason,
+        "owner": waiver.owner,
+        "until": waiver.until,
+    }
+
+
+def _uses_network(target: Target) -> bool:
+    return any(isinstance(step, RunStep) and step.network for step in target.steps)

@@ -1,0 +1,1 @@
+"""Takes the inventory of an image: the SBOM and the commands. Nothing in it is executed."""

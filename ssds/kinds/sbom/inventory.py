@@ -1,0 +1,128 @@
+"""The inventory of an image: which packages its databases name, and what no database knows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from ssds.kinds.sbom import inventory_conda, inventory_dpkg, inventory_python
+from ssds.kinds.sbom.package import Found, Owners, Package
+from ssds.oci.flatten import FlatTree
+
+OS_RELEASE_LIMIT_BYTES = 64 * 1024
+_ASSIGNMENT = re.compile(r"([A-Z][A-Z0-9_]*)=(.*)")
+_DATABASES = ("var/lib/dpkg/", "var/lib/apt/")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Distribution:
+    """What /usr/lib/os-release says; empty texts where it says nothing."""
+
+    id: str = ""
+    version: str = ""
+    codename: str = ""
+    title: str = ""
+
+    @property
+    def qualifier(self) -> str:
+        """The purl qualifier ``distro`` (``debian-12``)."""
+        release = self.version or self.codename
+        return f"{self.id}-{release}" if self.id and release else self.id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inventory:
+    """What is in an image.
+
+    Attributes:
+        distribution: what os-release says.
+        packages: sorted.
+        files: files and symbolic links in the image, package databases aside.
+        owned: how many of them each package system knows (``deb``, ``pypi``, ``conda``).
+        unreadable: paths of package records that could not be read, sorted.
+    """
+
+    distribution: Distribution
+    packages: tuple[Package, ...]
+    files: int
+    owned: Mapping[str, int] = field(default_factory=dict)
+    unreadable: tuple[str, ...] = ()
+
+    @property
+    def unowned(self) -> int:
+        """How many files no package system knows."""
+        return self.files - sum(self.owned.values())
+
+
+def take(tree: FlatTree) -> Inventory:
+    """Returns the inventory of the merged view; nothing is executed.
+
+    Raises:
+        IntegrityError: the package database of the distribution is damaged.
+    """
+    deb = inventory_dpkg.read(tree)
+    python = inventory_python.read(tree)
+    conda = inventory_conda.read(tree)
+    owners: Owners = {}
+    for found in (conda, python, deb):
+        owners.update(found.owners)
+    return Inventory(
+        distribution=read_distribution(tree),
+        packages=tuple(sorted((*deb.packages, *_with_owner(python, deb), *conda.packages))),
+        files=sum(1 for _ in _counted(tree)),
+        owned=_owned(tree, owners),
+        unreadable=tuple(sorted((*python.unreadable, *conda.unreadable))),
+    )
+
+
+def _with_owner(found: Found, deb: Found) -> list[Package]:
+    """Returns language packages, each with the distribution package that installed it."""
+    return [
+        replace(p, owner=owner[1]) if (owner := deb.owners.get(p.location)) else p
+        for p in found.packages
+    ]
+
+
+def _counted(tree: FlatTree) -> list[str]:
+    return [
+        path
+        for path, entry in tree.entries.items()
+        if entry.type in ("file", "symlink") and not path.startswith(_DATABASES)
+    ]
+
+
+def _owned(tree: FlatTree, owners: Owners) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for path in _counted(tree):
+        owner = owners.get(path) or owners.get(_source_of_bytecode(path))
+        if owner:
+            counts[owner[0]] = counts.get(owner[0], 0) + 1
+    return counts
+
+
+def _source_of_bytecode(path: str) -> str:
+    """Returns the .py file that a __pycache__ file was made from, or the empty string."""
+    folder, _, name = path.rpartition("/__pycache__/")
+    return f"{folder}/{name.partition('.')[0]}.py" if name.endswith(".pyc") else ""
+
+
+def read_distribution(tree: FlatTree) -> Distribution:
+    """Returns what os-release says; an image without one has an empty distribution."""
+    values: dict[str, str] = {}
+    for path in ("etc/os-release", "usr/lib/os-release"):
+        entry = tree.resolve(path)
+        if entry is None or entry.type != "file":
+            continue
+        text = tree.read(path, OS_RELEASE_LIMIT_BYTES).decode("utf-8", "replace")
+        for line in text.splitlines():
+            match = _ASSIGNMENT.fullmatch(line.strip())
+            if match:
+                values[match[1]] = match[2].strip("\"'")
+        break
+    return Distribution(
+        id=values.get("ID", "").lower()[:100],
+        version=values.get("VERSION_ID", "")[:100],
+        codename=values.get("VERSION_CODENAME", "")[:100],
+        title=values.get("PRETTY_NAME", "")[:200],
+    )

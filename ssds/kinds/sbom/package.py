@@ -1,0 +1,48 @@
+"""What the readers of package databases give."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+Owners = dict[str, tuple[str, str]]
+"""Path without a leading slash → (package type, package name)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Package:
+    """One package that a database in the image names.
+
+    Attributes:
+        type: the purl's type: ``deb pypi conda``.
+        source, source_version: of a distribution package, where it was built from.
+        location: the path of its record, without a leading slash.
+        owner: the distribution package that installed a language package, or the empty string.
+        licence: as its record states it; an SPDX expression only where ``spdx`` is True.
+        qualifiers: further purl qualifiers, sorted.
+    """
+
+    type: str
+    name: str
+    version: str
+    architecture: str = ""
+    source: str = ""
+    source_version: str = ""
+    location: str = ""
+    owner: str = ""
+    licence: str = ""
+    spdx: bool = False
+    qualifiers: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What one reader found: packages, owned paths, records that could not be read."""
+
+    packages: tuple[Package, ...]
+    owners: Owners = field(default_factory=dict)
+    unreadable: tuple[str, ...] = ()
+
+
+def printable(text: str) -> str:
+    r"""Returns a path as text that JSON can hold: bytes that are not UTF-8 become ``\xNN``."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

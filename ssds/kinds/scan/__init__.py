@@ -1,0 +1,1 @@
+"""Matches an SBOM against a pinned advisory set; gives findings, no verdict."""

@@ -1,0 +1,159 @@
+"""What an SBOM says is in the image, as packages to match.
+
+Reads CycloneDX 1.4 to 1.6 JSON: our own, and those of others. The source name and version of a
+distribution package come from the ``aquasecurity:trivy:Src*`` properties or, without them, from
+the purl qualifier ``upstream=``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ssds.core.errors import IntegrityError
+from ssds.oci.document import Place, load_document
+
+LIMIT_BYTES = 64 * 1024 * 1024
+LIMIT_COMPONENTS = 200_000
+OWNED_BY = "ssds:owned-by"
+_DISTRIBUTIONS = {"debian": "Debian", "ubuntu": "Ubuntu"}
+_REMEDY = "Give the SBOM that the sbom node made, or CycloneDX JSON of version 1.4 to 1.6."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Package:
+    """One package of the image.
+
+    Attributes:
+        ecosystem: OSV's word (``Debian:12``, ``PyPI``), or the empty string when advisories know
+            no such ecosystem (conda, generic).
+        name, version: as installed.
+        source, source_version: what is looked up; the same as name and version for languages.
+        type: the purl's type.
+        owner: the distribution package that installed it, or the empty string.
+    """
+
+    ecosystem: str
+    name: str
+    version: str
+    source: str
+    source_version: str
+    type: str
+    owner: str = ""
+
+
+def read_packages(data: bytes) -> list[Package]:
+    """Returns the packages of an SBOM, sorted, without doubles.
+
+    Raises:
+        IntegrityError: not CycloneDX JSON, too large, or of a wrong shape.
+    """
+    top = load_document(data, "SBOM", limit_bytes=LIMIT_BYTES)
+    if top.text("bomFormat", "") != "CycloneDX":
+        raise IntegrityError("SBOM: bomFormat is not CycloneDX", hint=_REMEDY, code="V002")
+    found: set[Package] = set()
+    count = 0
+    stack = [top]
+    while stack:
+        for item in stack.pop().items("components", limit=LIMIT_COMPONENTS):
+            count += 1
+            if count > LIMIT_COMPONENTS:
+                top.fail(f"has more than {LIMIT_COMPONENTS} components")
+            package = _package(item)
+            if package is not None:
+                found.add(package)
+            stack.append(item)
+    return sorted(found)
+
+
+def _package(item: Place) -> Package | None:
+    name = item.text("name")
+    purl = item.text("purl", "")
+    if not purl:
+        return None
+    parts = _parse(item, purl)
+    version = parts.version or item.text("version", "")
+    properties = _properties(item)
+    owner = properties.get(OWNED_BY, "")
+    if parts.type == "deb":
+        source, source_version = _source(item, parts, properties, version)
+        return Package(
+            ecosystem=_distribution(parts),
+            name=parts.name,
+            version=version,
+            source=source,
+            source_version=source_version,
+            type="deb",
+        )
+    return Package(
+        ecosystem="PyPI" if parts.type == "pypi" else "",
+        name=name,
+        version=version,
+        source=parts.name,
+        source_version=version,
+        type=parts.type,
+        owner=owner,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Purl:
+    type: str
+    namespace: str
+    name: str
+    version: str
+    qualifiers: Mapping[str, str]
+
+
+def _parse(item: Place, text: str) -> _Purl:
+    from packageurl import PackageURL
+
+    try:
+        purl = PackageURL.from_string(text)
+    except ValueError as error:
+        item.fail(f"has a purl that cannot be read ({str(error)[:120]})", code="V002")
+    return _Purl(
+        type=purl.type,
+        namespace=purl.namespace or "",
+        name=purl.name,
+        version=purl.version or "",
+        qualifiers={str(k): str(v) for k, v in dict(purl.qualifiers).items()},
+    )
+
+
+def _properties(item: Place) -> dict[str, str]:
+    return {
+        entry.text("name"): entry.text("value", "")
+        for entry in item.items("properties", limit=1000)
+    }
+
+
+def _distribution(parts: _Purl) -> str:
+    """Returns OSV's ecosystem for a Debian-like package: ``debian-12`` gives ``Debian:12``."""
+    family = _DISTRIBUTIONS.get(parts.namespace.lower(), "")
+    release = parts.qualifiers.get("distro", "").partition("-")[2]
+    if not family:
+        return parts.namespace or "deb"
+    return f"{family}:{_major(family, release)}" if release else family
+
+
+def _major(family: str, release: str) -> str:
+    return release.partition(".")[0] if family == "Debian" else release
+
+
+def _source(
+    item: Place, parts: _Purl, properties: Mapping[str, str], version: str
+) -> tuple[str, str]:
+    name = properties.get("aquasecurity:trivy:SrcName", "")
+    if name:
+        epoch = properties.get("aquasecurity:trivy:SrcEpoch", "")
+        upstream = properties.get("aquasecurity:trivy:SrcVersion", "")
+        revision = properties.get("aquasecurity:trivy:SrcRelease", "")
+        if not upstream:
+            return name, version
+        text = f"{epoch}:{upstream}" if epoch and epoch != "0" else upstream
+        return name, f"{text}-{revision}" if revision else text
+    name, _, source_version = parts.qualifiers.get("upstream", "").partition("@")
+    if name:
+        return name, source_version or version
+    return parts.name or item.text("name"), version

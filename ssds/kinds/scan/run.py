@@ -1,0 +1,65 @@
+"""Runs a scan node: SBOM and advisory set in, findings out."""
+
+from __future__ import annotations
+
+import os
+
+from ssds.core.canonical import canonical_bytes
+from ssds.core.digest import Digest, sha256_of
+from ssds.core.errors import IntegrityError, UnavailableError
+from ssds.kinds.api import Bench, Outcome
+from ssds.kinds.scan.components import LIMIT_BYTES as SBOM_LIMIT_BYTES
+from ssds.kinds.scan.components import read_packages
+from ssds.kinds.scan.match import findings
+from ssds.kinds.scan.osv import LIMIT_BYTES, AdvisorySet, read_advisories
+
+
+def run(bench: Bench) -> Outcome:
+    """Returns the output ``findings`` (canonical JSON, see ``match.findings``)."""
+    packages = read_packages(
+        bench.store.blobs.read(bench.action.inputs["sbom"], limit_bytes=SBOM_LIMIT_BYTES)
+    )
+    advisories = _advisories(bench)
+    if advisories is None:
+        bench.say("no advisory set is pinned: the image is not scanned")
+    document = findings(packages, advisories)
+    found = document["findings"]
+    assert isinstance(found, list)
+    bench.say(f"{len(packages)} packages, {len(found)} finding{'' if len(found) == 1 else 's'}")
+    return Outcome(outputs={"findings": bench.store.blobs.put(canonical_bytes(document))})
+
+
+def _advisories(bench: Bench) -> AdvisorySet | None:
+    digest = bench.action.inputs.get("advisories")
+    if digest is None:
+        return None
+    if not bench.store.blobs.has(digest):
+        bench.store.blobs.put(_from_workspace(bench, digest))
+    return read_advisories(bench.store.blobs.read(digest, limit_bytes=LIMIT_BYTES))
+
+
+def _from_workspace(bench: Bench, digest: Digest) -> bytes:
+    """Returns the set from the workspace's file, checked against the pin."""
+    path = str(bench.action.node.hints.get("advisories_path", ""))
+    if not path:
+        raise UnavailableError(
+            f"the advisory set {digest.short} is not in the store",
+            hint="Run `ssds lock` again where the set's file is, or restore it from Git.",
+            code="V003",
+        )
+    try:
+        with open(os.path.join(bench.workspace, path), "rb") as file:
+            data = file.read(LIMIT_BYTES + 1)
+    except OSError as error:
+        raise UnavailableError(
+            f"the advisory set {path} cannot be read: {error.strerror}",
+            hint="Restore the file from Git, or pin another set with `ssds lock`.",
+            code="V003",
+        ) from error
+    if sha256_of(data) != digest:
+        raise IntegrityError(
+            f"the advisory set {path} is not the pinned one ({digest.short})",
+            hint="Pin the new set with `ssds lock`, or restore the file from Git.",
+            code="V004",
+        )
+    return data
