@@ -1,0 +1,247 @@
+"""Joining two locks that grew apart (C11); ``ssds lock merge`` and the git merge driver.
+
+A three-way merge of values, not of lines: platform sections made on different machines join; where
+the joined sections are no longer what the index holds, index and revision are dropped and the
+highest revision is kept, so that the next apply makes the next one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TypeVar
+
+from ssds.core.errors import InputError, Refused
+from ssds.core.model import Claim
+from ssds.core.pins import PlatformPins, SharedPins
+from ssds.core.platform import Platform
+from ssds.host.files import atomic_write
+from ssds.lock.model import CatalogLock, IndexRecord, Lock, PlatformLock, VariantLock
+from ssds.lock.read import CATALOG_LOCK, read_catalog_lock, read_lock
+from ssds.lock.write import catalog_lock_bytes, lock_bytes
+
+T = TypeVar("T")
+
+
+class _Conflicts:
+    """Addresses that both sides changed in different ways."""
+
+    def __init__(self) -> None:
+        self.addresses: list[str] = []
+
+    def three(self, base: T, ours: T, theirs: T, address: str) -> T:
+        """Returns the value that changed; keeps the address when both did."""
+        if theirs in (ours, base):
+            return ours
+        if ours != base:
+            self.addresses.append(address)
+        return theirs
+
+    def maps(
+        self,
+        base: Mapping[str, T],
+        ours: Mapping[str, T],
+        theirs: Mapping[str, T],
+        address: str,
+    ) -> dict[str, T]:
+        """Merges maps key by key; a key that one side removed is removed."""
+        result = {}
+        for key in sorted({*ours, *theirs}):
+            sides = (base.get(key), ours.get(key), theirs.get(key))
+            found = self.three(*sides, f"{address}.{key}")
+            if found is not None:
+                result[key] = found
+        return result
+
+
+def merge(base: Lock | None, ours: Lock, theirs: Lock) -> Lock:
+    """Returns both locks joined; ``base`` is their common ancestor, if there is one.
+
+    Raises:
+        Refused: they are of different releases, or changed one thing in two ways (each is named).
+    """
+    if (ours.name, ours.version) != (theirs.name, theirs.version):
+        raise Refused(
+            f"{ours.name}@{ours.version} and {theirs.name}@{theirs.version} are different locks",
+            hint="Merge two states of one lock file.",
+        )
+    start = base or Lock(name=ours.name, version=ours.version)
+    conflicts = _Conflicts()
+    variants: dict[str, VariantLock] = {}
+    for name in sorted({*ours.variants, *theirs.variants}):
+        sides = (start.variants.get(name), ours.variants.get(name), theirs.variants.get(name))
+        if None in sides[1:] and sides[0] is not None:
+            found = conflicts.three(*sides, f"variants.{name or 'default'}")
+        else:
+            before, mine, other = (side or VariantLock() for side in sides)
+            mine = mine if sides[1] else replace(mine, origin=other.origin)
+            found = _variant(conflicts, before, mine, other, f"variants.{name or 'default'}")
+        if found is not None:
+            variants[name] = found
+    _refuse(conflicts)
+    return Lock(name=ours.name, version=ours.version, variants=variants)
+
+
+def _refuse(conflicts: _Conflicts) -> None:
+    if conflicts.addresses:
+        places = ", ".join(conflicts.addresses[:8])
+        raise Refused(
+            f"both sides changed {places}",
+            hint="Take one side of the file, then run ssds lock or ssds apply to renew the rest.",
+        )
+
+
+def _variant(
+    c: _Conflicts, base: VariantLock, ours: VariantLock, theirs: VariantLock, at: str
+) -> VariantLock:
+    platforms: dict[Platform, PlatformLock] = {}
+    for p in sorted({*ours.platforms, *theirs.platforms}):
+        sides = (base.platforms.get(p), ours.platforms.get(p), theirs.platforms.get(p))
+        found = _section(c, sides, f"{at}.platforms.{p}")
+        if found is not None:
+            platforms[p] = found
+    origins = {ours.origin, theirs.origin}
+    if len(origins) > 1:
+        c.addresses.append(f"{at}.origin")
+    index, revision = _index(base, ours, theirs, platforms)
+    highest = max(ours.highest_revision, theirs.highest_revision)
+    return VariantLock(
+        origin=ours.origin,
+        revision=revision,
+        superseded_revision=highest if highest > revision else 0,
+        index=index,
+        metadata=_claim(base.metadata, ours.metadata, theirs.metadata),
+        identifiers=c.maps(
+            base.identifiers, ours.identifiers, theirs.identifiers, f"{at}.identifiers"
+        ),
+        platforms=platforms,
+    )
+
+
+def _index(
+    base: VariantLock,
+    ours: VariantLock,
+    theirs: VariantLock,
+    platforms: Mapping[Platform, PlatformLock],
+) -> tuple[IndexRecord | None, int]:
+    """Returns the index that still holds the joined sections' manifests, else none."""
+    mine, other = (ours.index, ours.revision), (theirs.index, theirs.revision)
+    if other in (mine, (base.index, base.revision)):
+        index, revision = mine
+    elif mine == (base.index, base.revision):
+        index, revision = other
+    else:
+        return None, 0
+    for platform, digest in index.platforms.items() if index else ():
+        section = platforms.get(platform)
+        if section is None or section.release is None or section.release.manifest.digest != digest:
+            return None, 0
+    return index, revision
+
+
+def _claim(base: Claim | None, ours: Claim | None, theirs: Claim | None) -> Claim | None:
+    """Joins one claim; where both differ it is dropped, and the next apply writes it again."""
+    if theirs in (ours, base):
+        return ours
+    return theirs if ours == base else None
+
+
+def _section(
+    c: _Conflicts,
+    sides: tuple[PlatformLock | None, PlatformLock | None, PlatformLock | None],
+    at: str,
+) -> PlatformLock | None:
+    base, ours, theirs = sides
+    if ours is None or theirs is None:
+        return c.three(base, ours, theirs, at)
+    start = base or PlatformLock()
+    latest = {}
+    for kind in sorted({*ours.latest, *theirs.latest}):
+        found = _claim(start.latest.get(kind), ours.latest.get(kind), theirs.latest.get(kind))
+        if found is not None:
+            latest[kind] = found
+    return PlatformLock(
+        pins=_pins(c, start.pins, ours.pins, theirs.pins, f"{at}.pins"),
+        release=c.three(start.release, ours.release, theirs.release, f"{at}.release"),
+        latest=latest,
+        adopted=c.three(start.adopted, ours.adopted, theirs.adopted, f"{at}.release"),
+    )
+
+
+def _pins(
+    c: _Conflicts, base: PlatformPins, ours: PlatformPins, theirs: PlatformPins, at: str
+) -> PlatformPins:
+    epoch = max(ours.epoch, theirs.epoch)  # the newest date among the inputs (C18)
+    if base.epoch in (ours.epoch, theirs.epoch):
+        epoch = c.three(base.epoch, ours.epoch, theirs.epoch, f"{at}.epoch")
+    return PlatformPins(
+        base=c.three(base.base, ours.base, theirs.base, f"{at}.base"),
+        advisories=c.three(base.advisories, ours.advisories, theirs.advisories, f"{at}.advisories"),
+        sources=c.maps(base.sources, ours.sources, theirs.sources, f"{at}.sources"),
+        packages=c.maps(base.packages, ours.packages, theirs.packages, f"{at}.packages"),
+        epoch=epoch,
+    )
+
+
+def merge_catalog(base: CatalogLock | None, ours: CatalogLock, theirs: CatalogLock) -> CatalogLock:
+    """Returns the shared pins of both; where both moved a name on, the later date is current.
+
+    Raises:
+        Refused: both sides changed one entry in two ways.
+    """
+    start = (base or CatalogLock()).pins
+    c = _Conflicts()
+    mine, other = ours.pins, theirs.pins
+    bases = {}
+    for key in sorted({*mine.bases, *other.bases}):
+        sides = (start.bases.get(key), mine.bases.get(key), other.bases.get(key))
+        found = c.three(*sides, f"bases.{key[0]}.platforms.{key[1]}")
+        if found is not None:
+            bases[key] = found
+    advisories = c.maps(start.advisories, mine.advisories, other.advisories, "advisories")
+    _refuse(c)
+    known = {identity for identity, _ in bases} | set(advisories)
+    current = {}
+    for name in sorted({*mine.current, *other.current}):
+        chosen = {mine.current.get(name, ""), other.current.get(name, "")}
+        if len(chosen) > 1:
+            chosen.discard(start.current.get(name, ""))
+        if newest := max(chosen & known, default=""):
+            current[name] = newest
+    return CatalogLock(pins=SharedPins(bases=bases, advisories=advisories, current=current))
+
+
+def merge_files(base: str, ours: str, theirs: str, *, name: str = "") -> bytes:
+    """Returns the merged bytes of three lock files; ``name`` is the file's name in the tree.
+
+    ``base`` may be empty or missing. git calls a merge driver with temporary names, so the kind of
+    lock follows from ``name``.
+
+    Raises:
+        InputError: a side is no sound lock.
+        Refused: a conflict.
+    """
+    if name.rpartition("/")[2] == CATALOG_LOCK:
+        found = [read_catalog_lock(path, shown=name) for path in (base, ours, theirs)]
+        return catalog_lock_bytes(merge_catalog(*found))
+    mine, other = _side(ours, name), _side(theirs, name)
+    return lock_bytes(merge(_optional(base, name, read_lock), mine, other))
+
+
+def _side(path: str, name: str) -> Lock:
+    lock = read_lock(path, shown=name)
+    if lock is None:
+        raise Refused(f"{path} does not exist", hint="Give two lock files that exist.")
+    return lock
+
+
+def _optional(path: str, name: str, read: Callable[..., Lock | None]) -> Lock | None:
+    try:
+        return read(path, shown=name)
+    except InputError:
+        return None  # git gives an empty file where there is no common ancestor
+
+
+def merge_driver(base: str, ours: str, theirs: str, *, name: str) -> None:
+    """Joins three lock files and puts the result at ``ours``, as git asks of a merge driver."""
+    atomic_write(ours, merge_files(base, ours, theirs, name=name), point="lock-merge")

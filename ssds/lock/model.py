@@ -1,0 +1,276 @@
+"""A lock as immutable values: pins, released digests and evidence per platform (C8, C9, C12, C23).
+
+``Lock`` is one file ``lockfiles/<name>@<version>.lock.json``; ``CatalogLock`` is
+``lockfiles/catalog.lock.json``. Nothing here reads or writes files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from ssds.core.digest import ActionKey, Digest
+from ssds.core.model import Claim, ReleaseName
+from ssds.core.pins import AdvisoryPin, BasePin, PlatformPins, SharedPins
+from ssds.core.platform import Platform
+
+LOCK_VERSION = 1
+"""The format that this program writes; older ones are read, newer ones are refused."""
+
+DEFAULT_VARIANT = "default"
+"""How the nameless variant is called in a file."""
+
+RELEASE_KINDS = ("build", "publish")
+LATEST_KINDS = ("test", "sbom", "scan", "gate")
+IDENTIFIERS = ("concept_doi", "version_doi", "swhid", "rrid", "biotools", "bioconda")
+ORIGINS = ("built", "adopted")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SizedBlob:
+    """A blob by sha256 digest and size in bytes."""
+
+    digest: Digest
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerRecord:
+    """One layer: the compressed blob, its size in bytes, and the digest of the uncompressed tar."""
+
+    digest: Digest
+    size_bytes: int
+    diff_id: Digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseHalf:
+    """What one platform offers; written only by apply, in no key (C9).
+
+    Attributes:
+        actions: claims of RELEASE_KINDS, by kind.
+        manifest, config: the image's manifest and config.
+        layers: base first; as many as the config has diffIDs.
+        commands: names, or absolute paths in the image of programs outside its PATH; sorted.
+    """
+
+    actions: Mapping[str, Claim]
+    manifest: SizedBlob
+    config: SizedBlob
+    layers: tuple[LayerRecord, ...]
+    commands: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adoption:
+    """The release half of something that others deployed (C23); its evidence is "none".
+
+    Attributes:
+        digest: the observed digest (an image's) or tree fingerprint.
+        locations: where those bytes are: absolute paths or image references.
+        commands: as in ReleaseHalf.
+    """
+
+    digest: Digest
+    locations: tuple[str, ...]
+    commands: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlatformLock:
+    """One platform's section: self-contained, made anywhere (C11).
+
+    Attributes:
+        pins: its inputs; written only by the resolver.
+        release: what it offers, or None before the first apply.
+        latest: newest claims of LATEST_KINDS, by kind; they raise no revision.
+        adopted: set instead of ``release`` where the variant's origin is ``adopted``.
+    """
+
+    pins: PlatformPins = field(default_factory=PlatformPins)
+    release: ReleaseHalf | None = None
+    latest: Mapping[str, Claim] = field(default_factory=dict)
+    adopted: Adoption | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexRecord:
+    """The releasable index.
+
+    Attributes:
+        digest, size_bytes: the index blob.
+        key: the index action's key.
+        platforms: the manifest digest that it holds for each platform.
+    """
+
+    digest: Digest
+    size_bytes: int
+    key: ActionKey
+    platforms: Mapping[Platform, Digest]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VariantLock:
+    """One variant: its revision and index, and a section per platform.
+
+    Attributes:
+        origin: ``built`` or ``adopted``.
+        revision: from 1; 0 while there is no index.
+        superseded_revision: the highest revision known when a merge dropped the index, else 0.
+        index: None until all required platforms have been published.
+        metadata: the claim of the metadata node (C13).
+        identifiers: values by names of IDENTIFIERS.
+    """
+
+    origin: str = "built"
+    revision: int = 0
+    superseded_revision: int = 0
+    index: IndexRecord | None = None
+    metadata: Claim | None = None
+    identifiers: Mapping[str, str] = field(default_factory=dict)
+    platforms: Mapping[Platform, PlatformLock] = field(default_factory=dict)
+
+    @property
+    def highest_revision(self) -> int:
+        """The highest revision that this lock knows of."""
+        return max(self.revision, self.superseded_revision)
+
+    def with_index(self, index: IndexRecord) -> VariantLock:
+        """Returns this with ``index`` as the current one; another digest is the next revision."""
+        if self.index is not None and self.index.digest == index.digest:
+            return replace(self, index=index)
+        revision = self.highest_revision + 1
+        return replace(self, index=index, revision=revision, superseded_revision=0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lock:
+    """One lock file: a name and version with its variants (the nameless one under "")."""
+
+    name: str
+    version: str
+    variants: Mapping[str, VariantLock] = field(default_factory=dict)
+
+    @property
+    def file_name(self) -> str:
+        """``<name>@<version>.lock.json``."""
+        return lock_file_name(self.name, self.version)
+
+    def release_name(self, variant: str) -> ReleaseName:
+        """Returns the identity (without revision) of one variant."""
+        return ReleaseName(self.name, self.version, variant)
+
+    def variant(self, release: ReleaseName) -> VariantLock:
+        """Returns that variant's lock; an empty one where there is none."""
+        return self.variants.get(release.variant, VariantLock())
+
+    def platform(self, release: ReleaseName, platform: Platform) -> PlatformLock:
+        """Returns one platform's section; an empty one where there is none."""
+        return self.variant(release).platforms.get(platform, PlatformLock())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CatalogLock:
+    """The shared pins (C8). Entries of ``pins.current``: see ``current_base``."""
+
+    pins: SharedPins = field(default_factory=SharedPins)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Locks:
+    """All lock files of a workspace.
+
+    Attributes:
+        releases: by name and version.
+        catalog: the shared pins; empty where there is no file.
+        paths: lock file per name and version, relative to the workspace.
+    """
+
+    releases: Mapping[tuple[str, str], Lock] = field(default_factory=dict)
+    catalog: CatalogLock = field(default_factory=CatalogLock)
+    paths: Mapping[tuple[str, str], str] = field(default_factory=dict)
+
+    def get(self, release: ReleaseName) -> Lock:
+        """Returns the lock of a release; an empty one where there is none."""
+        found = self.releases.get((release.name, release.version))
+        return found or Lock(name=release.name, version=release.version)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Released:
+    """What ship needs of one release: identity, index, and each platform's image (C12).
+
+    Attributes:
+        platforms: only those whose manifest the index holds.
+        metadata: digest of the metadata blob, or None.
+    """
+
+    id: ReleaseName
+    revision: int
+    index: IndexRecord
+    metadata: Digest | None
+    identifiers: Mapping[str, str]
+    platforms: Mapping[Platform, ReleaseHalf]
+
+    @property
+    def tag(self) -> str:
+        """The moving tag, ``VERSION[-VARIANT]``."""
+        return self.id.tag
+
+    @property
+    def full_tag(self) -> str:
+        """The immutable tag, ``VERSION[-VARIANT]-rN``."""
+        return f"{self.id.tag}-r{self.revision}"
+
+
+def lock_file_name(name: str, version: str) -> str:
+    """Returns the file name of a lock, below ``lockfiles/``."""
+    return f"{name}@{version}.lock.json"
+
+
+def releasable(lock: Lock) -> tuple[Released, ...]:
+    """Returns what of ``lock`` may be delivered, by variant."""
+    found = []
+    for name, variant in sorted(lock.variants.items()):
+        if not blocked(variant) and variant.index is not None:
+            found.append(
+                Released(
+                    id=lock.release_name(name),
+                    revision=variant.revision,
+                    index=variant.index,
+                    metadata=variant.metadata.outputs.get("metadata") if variant.metadata else None,
+                    identifiers=variant.identifiers,
+                    platforms=_offered(variant, variant.index),
+                )
+            )
+    return tuple(found)
+
+
+def _offered(variant: VariantLock, index: IndexRecord) -> dict[Platform, ReleaseHalf]:
+    halves = {p: s.release for p, s in variant.platforms.items()}
+    return {
+        p: half
+        for p, digest in sorted(index.platforms.items())
+        if (half := halves.get(p)) is not None and half.manifest.digest == digest
+    }
+
+
+def blocked(variant: VariantLock) -> str:
+    """Returns why a variant cannot be delivered, or the empty string."""
+    if variant.origin == "adopted":
+        return "adopted: its bytes stay where others put them"
+    if variant.index is None:
+        return "no index yet: a required platform has not been published"
+    if not _offered(variant, variant.index):
+        return "its platform sections are ahead of the index: apply on the other platforms first"
+    return ""
+
+
+def current_base(pins: SharedPins, name: str, platform: Platform) -> BasePin | None:
+    """Returns the base pin that recipes follow: ``pins.current[name]`` is its ``name@date``."""
+    return pins.bases.get((pins.current.get(name, ""), platform))
+
+
+def current_advisory(pins: SharedPins, name: str) -> AdvisoryPin | None:
+    """Returns the advisory set that is followed: under ``advisories/<name>`` in ``current``."""
+    return pins.advisories.get(pins.current.get(f"advisories/{name}", ""))

@@ -1,0 +1,282 @@
+"""From parsed JSON to a lock: strict, every fault collected with its path.
+
+It checks everything that ``schemas/lock.schema.json`` says and more; a test gives the same files to
+both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+from ssds.core.digest import Digest
+from ssds.core.errors import InvalidValue
+from ssds.core.model import Claim
+from ssds.core.platform import Platform
+from ssds.lock.check import MISSING, Checker
+from ssds.lock.marks import Path, address
+from ssds.lock.model import (
+    DEFAULT_VARIANT,
+    IDENTIFIERS,
+    LATEST_KINDS,
+    LOCK_VERSION,
+    ORIGINS,
+    RELEASE_KINDS,
+    Adoption,
+    CatalogLock,
+    IndexRecord,
+    LayerRecord,
+    Lock,
+    PlatformLock,
+    ReleaseHalf,
+    SizedBlob,
+    VariantLock,
+)
+from ssds.lock.parse_pins import platform_pins, shared_pins
+
+NAME = r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?"
+VERSION = r"[A-Za-z0-9][A-Za-z0-9._+~:-]{0,127}"
+VARIANT = r"[a-z0-9][a-z0-9._-]{0,63}"
+OUTPUT = r"[a-z][a-z0-9_-]*(?:/[0-9]{1,4})?"
+
+
+T = TypeVar("T")
+
+
+def lock_from_dict(data: object) -> Lock:
+    """Returns the lock; raises InvalidValue that names the first fault's path."""
+    checker = Checker()
+    return _sound(checker, parse_lock(checker, data))
+
+
+def catalog_lock_from_dict(data: object) -> CatalogLock:
+    """Returns the catalog lock; raises InvalidValue that names the first fault's path."""
+    checker = Checker()
+    return _sound(checker, parse_catalog_lock(checker, data))
+
+
+def _sound(checker: Checker, value: T) -> T:
+    for fault in checker.faults:
+        facts = ", ".join(f"{label} {text}" for label, text in fault.facts)
+        raise InvalidValue(f"{address(fault.path) or 'the lock'}: {facts}", code=fault.code)
+    return value
+
+
+def known_version(checker: Checker, data: object) -> bool:
+    """Whether ``data`` is a lock of a format that this program knows; faults say why not."""
+    version = data.get("lock_version") if isinstance(data, dict) else None
+    if isinstance(version, bool) or not isinstance(version, int) or version < 1:
+        checker.fault("L010", (), expected='a map with "lock_version"')
+        return False
+    if version > LOCK_VERSION:
+        known = str(LOCK_VERSION)
+        checker.fault("L009", ("lock_version",), found=str(version), known=known)
+        return False
+    return True
+
+
+def parse_lock(c: Checker, data: object) -> Lock:
+    """Returns a lock; ``c.faults`` says whether it may be used."""
+    if not known_version(c, data):
+        return Lock(name="", version="")
+    top = c.map(data, (), required="lock_version name version variants")
+    variants = {}
+    for name, value in c.any_map(top.get("variants", MISSING), ("variants",)).items():
+        path = ("variants", name)
+        c.text(name, path, pattern=VARIANT)
+        variants["" if name == DEFAULT_VARIANT else name] = _variant(c, value, path)
+    return Lock(
+        name=c.text(top.get("name", MISSING), ("name",), pattern=NAME),
+        version=c.text(top.get("version", MISSING), ("version",), pattern=VERSION),
+        variants=variants,
+    )
+
+
+def _variant(c: Checker, value: object, path: Path) -> VariantLock:
+    top = c.map(
+        value,
+        path,
+        required="origin platforms",
+        optional="revision superseded_revision index metadata identifiers",
+    )
+    origin = c.choice(top.get("origin", MISSING), (*path, "origin"), ORIGINS)
+    platforms: dict[Platform, PlatformLock] = {}
+    for name, section in c.any_map(top.get("platforms", MISSING), (*path, "platforms")).items():
+        at = (*path, "platforms", name)
+        platforms[c.platform(name, at)] = _platform(c, section, at, adopted=origin == "adopted")
+    identifiers = {
+        key: c.text(text, (*path, "identifiers", key))
+        for key, text in c.map(
+            top.get("identifiers", {}), (*path, "identifiers"), optional=" ".join(IDENTIFIERS)
+        ).items()
+    }
+    index = _index(c, top["index"], (*path, "index")) if "index" in top else None
+    revision = c.number(top.get("revision", 0), (*path, "revision"))
+    if not c.faults and (index is None) != (revision == 0):
+        c.fault("L020", path, revision=str(revision), index="there" if index else "not there")
+    for name in index.platforms if index and not c.faults else ():
+        if name not in platforms or platforms[name].release is None:
+            c.fault("L019", (*path, "index", "platforms", name), platform=name)
+    metadata = None
+    if "metadata" in top:
+        metadata = _claim(c, "metadata", top["metadata"], (*path, "metadata"))
+    return VariantLock(
+        origin=origin,
+        revision=revision,
+        superseded_revision=c.number(
+            top.get("superseded_revision", 0), (*path, "superseded_revision")
+        ),
+        index=index,
+        metadata=metadata,
+        identifiers=identifiers,
+        platforms=platforms,
+    )
+
+
+def _index(c: Checker, value: object, path: Path) -> IndexRecord:
+    top = c.map(value, path, required="digest size key platforms")
+    at = (*path, "platforms")
+    return IndexRecord(
+        digest=c.digest(top.get("digest", MISSING), (*path, "digest")),
+        size_bytes=c.number(top.get("size", MISSING), (*path, "size"), least=1),
+        key=c.key(top.get("key", MISSING), (*path, "key")),
+        platforms={
+            c.platform(name, (*at, name)): c.digest(digest, (*at, name))
+            for name, digest in c.any_map(top.get("platforms", MISSING), at).items()
+        },
+    )
+
+
+def _claim(c: Checker, kind: str, value: object, path: Path) -> Claim:
+    top = c.map(value, path, required="key outputs", optional="verdict mode emulated impure")
+    at = (*path, "outputs")
+    outputs: dict[str, Digest] = {}
+    for name, digest in c.any_map(top.get("outputs", MISSING), at).items():
+        c.text(name, (*at, name), pattern=OUTPUT)
+        outputs[name] = c.digest(digest, (*at, name))
+    verdict = mode = ""
+    if "verdict" in top:
+        verdict = c.choice(top["verdict"], (*path, "verdict"), ("pass", "fail"))
+    if "mode" in top:
+        mode = c.text(top["mode"], (*path, "mode"), pattern=r"[a-z][a-z0-9-]*")
+    return Claim(
+        key=c.key(top.get("key", MISSING), (*path, "key")),
+        kind=kind,
+        outputs=outputs,
+        verdict=verdict,
+        mode=mode,
+        emulated=c.flag(top.get("emulated", False), (*path, "emulated")),
+        impure=c.flag(top.get("impure", False), (*path, "impure")),
+        origin="lock",
+    )
+
+
+def _claims(c: Checker, value: object, path: Path, kinds: tuple[str, ...]) -> Mapping[str, Claim]:
+    found = c.map(value, path, optional=" ".join(kinds))
+    return {kind: _claim(c, kind, claim, (*path, kind)) for kind, claim in found.items()}
+
+
+def _platform(c: Checker, value: object, path: Path, *, adopted: bool) -> PlatformLock:
+    top = c.map(value, path, optional="pins release latest")
+    at = (*path, "release")
+    half = adoption = None
+    if adopted:
+        for part in ("pins", "latest"):
+            if part in top:
+                c.fault("L026", (*path, part), found=f"{part} of an adopted release")
+        if "release" in top:
+            adoption = _adoption(c, top["release"], at)
+    elif "release" in top:
+        release = c.any_map(top["release"], at)
+        if "evidence" in release:
+            c.fault("L026", (*at, "evidence"), found="an adopted half of a built release")
+        else:
+            half = _half(c, release, at)
+    return PlatformLock(
+        pins=platform_pins(c, top.get("pins", {}), (*path, "pins")),
+        release=half,
+        latest=_claims(c, top.get("latest", {}), (*path, "latest"), LATEST_KINDS),
+        adopted=adoption,
+    )
+
+
+def _sized(c: Checker, value: object, path: Path) -> SizedBlob:
+    top = c.map(value, path, required="digest size")
+    return SizedBlob(
+        digest=c.digest(top.get("digest", MISSING), (*path, "digest")),
+        size_bytes=c.number(top.get("size", MISSING), (*path, "size"), least=1),
+    )
+
+
+def _half(c: Checker, value: Mapping[str, object], path: Path) -> ReleaseHalf:
+    top = c.map(value, path, required="actions manifest config layers", optional="commands")
+    layers = []
+    for at, item in c.items(top.get("layers", MISSING), (*path, "layers")):
+        entry = c.map(item, at, required="digest size diff_id")
+        layers.append(
+            LayerRecord(
+                digest=c.digest(entry.get("digest", MISSING), (*at, "digest")),
+                size_bytes=c.number(entry.get("size", MISSING), (*at, "size"), least=1),
+                diff_id=c.digest(entry.get("diff_id", MISSING), (*at, "diff_id")),
+            )
+        )
+    half = ReleaseHalf(
+        actions=_claims(c, top.get("actions", MISSING), (*path, "actions"), RELEASE_KINDS),
+        manifest=_sized(c, top.get("manifest", MISSING), (*path, "manifest")),
+        config=_sized(c, top.get("config", MISSING), (*path, "config")),
+        layers=tuple(layers),
+        commands=_commands(c, top.get("commands", []), (*path, "commands")),
+    )
+    if not c.faults:
+        _fits(c, half, path)
+    return half
+
+
+def _fits(c: Checker, half: ReleaseHalf, path: Path) -> None:
+    """Compares layers, manifest and config with what the claims say."""
+    publish, build = half.actions.get("publish"), half.actions.get("build")
+    if publish is not None:
+        blobs = _numbered(publish.outputs, "blob/")
+        if blobs and blobs != [layer.digest for layer in half.layers]:
+            c.fault("L018", (*path, "layers"), layers=str(len(half.layers)), blobs=str(len(blobs)))
+        if publish.outputs.get("manifest", half.manifest.digest) != half.manifest.digest:
+            c.fault("L018", (*path, "manifest"), publish=str(publish.outputs["manifest"]))
+    if build is not None:
+        if build.outputs.get("config", half.config.digest) != half.config.digest:
+            c.fault("L018", (*path, "config"), build=str(build.outputs["config"]))
+        own = _numbered(build.outputs, "layer/")
+        diff_ids = [layer.diff_id for layer in half.layers]
+        if own and not set(own) <= set(diff_ids):
+            c.fault("L018", (*path, "layers"), found="a build's layer is not among them")
+
+
+def _numbered(outputs: Mapping[str, Digest], prefix: str) -> list[Digest]:
+    names = [name for name in outputs if name.startswith(prefix)]
+    return [outputs[name] for name in sorted(names, key=lambda n: int(n[len(prefix) :]))]
+
+
+def _commands(c: Checker, value: object, path: Path) -> tuple[str, ...]:
+    found = [c.command(item, at) for at, item in c.items(value, path)]
+    names = [command.rsplit("/", 1)[-1] for command in found]
+    for number, name in enumerate(names):
+        if name in names[:number]:
+            c.fault("L025", (*path, number), found=f"{name} appears twice")
+    return tuple(sorted(found))
+
+
+def _adoption(c: Checker, value: object, path: Path) -> Adoption:
+    top = c.map(value, path, required="evidence digest locations", optional="commands")
+    c.choice(top.get("evidence", MISSING), (*path, "evidence"), ("none",))
+    at = (*path, "locations")
+    return Adoption(
+        digest=c.digest(top.get("digest", MISSING), (*path, "digest"), ""),
+        locations=tuple(c.text(v, p) for p, v in c.items(top.get("locations", MISSING), at)),
+        commands=_commands(c, top.get("commands", []), (*path, "commands")),
+    )
+
+
+def parse_catalog_lock(c: Checker, data: object) -> CatalogLock:
+    """Returns the catalog lock; ``c.faults`` says whether it may be used."""
+    if not known_version(c, data):
+        return CatalogLock()
+    return CatalogLock(pins=shared_pins(c, data))
