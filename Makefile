@@ -1,0 +1,38 @@
+# make demo   installs what it needs, then runs the main job on the starter catalog
+# make test   installs what it needs, then passes the tests; CI calls exactly this
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo demo-arm64 test lint env packages clean bench
+
+$(BIN)/ssds: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $(BIN)/ssds
+
+env: $(BIN)/ssds
+
+packages:
+	@.ci/packages $(PACKAGES)
+
+demo: env
+	@.ci/packages demo
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python .ci/demo.py
+
+demo-arm64: env
+	@.ci/packages demo arm64
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python .ci/demo.py --arm64
+
+lint: env
+	$(BIN)/ruff format --check ssds tests .ci
+	$(BIN)/ruff check ssds tests .ci
+	$(BIN)/mypy
+
+test: lint
+	@.ci/packages demo test
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n 2 --dist loadfile
+
+clean:
+	rm -rf .demo .ssds build dist *.egg-info

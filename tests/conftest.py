@@ -1,0 +1,77 @@
+"""What all tests share: components are probed once; a missing one skips, or fails where required.
+
+``SSDS_REQUIRE=registry,sandbox,…`` names the components whose absence is a failure (CI names all).
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import subprocess
+
+import pytest
+
+os.environ.setdefault("SSDS_USER_SETTINGS", os.devnull)
+
+
+def _has(*programs: str) -> bool:
+    return all(shutil.which(program) or os.path.exists(program) for program in programs)
+
+
+@functools.cache
+def _apt() -> bool:
+    if not _has("apt-get", "mmdebstrap"):
+        return False
+    listed = subprocess.run(["apt-get", "indextargets"], capture_output=True, check=False)
+    return b"Packages" in listed.stdout
+
+
+@functools.cache
+def _pip() -> bool:
+    import sys
+
+    asked = subprocess.run(
+        [sys.executable, "-m", "pip", "download", "--no-deps", "-q", "-d", "/dev/null/x", "six"],
+        capture_output=True,
+        check=False,
+    )
+    return b"No matching distribution" not in asked.stderr
+
+
+@functools.cache
+def _sandbox() -> bool:
+    import tempfile
+
+    from ssds.host.sandbox import probe
+
+    with tempfile.TemporaryDirectory() as folder:
+        return bool(probe(folder).mode)
+
+
+COMPONENTS = {
+    "apt": _apt,
+    "pip": _pip,
+    "sandbox": _sandbox,
+    "registry": lambda: _has("docker-registry"),
+    "skopeo": lambda: _has("skopeo"),
+    "podman": lambda: _has("podman", "runc"),
+    "lmod": lambda: os.path.exists("/usr/share/lmod/lmod/libexec/lmod"),
+    "shellcheck": lambda: _has("shellcheck"),
+    "mmdebstrap": lambda: _has("mmdebstrap"),
+    "dpkg": lambda: _has("dpkg"),
+    "syft": lambda: _has("syft"),
+    "root": lambda: os.geteuid() == 0,
+    "binfmt": lambda: os.path.exists("/proc/sys/fs/binfmt_misc/qemu-aarch64"),
+}
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    required = set(filter(None, os.environ.get("SSDS_REQUIRE", "").split(",")))
+    for mark in item.iter_markers("component"):
+        name = mark.args[0]
+        if COMPONENTS[name]():
+            continue
+        if name in required:
+            pytest.fail(f"the component {name} is required here (SSDS_REQUIRE) and missing")
+        pytest.skip(f"the component {name} is not on this machine")
