@@ -393,10 +393,9 @@ class _Layer:
         self._put(replace(target, path=path))
 
     def _refuse(self, member: Member, problem: str) -> Never:
+        where = f"hard link /{member.path[:200]}: " if member.type == "hardlink" else ""
         raise IntegrityError(
-            f"{self.what}: hard link /{member.path[:200]}: {problem}"
-            if member.type == "hardlink"
-            else f"{self.what}: {problem}",
+            f"{self.what}: {where}{problem}",
             hint="The layer is damaged or hostile; it was not unpacked.",
             code="O034",
         )

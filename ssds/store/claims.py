@@ -15,10 +15,17 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ssds.core.canonical import canonical_bytes
 from ssds.core.digest import ActionKey, Digest
-from ssds.core.errors import EnvironmentProblem, IntegrityError, SsdsError, UnavailableError
+from ssds.core.errors import (
+    EnvironmentProblem,
+    IntegrityError,
+    InvalidValue,
+    SsdsError,
+    UnavailableError,
+)
 from ssds.core.model import Claim
 from ssds.host.files import write_point
 
@@ -126,7 +133,7 @@ class Claims:
     def nearest(
         self, kind: str, owner_hint: str, platform: str, *, limit: int = 20
     ) -> tuple[Remembered, ...]:
-        """Returns pre-images near to a node: the same owner first, then the same name, newest first.
+        """Returns pre-images near to a node: its owner first, then its name, newest first.
 
         Args:
             owner_hint: the node's owner (``samtools@1.16.1``).
@@ -174,8 +181,8 @@ class Claims:
             rows = database.execute(
                 "SELECT key, kind, outputs, verdict, record FROM claims ORDER BY number"
             ).fetchall()
-        for row in rows:
-            yield _claim(row)
+            claims = [_claim(row) for row in rows]
+        yield from claims
 
     def mark_collected(self, digests: Sequence[Digest]) -> None:
         """Notes that these blobs were removed on purpose; their claims stay (C21)."""
@@ -341,10 +348,19 @@ def _record(claim: Claim) -> str:
 def _claim(row: tuple[str, str, str, str, str]) -> Claim:
     key, kind, outputs, verdict, record = row
     rest = json.loads(record)
+    try:
+        return _read_claim(key, kind, json.loads(outputs), verdict, rest)
+    except InvalidValue as error:
+        raise ValueError(error.message) from error
+
+
+def _read_claim(
+    key: str, kind: str, outputs: dict[str, str], verdict: str, rest: dict[str, Any]
+) -> Claim:
     return Claim(
         key=ActionKey(key),
         kind=kind,
-        outputs={name: Digest(text) for name, text in json.loads(outputs).items()},
+        outputs={name: Digest(text) for name, text in outputs.items()},
         verdict=verdict,
         logs={name: Digest(text) for name, text in rest["logs"].items()},
         builder=rest["builder"],
