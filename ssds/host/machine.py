@@ -1,0 +1,182 @@
+"""What this machine is and can run: platforms, emulation, tools."""
+
+from __future__ import annotations
+
+import os
+import platform as _platform
+import pwd
+import re
+import shutil
+from dataclasses import dataclass
+
+from ssds.core.errors import SsdsError
+from ssds.core.platform import Platform
+from ssds.host.files import explained
+from ssds.host.process import run
+
+BINFMT = "/proc/sys/fs/binfmt_misc"
+_QEMU = {"amd64": "qemu-x86_64", "arm64": "qemu-aarch64"}
+_MACHINE_CODE = {"amd64": 62, "arm64": 183}
+
+# x86-64 psABI, "Micro-architecture levels", in the words of /proc/cpuinfo
+_V2 = frozenset(["cx16", "lahf_lm", "popcnt", "sse4_1", "sse4_2", "ssse3"])
+_V3 = _V2 | frozenset(["avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "abm", "movbe", "xsave"])
+_V4 = _V3 | frozenset(["avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"])
+_LEVELS = {"": frozenset[str](), "v1": frozenset[str](), "v2": _V2, "v3": _V3, "v4": _V4}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Emulation:
+    """Whether programs of a platform run here.
+
+    Attributes:
+        kind: ``native``, ``emulated`` or ``unavailable``.
+        reason: why not, or by what; hint: what to do about it.
+    """
+
+    kind: str
+    reason: str = ""
+    hint: str = ""
+
+    @property
+    def available(self) -> bool:
+        """Whether programs run, natively or not."""
+        return self.kind != "unavailable"
+
+
+def native_platform() -> Platform:
+    """Returns the platform of this machine's kernel, without a level."""
+    return Platform.of_machine(_platform.machine())
+
+
+def can_run(
+    platform: Platform, *, binfmt: str = BINFMT, cpuinfo: str = "/proc/cpuinfo"
+) -> Emulation:
+    """Returns how programs of ``platform`` run on this machine.
+
+    Emulation means an enabled binfmt_misc entry with the flag F (the interpreter is opened when
+    it is registered, so it works in every mount namespace; kernel documentation, "binfmt-misc").
+    """
+    if platform.architecture == native_platform().architecture:
+        return _level(platform, cpuinfo)
+    if platform.variant:
+        return Emulation(
+            kind="unavailable",
+            reason=f"levels such as {platform.variant} are not emulated",
+            hint=f"Build {platform} on a machine of that kind.",
+        )
+    package = "Install qemu-user-static and binfmt-support"
+    command = f"update-binfmts --enable {_QEMU[platform.architecture]}"
+    if not os.path.exists(os.path.join(binfmt, "status")):
+        return Emulation(
+            kind="unavailable",
+            reason="binfmt_misc is not mounted",
+            hint=f"{package}, then as root: mount -t binfmt_misc binfmt_misc {BINFMT}; {command}",
+        )
+    if not _read(os.path.join(binfmt, "status")).startswith("enabled"):
+        return Emulation(
+            kind="unavailable",
+            reason="binfmt_misc is disabled",
+            hint=f"As root: echo 1 > {BINFMT}/status",
+        )
+    without_flag = ""
+    for name in sorted(os.listdir(binfmt)):
+        entry = _read(os.path.join(binfmt, name))
+        if name in {"register", "status"} or not _handles(entry, platform):
+            continue
+        flags = re.search(r"^flags: *(\S*)", entry, re.MULTILINE)
+        interpreter = re.search(r"^interpreter (.*)", entry, re.MULTILINE)
+        if not entry.startswith("enabled") or interpreter is None:
+            continue
+        if flags is not None and "F" in flags[1]:
+            return Emulation(kind="emulated", reason=f"by {os.path.basename(interpreter[1])}")
+        without_flag = name
+    if without_flag:
+        return Emulation(
+            kind="unavailable",
+            reason=f"the binfmt_misc entry {without_flag} has no F flag, so it fails in a sandbox",
+            hint=f"{package}; its entries have the flag.",
+        )
+    return Emulation(
+        kind="unavailable",
+        reason=f"no binfmt_misc entry runs {platform} programs",
+        hint=f"{package}, then as root: {command}",
+    )
+
+
+def _handles(entry: str, platform: Platform) -> bool:
+    """Tells whether a binfmt_misc entry matches an ELF program of ``platform``."""
+    magic, mask = (re.search(rf"^{w} ([0-9a-f]+)$", entry, re.MULTILINE) for w in ("magic", "mask"))
+    if magic is None or not re.search(r"^offset 0$", entry, re.MULTILINE):
+        return False
+    wanted = bytes.fromhex(magic[1])
+    bits = bytes.fromhex(mask[1]) if mask is not None else b"\xff" * len(wanted)
+    header = b"\x7fELF\x02\x01\x01" + b"\0" * 9
+    header += b"\x02\x00" + _MACHINE_CODE[platform.architecture].to_bytes(2, "little") + b"\1\0\0\0"
+    if not 18 < len(wanted) <= len(header) or len(bits) != len(wanted):
+        return False
+    return all(h & b == w & b for h, b, w in zip(header, bits, wanted, strict=False))
+
+
+def _level(platform: Platform, cpuinfo: str) -> Emulation:
+    if not platform.variant or platform.architecture != "amd64":
+        return Emulation(kind="native")
+    if platform.variant not in _LEVELS:
+        return Emulation(
+            kind="unavailable",
+            reason=f"{platform.variant} is no level of amd64 that ssds knows",
+            hint="Use v1, v2, v3 or v4.",
+        )
+    found = re.search(r"^flags\s*:(.*)$", _read(cpuinfo), re.MULTILINE)
+    missing = _LEVELS[platform.variant] - set(found[1].split() if found else ())
+    if not missing:
+        return Emulation(kind="native")
+    return Emulation(
+        kind="unavailable",
+        reason=f"this processor lacks {' '.join(sorted(missing))}",
+        hint=f"Build {platform} on a newer machine.",
+    )
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read(1 << 20)
+    except OSError:
+        return ""
+
+
+def user_name() -> str:
+    """Returns the name of the user that runs this, or its number where it has no name."""
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())
+
+
+def free_bytes(path: str) -> int:
+    """Returns how many bytes an ordinary user may still write below ``path`` (nearest folder)."""
+    folder = os.path.abspath(path)
+    while not os.path.isdir(folder) and os.path.dirname(folder) != folder:
+        folder = os.path.dirname(folder)
+    with explained(folder):
+        state = os.statvfs(folder)
+    return state.f_bavail * state.f_frsize
+
+
+def tool_version(name: str) -> str:
+    """Returns the version text of an installed program, or the empty string where it is missing.
+
+    It is the first word with a digit and a dot that ``name --version`` (or ``-v``) prints.
+    """
+    if shutil.which(name) is None:
+        return ""
+    for option in ("--version", "-v"):
+        try:
+            done = run([name, option], timeout_s=10, env={**os.environ, "LC_ALL": "C.UTF-8"})
+        except SsdsError:
+            return ""
+        found = re.search(r"\d+(?:\.\d+)+[\w.+~:-]*", done.text)
+        if done.returncode == 0 and found:
+            return found[0].rstrip(".,:")
+    return "unknown"

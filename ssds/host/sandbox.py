@@ -1,0 +1,263 @@
+"""The sandbox: runs steps on layers, without a daemon and, in mode ``subuid``, without root.
+
+Modes (contract C17), which all give the same bytes:
+
+- ``identity``: root; a user namespace that maps 0..65535 to themselves.
+- ``subuid``: an ordinary user with 65536 subordinate ids, through newuidmap.
+- ``trusted``: plain root without a user namespace, only when asked for by name.
+
+A single-uid mapping is refused: it makes wrong images under a right key. What a mode enforces is
+proven by ``probe`` at run time and, attack by attack, by ``tests/host/test_sandbox_attacks.py``.
+
+Steps of root may execute set-uid programs (maintainer scripts do); steps of other users run with
+no_new_privs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from tempfile import mkdtemp
+
+from ssds.core.canonical import Json
+from ssds.core.errors import EnvironmentProblem, InvalidValue
+from ssds.host import helper
+from ssds.host.files import explained
+from ssds.host.inside import remove_tree
+
+MODES = ("identity", "subuid", "trusted")
+CA_TARGET = "/run/ssds/ca-certificates.crt"
+CA_VARIABLES = (
+    "SSL_CERT_FILE",
+    "PIP_CERT",
+    "REQUESTS_CA_BUNDLE",
+    "CURL_CA_BUNDLE",
+    "GIT_SSL_CAINFO",
+)
+_SCRATCH = "job-"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bind:
+    """A host path that a step sees; always nosuid and nodev.
+
+    Attributes:
+        source: absolute host path of a file or folder.
+        target: absolute path in the image; made when missing below /run, /tmp, /var/tmp, or when
+            the changes are not kept.
+    """
+
+    source: str
+    target: str
+    read_only: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One program to run on layers.
+
+    Attributes:
+        lowers: unpacked layer folders, base first; at least one.
+        environment: exactly what the program sees (network jobs also get CA_VARIABLES).
+        user: a name of the image's /etc/passwd, or ``uid[:gid]``; empty means root.
+        network: the host's network instead of a loopback of its own.
+        ca_bundle: with ``network``: host file of CA certificates; empty means the host's own.
+        time_limit_s: seconds until everything in the job is killed.
+        memory_limit_bytes, process_limit: 0 means none; see ``JobResult.unenforced``.
+        upper: folder that keeps the changes, on the file system of the sandbox's folder; empty
+            discards them.
+        log: gets output bytes as they come; called in the thread that called ``run``.
+        log_errors: gets standard error apart; None sends it to ``log`` too.
+        stop: asked about five times a second; True ends the job.
+    """
+
+    lowers: tuple[str, ...]
+    argv: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    working_folder: str = "/"
+    user: str = ""
+    network: bool = False
+    ca_bundle: str = ""
+    binds: tuple[Bind, ...] = ()
+    time_limit_s: float = 3600
+    memory_limit_bytes: int = 0
+    process_limit: int = 0
+    upper: str = ""
+    log: Callable[[bytes], None] | None = None
+    log_errors: Callable[[bytes], None] | None = None
+    stop: Callable[[], bool] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobResult:
+    """How a job ended.
+
+    Attributes:
+        exit_code: of the program; 128 + n when signal n ended it; 127 when it does not exist;
+            137 after the time limit or a stop.
+        timed_out: the time limit ended it.
+        stopped: ``stop`` ended it.
+        unenforced: limits that were asked for and that this machine could not set for the job as a
+            whole (``memory``, ``processes``).
+    """
+
+    exit_code: int
+    timed_out: bool = False
+    duration_ms: int = 0
+    stopped: bool = False
+    unenforced: tuple[str, ...] = ()
+
+
+class Sandbox:
+    """Runs jobs in one mode; ``folder`` (made when missing) holds their scratch folders.
+
+    It may be used from several threads at once.
+    """
+
+    def __init__(self, mode: str, folder: str) -> None:
+        if mode not in MODES:
+            raise InvalidValue(f"{mode!r} is no sandbox mode", hint=f"Use {', '.join(MODES)}.")
+        self.mode = mode
+        self.folder = os.path.abspath(folder)
+        self._identity = helper.identity(mode)
+        with explained(self.folder):
+            os.makedirs(self.folder, exist_ok=True)
+
+    def run(self, job: Job) -> JobResult:
+        """Runs a job to its end; when it returns, none of its processes is alive.
+
+        Raises:
+            EnvironmentProblem: the sandbox could not be made.
+            StepFailed: the image has no such user or working folder.
+        """
+        started = time.monotonic()
+        scratch = self._scratch(job)
+        try:
+            spec = self._spec(job, scratch)
+            ended = helper.converse(
+                spec,
+                log=job.log,
+                log_errors=job.log_errors,
+                deadline=started + job.time_limit_s,
+                stop=job.stop,
+            )
+        finally:
+            if os.path.isdir(scratch):  # the helper removes it; only a killed one did not
+                with contextlib.suppress(EnvironmentProblem):
+                    self.remove(scratch)
+        wanted = {"memory": job.memory_limit_bytes, "processes": job.process_limit}
+        missing = [n for n, value in wanted.items() if value and n not in ended.enforced]
+        if self.mode == "subuid" and "processes" in missing:
+            missing.remove("processes")  # by RLIMIT_NPROC of the user namespace
+        return JobResult(
+            exit_code=137 if ended.exit_code is None else ended.exit_code,
+            timed_out=ended.timed_out,
+            stopped=ended.stopped,
+            duration_ms=int((time.monotonic() - started) * 1000),
+            unenforced=tuple(missing),
+        )
+
+    def call(self, function: str, **json_args: Json) -> Json:
+        """Runs ``package.module:function`` in a fresh Python as the mode's root.
+
+        There, files that belong to subordinate ids can be read, written and removed. Arguments and
+        result are JSON; a dataclass result arrives as a map.
+
+        Raises:
+            SsdsError: what the function raised, as its own class.
+        """
+        request = {"function": function, "arguments": json_args}
+        return helper.call({"what": "call", "mode": self.mode, "call": request, **self._identity})
+
+    def remove(self, folder: str) -> None:
+        """Removes a folder that may hold files of subordinate ids; a missing one is fine."""
+        if self.mode == "subuid":
+            self.call("ssds.host.inside:remove_tree", path=os.path.abspath(folder))
+        else:
+            with explained(folder):
+                remove_tree(folder)
+
+    def sweep(self) -> int:
+        """Removes scratch folders that killed processes left; returns how many."""
+        count = 0
+        for entry in list(os.scandir(self.folder)):
+            if not entry.name.startswith(_SCRATCH):
+                continue
+            owner = entry.name.split("-")[1]
+            if not os.path.exists(f"/proc/{owner}"):
+                self.remove(entry.path)
+                count += 1
+        return count
+
+    def _scratch(self, job: Job) -> str:
+        for path in (
+            *job.lowers,
+            *([job.upper] if job.upper else []),
+            *(b.source for b in job.binds),
+        ):
+            if not os.path.isabs(path):
+                raise InvalidValue(f"the sandbox needs absolute paths, got {path!r}")
+        if not job.lowers or not job.argv:
+            raise InvalidValue("a job needs at least one layer and a program")
+        with explained(self.folder):
+            scratch = mkdtemp(prefix=f"{_SCRATCH}{os.getpid()}-", dir=self.folder)
+            for name in ("root", "work", "changes"):
+                os.mkdir(os.path.join(scratch, name))
+                os.chmod(os.path.join(scratch, name), 0o755)
+        return scratch
+
+    def _spec(self, job: Job, scratch: str) -> dict[str, Json]:
+        binds = list(job.binds)
+        environment = dict(job.environment)
+        if job.network:
+            bundle = job.ca_bundle or host_ca_bundle()
+            if os.path.exists("/etc/resolv.conf"):
+                binds.append(Bind(source="/etc/resolv.conf", target="/etc/resolv.conf"))
+            if bundle:
+                binds.append(Bind(source=bundle, target=CA_TARGET))
+                environment = {**dict.fromkeys(CA_VARIABLES, CA_TARGET), **environment}
+        for bind in binds:
+            if not bind.target.startswith("/") or ".." in bind.target.split("/"):
+                raise InvalidValue(f"the bind target {bind.target!r} is no absolute path")
+        return {
+            "what": "job",
+            "mode": self.mode,
+            "scratch": scratch,
+            "lowers": list(job.lowers),
+            "upper": job.upper or os.path.join(scratch, "changes"),
+            "keeps_upper": bool(job.upper),
+            "argv": list(job.argv),
+            "environment": environment,
+            "working_folder": job.working_folder or "/",
+            "user": job.user,
+            "network": job.network,
+            "binds": [asdict(bind) for bind in binds],
+            "process_limit": job.process_limit,
+            "memory_limit_bytes": job.memory_limit_bytes,
+            **self._identity,
+        }
+
+
+def host_ca_bundle() -> str:
+    """Returns the path of the host's CA certificates, or the empty string."""
+    places = (
+        os.environ.get("SSL_CERT_FILE", ""),
+        "/etc/ssl/certs/ca-certificates.crt",
+        "/etc/pki/tls/certs/ca-bundle.crt",
+        "/etc/ssl/ca-bundle.pem",
+    )
+    return next((p for p in places if p and os.path.isfile(p)), "")
+
+
+def fixed_environment(epoch: int) -> dict[str, str]:
+    """Returns the environment of every build step; ``epoch`` is SOURCE_DATE_EPOCH in seconds."""
+    return {
+        "HOME": "/root",
+        "LC_ALL": "C.UTF-8",
+        "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        "SOURCE_DATE_EPOCH": str(epoch),
+        "TZ": "UTC0",
+    }
