@@ -131,6 +131,7 @@ _TABLE: dict[str, tuple[str, str]] = {
     "R071": ("not a user", "Write a user name or number that exists in the image."),
     "R072": ("recipe file lies outside the catalog", "Replace the link by a real file or folder."),
     "R073": ("package would stand twice", "Remove one."),
+    "R074": ("address holds a password", "Secrets never enter a recipe; use a public address."),
     "B010": ("unknown advisory set", "Advisory sets are declared in catalog/advisories.yaml."),
     "B011": ("not a Debian package name", "Write package names as Debian does."),
     "B012": ("not a platform", "Use linux/amd64 or linux/arm64, with an optional level."),
@@ -165,7 +166,6 @@ _WARNINGS: dict[str, tuple[str, str]] = {
     "R056": ("text is not in normal form NFC", "Save it in NFC: look-alikes give other keys."),
     "R062": ("folder without a recipe", "Add recipe.yaml or remove the folder."),
     "R064": ("recipe without tests", "Add at least one test of real work."),
-    "R068": ("an address of a local machine", "Others cannot reach it."),
     "C012": ("plain http to another machine", "Use https, or keep insecure to loopback."),
 }
 

@@ -78,6 +78,22 @@ class Document:
         line, column = marks[0 if key else 1]
         return Span(path=self.path, line=line + 1, column=column + 1)
 
+    def inside(self, address: Path | str, text: str, offset: int) -> Span:
+        """Returns the place of ``text[offset]`` where the value at ``address`` is ``text``.
+
+        Falls back to the value's own place where the text is folded or escaped.
+        """
+        start = self.span(address)
+        word = text[offset:].split("\n", 1)[0]
+        lines = self._text.decode("utf-8", "replace").split("\n")
+        below = text[:offset].count("\n")
+        for line in (start.line - 1 + below, start.line + below):
+            if 0 <= line < len(lines) and word:
+                at = lines[line].find(word, start.column - 1 if line == start.line - 1 else 0)
+                if at >= 0:
+                    return Span(path=self.path, line=line + 1, column=at + 1)
+        return start
+
 
 def read_file(path: str, name: str, collector: Collector) -> bytes | None:
     """Returns the bytes of a regular file of at most 1 MiB, or None with a diagnostic.

@@ -1,0 +1,178 @@
+"""Reads a whole catalog folder: every file, every problem, one immutable value.
+
+A recipe that is wrong hides nothing in the others: all diagnostics of all files are collected.
+"""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ssds.core.diagnostics import Collector, Span
+from ssds.core.model import ReleaseName
+from ssds.recipe.codes import diagnostic
+from ssds.recipe.formats.scope import Report
+from ssds.recipe.formats.ssds import Edge, Reading, read_recipe
+from ssds.recipe.local import read_tree
+from ssds.recipe.model import Catalog, LocalTree, Release
+from ssds.recipe.rules import check_releases
+from ssds.recipe.schema import schema
+from ssds.recipe.shared import Shared, read_shared
+from ssds.recipe.yamlmarks import Spans, load, read_file
+
+RECIPE_FILE = "recipe.yaml"
+RESERVED_FOLDERS = frozenset({"sites", "advisories"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CatalogReading:
+    """What a catalog folder gave.
+
+    Attributes:
+        catalog: the releases without errors, and the shared parts.
+        spans: (path, address) → place, read when asked.
+        collector: every problem of every file.
+        edges: recipe → recipe, with their places (C16).
+    """
+
+    catalog: Catalog
+    spans: Spans
+    collector: Collector
+    edges: tuple[Edge, ...] = ()
+
+
+def recipe_folders(root: str, catalog: str, collector: Collector) -> list[str]:
+    """Returns the sorted names of the folders that hold recipes; warns of those without one."""
+    top = os.path.join(root, catalog)
+    try:
+        with os.scandir(top) as entries:
+            names = sorted(
+                e.name
+                for e in entries
+                if not e.name.startswith(".") and e.name not in RESERVED_FOLDERS and e.is_dir()
+            )
+    except OSError as error:
+        facts = (("folder", catalog), ("reason", os.strerror(error.errno or 0)))
+        collector.add(diagnostic("K010", Span(path=catalog), facts=facts))
+        return []
+    found = []
+    home = os.path.realpath(top)
+    for name in names:
+        path = os.path.join(top, name, RECIPE_FILE)
+        shown = f"{catalog}/{name}/{RECIPE_FILE}"
+        if not os.path.lexists(path):
+            collector.add(diagnostic("R062", Span(path=f"{catalog}/{name}")))
+        elif not os.path.realpath(path).startswith(home + os.sep):
+            collector.add(diagnostic("R072", Span(path=shown)))
+        else:
+            found.append(name)
+    return found
+
+
+def read_catalog(
+    root: str, *, catalog: str = "catalog", collector: Collector | None = None
+) -> CatalogReading:
+    """Returns everything that the catalog folder says.
+
+    Args:
+        root: the workspace's folder.
+        catalog: the catalog's folder below it.
+        collector: takes the problems; a new one stands in the reading otherwise. Nothing is
+            raised: call ``reading.collector.raise_if_failed()``.
+    """
+    collector = Collector() if collector is None else collector
+    spans = Spans(root)
+    shared = read_shared(root, catalog, spans, collector)
+    reader = RecipeReader(root, spans, shared, collector)
+    releases: list[Release] = []
+    edges: list[Edge] = []
+    broken: set[str] = set()
+    for name in recipe_folders(root, catalog, collector):
+        reading = reader.read(f"{catalog}/{name}", name)
+        if reading is None:
+            broken.add(name)
+        else:
+            releases += reading.releases
+            edges += reading.edges
+    check_releases(releases, edges, shared, broken, spans, collector, catalog)
+    chosen: dict[ReleaseName, Release] = {}
+    for release in releases:
+        chosen.setdefault(release.id, release)
+    return CatalogReading(
+        catalog=Catalog(
+            releases=chosen,
+            bases=shared.bases or {},
+            policies=shared.policies or {},
+            channels=shared.channels or {},
+            sites=shared.sites,
+            advisories=shared.advisories or {},
+            salt=shared.salt,
+        ),
+        spans=spans,
+        collector=collector,
+        edges=tuple(edges),
+    )
+
+
+class RecipeReader:
+    """Reads single recipes of one workspace; local files are hashed once."""
+
+    def __init__(self, root: str, spans: Spans, shared: Shared, collector: Collector) -> None:
+        self._root = root
+        self._spans = spans
+        self._shared = shared
+        self._collector = collector
+        self._trees: dict[tuple[str, str], LocalTree] = {}
+        self._schema = schema("recipe", "R")
+
+    def read(self, folder: str, name: str) -> Reading | None:
+        """Returns the releases of ``folder/recipe.yaml``; None when it has errors."""
+        path = f"{folder}/{RECIPE_FILE}"
+        own = Collector()
+        data = read_file(os.path.join(self._root, path), path, own)
+        reading = None if data is None else self._read(data, path, folder, name, own)
+        self._collector.extend(own)
+        return None if own.failed else reading
+
+    def _read(
+        self, data: bytes, path: str, folder: str, name: str, collector: Collector
+    ) -> Reading | None:
+        document = load(data, path, collector)
+        if not document.usable:
+            return None
+        if not data.isascii():
+            _check_normal(data, path, collector)
+        value = self._schema.check(document, collector)
+        if value is None:
+            return None
+        report = Report(document, collector)
+        if value["name"] != name:
+            report("R008", ("name",), ("name", value["name"]), ("folder", name))
+        reading = read_recipe(
+            value,
+            report,
+            folder=folder,
+            shared=self._shared,
+            trees=self._tree,
+            whole=value is document.data,
+        )
+        if collector.failed:
+            self._spans.keep(document)
+        return reading
+
+    def _tree(self, folder: str, name: str) -> LocalTree:
+        key = (folder, name)
+        if key not in self._trees:
+            self._trees[key] = read_tree(self._root, folder, name)
+        return self._trees[key]
+
+
+def _check_normal(data: bytes, path: str, collector: Collector) -> None:
+    """Warns of the first line whose text is not in Unicode's normal form C."""
+    lines: Sequence[str] = data.decode("utf-8").split("\n")
+    for number, line in enumerate(lines, 1):
+        if not line.isascii() and not unicodedata.is_normalized("NFC", line):
+            collector.add(diagnostic("R056", Span(path=path, line=number, column=1)))
+            return

@@ -1,0 +1,176 @@
+"""Rules over all recipes together: edges, circles, tags, selectors of sites."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from ssds.core.diagnostics import Collector
+from ssds.core.model import ReleaseName
+from ssds.recipe.codes import diagnostic, near
+from ssds.recipe.formats.ssds import Edge
+from ssds.recipe.model import Release
+from ssds.recipe.shared import Shared
+from ssds.recipe.yamlmarks import Spans
+
+_RESERVED_TAG = re.compile(r"latest|.*-r[0-9]+")
+
+
+def check_releases(
+    releases: Sequence[Release],
+    edges: Sequence[Edge],
+    shared: Shared,
+    broken: set[str],
+    spans: Spans,
+    collector: Collector,
+    catalog: str,
+) -> None:
+    """Reports what is wrong between recipes.
+
+    Args:
+        releases: of the recipes without errors.
+        edges: recipe → recipe.
+        shared: for the sites' selectors.
+        broken: names of recipes that have errors of their own; nothing is said about them.
+        spans: gives places.
+        collector: takes the problems.
+        catalog: the catalog's folder, for the sites' files.
+    """
+    known: dict[str, dict[ReleaseName, Release]] = {}
+    for release in releases:
+        known.setdefault(release.id.name, {})[release.id] = release
+    _check_tags(known, spans, collector)
+    _check_edges(known, edges, broken, spans, collector)
+    _check_circles(edges, spans, collector)
+    _check_sites(known, shared, broken, spans, collector, catalog)
+
+
+def _place(release: Release) -> str:
+    """Returns the address of a release's version in its recipe."""
+    return f'versions["{release.id.version}"]'
+
+
+def _check_tags(
+    known: Mapping[str, Mapping[ReleaseName, Release]], spans: Spans, collector: Collector
+) -> None:
+    for releases in known.values():
+        tags: dict[str, Release] = {}
+        for release in releases.values():
+            tag, path = release.id.tag, release.recipe_path
+            versions = len({r.version for r in releases})
+            address = _place(release) if versions > 1 else "version"
+            if _RESERVED_TAG.fullmatch(tag) or _RESERVED_TAG.fullmatch(release.id.version):
+                span = spans(path, address, key=versions > 1)
+                collector.add(diagnostic("R054", span, address, (("tag", tag),)))
+            if tag in tags:
+                first = tags[tag]
+                facts = (("tag", tag), ("releases", f"{first.id} and {release.id}"))
+                span = spans(path, _place(release), key=True)
+                collector.add(diagnostic("R053", span, _place(release), facts))
+            tags.setdefault(tag, release)
+
+
+def _check_edges(
+    known: Mapping[str, Mapping[ReleaseName, Release]],
+    edges: Iterable[Edge],
+    broken: set[str],
+    spans: Spans,
+    collector: Collector,
+) -> None:
+    for edge in edges:
+        to = edge.to
+        if to.name in broken:
+            continue
+        identity = ReleaseName(to.name, to.version, to.variant)
+        facts: tuple[tuple[str, str], ...]
+        if to.name not in known:
+            code, first = "R048", near(to.name, list(known))
+            facts = (("recipe", to.name),)
+        elif identity not in known[to.name]:
+            names = [str(name) for name in known[to.name]]
+            code, first = "R049", near(str(identity), names)
+            facts = (("release", str(identity)), ("known", ", ".join(names)))
+        elif edge.platform not in known[to.name][identity].targets:
+            platforms = ", ".join(known[to.name][identity].targets)
+            code, first = "R050", ""
+            facts = (
+                ("release", str(identity)),
+                ("platform", edge.platform),
+                ("known", platforms),
+            )
+        else:
+            continue
+        part = {"R048": ".recipe", "R049": ".version"}.get(code, "")
+        span = spans(edge.path, edge.address + part)
+        collector.add(diagnostic(code, span, edge.address, facts, first=first))
+
+
+def _check_circles(edges: Sequence[Edge], spans: Spans, collector: Collector) -> None:
+    """Reports each circle once, with the place of every edge of it."""
+    after: dict[str, dict[str, Edge]] = {}
+    for edge in edges:
+        to = ReleaseName(edge.to.name, edge.to.version, edge.to.variant)
+        after.setdefault(str(edge.release), {}).setdefault(str(to), edge)
+    done: set[str] = set()
+    for start in after:
+        trail: dict[str, Iterator[str]] = {}
+        node = start
+        while True:
+            if node not in done and node not in trail:
+                trail[node] = iter(after.get(node, ()))
+            elif node in trail:
+                nodes = list(trail)
+                _report_circle(nodes[nodes.index(node) :], after, spans, collector)
+            while trail:
+                last = next(reversed(trail))
+                following = next(trail[last], None)
+                if following is not None:
+                    node = following
+                    break
+                done.add(last)
+                del trail[last]
+            else:
+                break
+
+
+def _report_circle(
+    nodes: list[str],
+    after: Mapping[str, Mapping[str, Edge]],
+    spans: Spans,
+    collector: Collector,
+) -> None:
+    least = nodes.index(min(nodes))
+    nodes = nodes[least:] + nodes[:least]
+    facts = []
+    for node, to in zip(nodes, nodes[1:] + nodes[:1], strict=True):
+        edge = after[node][to]
+        facts.append((node, f"needs {to}, at {spans(edge.path, edge.address)}"))
+    first = after[nodes[0]][nodes[1] if len(nodes) > 1 else nodes[0]]
+    span = spans(first.path, first.address)
+    collector.add(diagnostic("R052", span, first.address, tuple(facts)))
+
+
+def _check_sites(
+    known: Mapping[str, Mapping[ReleaseName, Release]],
+    shared: Shared,
+    broken: set[str],
+    spans: Spans,
+    collector: Collector,
+    catalog: str,
+) -> None:
+    texts: set[str] = set()
+    for name, releases in known.items():
+        texts.add(name)
+        for release in releases:
+            texts |= {str(release), f"{name}@{release.version}"}
+    for site in shared.sites.values():
+        path = f"{catalog}/sites/{site.name}.yaml"
+        for key, selectors in (("include", site.include), ("exclude", site.exclude)):
+            for index, selector in enumerate(selectors):
+                if selector in texts or selector.partition("@")[0] in broken:
+                    continue
+                address = f"{key}[{index}]"
+                facts = (("selector", selector),)
+                first = near(selector, texts)
+                span = spans(path, address)
+                collector.add(diagnostic("S011", span, address, facts, first=first))

@@ -1,0 +1,217 @@
+"""Settings: environment, then the workspace's ssds.yaml, then the user's file, then defaults.
+
+The first one that names a setting wins; ``mirrors`` are joined archive by archive. Every file is
+schema-checked (``schemas/settings.schema.json``). A workspace comes from others, so it cannot
+switch the sandbox off (C17).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ssds.core.diagnostics import Collector, Span
+from ssds.core.errors import InvalidValue
+from ssds.core.platform import Platform
+from ssds.recipe.codes import diagnostic
+from ssds.recipe.formats.scope import Report
+from ssds.recipe.schema import schema
+from ssds.recipe.shared import plain_relative
+from ssds.recipe.yamlmarks import load, read_file
+
+WORKSPACE_FILE = "ssds.yaml"
+_MIRROR = re.compile(r"(?:https?://[^\s/@]+|file://)(?:/[^\s]*)?")
+_SANDBOXES = ("auto", "identity", "subuid", "trusted")
+
+ENVIRONMENT = {
+    "SSDS_STORE": "store.path",
+    "SSDS_SANDBOX": "sandbox",
+    "SSDS_JOBS": "jobs",
+    "SSDS_PROXY": "proxy",
+    "SSDS_CA_BUNDLE": "ca_bundle",
+    "SSDS_PLATFORMS": "platforms",
+    "SSDS_BUILDER": "builder",
+}
+"""Environment variable → setting. ``SSDS_MIRROR_DEBIAN`` and the like set ``mirrors``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What a person or a workspace chose.
+
+    Attributes:
+        catalog: the catalog's folder, relative to the workspace.
+        store_path: the store's folder, absolute.
+        sandbox: ``auto``, ``identity``, ``subuid`` or ``trusted`` (C17).
+        mirrors: archive (``debian``, ``pypi``) → addresses, best first.
+        proxy: address of a web proxy, or the empty string for the environment's.
+        ca_bundle: absolute path of a file of certificates, or the empty string.
+        jobs: how many nodes run at once; 0 means one per core.
+        platforms: those that are looked at when none is named; empty means every one.
+        builder: who claims say made it; the empty string means ``embedded``.
+        files: the files that were read, nearest first.
+    """
+
+    catalog: str = "catalog"
+    store_path: str = ""
+    sandbox: str = "auto"
+    mirrors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    proxy: str = ""
+    ca_bundle: str = ""
+    jobs: int = 0
+    platforms: tuple[Platform, ...] = ()
+    builder: str = ""
+    files: tuple[str, ...] = ()
+
+
+def user_file(environment: Mapping[str, str]) -> str:
+    """Returns the path of the user's settings: ``$XDG_CONFIG_HOME/ssds/settings.yaml``."""
+    folder = environment.get("XDG_CONFIG_HOME", "")
+    if not folder.startswith("/"):
+        folder = os.path.join(_home(environment), ".config")
+    return os.path.join(folder, "ssds", "settings.yaml")
+
+
+def default_store(environment: Mapping[str, str]) -> str:
+    """Returns ``$XDG_DATA_HOME/ssds/store``: the store is per user by default (C21)."""
+    folder = environment.get("XDG_DATA_HOME", "")
+    if not folder.startswith("/"):
+        folder = os.path.join(_home(environment), ".local", "share")
+    return os.path.join(folder, "ssds", "store")
+
+
+def _home(environment: Mapping[str, str]) -> str:
+    return environment.get("HOME", "") or os.path.expanduser("~")
+
+
+def read_settings(
+    workspace: str, environment: Mapping[str, str], collector: Collector | None = None
+) -> Settings:
+    """Returns the settings that hold in ``workspace``.
+
+    Raises:
+        InputError: without a collector, when any file or variable is wrong; all are named.
+    """
+    own = Collector() if collector is None else collector
+    values: dict[str, Any] = {}
+    mirrors: dict[str, tuple[str, ...]] = {}
+    files: list[str] = []
+    home = user_file(environment)
+    for path, shown, base in (
+        (home, home, os.path.dirname(home)),
+        (os.path.join(workspace, WORKSPACE_FILE), WORKSPACE_FILE, workspace),
+    ):
+        if not os.path.lexists(path):
+            continue
+        files.insert(0, path)
+        found = _read_file(path, shown, base, own, _home(environment))
+        mirrors.update(found.pop("mirrors", {}))
+        values.update(found)
+    found = _read_environment(environment, own)
+    mirrors.update(found.pop("mirrors", {}))
+    values.update(found)
+    values.setdefault("store_path", default_store(environment))
+    if collector is None:
+        own.raise_if_failed()
+    return Settings(**values, mirrors=mirrors, files=tuple(files))
+
+
+def _read_file(path: str, shown: str, base: str, collector: Collector, home: str) -> dict[str, Any]:
+    """Returns the checked values of one file, paths made absolute."""
+    data = read_file(path, shown, collector)
+    if data is None or not data.strip():
+        return {}
+    document = load(data, shown, collector)
+    value = schema("settings", "W").check(document, collector) if document.usable else None
+    report = Report(document, collector)
+    values: dict[str, Any] = {}
+    for key, item in (value or {}).items():
+        if key == "store":
+            if "path" in item:
+                values["store_path"] = _absolute(item["path"], base, home)
+        elif key == "mirrors":
+            values["mirrors"] = {n: _addresses(a, ("mirrors", n), report) for n, a in item.items()}
+        elif key == "ca_bundle":
+            values[key] = _absolute(item, base, home)
+            if not os.path.isfile(values[key]):
+                report("W013", (key,), ("found", values[key]))
+        elif key == "platforms":
+            values[key] = tuple(Platform(p) for p in item)
+        elif key == "proxy":
+            _addresses([item], (key,), report)
+            values[key] = item
+        else:
+            values[key] = item
+    if shown == WORKSPACE_FILE and values.get("sandbox") == "trusted":
+        report("W010", ("sandbox",))
+    if not plain_relative(values.get("catalog", "catalog")):
+        report("W015", ("catalog",), ("found", values["catalog"]))
+        del values["catalog"]
+    return values
+
+
+def _absolute(text: str, base: str, home: str) -> str:
+    if text == "~" or text.startswith("~/"):
+        text = home + text[1:]
+    return os.path.normpath(os.path.join(base, text))
+
+
+def _addresses(value: Any, path: tuple[str, ...], report: Report) -> tuple[str, ...]:
+    addresses = [value] if isinstance(value, str) else value
+    for index, address in enumerate(addresses):
+        if not _MIRROR.fullmatch(address):
+            place = path if isinstance(value, str) or path == ("proxy",) else (*path, index)
+            report("W012", place, ("found", address))
+    return tuple(address.rstrip("/") for address in addresses)
+
+
+def _read_environment(environment: Mapping[str, str], collector: Collector) -> dict[str, Any]:
+    """Returns the checked values of the SSDS_ variables."""
+    values: dict[str, Any] = {}
+    mirrors: dict[str, tuple[str, ...]] = {}
+
+    def wrong(name: str, why: str) -> None:
+        facts = (("variable", name), ("found", environment[name]), ("reason", why))
+        collector.add(diagnostic("W011", Span(path="environment"), name, facts))
+
+    for name, text in environment.items():
+        if not text or not name.startswith("SSDS_"):
+            continue
+        key = ENVIRONMENT.get(name, "")
+        if name.startswith("SSDS_MIRROR_"):
+            addresses = text.split()
+            if not all(_MIRROR.fullmatch(a) for a in addresses):
+                wrong(name, "not an address of a mirror")
+            archive = name.removeprefix("SSDS_MIRROR_").lower().replace("_", "-")
+            mirrors[archive] = tuple(a.rstrip("/") for a in addresses)
+        elif key == "store.path" or key == "ca_bundle":
+            if not text.startswith("/"):
+                wrong(name, "not an absolute path")
+            elif key == "ca_bundle" and not os.path.isfile(text):
+                wrong(name, "no such file")
+            values["store_path" if key == "store.path" else key] = text
+        elif key == "sandbox":
+            if text not in _SANDBOXES:
+                wrong(name, f"one of {', '.join(_SANDBOXES)} is wanted")
+            values[key] = text
+        elif key == "jobs":
+            if not re.fullmatch(r"[1-9][0-9]{0,2}", text, re.ASCII) or int(text) > 256:
+                wrong(name, "a number from 1 to 256 is wanted")
+            else:
+                values[key] = int(text)
+        elif key == "platforms":
+            try:
+                values[key] = tuple(Platform(p) for p in text.replace(",", " ").split())
+            except InvalidValue as error:
+                wrong(name, error.message)
+        elif key == "proxy":
+            if not _MIRROR.fullmatch(text):
+                wrong(name, "not an address")
+            values[key] = text
+        elif key:
+            values[key] = text
+    values["mirrors"] = mirrors
+    return values

@@ -1,0 +1,179 @@
+"""Reads what recipes share: bases, policies, channels, sites, advisory sets, the catalog's salt."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ssds.core.diagnostics import Collector
+from ssds.core.platform import Platform
+from ssds.recipe.codes import near
+from ssds.recipe.formats.scope import PACKAGE, Report
+from ssds.recipe.model import Base, Channel, Policy, Site
+from ssds.recipe.schema import schema
+from ssds.recipe.yamlmarks import Document, Spans, load, read_file
+
+_SITE_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
+_REGISTRY = re.compile(
+    r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:]+\])(?::[0-9]{1,5})?"
+    r"(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*"
+)
+_LOOPBACK = re.compile(r"(?:localhost|127\.[0-9.]+|\[::1\])(?::|/|$)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shared:
+    """The shared parts; None for a file that has problems, so that nothing is called unknown."""
+
+    bases: Mapping[str, Base] | None = field(default_factory=dict)
+    policies: Mapping[str, Policy] | None = field(default_factory=dict)
+    channels: Mapping[str, Channel] | None = field(default_factory=dict)
+    sites: Mapping[str, Site] = field(default_factory=dict)
+    advisories: Mapping[str, str] | None = field(default_factory=dict)
+    salt: str = ""
+
+
+def plain_relative(text: str) -> bool:
+    """Whether ``text`` is a relative path that stays below where it starts."""
+    parts = text.split("/")
+    return not text.startswith("/") and not {"", ".", ".."} & set(parts) and "\x00" not in text
+
+
+class _Files:
+    """Reads the checked files of one catalog folder."""
+
+    def __init__(self, root: str, folder: str, spans: Spans, collector: Collector) -> None:
+        self.root = root
+        self.folder = folder
+        self.spans = spans
+        self.collector = collector
+
+    def read(self, name: str, kind: str, letter: str) -> tuple[Any, Report, bool]:
+        """Returns data, reporter, and whether all was well; {} for a missing or bad file."""
+        path = f"{self.folder}/{name}"
+        before = len(self.collector)
+        document = Document(data={}, path=path, text=b"")
+        if not os.path.lexists(os.path.join(self.root, path)):
+            return {}, Report(document, self.collector), True
+        data = read_file(os.path.join(self.root, path), path, self.collector)
+        value: Any = None
+        if data is not None:
+            document = load(data, path, self.collector)
+            self.spans.keep(document)
+            if document.usable:
+                value = schema(kind, letter).check(document, self.collector)
+        return value or {}, Report(document, self.collector), len(self.collector) == before
+
+
+def read_shared(root: str, folder: str, spans: Spans, collector: Collector) -> Shared:
+    """Returns the shared parts of the catalog in ``root/folder``; missing files are empty ones."""
+    files = _Files(root, folder, spans, collector)
+    advisories, report, advisories_good = files.read("advisories.yaml", "advisories", "V")
+    for name, path in advisories.items():
+        if not plain_relative(path):
+            report("V011", (name,), ("found", path))
+        elif not os.path.isfile(os.path.join(root, path)):
+            report("V010", (name,), ("found", path))
+    known = advisories if advisories_good else None
+    bases, report, bases_good = files.read("bases.yaml", "bases", "B")
+    policies, _, policies_good = files.read("policies.yaml", "policies", "P")
+    channels, channel_report, channels_good = files.read("channels.yaml", "channels", "C")
+    settings, _, _ = files.read("catalog.yaml", "catalog", "K")
+    read_bases = {name: _base(name, item, report, known) for name, item in bases.items()}
+    _check_channels(channels, channel_report)
+    return Shared(
+        bases=read_bases if bases_good else None,
+        policies={n: _policy(n, i) for n, i in policies.items()} if policies_good else None,
+        channels={n: _channel(n, i) for n, i in channels.items()} if channels_good else None,
+        sites=_sites(files),
+        advisories=known,
+        salt=settings.get("salt", ""),
+    )
+
+
+def _base(
+    name: str, item: Mapping[str, Any], report: Report, advisories: Mapping[str, str] | None
+) -> Base:
+    for index, package in enumerate(item.get("include", ())):
+        if not PACKAGE.fullmatch(package):
+            report("B011", (name, "include", index), ("found", package))
+    wanted = item.get("advisories", "")
+    if wanted and advisories is not None and wanted not in advisories:
+        facts = (("found", wanted), ("known", ", ".join(sorted(advisories)) or "none"))
+        report("B010", (name, "advisories"), *facts, first=near(wanted, list(advisories)))
+    return Base(
+        name=name,
+        suite=item["suite"],
+        components=tuple(item.get("components", ("main",))),
+        include=tuple(item.get("include", ())),
+        platforms=tuple(Platform(p) for p in item["platforms"]),
+        advisories=wanted,
+    )
+
+
+def _policy(name: str, item: Mapping[str, Any]) -> Policy:
+    given: dict[str, Any] = {key: item[key] for key in item if key != "description"}
+    if "fail_on" in given:
+        given["fail_on"] = tuple(given["fail_on"])
+    return Policy(name=name, **given)
+
+
+def _channel(name: str, item: Mapping[str, Any]) -> Channel:
+    given: dict[str, Any] = {key: item[key] for key in item if key != "description"}
+    if "move" in given:
+        given["move"] = tuple(given["move"])
+    return Channel(name=name, **given)
+
+
+def _check_channels(channels: Mapping[str, Any], report: Report) -> None:
+    places: dict[str, str] = {}
+    for name, item in channels.items():
+        path, location = (name, "location"), item["location"]
+        if item["kind"] == "layout" and not plain_relative(location):
+            report("C010", path, ("found", location))
+        if item["kind"] == "registry":
+            if not _REGISTRY.fullmatch(location):
+                report("C011", path, ("found", location))
+            elif item.get("insecure") and not _LOOPBACK.match(location):
+                report("C012", (name, "insecure"), ("location", location))
+        if location in places:
+            report("C013", path, ("also", places[location]), ("location", location))
+        places[location] = name
+
+
+def _sites(files: _Files) -> dict[str, Site]:
+    sites: dict[str, Site] = {}
+    folder = os.path.join(files.root, files.folder, "sites")
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError:
+        return sites
+    for file in names:
+        name, dot, end = file.rpartition(".")
+        if file.startswith(".") or not dot or end not in ("yaml", "yml"):
+            continue
+        data, report, _ = files.read(f"sites/{file}", "site", "S")
+        if not _SITE_NAME.fullmatch(name) or end != "yaml":
+            report("S010", (), ("found", file))
+        if data:
+            sites[name] = _site(name, data, report)
+    return sites
+
+
+def _site(name: str, data: Mapping[str, Any], report: Report) -> Site:
+    for index, bind in enumerate(data.get("binds", ())):
+        if bind == "/" or not bind.startswith("/") or not plain_relative(bind[1:]):
+            report("S012", ("binds", index), ("found", bind))
+    lists = {
+        key: tuple(data[key]) for key in ("include", "exclude", "runtimes", "binds") if key in data
+    }
+    return Site(
+        name=name,
+        title=data.get("title", ""),
+        platforms=tuple(Platform(p) for p in data["platforms"]),
+        modules=data.get("modules", "lmod"),
+        **lists,
+    )
