@@ -42,6 +42,7 @@ class Mirrors:
         ca_bundle: a file of certificates, or the empty string for the system's.
         proxy: address of an http proxy, or the empty string for the environment's.
         url_prefixes: address prefix → another prefix that is tried before it.
+        suites: the suites of the archive ``debian`` that this machine's apt names.
         keyring: the file of the Debian archive's keys, or the empty string where missing.
     """
 
@@ -52,6 +53,7 @@ class Mirrors:
     ca_bundle: str = ""
     proxy: str = ""
     url_prefixes: Mapping[str, str] = field(default_factory=dict)
+    suites: tuple[str, ...] = ()
     keyring: str = ""
 
     def archive(self, name: str) -> tuple[str, ...]:
@@ -146,19 +148,20 @@ def machine_mirrors(
         environment: the environment, ``os.environ`` by default.
     """
     env = os.environ if environment is None else environment
-    found = {} if debian and debian_security else apt_archives(apt_folder)
+    found = apt_archives(apt_folder)
     indexes, links, certificate = ((), (), "") if pypi else pip_indexes(env)
     bundle = ca_bundle or certificate
     for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"):
         bundle = bundle or env.get(name, "")
     return Mirrors(
-        debian=_cleaned(debian) or found.get("debian", ()),
-        debian_security=_cleaned(debian_security) or found.get("debian-security", ()),
+        debian=_cleaned(debian) or found["debian"],
+        debian_security=_cleaned(debian_security) or found["debian-security"],
         pypi=_cleaned(pypi) or indexes,
         find_links=links,
         ca_bundle=bundle if bundle and os.path.isfile(bundle) else ca_bundle,
         proxy=proxy,
         url_prefixes=dict(url_prefixes or {}),
+        suites=found["suites"],
         keyring=next((path for path in KEYRINGS if os.path.isfile(path)), ""),
     )
 
@@ -180,8 +183,8 @@ class AptSource:
 
 
 def apt_archives(folder: str) -> dict[str, tuple[str, ...]]:
-    """Returns archive name → roots, from apt's sources in ``folder`` (sources.list(5))."""
-    found: dict[str, list[str]] = {"debian": [], "debian-security": []}
+    """Returns archive name → roots, and ``suites`` → suites of ``debian`` (sources.list(5))."""
+    found: dict[str, list[str]] = {"debian": [], "debian-security": [], "suites": []}
     for source in apt_sources(folder):
         if source.signed_by and "debian-archive" not in source.signed_by:
             continue
@@ -191,6 +194,8 @@ def apt_archives(folder: str) -> dict[str, tuple[str, ...]]:
         if not security and last != "debian" and not source.signed_by:
             continue
         found["debian-security" if security else "debian"].append(uri)
+        if not security:
+            found["suites"].append(source.suite)
     return {name: _cleaned(uris) for name, uris in found.items()}
 
 

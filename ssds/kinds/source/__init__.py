@@ -1,0 +1,1 @@
+"""The kind ``source``: one file, fixed by its sha256."""

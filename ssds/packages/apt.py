@@ -1,0 +1,293 @@
+"""Debian packages: a request becomes an exact set, decided by apt and taken down by sha256.
+
+Source: apt-get(8), apt-cache(8); Debian repository format (``Packages``, ``Release``).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ssds.core.canonical import fingerprint
+from ssds.core.digest import Digest
+from ssds.core.errors import IntegrityError, InvalidValue, Refused, UnavailableError
+from ssds.core.pins import PackageSet, PinnedFile, PinnedPackage
+from ssds.core.platform import Platform
+from ssds.host import local
+from ssds.host.fetch import Fetcher
+from ssds.host.mirrors import Mirrors, join
+from ssds.packages import debian
+from ssds.packages.apt_index import AptIndex, complaints, open_index
+from ssds.packages.apt_install import install_script, write_flat_repository
+
+__all__ = [
+    "AptRequest",
+    "install_script",
+    "request_digest",
+    "resolve",
+    "resolve_base_packages",
+    "write_flat_repository",
+]
+
+_WANTED = re.compile(r"([a-z0-9][a-z0-9+.-]+)(?:=([A-Za-z0-9.+~:-]+))?")
+_INSTALL = re.compile(r"Inst (\S+?)(?::\S+)?(?: \[([^\]]*)\])? \((\S+) .*?\[(\S+)\]\)")
+_REMOVE = re.compile(r"Remv (\S+)(?: \[([^\]]*)\])?")
+_MINIMAL = ("?essential", "?priority(required)", "apt")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AptRequest:
+    """What is asked for.
+
+    Attributes:
+        packages: ``name`` or ``name=version``.
+        platform: for which platform; foreign ones need no emulation here.
+        suite, components: of which part of the archive.
+        installed: the sets that are there before, base first.
+    """
+
+    packages: tuple[str, ...]
+    platform: Platform
+    suite: str
+    components: tuple[str, ...] = ("main",)
+    installed: tuple[PackageSet, ...] = ()
+
+
+def request_digest(request: AptRequest) -> Digest:
+    """Returns the fingerprint of a request: same fingerprint, same question."""
+    return fingerprint(
+        {
+            "packages": sorted(request.packages),
+            "platform": str(request.platform),
+            "suite": request.suite,
+            "components": list(request.components),
+            "installed": sorted(
+                {str(p.file.digest) for s in request.installed for p in s.packages}
+            ),
+        },
+        "apt-request",
+    )
+
+
+def resolve(request: AptRequest, mirrors: Mirrors, cache: str) -> PackageSet:
+    """Returns the exact packages that answer the request; none of them is installed yet.
+
+    Raises:
+        InvalidValue: an entry that is neither ``name`` nor ``name=version``.
+        UnavailableError: a package or version that the suite does not have; no mirror.
+        Refused: it would upgrade or remove what is already installed.
+    """
+    for entry in request.packages:
+        if not _WANTED.fullmatch(entry) or entry.endswith("-"):
+            raise InvalidValue(
+                f"{entry[:80]!r} is not a Debian package", hint="Write name or name=version."
+            )
+    index = _index(request, mirrors, cache)
+    installed = [p for s in request.installed for p in s.packages]
+    status = _status(index, installed, mirrors)
+    chosen = _simulate(index, request.packages, status)
+    return PackageSet(
+        manager="apt",
+        request=request_digest(request),
+        packages=_pinned(index, chosen, status),
+        epoch=index.epoch,
+    )
+
+
+def resolve_base_packages(request: AptRequest, mirrors: Mirrors, cache: str) -> PackageSet:
+    """Returns the packages of a minimal system plus ``request.packages``: essential, required, apt.
+
+    Raises:
+        UnavailableError: as ``resolve``.
+    """
+    for entry in request.packages:
+        if not _WANTED.fullmatch(entry) or entry.endswith("-"):
+            raise InvalidValue(f"{entry[:80]!r} is not a Debian package")
+    index = _index(request, mirrors, cache)
+    chosen = _simulate(index, (*_MINIMAL, *request.packages), "")
+    return PackageSet(
+        manager="apt",
+        request=request_digest(request),
+        packages=_pinned(index, chosen, ""),
+        epoch=index.epoch,
+    )
+
+
+def _index(request: AptRequest, mirrors: Mirrors, cache: str) -> AptIndex:
+    return open_index(
+        cache,
+        mirrors,
+        suite=request.suite,
+        components=request.components,
+        architecture=request.platform.debian,
+    )
+
+
+# --- what is installed ---------------------------------------------------------------------------
+
+
+def _status(index: AptIndex, installed: Sequence[PinnedPackage], mirrors: Mirrors) -> str:
+    """Returns dpkg's status text for packages that are only known by their pins."""
+    folder = os.path.join(index.folder, "stanzas")
+    os.makedirs(folder, exist_ok=True)
+    paths = {p.file.digest: os.path.join(folder, p.file.digest.hex) for p in installed}
+    unknown = [p for p in installed if not os.path.exists(paths[p.file.digest])]
+    if unknown:
+        told = _stanzas(index, [f"{p.name}={p.version}" for p in unknown])
+        for package in unknown:
+            text = told.get((package.name, package.version), "")
+            if f"SHA256: {package.file.digest.hex}" not in text:
+                text = _downloaded_control(package, mirrors, folder)
+            local.write(f"{paths[package.file.digest]}.{os.getpid()}", text.encode())
+            os.rename(f"{paths[package.file.digest]}.{os.getpid()}", paths[package.file.digest])
+    texts = []
+    for path in dict.fromkeys(paths.values()):
+        with open(path, encoding="utf-8") as file:
+            head, _, rest = file.read().strip("\n").partition("\n")
+        texts.append(f"{head}\nStatus: install ok installed\n{rest}\n")
+    return "\n".join(texts)
+
+
+def _downloaded_control(package: PinnedPackage, mirrors: Mirrors, folder: str) -> str:
+    """Returns the control text of a locked package that has left the index, from its .deb."""
+    path = os.path.join(folder, f"{package.file.digest.hex}.deb")
+    roots = mirrors.archive(package.file.archive or "debian")
+    with Fetcher(ca_bundle=mirrors.ca_bundle, proxy=mirrors.proxy) as fetcher:
+        fetcher.download(
+            [*(join(root, package.file.path) for root in roots), *package.file.urls],
+            lambda: open(path, "wb"),  # noqa: SIM115 - the fetcher closes it
+            digest=package.file.digest,
+            size_bytes=package.file.size_bytes,
+            local=True,
+            name=package.file.name,
+        )
+    text = debian.control_text(path)
+    os.unlink(path)
+    return text
+
+
+# --- apt decides ---------------------------------------------------------------------------------
+
+
+def _simulate(index: AptIndex, packages: Sequence[str], status: str) -> dict[str, str]:
+    """Returns name → version of what apt would install."""
+    ended = index.query(["apt-get", "-q", "-y", "-s", "install", "--", *packages], status=status)
+    if ended.returncode != 0:
+        raise _explained(index, packages, ended.text, complaints(ended))
+    removed = [m[1] for m in map(_REMOVE.match, ended.text.splitlines()) if m]
+    found = [m for m in map(_INSTALL.match, ended.text.splitlines()) if m]
+    upgraded = [f"{m[1]} {m[2]} -> {m[3]}" for m in found if m[2]]
+    if removed or upgraded:
+        what = [f"remove {name}" for name in removed] + [f"upgrade {text}" for text in upgraded]
+        raise Refused(
+            f"installing {' '.join(packages)[:200]} would {', '.join(what[:8])}",
+            code="E081",
+            hint="What is installed below is locked. Renew the base (ssds lock --upgrade), "
+            "or ask for a version that fits.",
+        )
+    return {match[1]: match[3] for match in found}
+
+
+def _explained(
+    index: AptIndex, packages: Sequence[str], text: str, errors: Sequence[str]
+) -> UnavailableError:
+    unknown = re.search(r"E: Unable to locate package (\S+)", text) or re.search(
+        r"E: Package '(\S+)' has no installation candidate", text
+    )
+    if unknown:
+        return UnavailableError(
+            f"there is no package {unknown[1]!r} in {index.title}",
+            code="E057",
+            hint=_similar(index, unknown[1]),
+        )
+    version = re.search(r"E: Version '(\S+)' for '(\S+)' was not found", text)
+    if version:
+        known = _versions(index, version[2])
+        return UnavailableError(
+            f"{version[2]} has no version {version[1]} in {index.title}",
+            code="E057",
+            hint=f"Known there: {', '.join(known)}." if known else "Name another version.",
+        )
+    unmet = re.search(r"have unmet dependencies:\n((?: .*\n)+)", text)
+    told = " ".join(unmet[1].split()) if unmet else "; ".join(errors) or "it gave no reason"
+    return UnavailableError(
+        f"apt cannot install {' '.join(packages)[:200]} from {index.title}: {told[:600]}",
+        code="E059",
+        hint="Two of the packages do not go together, or not with what is installed below.",
+    )
+
+
+def _similar(index: AptIndex, name: str) -> str:
+    import difflib
+
+    names = index.query(["apt-cache", "pkgnames", name[:3]]).text.split()
+    close = difflib.get_close_matches(name, names, 3)
+    if close:
+        return f"Did you mean {' or '.join(close)}?"
+    return "Check its name with apt-cache search, or add its component to the base."
+
+
+def _versions(index: AptIndex, name: str) -> list[str]:
+    lines = index.query(["apt-cache", "madison", "--", name]).text.splitlines()
+    return [line.split("|")[1].strip() for line in lines if line.count("|") >= 2][:5]
+
+
+# --- what it chose -------------------------------------------------------------------------------
+
+
+def _stanzas(index: AptIndex, wanted: Sequence[str]) -> dict[tuple[str, str], str]:
+    """Returns (name, version) → index paragraph, for those that the index has."""
+    told: dict[tuple[str, str], str] = {}
+    ended = index.query(["apt-cache", "show", "--no-all-versions", "--", *wanted])
+    for text in re.split(r"\n\s*\n", ended.text):
+        name = re.search(r"^Package: (\S+)$", text, re.MULTILINE)
+        version = re.search(r"^Version: (\S+)$", text, re.MULTILINE)
+        if name and version and text.lstrip("\n").startswith("Package:"):
+            told.setdefault((name[1], version[1]), text.strip("\n") + "\n")
+    if ended.returncode != 0 and len(wanted) > 1:
+        missing = [w for w in wanted if (*w.split("=", 1),) not in told]
+        if len(missing) < len(wanted):
+            return {**told, **_stanzas(index, missing)}
+        half = len(wanted) // 2
+        return {**_stanzas(index, wanted[:half]), **_stanzas(index, wanted[half:])}
+    return told
+
+
+def _pinned(index: AptIndex, chosen: Mapping[str, str], status: str) -> tuple[PinnedPackage, ...]:
+    del status
+    told = _stanzas(index, [f"{n}={v}" for n, v in chosen.items()]) if chosen else {}
+    found = []
+    for name, version in sorted(chosen.items()):
+        text = told.get((name, version))
+        if text is None:
+            raise IntegrityError(
+                f"apt chose {name} {version}, which the index of {index.title} does not describe",
+                code="E046",
+                hint="Try again; the mirror may be in the middle of an update.",
+            )
+        found.append(_package(index, debian.paragraph(text)))
+    return tuple(found)
+
+
+def _package(index: AptIndex, fields: Mapping[str, str]) -> PinnedPackage:
+    name, path = fields["Package"], fields.get("Filename", "").removeprefix("./")
+    digest, size = fields.get("SHA256", ""), fields.get("Size", "")
+    join("archive", path)
+    if not size.isdigit() or not debian.PACKAGE_NAME.fullmatch(name):
+        raise IntegrityError(
+            f"the index of {index.title} does not state a size for {name[:80]!r}", code="E046"
+        )
+    return PinnedPackage(
+        name=name,
+        version=debian.Version(fields["Version"]).text,
+        architecture=fields.get("Architecture", index.architecture),
+        file=PinnedFile(
+            name=path.rpartition("/")[2],
+            digest=Digest(f"sha256:{digest}"),
+            size_bytes=int(size),
+            archive=index.archive,
+            path=path,
+        ),
+    )

@@ -1,0 +1,177 @@
+"""Pinned files come into the store: from mirrors, indexes or upstream addresses (C19)."""
+
+from __future__ import annotations
+
+import concurrent.futures
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING, cast
+
+from ssds.core.digest import Digest
+from ssds.core.errors import InvalidValue, SsdsError, UnavailableError
+from ssds.core.pins import PinnedFile
+from ssds.host.fetch import Fetcher, Sink
+from ssds.host.mirrors import Mirrors, is_local, join
+from ssds.host.simple_index import SimpleIndexes
+
+if TYPE_CHECKING:
+    from ssds.store.store import Store
+
+THREADS = 8
+ARCHIVES = ("debian", "debian-security", "pypi")
+_MIB = 1024 * 1024
+
+
+def no_stop() -> bool:
+    """Never asks to stop."""
+    return False
+
+
+def fetch_file(
+    store: Store, pinned: PinnedFile, mirrors: Mirrors, say: Callable[[str], None]
+) -> str:
+    """Returns the path of the pinned bytes in the store; fetches them when they are not there."""
+    return fetch_files(store, (pinned,), mirrors, say)[pinned.digest]
+
+
+def fetch_files(
+    store: Store,
+    files: Iterable[PinnedFile],
+    mirrors: Mirrors,
+    say: Callable[[str], None],
+    *,
+    threads: int = THREADS,
+    stopping: Callable[[], bool] = no_stop,
+) -> dict[Digest, str]:
+    """Returns digest → path in the store for every pinned file; fetches the missing ones.
+
+    Raises:
+        UnavailableError, IntegrityError: the first file that cannot be had; others that were
+            fetched by then stay in the store.
+    """
+    wanted = {file.digest: file for file in files}
+    missing = [file for digest, file in sorted(wanted.items()) if not store.blobs.has(digest)]
+    if missing:
+        with fetching(mirrors, stopping) as (fetcher, indexes):
+            _fetch_all(store, missing, mirrors, fetcher, indexes, say, threads, stopping)
+    return {digest: str(store.blobs.path(digest)) for digest in wanted}
+
+
+@contextmanager
+def fetching(
+    mirrors: Mirrors, stopping: Callable[[], bool] = no_stop
+) -> Iterator[tuple[Fetcher, SimpleIndexes]]:
+    """Gives a fetcher with the mirrors' proxy and certificates, and the Python indexes over it."""
+    with Fetcher(ca_bundle=mirrors.ca_bundle, proxy=mirrors.proxy, stopping=stopping) as fetcher:
+        yield fetcher, SimpleIndexes(mirrors, fetcher)
+
+
+def _fetch_all(
+    store: Store,
+    missing: list[PinnedFile],
+    mirrors: Mirrors,
+    fetcher: Fetcher,
+    indexes: SimpleIndexes,
+    say: Callable[[str], None],
+    threads: int,
+    stopping: Callable[[], bool],
+) -> None:
+    total = sum(file.size_bytes for file in missing)
+    say(f"fetching {_files(len(missing))}" + (f", {total / _MIB:.1f} MiB" if total else ""))
+    pool = concurrent.futures.ThreadPoolExecutor(max(1, min(threads, len(missing))))
+    try:
+        jobs = [pool.submit(_fetch_one, store, file, mirrors, fetcher, indexes) for file in missing]
+        shown = 0
+        for done, job in enumerate(concurrent.futures.as_completed(jobs), 1):
+            job.result()
+            if stopping():
+                raise UnavailableError("stopped while fetching", hint="Run it again to go on.")
+            if done - shown >= max(10, len(missing) // 4) and done < len(missing):
+                shown = done
+                say(f"fetched {done} of {_files(len(missing))}")
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _files(count: int) -> str:
+    return f"{count} file" + ("" if count == 1 else "s")
+
+
+def _fetch_one(
+    store: Store, pinned: PinnedFile, mirrors: Mirrors, fetcher: Fetcher, indexes: SimpleIndexes
+) -> None:
+    def open_sink() -> AbstractContextManager[Sink]:
+        writer = store.blobs.writer(expected=pinned.digest, size_bytes=pinned.size_bytes or None)
+        return cast("AbstractContextManager[Sink]", writer)
+
+    problems: list[SsdsError] = []
+    for find, local in (
+        (lambda: _archive_addresses(pinned, mirrors, indexes), True),
+        (lambda: tuple(a for url in pinned.urls for a in mirrors.rewritten(url)), False),
+    ):
+        try:
+            urls = find()
+            if urls:
+                fetcher.download(
+                    urls,
+                    open_sink,
+                    digest=pinned.digest,
+                    size_bytes=pinned.size_bytes,
+                    local=local,
+                    name=pinned.name,
+                )
+                return
+        except SsdsError as error:
+            if not isinstance(error, UnavailableError) and error.code not in ("E044", "E010"):
+                raise
+            problems.append(error)
+    if not problems:
+        raise UnavailableError(
+            f"{pinned.name} ({pinned.digest}) is in no archive and has no address",
+            code="E055",
+            hint="Give the source a url, or renew the pin: ssds lock.",
+        )
+    raise problems[0]
+
+
+def _archive_addresses(
+    pinned: PinnedFile, mirrors: Mirrors, indexes: SimpleIndexes
+) -> tuple[str, ...]:
+    """Returns the addresses of a file of an archive; none for a file of no archive."""
+    if not pinned.archive:
+        return ()
+    if pinned.archive not in ARCHIVES:
+        raise InvalidValue(f"{pinned.archive[:60]!r} is not an archive that ssds knows")
+    if pinned.archive != "pypi":
+        return tuple(join(root, pinned.path) for root in mirrors.archive(pinned.archive))
+    project, slash, name = pinned.path.partition("/")
+    if not slash or name != pinned.name:
+        raise InvalidValue(f"{pinned.path[:120]!r} is not PROJECT/FILE of a Python index")
+    files = [f for f in indexes.files(project) if f.name == name]
+    exact = [f.url for f in files if f.digest == pinned.digest]
+    unsaid = [f.url for f in files if f.digest is None]
+    if not exact and not unsaid:
+        gone = "has another sha256 there" if files else "is not there (any more)"
+        raise UnavailableError(
+            f"{name}: the configured Python indexes know {project!r}, but the file {gone}",
+            code="E053",
+            hint="Check mirrors.pypi in ssds.yaml, or renew the pin: ssds lock.",
+        )
+    return (*exact, *unsaid)
+
+
+def where(store: Store, pinned: PinnedFile, mirrors: Mirrors) -> str:
+    """Returns where the bytes could come from, without asking the network.
+
+    One of ``store``, the archive's name, ``url``, or the empty string where no way is known (C2).
+    """
+    if store.blobs.has(pinned.digest):
+        return "store"
+    known = {
+        "debian": mirrors.debian,
+        "debian-security": mirrors.debian_security,
+        "pypi": mirrors.pypi,
+    }
+    if known.get(pinned.archive):
+        return pinned.archive
+    return "url" if any(not is_local(url) for url in pinned.urls) else ""
