@@ -153,6 +153,7 @@ _TABLE: dict[str, tuple[str, str]] = {
     "W012": ("not an address of a mirror", "Write http://, https:// or file:// and a path."),
     "W013": ("CA bundle is missing", "Name an existing file of PEM certificates."),
     "W014": ("not a platform", "Use linux/amd64 or linux/arm64, with an optional level."),
+    "W016": ("password in a shared file", "Put it into your own settings or the environment."),
     "W015": ("catalog folder leaves the workspace", "Write a relative path without .. parts."),
 }
 

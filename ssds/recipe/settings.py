@@ -16,6 +16,7 @@ from typing import Any
 from ssds.core.diagnostics import Collector, Span
 from ssds.core.errors import InvalidValue
 from ssds.core.platform import Platform
+from ssds.recipe.address import Path
 from ssds.recipe.codes import diagnostic
 from ssds.recipe.formats.scope import Report
 from ssds.recipe.schema import schema
@@ -23,7 +24,7 @@ from ssds.recipe.shared import plain_relative
 from ssds.recipe.yamlmarks import load, read_file
 
 WORKSPACE_FILE = "ssds.yaml"
-_MIRROR = re.compile(r"(?:https?://[^\s/@]+|file://)(?:/[^\s]*)?")
+_MIRROR = re.compile(r"(?:https?://[^\s/]+|file://)(?:/[^\s]*)?")
 _SANDBOXES = ("auto", "identity", "subuid", "trusted")
 
 ENVIRONMENT = {
@@ -159,12 +160,14 @@ def _absolute(text: str, base: str, home: str) -> str:
     return os.path.normpath(os.path.join(base, text))
 
 
-def _addresses(value: Any, path: tuple[str, ...], report: Report) -> tuple[str, ...]:
+def _addresses(value: Any, path: Path, report: Report) -> tuple[str, ...]:
     addresses = [value] if isinstance(value, str) else value
     for index, address in enumerate(addresses):
+        place = path if isinstance(value, str) or path == ("proxy",) else (*path, index)
         if not _MIRROR.fullmatch(address):
-            place = path if isinstance(value, str) or path == ("proxy",) else (*path, index)
             report("W012", place, ("found", address))
+        elif report.document.path == WORKSPACE_FILE and "@" in address.split("/")[2]:
+            report("W016", place)
     return tuple(address.rstrip("/") for address in addresses)
 
 
@@ -173,45 +176,42 @@ def _read_environment(environment: Mapping[str, str], collector: Collector) -> d
     values: dict[str, Any] = {}
     mirrors: dict[str, tuple[str, ...]] = {}
 
-    def wrong(name: str, why: str) -> None:
-        facts = (("variable", name), ("found", environment[name]), ("reason", why))
-        collector.add(diagnostic("W011", Span(path="environment"), name, facts))
-
     for name, text in environment.items():
         if not text or not name.startswith("SSDS_"):
             continue
+        why = ""
         key = ENVIRONMENT.get(name, "")
         if name.startswith("SSDS_MIRROR_"):
-            addresses = text.split()
-            if not all(_MIRROR.fullmatch(a) for a in addresses):
-                wrong(name, "not an address of a mirror")
             archive = name.removeprefix("SSDS_MIRROR_").lower().replace("_", "-")
-            mirrors[archive] = tuple(a.rstrip("/") for a in addresses)
-        elif key == "store.path" or key == "ca_bundle":
-            if not text.startswith("/"):
-                wrong(name, "not an absolute path")
-            elif key == "ca_bundle" and not os.path.isfile(text):
-                wrong(name, "no such file")
-            values["store_path" if key == "store.path" else key] = text
-        elif key == "sandbox":
-            if text not in _SANDBOXES:
-                wrong(name, f"one of {', '.join(_SANDBOXES)} is wanted")
-            values[key] = text
-        elif key == "jobs":
-            if not re.fullmatch(r"[1-9][0-9]{0,2}", text, re.ASCII) or int(text) > 256:
-                wrong(name, "a number from 1 to 256 is wanted")
-            else:
-                values[key] = int(text)
-        elif key == "platforms":
-            try:
-                values[key] = tuple(Platform(p) for p in text.replace(",", " ").split())
-            except InvalidValue as error:
-                wrong(name, error.message)
-        elif key == "proxy":
-            if not _MIRROR.fullmatch(text):
-                wrong(name, "not an address")
-            values[key] = text
+            mirrors[archive] = tuple(a.rstrip("/") for a in text.split())
+            why = "" if all(map(_MIRROR.fullmatch, text.split())) else "not an address of a mirror"
         elif key:
-            values[key] = text
+            why, value = _variable(key, text)
+            values["store_path" if key == "store.path" else key] = value
+        if why:
+            facts = (("variable", name), ("found", text), ("reason", why))
+            collector.add(diagnostic("W011", Span(path="environment"), name, facts))
     values["mirrors"] = mirrors
     return values
+
+
+def _variable(key: str, text: str) -> tuple[str, Any]:
+    """Returns why the text is wrong for the setting, or the empty string; and its value."""
+    if key in {"store.path", "ca_bundle"}:
+        why = "" if text.startswith("/") else "not an absolute path"
+        if key == "ca_bundle" and not os.path.isfile(text):
+            why = "no such file"
+        return why, text
+    if key == "sandbox":
+        return "" if text in _SANDBOXES else f"one of {', '.join(_SANDBOXES)} is wanted", text
+    if key == "jobs":
+        good = re.fullmatch(r"[1-9][0-9]{0,2}", text, re.ASCII) and int(text) <= 256
+        return ("", int(text)) if good else ("a number from 1 to 256 is wanted", 0)
+    if key == "platforms":
+        try:
+            return "", tuple(Platform(p) for p in text.replace(",", " ").split())
+        except InvalidValue as error:
+            return error.message, ()
+    if key == "proxy":
+        return "" if _MIRROR.fullmatch(text) else "not an address", text
+    return "", text
