@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from ssds.core.digest import Digest
 from ssds.core.errors import InputError, SsdsError
 from ssds.core.model import ReleaseName
 from ssds.core.pins import BasePin, PackageSet, PlatformPins, SharedPins
@@ -180,7 +181,7 @@ def _keep_base(pins: Pins, pin: BasePin, platform: Platform) -> None:
 
 def _bootstrap(
     base: Base, platform: Platform, pin: BasePin, crew: Crew, reporter: Reporter
-) -> object:
+) -> Digest:
     """Makes the base once, to learn its diffID; its bytes are then in the store."""
     node = base_spec.node(base, platform, pin)
     folder = crew.store.new_folder()

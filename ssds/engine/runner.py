@@ -149,7 +149,7 @@ def execute(
         _remember_log(crew, node.id, digest, state)
     claim = _claim(action, outcome, digest, int((time.monotonic() - began) * 1000))
     _compare(crew, facts, step, claim)
-    crew.store.claims.add(claim, action.preimage_bytes)
+    crew.store.claims.add(claim, action.preimage_bytes, str(node.id))
     return claim
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from ssds.core.errors import UsageError
 from ssds.core.model import Input, Node, NodeId, ReleaseName
-from ssds.core.pins import PlatformPins, SharedPins
+from ssds.core.pins import AdvisoryPin, PlatformPins, SharedPins
 from ssds.core.platform import Platform
 from ssds.kinds.base import spec as base_spec
 from ssds.kinds.build import spec as build_spec
@@ -133,13 +133,15 @@ class _Compiler:
             )
             ids.append(self.add(test))
             verdicts.append(Input(role="test", node=test.id, output="verdict", gate=True))
-        sbom = sbom_spec.node(target, release.software, config, recipe_path=path)
+        sbom = sbom_spec.node(target, release.software, config, pins=pins, recipe_path=path)
         ids.append(self.add(sbom))
+        advisories = self.advisories(asked)
         scan = scan_spec.node(
             target,
             Input(role="sbom", node=sbom.id, output="sbom"),
-            self.advisories(asked),
+            Input(role="advisories", digest=advisories.digest) if advisories else None,
             recipe_path=path,
+            advisories_path=advisories.path if advisories else "",
         )
         ids.append(self.add(scan))
         gate = gate_spec.node(
@@ -195,14 +197,13 @@ class _Compiler:
             inputs[name] = Input(role=f"source/{name}", node=self.add(node), output="file")
         return inputs
 
-    def advisories(self, asked: Requests) -> Input | None:
-        if asked.base is None:
+    def advisories(self, asked: Requests) -> AdvisoryPin | None:
+        """Returns the current advisory set of the base below, where it has one (C8)."""
+        base = self.catalog.bases.get(asked.base.name) if asked.base else None
+        if base is None or not base.advisories:
             return None
-        wanted = self.catalog.bases.get(asked.base.name)
-        if wanted is None or not wanted.advisories:
-            return None
-        pin = self.shared.advisories.get(self.shared.current.get(wanted.advisories, ""))
-        return Input(role="advisories", digest=pin.digest) if pin else None
+        identity = self.shared.current.get(f"advisories/{base.advisories}", "")
+        return self.shared.advisories.get(identity)
 
 
 def compile_graph(catalog: Catalog, shared: SharedPins, pins: PinMap, as_of: dt.date) -> Graph:

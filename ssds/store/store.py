@@ -5,6 +5,7 @@ On disk it is an OCI image layout with a few more files, so that any OCI tool re
     oci-layout  index.json  blobs/sha256/…   the layout
     claims.sqlite                            claims and pre-images
     trees/                                   unpacked layers, a cache
+    scratch/                                 folders of what runs now
     roots/workspaces/…                       who uses this store
     locks/                                   leases, and the lock between apply and gc
     ssds-store.json                          the form of all this
@@ -15,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -22,7 +24,7 @@ from dataclasses import dataclass
 from ssds.core.canonical import canonical_bytes
 from ssds.core.digest import Digest
 from ssds.core.errors import EnvironmentProblem, InvalidValue, SsdsError
-from ssds.host.files import TEMPORARY_PREFIX, atomic_write, locked, sweep
+from ssds.host.files import TEMPORARY_PREFIX, atomic_write, explained, locked, sweep
 from ssds.oci.document import load_document
 from ssds.oci.layout import Layout
 from ssds.store.claims import Claims
@@ -66,10 +68,12 @@ class Store:
         self.blobs = self.layout.blobs
         self.blobs.name = "the store"
         self.trees_folder = os.path.join(self.path, "trees")
+        self.scratch = os.path.join(self.path, "scratch")
         self._locks = os.path.join(self.path, "locks")
         self._roots = os.path.join(self.path, "roots", "workspaces")
         os.makedirs(self._locks, exist_ok=True)
         os.makedirs(self.trees_folder, exist_ok=True)
+        os.makedirs(self.scratch, exist_ok=True)
         self._check_locks()
         self._check_version()
         self.claims = Claims(os.path.join(self.path, "claims.sqlite"), self.blobs.has)
@@ -106,6 +110,13 @@ class Store:
         with locked(os.path.join(self._locks, "store"), wait=wait) as held:
             yield held
 
+    def new_folder(self) -> str:
+        """Makes and returns an empty folder on the store's file system, for one run."""
+        path = os.path.join(self.scratch, f"{os.getpid()}-{secrets.token_hex(8)}")
+        with explained(path):
+            os.makedirs(path)
+        return path
+
     def sweep(self, *, older_than_s: float = 0.0) -> int:
         """Removes leftovers of killed writers; returns how many.
 
@@ -114,6 +125,13 @@ class Store:
         now = time.time()
         folders = [self.path, self.blobs.folder, self._roots]
         return sum(sweep(f, older_than_s=older_than_s, now_s=now) for f in folders)
+
+    def forget_leases(self) -> None:
+        """Removes the files of past leases; only while ``exclusive`` is held."""
+        for folder in os.scandir(self._locks):
+            if folder.is_dir(follow_symlinks=False):
+                for entry in os.scandir(folder.path):
+                    os.unlink(entry.path)
 
     def register_workspace(self, path: str, roots: Mapping[Digest, str] | None = None) -> None:
         """Notes a workspace whose locks are roots, with the digests that they name now (C21).

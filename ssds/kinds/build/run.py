@@ -61,7 +61,7 @@ def run(bench: Bench) -> Outcome:
         epoch=node.epoch or 0,
         chain=[],
         state=ConfigState(),
-        emulated=can_run(platform).emulated,
+        emulated=can_run(platform).kind == "emulated",
     )
     _start(build)
     steps = cast(list[dict[str, Any]], node.slice["steps"])

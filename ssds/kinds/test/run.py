@@ -65,7 +65,7 @@ def run(bench: Bench) -> Outcome:
         verdict="fail" if failed else "pass",
         logs={"junit": put(_junit(str(bench.action.node.id), results))},
         mode=sandbox.mode,
-        emulated=can_run(platform).emulated,
+        emulated=can_run(platform).kind == "emulated",
     )
 
 

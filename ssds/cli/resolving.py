@@ -1,0 +1,176 @@
+"""Pins for ``lock`` and ``apply --lock``: resolve, then write what changed."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from ssds.cli.output import report_error, say
+from ssds.cli.progress import PlainReporter
+from ssds.cli.selecting import parse_platforms
+from ssds.core.canonical import Json
+from ssds.core.digest import sha256_of
+from ssds.core.errors import InvalidValue
+from ssds.core.model import ReleaseName
+from ssds.core.pins import AdvisoryPin
+from ssds.core.platform import Platform
+from ssds.engine.apply import Result
+from ssds.engine.resolve import Order, Pins, resolve
+from ssds.engine.states import USABLE
+from ssds.graph.compile import Graph
+from ssds.lock.make import Found, make_variant
+from ssds.lock.model import (
+    CatalogLock,
+    Lock,
+    PlatformLock,
+    VariantLock,
+    lock_file_name,
+)
+from ssds.lock.write import update_catalog_lock, update_lock
+from ssds.recipe.model import Target
+from ssds.workspace import LOCK_FOLDER, Workspace, select
+
+
+def lock_all(
+    workspace: Workspace,
+    selectors: tuple[str, ...],
+    platforms: tuple[str, ...],
+    upgrade: frozenset[str],
+) -> list[str]:
+    """Resolves and writes pins; returns the names of the lock files that changed.
+
+    Raises:
+        SsdsError: the first of the problems, after all were printed; what could be resolved
+            is written all the same.
+    """
+    targets = chosen_targets(workspace, selectors, platforms)
+    pins = Pins(shared=workspace.locks.catalog.pins, releases=workspace.pins())
+    pin_advisories(workspace, pins)
+    crew = workspace.crew(jobs=1)
+    cache = crew.store.new_folder()
+    with workspace.store.shared():
+        order = Order(targets=targets, upgrade=upgrade)
+        resolve(workspace.catalog, pins, order, crew, PlainReporter(), cache)
+    changed = write_pins(workspace, pins)
+    if pins.problems:
+        for problem in pins.problems[:-1]:
+            report_error(problem)
+            say("")
+        raise pins.problems[-1]
+    return changed
+
+
+def chosen_targets(
+    workspace: Workspace, selectors: tuple[str, ...], platforms: tuple[str, ...]
+) -> tuple[Target, ...]:
+    """Returns the targets that selectors and platforms name; all of them for none."""
+    releases = workspace.catalog.releases
+    names = select(releases, selectors) if selectors else set(releases)
+    wanted = parse_platforms(platforms)
+    return tuple(
+        target
+        for name in sorted(names)
+        for platform, target in releases[name].targets.items()
+        if wanted is None or platform in wanted
+    )
+
+
+def pin_advisories(workspace: Workspace, pins: Pins) -> None:
+    """Pins every advisory set that the catalog names, at its present bytes."""
+    for name, path in workspace.catalog.advisories.items():
+        with open(os.path.join(workspace.root, path), "rb") as file:
+            data = file.read()
+        try:
+            content: Json = json.loads(data)
+            date = str(content["date"]) if isinstance(content, dict) else ""
+        except (ValueError, KeyError) as error:
+            raise InvalidValue(f"{path} is no advisory set: {error}") from error
+        pin = AdvisoryPin(
+            name=name, date=date, digest=sha256_of(data), size_bytes=len(data), path=path
+        )
+        identity = f"{name}@{date}"
+        pins.shared = replace(
+            pins.shared,
+            advisories={**pins.shared.advisories, identity: pin},
+            current={**pins.shared.current, f"advisories/{name}": identity},
+        )
+
+
+def write_pins(workspace: Workspace, pins: Pins) -> list[str]:
+    """Writes pins that changed; returns the names of the files that were written."""
+    changed = []
+    used = {p.base for p in pins.releases.values()} | set(pins.shared.current.values())
+    kept = {k: v for k, v in pins.shared.bases.items() if k[0] in used}
+    sets = {k: v for k, v in pins.shared.advisories.items() if k in used}
+    shared = replace(pins.shared, bases=kept, advisories=sets)
+    path = os.path.join(workspace.lock_folder, "catalog.lock.json")
+    if update_catalog_lock(
+        path, guard=workspace.guard("catalog"), change=lambda _: CatalogLock(pins=shared)
+    ):
+        changed.append(f"{LOCK_FOLDER}/catalog.lock.json")
+    for name, version in sorted({(n.name, n.version) for n, _ in pins.releases}):
+
+        def change(lock: Lock, key: tuple[str, str] = (name, version)) -> Lock:
+            for (release, platform), own in pins.releases.items():
+                if (release.name, release.version) == key:
+                    section = replace(lock.platform(release, platform), pins=own)
+                    lock = _with_section(lock, release, {platform: section})
+            return lock
+
+        if _update(workspace, name, version, change):
+            changed.append(f"{LOCK_FOLDER}/{lock_file_name(name, version)}")
+    workspace.forget_locks()
+    return changed
+
+
+def _with_section(
+    lock: Lock, release: ReleaseName, sections: Mapping[Platform, PlatformLock]
+) -> Lock:
+    variant = lock.variant(release)
+    variant = replace(variant, platforms={**variant.platforms, **sections})
+    return _with_variant(lock, release, variant)
+
+
+def _with_variant(lock: Lock, release: ReleaseName, variant: VariantLock) -> Lock:
+    return replace(lock, variants={**lock.variants, release.variant: variant})
+
+
+def _update(workspace: Workspace, name: str, version: str, change: Callable[[Lock], Lock]) -> bool:
+    file_name = lock_file_name(name, version)
+    return update_lock(
+        os.path.join(workspace.lock_folder, file_name),
+        guard=workspace.guard(file_name),
+        name=name,
+        version=version,
+        change=change,
+    )
+
+
+def update_locks(workspace: Workspace, graph: Graph, result: Result) -> list[str]:
+    """Writes what an apply found into the locks; returns the files that were written (C20)."""
+    claims = {
+        name: record.claim
+        for name, record in result.records.items()
+        if record.state in USABLE and record.claim is not None
+    }
+    found = Found(claims=claims, read=workspace.read_blob)
+    changed = []
+    for release, nodes in graph.releases.items():
+        if not any(node in claims for node in nodes):
+            continue
+        platforms = tuple(workspace.catalog.releases[release].targets)
+
+        def change(
+            lock: Lock,
+            release: ReleaseName = release,
+            platforms: tuple[Platform, ...] = platforms,
+        ) -> Lock:
+            variant = make_variant(release, platforms, lock.variant(release), found)
+            return _with_variant(lock, release, variant)
+
+        if _update(workspace, release.name, release.version, change):
+            changed.append(f"{LOCK_FOLDER}/{lock_file_name(release.name, release.version)}")
+    workspace.forget_locks()
+    return changed

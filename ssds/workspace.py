@@ -1,0 +1,276 @@
+"""The composition root: finds the workspace, reads settings, turns names into parts. All lazy."""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ssds.core.diagnostics import Collector
+from ssds.core.digest import ActionKey, Digest
+from ssds.core.errors import SsdsError, UsageError
+from ssds.core.model import Claim, ReleaseName
+from ssds.core.pins import PlatformPins
+from ssds.core.platform import Platform
+from ssds.engine.runner import Crew
+from ssds.graph.compile import Graph, compile_graph
+from ssds.graph.plan import Facts
+from ssds.lock.make import locked_claims, locked_sizes
+from ssds.lock.model import Lock, Locks, VariantLock
+from ssds.lock.read import read_locks
+from ssds.recipe.catalog import CatalogReading, read_catalog
+from ssds.recipe.model import Catalog
+from ssds.recipe.settings import Settings, read_settings
+from ssds.store.store import Store
+
+if TYPE_CHECKING:
+    from ssds.host.mirrors import Mirrors
+    from ssds.host.sandbox import Probe, Sandbox
+
+SETTINGS_FILE = "ssds.yaml"
+STATE_FOLDER = ".ssds"
+LOCK_FOLDER = "lockfiles"
+
+
+def find_root(start: str) -> str:
+    """Returns the nearest folder at or above ``start`` that has ssds.yaml.
+
+    Raises:
+        UsageError: there is none.
+    """
+    folder = os.path.abspath(start)
+    while True:
+        if os.path.isfile(os.path.join(folder, SETTINGS_FILE)):
+            return folder
+        above = os.path.dirname(folder)
+        if above == folder:
+            raise UsageError(
+                f"{os.path.abspath(start)} is not in a workspace: there is no {SETTINGS_FILE}",
+                hint="`ssds init` makes one here; `ssds -C DIR …` works in another folder.",
+                code="E031",
+            )
+        folder = above
+
+
+class _Present:
+    """The digests whose bytes the store has, as a container."""
+
+    def __init__(self, store: Store | None) -> None:
+        self._store = store
+
+    def __contains__(self, digest: object) -> bool:
+        return (
+            self._store is not None and isinstance(digest, Digest) and self._store.blobs.has(digest)
+        )
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A folder with ssds.yaml, catalog/ and lockfiles/."""
+
+    root: str
+    settings: Settings
+
+    @classmethod
+    def open(cls, folder: str = "") -> Workspace:
+        """Returns the workspace at ``folder``, or the one around the current folder.
+
+        Raises:
+            UsageError: there is no workspace.
+            InputError: its settings are wrong.
+        """
+        root = os.path.abspath(folder) if folder else find_root(".")
+        if folder and not os.path.isfile(os.path.join(root, SETTINGS_FILE)):
+            root = find_root(root)
+        return cls(root=root, settings=read_settings(root, os.environ))
+
+    @property
+    def state_folder(self) -> str:
+        """``.ssds``: index, observations, logs; ignored by git."""
+        return os.path.join(self.root, STATE_FOLDER)
+
+    @property
+    def lock_folder(self) -> str:
+        """Where the locks are."""
+        return os.path.join(self.root, LOCK_FOLDER)
+
+    @functools.cached_property
+    def reading(self) -> CatalogReading:
+        """The catalog as read, with its spans and warnings; errors are raised together."""
+        reading = read_catalog(self.root, catalog=self.settings.catalog)
+        reading.collector.raise_if_failed()
+        return reading
+
+    @property
+    def catalog(self) -> Catalog:
+        """The checked catalog."""
+        return self.reading.catalog
+
+    @functools.cached_property
+    def locks(self) -> Locks:
+        """The checked lock files."""
+        collector = Collector()
+        locks = read_locks(self.lock_folder, shown=LOCK_FOLDER, collector=collector)
+        collector.raise_if_failed()
+        return locks
+
+    def forget_locks(self) -> None:
+        """Makes the next look at ``locks`` read the files again."""
+        self.__dict__.pop("locks", None)
+
+    def pins(self) -> dict[tuple[ReleaseName, Platform], PlatformPins]:
+        """Returns every release's own pins."""
+        found = {}
+        for lock in self.locks.releases.values():
+            for variant, entry in lock.variants.items():
+                name = lock.release_name(variant)
+                for platform, section in entry.platforms.items():
+                    found[name, platform] = section.pins
+        return found
+
+    def graph(self, as_of: dt.date) -> Graph:
+        """Returns the graph of catalog and pins on a date."""
+        return compile_graph(self.catalog, self.locks.catalog.pins, self.pins(), as_of)
+
+    @property
+    def store_path(self) -> str:
+        """Where the store is (or would be)."""
+        return self.settings.store_path
+
+    @functools.cached_property
+    def store(self) -> Store:
+        """The store, made when missing."""
+        store = Store.open(self.store_path)
+        store.register_workspace(self.root)
+        return store
+
+    @functools.cached_property
+    def store_if_there(self) -> Store | None:
+        """The store, or None where nothing was ever stored: planning makes no folders."""
+        return Store.open(self.store_path) if os.path.isdir(self.store_path) else None
+
+    @functools.cached_property
+    def mirrors(self) -> Mirrors:
+        """Where archives are: the settings first, then this machine's apt and pip."""
+        from ssds.host.mirrors import machine_mirrors
+
+        named = self.settings.mirrors
+        return machine_mirrors(
+            debian=named.get("debian", ()),
+            debian_security=named.get("debian-security", ()),
+            pypi=named.get("pypi", ()),
+            ca_bundle=self.settings.ca_bundle,
+            proxy=self.settings.proxy,
+        )
+
+    @functools.cached_property
+    def probe(self) -> Probe:
+        """What the sandbox can do here (C17)."""
+        from ssds.host.sandbox import probe
+
+        folder = self.store_path
+        while not os.path.isdir(folder):
+            folder = os.path.dirname(folder)
+        return probe(folder, wanted=self.settings.sandbox)
+
+    @functools.cached_property
+    def sandbox(self) -> Sandbox | None:
+        """The sandbox, or None where steps cannot run."""
+        from ssds.host.sandbox import Sandbox
+
+        if not self.probe.mode:
+            return None
+        return Sandbox(self.probe.mode, self.store.scratch)
+
+    def builder(self, platform: Platform) -> str:
+        """Returns the empty string when ``platform`` can be built here, else why not."""
+        from ssds.host.machine import can_run
+
+        if not self.probe.mode:
+            return f"no builder here: {self.probe.reason}"
+        emulation = can_run(platform)
+        return "" if emulation.available else f"no builder for {platform}: {emulation.reason}"
+
+    def facts(self) -> Facts:
+        """Returns everything that a plan rests on."""
+        locked: dict[ActionKey, list[Claim]] = {}
+        sizes: dict[Digest, int] = {}
+        for lock in self.locks.releases.values():
+            for name, variant in _variants(lock):
+                for claim in locked_claims(name, variant).values():
+                    locked.setdefault(claim.key, []).append(claim)
+                sizes.update(locked_sizes(variant))
+        store = self.store_if_there
+
+        def claims(key: ActionKey) -> tuple[Claim, ...]:
+            known = store.claims.find(key) if store else ()
+            return (*locked.get(key, ()), *known)
+
+        return Facts(
+            claims=claims, has=_Present(store), sizes=sizes, builder=functools.cache(self.builder)
+        )
+
+    def crew(self, *, jobs: int = 1, keep_failed: bool = False, accept: bool = False) -> Crew:
+        """Returns everything that the engine works with."""
+        return Crew(
+            store=self.store,
+            sandbox=self.sandbox,
+            mirrors=self.mirrors,
+            workspace=self.root,
+            state_folder=self.state_folder,
+            jobs=jobs,
+            keep_failed=keep_failed,
+            accept=accept,
+            sizes=self.facts().sizes,
+        )
+
+    def read_blob(self, digest: Digest) -> bytes | None:
+        """Returns a blob's bytes, or None where they are not in the store."""
+        store = self.store_if_there
+        if store is None or not store.blobs.has(digest):
+            return None
+        return store.blobs.read(digest)
+
+    def guard(self, name: str) -> str:
+        """Returns the path of the guard file under which ``name`` is rewritten (C20)."""
+        return os.path.join(self.state_folder, "guards", f"{name}.lock")
+
+
+def _variants(lock: Lock) -> list[tuple[ReleaseName, VariantLock]]:
+    return [(lock.release_name(v), entry) for v, entry in lock.variants.items()]
+
+
+def parse_date(text: str) -> dt.date:
+    """Returns the date of ``--as-of``, today (UTC) for the empty string."""
+    if not text:
+        return dt.datetime.now(dt.UTC).date()
+    try:
+        return dt.date.fromisoformat(text)
+    except ValueError as error:
+        raise UsageError(f"{text!r} is not a date", hint="Write YYYY-MM-DD.") from error
+
+
+def select(names: Mapping[ReleaseName, object], texts: tuple[str, ...]) -> set[ReleaseName]:
+    """Returns the releases that selectors name (``samtools``, ``samtools@1.16.1[+variant]``).
+
+    Raises:
+        UsageError: a selector names nothing; near names are offered.
+    """
+    chosen: set[ReleaseName] = set()
+    for text in texts:
+        found = {n for n in names if text in (n.name, str(n), f"{n.name}@{n.version}")}
+        if not found:
+            raise _nothing(text, sorted({n.name for n in names} | {str(n) for n in names}))
+        chosen |= found
+    return chosen
+
+
+def _nothing(text: str, known: list[str]) -> SsdsError:
+    import difflib
+
+    near = difflib.get_close_matches(text, known, 1)
+    hint = f'Did you mean "{near[0]}"?' if near else "`ssds status` lists what there is."
+    return UsageError(f'"{text}" names no release of this catalog', hint=hint, code="E032")
