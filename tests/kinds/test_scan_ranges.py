@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from ssds.kinds.scan.osv import Affected, evaluate, in_range
 from ssds.kinds.scan.versions import order_of, same_name
 
-I, F, L, T = "introduced", "fixed", "last_affected", "limit"
+N, F, L, T = "introduced", "fixed", "last_affected", "limit"
 
 
 def affected(*ranges, versions=(), ecosystem="PyPI"):
@@ -23,33 +23,33 @@ def affected(*ranges, versions=(), ecosystem="PyPI"):
 
 
 TABLE = [
-    ("before the fix", [(I, "0"), (F, "2.0")], "1.9", True, "2.0"),
-    ("the fix itself", [(I, "0"), (F, "2.0")], "2.0", False, ""),
-    ("before the introduction", [(I, "1.5"), (F, "2.0")], "1.4", False, ""),
-    ("the introduction itself", [(I, "1.5"), (F, "2.0")], "1.5", True, "2.0"),
-    ("never fixed", [(I, "1.0")], "99", True, ""),
-    ("zero is before every version", [(I, "0"), (F, "1")], "0.0.dev1", True, "1"),
-    ("last affected is included", [(I, "0"), (L, "2.0")], "2.0", True, ""),
-    ("after last affected", [(I, "0"), (L, "2.0")], "2.0.1", False, ""),
-    ("before last affected", [(I, "0"), (L, "2.0")], "1.0", True, ""),
-    ("last affected is where it began", [(I, "2.0"), (L, "2.0")], "2.0", True, ""),
-    ("after a one-version interval", [(I, "2.0"), (L, "2.0")], "2.0.1", False, ""),
-    ("first of two intervals", [(I, "1"), (F, "2"), (I, "3"), (F, "4")], "1.5", True, "2"),
-    ("between two intervals", [(I, "1"), (F, "2"), (I, "3"), (F, "4")], "2.5", False, ""),
-    ("second of two intervals", [(I, "1"), (F, "2"), (I, "3"), (F, "4")], "3.5", True, "4"),
-    ("after both", [(I, "1"), (F, "2"), (I, "3"), (F, "4")], "4", False, ""),
-    ("unsorted events", [(F, "4"), (I, "3"), (F, "2"), (I, "1")], "1.5", True, "2"),
-    ("reintroduced where it was fixed", [(I, "1"), (F, "2"), (I, "2"), (F, "3")], "2", True, "3"),
-    ("an empty interval", [(I, "2"), (F, "2")], "2", False, ""),
-    ("not affected at all", [(I, "0"), (F, "0")], "1", False, ""),
-    ("below a limit", [(I, "0"), (T, "2.0")], "1.0", True, ""),
-    ("at a limit", [(I, "0"), (T, "2.0")], "2.0", False, ""),
-    ("one of two limits", [(I, "0"), (T, "1.0"), (T, "3.0")], "2.0", True, ""),
-    ("no limit", [(I, "0"), (T, "*")], "2.0", True, ""),
-    ("pre-release before the fix", [(I, "0"), (F, "2.0")], "2.0rc1", True, "2.0"),
-    ("post-release after the fix", [(I, "0"), (F, "2.0")], "2.0.post1", False, ""),
-    ("local version of the fix", [(I, "0"), (F, "2.0")], "2.0+site1", False, ""),
-    ("epoch", [(I, "0"), (F, "2.0")], "1!1.0", False, ""),
+    ("before the fix", [(N, "0"), (F, "2.0")], "1.9", True, "2.0"),
+    ("the fix itself", [(N, "0"), (F, "2.0")], "2.0", False, ""),
+    ("before the introduction", [(N, "1.5"), (F, "2.0")], "1.4", False, ""),
+    ("the introduction itself", [(N, "1.5"), (F, "2.0")], "1.5", True, "2.0"),
+    ("never fixed", [(N, "1.0")], "99", True, ""),
+    ("zero is before every version", [(N, "0"), (F, "1")], "0.0.dev1", True, "1"),
+    ("last affected is included", [(N, "0"), (L, "2.0")], "2.0", True, ""),
+    ("after last affected", [(N, "0"), (L, "2.0")], "2.0.1", False, ""),
+    ("before last affected", [(N, "0"), (L, "2.0")], "1.0", True, ""),
+    ("last affected is where it began", [(N, "2.0"), (L, "2.0")], "2.0", True, ""),
+    ("after a one-version interval", [(N, "2.0"), (L, "2.0")], "2.0.1", False, ""),
+    ("first of two intervals", [(N, "1"), (F, "2"), (N, "3"), (F, "4")], "1.5", True, "2"),
+    ("between two intervals", [(N, "1"), (F, "2"), (N, "3"), (F, "4")], "2.5", False, ""),
+    ("second of two intervals", [(N, "1"), (F, "2"), (N, "3"), (F, "4")], "3.5", True, "4"),
+    ("after both", [(N, "1"), (F, "2"), (N, "3"), (F, "4")], "4", False, ""),
+    ("unsorted events", [(F, "4"), (N, "3"), (F, "2"), (N, "1")], "1.5", True, "2"),
+    ("reintroduced where it was fixed", [(N, "1"), (F, "2"), (N, "2"), (F, "3")], "2", True, "3"),
+    ("an empty interval", [(N, "2"), (F, "2")], "2", False, ""),
+    ("not affected at all", [(N, "0"), (F, "0")], "1", False, ""),
+    ("below a limit", [(N, "0"), (T, "2.0")], "1.0", True, ""),
+    ("at a limit", [(N, "0"), (T, "2.0")], "2.0", False, ""),
+    ("one of two limits", [(N, "0"), (T, "1.0"), (T, "3.0")], "2.0", True, ""),
+    ("no limit", [(N, "0"), (T, "*")], "2.0", True, ""),
+    ("pre-release before the fix", [(N, "0"), (F, "2.0")], "2.0rc1", True, "2.0"),
+    ("post-release after the fix", [(N, "0"), (F, "2.0")], "2.0.post1", False, ""),
+    ("local version of the fix", [(N, "0"), (F, "2.0")], "2.0+site1", False, ""),
+    ("epoch", [(N, "0"), (F, "2.0")], "1!1.0", False, ""),
     ("no events", [], "1.0", False, ""),
 ]
 
@@ -63,7 +63,7 @@ def test_a_range_says_whether_a_version_is_affected(events, version, hit, fixed)
 
 
 def test_a_listed_version_outside_every_range_is_affected():
-    answer = evaluate(affected([(I, "0"), (F, "23.9.0")], versions=["23.9.0"]), "PyPI", "23.9.0")
+    answer = evaluate(affected([(N, "0"), (F, "23.9.0")], versions=["23.9.0"]), "PyPI", "23.9.0")
     assert answer.affected
     assert answer.fixed == ""
 
@@ -74,29 +74,29 @@ def test_a_version_is_listed_by_its_value_not_its_spelling():
 
 
 def test_a_listed_version_names_the_next_fix_above_it():
-    facts = affected([(I, "3"), (F, "4")], [(I, "5"), (F, "6")], versions=["2"])
+    facts = affected([(N, "3"), (F, "4")], [(N, "5"), (F, "6")], versions=["2"])
     assert evaluate(facts, "PyPI", "2").fixed == "4"
 
 
 def test_a_range_with_a_version_without_order_is_left_out_and_reported():
-    facts = affected([(I, "0"), (F, "not a version")], [(I, "0"), (F, "2")])
+    facts = affected([(N, "0"), (F, "not a version")], [(N, "0"), (F, "2")])
     answer = evaluate(facts, "PyPI", "1")
     assert answer.affected
     assert answer.unread == ("not a version",)
 
 
 def test_an_installed_version_without_order_matches_only_when_listed():
-    assert evaluate(affected([(I, "0")], versions=["weird!"]), "PyPI", "weird!").affected
-    assert not evaluate(affected([(I, "0")]), "PyPI", "weird!").affected
+    assert evaluate(affected([(N, "0")], versions=["weird!"]), "PyPI", "weird!").affected
+    assert not evaluate(affected([(N, "0")]), "PyPI", "weird!").affected
 
 
 def test_an_unknown_ecosystem_has_no_order():
     assert order_of("crates.io") is None
-    assert not evaluate(affected([(I, "0")], ecosystem="crates.io"), "crates.io", "1").affected
+    assert not evaluate(affected([(N, "0")], ecosystem="crates.io"), "crates.io", "1").affected
 
 
 def test_debian_ranges_use_dpkg_order():
-    facts = affected([(I, "0"), (F, "3.0.17-1~deb12u2")], ecosystem="Debian:12")
+    facts = affected([(N, "0"), (F, "3.0.17-1~deb12u2")], ecosystem="Debian:12")
     assert evaluate(facts, "Debian:12", "3.0.17-1~deb12u1").affected
     assert not evaluate(facts, "Debian:12", "3.0.17-1").affected
     assert not evaluate(facts, "Debian:12", "1:1.0").affected
@@ -113,10 +113,10 @@ def test_intervals_agree_with_a_naive_model(data):
     events, inside = [], set()
     for low, high in zip(bounds[::2], bounds[1::2], strict=False):
         closed_by_fix = data.draw(st.booleans())
-        events += [(I, str(low)), (F if closed_by_fix else L, str(high))]
+        events += [(N, str(low)), (F if closed_by_fix else L, str(high))]
         inside.update(range(low, high if closed_by_fix else high + 1))
     if len(bounds) % 2:
-        events.append((I, str(bounds[-1])))
+        events.append((N, str(bounds[-1])))
         inside.update(range(bounds[-1], 60))
     limits = data.draw(st.lists(st.integers(1, 45), max_size=2))
     if limits:

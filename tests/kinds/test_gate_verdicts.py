@@ -1,0 +1,196 @@
+"""Findings, a policy and dated waivers give a verdict."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sbom_images import Workshop, target
+
+from ssds.core.digest import sha256_of
+from ssds.core.errors import IntegrityError, InvalidValue
+from ssds.core.model import FAIL, PASS, Input
+from ssds.kinds.gate import spec
+from ssds.kinds.gate.run import read_scan, run
+from ssds.recipe.model import Policy, RunStep, Waiver
+
+DAY = dt.date(2026, 11, 22)
+POLICY = Policy(name="default", fail_on=("critical",))
+
+
+def waiver(name="CVE-1", package="joblib", until="2034-12-31"):
+    return Waiver(id=name, package=package, reason="not reachable", owner="me", until=until)
+
+
+def finding(name="CVE-1", **more):
+    return {
+        "id": name,
+        "aliases": ["GHSA-1"],
+        "ecosystem": "PyPI",
+        "package": "joblib",
+        "source": "joblib",
+        "version": "1.1.0",
+        "fixed": "1.2.0",
+        "severity": "critical",
+        **more,
+    }
+
+
+def gate(tmp_path, *findings, policy=POLICY, waivers=(), as_of=DAY, steps=(), **document):
+    workshop = Workshop(str(tmp_path))
+    value = {
+        "scanned": True, "uncovered": {}, "without_source": {}, "findings": list(findings),
+        **document,
+    }  # fmt: skip
+    digest = workshop.store.blobs.put(json.dumps(value).encode())
+    node = spec.node(
+        target(waivers=waivers, steps=steps), Input(role="findings", digest=digest), policy, as_of
+    )
+    outcome = run(workshop.bench(node, {"findings": digest}))
+    verdict = workshop.store.blobs.read(outcome.outputs["verdict"])
+    assert verdict == (PASS if outcome.verdict == "pass" else FAIL)
+    return outcome.verdict, workshop.json(outcome.outputs["report"])
+
+
+def test_a_critical_finding_holds_the_release(tmp_path):
+    verdict, report = gate(tmp_path, finding())
+    assert verdict == "fail"
+    assert report["why"] == ["CVE-1 (critical) in joblib 1.1.0, fixed in 1.2.0"]
+
+
+@pytest.mark.parametrize("severity", ["high", "medium", "low", "negligible", "unknown"])
+def test_a_severity_that_the_policy_does_not_name_passes(tmp_path, severity):
+    verdict, report = gate(tmp_path, finding(severity=severity))
+    assert verdict == "pass"
+    assert report["counts"] == {severity: 1}
+
+
+def test_unknown_severity_holds_when_the_policy_says_so(tmp_path):
+    policy = Policy(name="strict", fail_on=("critical", "unknown"))
+    assert gate(tmp_path, finding(severity="unknown"), policy=policy)[0] == "fail"
+
+
+def test_only_fixable_passes_what_has_no_fix(tmp_path):
+    policy = Policy(name="fixable", fail_on=("critical",), only_fixable=True)
+    assert gate(tmp_path, finding(fixed=""), policy=policy)[0] == "pass"
+    (tmp_path / "b").mkdir()
+    assert gate(tmp_path / "b", finding(), policy=policy)[0] == "fail"
+
+
+def test_a_waiver_in_force_lets_a_finding_pass_and_is_named(tmp_path):
+    verdict, report = gate(tmp_path, finding(), waivers=[waiver()])
+    assert verdict == "pass"
+    assert report["waived"][0]["waiver"]["until"] == "2034-12-31"
+    assert report["unused_waivers"] == []
+
+
+@pytest.mark.parametrize("name", ["CVE-1", "GHSA-1"])
+@pytest.mark.parametrize("package", ["joblib", "JobLib"])
+def test_a_waiver_matches_by_id_or_alias_and_normal_name(tmp_path, name, package):
+    assert gate(tmp_path, finding(), waivers=[waiver(name, package)])[0] == "pass"
+
+
+@pytest.mark.parametrize(
+    "other", [waiver("CVE-2"), waiver(package="numpy"), waiver(until="2026-11-21")]
+)
+def test_a_waiver_for_something_else_or_expired_does_not_count(tmp_path, other):
+    assert gate(tmp_path, finding(), waivers=[other])[0] == "fail"
+
+
+def test_a_debian_finding_is_waived_by_binary_or_source_name(tmp_path):
+    found = finding(ecosystem="Debian:12", package="libssl3", source="openssl")
+    for number, package in enumerate(("libssl3", "openssl")):
+        (tmp_path / str(number)).mkdir()
+        assert gate(tmp_path / str(number), found, waivers=[waiver(package=package)])[0] == "pass"
+
+
+def test_a_waiver_that_no_finding_needs_is_listed(tmp_path):
+    verdict, report = gate(tmp_path, waivers=[waiver("CVE-9")])
+    assert verdict == "pass"
+    assert report["unused_waivers"][0]["id"] == "CVE-9"
+
+
+def test_an_image_that_was_not_scanned_fails(tmp_path):
+    verdict, report = gate(tmp_path, scanned=False)
+    assert verdict == "fail"
+    assert "not scanned" in report["why"][0]
+
+
+def test_an_ecosystem_without_advisories_fails(tmp_path):
+    verdict, report = gate(tmp_path, uncovered={"Debian:13": 96})
+    assert verdict == "fail"
+    assert report["why"] == ["96 packages of Debian:13 not scanned: no advisories for it"]
+
+
+def test_conda_and_declared_software_have_no_advisories_anywhere_and_do_not_fail(tmp_path):
+    assert gate(tmp_path, without_source={"conda": 5, "generic": 1})[0] == "pass"
+
+
+def test_a_policy_may_accept_the_unscanned(tmp_path):
+    policy = Policy(name="lax", unscanned="pass")
+    assert gate(tmp_path, scanned=False, uncovered={"X": 1}, policy=policy)[0] == "pass"
+
+
+def test_a_policy_may_refuse_builds_with_network(tmp_path):
+    step = RunStep(address="build[0]", script="x", network=True)
+    policy = Policy(name="closed", allow_network=False)
+    verdict, report = gate(tmp_path, policy=policy, steps=(step,))
+    assert verdict == "fail"
+    assert "network" in report["why"][0]
+
+
+def test_an_expired_waiver_is_a_new_key_and_nothing_else_is():
+    digest = sha256_of(b"x")
+
+    def key(as_of, *waivers):
+        item = Input(role="findings", digest=digest)
+        node = spec.node(target(waivers=waivers), item, POLICY, as_of)
+        return node.resolve({"findings": digest}).key
+
+    one = waiver(until="2026-12-01")
+    assert key(DAY, one) == key(dt.date(2026, 12, 1), one)
+    assert key(DAY, one) != key(dt.date(2026, 12, 2), one)
+    assert key(dt.date(2026, 12, 2), one) == key(DAY)
+    other = waiver("CVE-2")
+    assert key(DAY, one, other) == key(DAY, other, one)
+
+
+@given(
+    st.lists(st.dates(dt.date(2026, 1, 1), dt.date(2026, 3, 1)), max_size=5),
+    st.dates(dt.date(2026, 1, 1), dt.date(2026, 3, 1)),
+)
+def test_the_next_change_is_the_first_day_with_other_waivers_in_force(ends, as_of):
+    waivers = [waiver(f"CVE-{i}", until=end.isoformat()) for i, end in enumerate(ends)]
+    change = spec.next_change(waivers, as_of)
+    now = spec.in_force(waivers, as_of)
+    day = as_of
+    while day <= dt.date(2026, 3, 3) and spec.in_force(waivers, day) == now:
+        day += dt.timedelta(days=1)
+    assert change == (day if now else None)
+
+
+def test_a_waiver_without_a_date_is_refused():
+    with pytest.raises(InvalidValue, match="is not a date"):
+        spec.in_force([waiver(until="soon")], DAY)
+
+
+def test_a_waiver_for_ever_never_changes():
+    assert spec.next_change([waiver(until="9999-12-31")], DAY) is None
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"{}",
+        b'{"scanned": 1, "uncovered": {}, "without_source": {}}',
+        b'{"scanned": true, "uncovered": {"a": -1}, "without_source": {}}',
+        b'{"scanned": true, "uncovered": {}, "without_source": {}, "findings": [{"id": 1}]}',
+    ],
+)
+def test_malformed_findings_are_refused(data):
+    with pytest.raises(IntegrityError, match="findings"):
+        read_scan(data)
