@@ -7,8 +7,7 @@ where that leaves things open:
   whatever place they stand in the archive;
 - a type change replaces the whole subtree; the last of double entries wins;
 - a hard link names the content that its target has at that moment, in this layer or a lower one;
-- parents that are symbolic links are followed inside the root, as a program in the container
-  would; nothing ever leaves the root.
+- parents that are symbolic links are followed, as in the container; nothing leaves the root.
 """
 
 from __future__ import annotations

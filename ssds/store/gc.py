@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from ssds.core.digest import Digest
-from ssds.core.errors import EnvironmentProblem, InvalidValue, SsdsError
+from ssds.core.errors import EnvironmentProblem, SsdsError
 from ssds.oci.document import DOCUMENT_LIMIT_BYTES
 from ssds.oci.types import parse_config, parse_index, parse_manifest
 from ssds.store.store import Store
@@ -140,6 +140,7 @@ def _collect(
             for digest in part:
                 store.blobs.remove(digest)
         store.sweep()
+        store.forget_leases()
     return Report(
         kept=kept,
         removed=removed,
@@ -176,5 +177,6 @@ def _names(store: Store, digest: Digest) -> Iterator[tuple[Digest, str]]:
         elif "rootfs" in shape:
             for diff_id in parse_config(data, what).diff_ids:
                 yield diff_id, "uncompressed layer"
-    except (SsdsError, InvalidValue):
-        return  # other JSON that only looks alike names nothing
+    except SsdsError:
+        if shape.get("schemaVersion") == 2 or "mediaType" in shape:
+            raise  # what it names is not known, so nothing may be removed
