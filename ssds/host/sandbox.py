@@ -67,8 +67,8 @@ class Job:
         ca_bundle: with ``network``: host file of CA certificates; empty means the host's own.
         time_limit_s: seconds until everything in the job is killed.
         memory_limit_bytes, process_limit: 0 means none; see ``JobResult.unenforced``.
-        upper: folder that keeps the changes, on the file system of the sandbox's folder; empty
-            discards them.
+        upper: folder that keeps the changes, made by ``new_upper`` of the trees; empty discards
+            them. Scratch files lie beside it while the job runs.
         log: gets output bytes as they come; called in the thread that called ``run``.
         log_errors: gets standard error apart; None sends it to ``log`` too.
         stop: asked about five times a second; True ends the job.
@@ -180,15 +180,18 @@ class Sandbox:
             with explained(folder):
                 remove_tree(folder)
 
-    def sweep(self) -> int:
-        """Removes scratch folders that killed processes left; returns how many."""
+    def sweep(self, folder: str = "", prefix: str = _SCRATCH) -> int:
+        """Removes folders ``PREFIX<pid>-*`` whose process has ended; returns how many.
+
+        Without ``folder`` it looks for scratch folders in its own.
+        """
         count = 0
-        for entry in list(os.scandir(self.folder)):
-            if not entry.name.startswith(_SCRATCH):
-                continue
-            owner = entry.name.split("-")[1]
-            if not os.path.exists(f"/proc/{owner}"):
-                self.remove(entry.path)
+        with os.scandir(folder or self.folder) as entries:
+            found = [(e.path, e.name) for e in entries if e.name.startswith(prefix)]
+        for path, name in found:
+            owner = name.removeprefix(prefix).partition("-")[0]
+            if owner.isdigit() and not os.path.exists(f"/proc/{owner}"):
+                self.remove(path)
                 count += 1
         return count
 
@@ -203,7 +206,8 @@ class Sandbox:
         if not job.lowers or not job.argv:
             raise InvalidValue("a job needs at least one layer and a program")
         with explained(self.folder):
-            scratch = mkdtemp(prefix=f"{_SCRATCH}{os.getpid()}-", dir=self.folder)
+            place = os.path.dirname(job.upper) if job.upper else self.folder  # one file system
+            scratch = mkdtemp(prefix=f"{_SCRATCH}{os.getpid()}-", dir=place)
             for name in ("root", "work", "changes"):
                 os.mkdir(os.path.join(scratch, name))
                 os.chmod(os.path.join(scratch, name), 0o755)
