@@ -1,0 +1,54 @@
+"""``ssds check``: recipes, shared files, settings and locks; all problems at once."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from ssds.cli.app import EXIT_ERROR, Context
+from ssds.cli.output import print_json, report_diagnostics
+from ssds.core.diagnostics import Collector, Diagnostic, Severity
+from ssds.core.errors import InputError
+from ssds.lock.read import read_locks
+from ssds.recipe.catalog import read_catalog
+from ssds.recipe.settings import read_settings
+from ssds.workspace import LOCK_FOLDER, find_root
+
+
+@click.command("check")
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+@click.option("--strict", is_flag=True, help="Warnings fail too.")
+@click.pass_obj
+def command(context: Context, /, as_json: bool, strict: bool) -> int:
+    """Check recipes, shared files, settings and locks. Changes nothing."""
+    root = find_root(context.folder or ".")
+    collector = Collector()
+    settings = None
+    try:
+        settings = read_settings(root, os.environ)
+    except InputError as error:
+        collector.extend(d for d in error.diagnostics if isinstance(d, Diagnostic))
+    catalog = settings.catalog if settings else "catalog"
+    reading = read_catalog(root, catalog=catalog, collector=collector)
+    locks = read_locks(os.path.join(root, LOCK_FOLDER), shown=LOCK_FOLDER, collector=collector)
+    bad = collector.failed or (strict and len(collector) > 0)
+    if as_json:
+        print_json(
+            {
+                "ok": not bad,
+                "releases": len(reading.catalog.releases),
+                "locks": len(locks.releases),
+                "diagnostics": [d.to_dict() for d in collector],
+            }
+        )
+    else:
+        report_diagnostics(collector)
+        warnings = sum(1 for d in collector if d.severity is Severity.WARNING)
+        if not bad:
+            extra = f", {warnings} warnings" if warnings else ""
+            print(
+                f"Good: {len(reading.catalog.releases)} releases, "
+                f"{len(locks.releases)} locks{extra}."
+            )
+    return EXIT_ERROR if bad else 0

@@ -1,0 +1,66 @@
+"""``ssds gc``: remove blobs that nothing refers to, or say why one is kept."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import click
+
+from ssds.cli.app import Context
+from ssds.cli.output import print_json, size_text
+from ssds.cli.roots import workspace_roots
+from ssds.core.digest import Digest
+from ssds.store.gc import GRACE_S, collect, why
+from ssds.workspace import Workspace
+
+
+@click.command("gc")
+@click.option("--dry-run", is_flag=True, help="Say what would go; remove nothing.")
+@click.option(
+    "--keep-days", type=click.FloatRange(0), default=GRACE_S / 86400, help="The grace period."
+)
+@click.option("--why", "asked", metavar="DIGEST", help="Say why a blob is kept.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def command(
+    context: Context, /, dry_run: bool, keep_days: float, asked: str | None, as_json: bool
+) -> int:
+    """Remove blobs that no lock refers to and that are older than the grace period."""
+    workspace = Workspace.open(context.folder)
+    store = workspace.store
+    roots = workspace_roots(workspace)
+    if asked is not None:
+        chain = why(store, roots, Digest(asked))
+        if as_json:
+            print_json({"digest": asked, "kept_by": list(chain)})
+        else:
+            print("\n".join(chain) if chain else "Nothing keeps it.")
+        return 0
+    store.register_workspace(workspace.root, roots)
+    report = collect(store, roots, keep_seconds=keep_days * 86400, dry_run=dry_run)
+    if not dry_run:
+        _drop_trees(store.trees_folder, report.stale_trees)
+    if as_json:
+        print_json(
+            {
+                "dry_run": dry_run,
+                "removed": {str(d): size for d, size in report.removed.items()},
+                "size_bytes": report.size_bytes,
+                "kept": len(report.kept),
+            }
+        )
+    else:
+        word = "Would remove" if dry_run else "Removed"
+        print(
+            f"{word} {len(report.removed)} blobs, {size_text(report.size_bytes)}; "
+            f"kept {len(report.kept)}."
+        )
+    return 0
+
+
+def _drop_trees(folder: str, names: tuple[str, ...]) -> None:
+    """Removes the unpacked trees of collected layers."""
+    for mode in os.listdir(folder):
+        for name in names:
+            shutil.rmtree(os.path.join(folder, mode, name), ignore_errors=True)

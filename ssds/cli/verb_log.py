@@ -1,0 +1,58 @@
+"""``ssds log``: the newest log of a node."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import click
+
+from ssds.cli.app import Context
+from ssds.cli.selecting import select_nodes
+from ssds.core.digest import Digest
+from ssds.core.errors import UsageError
+from ssds.core.model import NodeId
+from ssds.engine.runner import log_record_path
+from ssds.workspace import Workspace, parse_date
+
+
+@click.command("log")
+@click.argument("node")
+@click.option("--platform", default="", help="Which platform, where there are several.")
+@click.pass_obj
+def command(context: Context, /, node: str, platform: str) -> int:
+    """Show the newest log of NODE (``samtools:build``), also of a failed run."""
+    workspace = Workspace.open(context.folder)
+    graph = workspace.graph(parse_date(""))
+    found = [
+        name
+        for name in sorted(select_nodes(graph, (node,)))
+        if not platform or name.platform == platform
+    ]
+    shown = 0
+    for name in found:
+        data = _log(workspace, name)
+        if data is None:
+            continue
+        if len(found) > 1:
+            print(f"──── {name.label}")
+            sys.stdout.flush()
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+        shown += 1
+    if not shown:
+        raise UsageError(
+            f'there is no log of "{node}" here',
+            hint="A log is kept by the workspace that ran the node; `ssds apply --rerun` runs it.",
+            code="E033",
+        )
+    return 0
+
+
+def _log(workspace: Workspace, name: NodeId) -> bytes | None:
+    try:
+        with open(log_record_path(workspace.state_folder, name), "rb") as file:
+            entry = json.loads(file.read())
+    except (FileNotFoundError, ValueError):
+        return None
+    return workspace.read_blob(Digest(entry["log"]))

@@ -1,0 +1,175 @@
+"""Makers: small, whole, valid values for tests."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from ssds.core.digest import Digest, sha256_of
+from ssds.core.model import ReleaseName
+from ssds.core.pins import (
+    BasePin,
+    PackageSet,
+    PinnedFile,
+    PinnedPackage,
+    PlatformPins,
+    SharedPins,
+    SourcePin,
+)
+from ssds.core.platform import Platform
+from ssds.kinds.build.requests import base_request, requests_of, source_request
+from ssds.recipe.model import (
+    AptStep,
+    Base,
+    Catalog,
+    Channel,
+    Deploy,
+    Policy,
+    Release,
+    RunStep,
+    Site,
+    SourceRequest,
+    Target,
+    Test,
+)
+
+AMD64 = Platform("linux/amd64")
+ARM64 = Platform("linux/arm64")
+EPOCH = 1_700_000_000
+
+
+def a_package(name: str, version: str = "1.0") -> PinnedPackage:
+    content = f"{name} {version}".encode()
+    file = PinnedFile(
+        name=f"{name}_{version}_all.deb",
+        digest=sha256_of(content),
+        size_bytes=len(content),
+        archive="debian",
+        path=f"pool/main/{name}_{version}_all.deb",
+    )
+    return PinnedPackage(name=name, version=version, architecture="all", file=file)
+
+
+def a_base(name: str = "debian-12", **fields: Any) -> Base:
+    fields.setdefault("platforms", (AMD64, ARM64))
+    return Base(name=name, suite="bookworm", **fields)
+
+
+def a_base_pin(base: Base, platform: Platform) -> BasePin:
+    packages = PackageSet(
+        manager="apt",
+        request=sha256_of(b"base"),
+        packages=(a_package("base-files"), a_package("dash")),
+        epoch=EPOCH,
+    )
+    return BasePin(
+        name=base.name,
+        date="20231114",
+        request=base_request(base, platform),
+        packages=packages,
+        epoch=EPOCH,
+        diff_id=sha256_of(f"{base.name} {platform}".encode()),
+    )
+
+
+def a_target(
+    name: str = "samtools",
+    version: str = "1.16.1",
+    platform: Platform = AMD64,
+    **fields: Any,
+) -> Target:
+    fields.setdefault("base", "" if "base_recipe" in fields else "debian-12")
+    fields.setdefault("required", True)
+    fields.setdefault("steps", (RunStep(address="build[0]", script="true"),))
+    fields.setdefault("tests", (Test(name="works", script="true"),))
+    fields.setdefault("deploy", Deploy(commands=(name,)))
+    return Target(release=ReleaseName(name, version), platform=platform, **fields)
+
+
+def a_release(name: str = "samtools", version: str = "1.16.1", **fields: Any) -> Release:
+    platforms = fields.pop("platforms", {AMD64: True})
+    metadata = fields.pop("metadata", {"summary": f"what {name} does"})
+    extra = fields.pop("release", {})
+    targets = {
+        p: a_target(name, version, p, required=required, **fields)
+        for p, required in platforms.items()
+    }
+    return Release(
+        id=ReleaseName(name, version),
+        recipe_path=f"catalog/{name}/recipe.yaml",
+        targets=targets,
+        metadata=metadata,
+        software={"name": name, "version": version},
+        **extra,
+    )
+
+
+def a_catalog(*releases: Release, **fields: Any) -> Catalog:
+    fields.setdefault("bases", {"debian-12": a_base()})
+    fields.setdefault("policies", {"default": Policy(name="default", unscanned="pass")})
+    fields.setdefault("channels", {"local": Channel(name="local", kind="layout", location="out")})
+    fields.setdefault("sites", {"example": Site(name="example", platforms=(AMD64,))})
+    return Catalog(releases={r.id: r for r in releases}, **fields)
+
+
+def a_package_set(request: Digest, *names: str) -> PackageSet:
+    return PackageSet(
+        manager="apt", request=request, packages=tuple(map(a_package, names)), epoch=EPOCH
+    )
+
+
+def shared_pins(catalog: Catalog) -> SharedPins:
+    bases = {
+        (pin.identity, str(platform)): pin
+        for base in catalog.bases.values()
+        for platform in base.platforms
+        for pin in [a_base_pin(base, platform)]
+    }
+    current = {name: f"{name}@20231114" for name in catalog.bases}
+    return SharedPins(bases=bases, current=current)
+
+
+def pinned(catalog: Catalog) -> dict[tuple[ReleaseName, Platform], PlatformPins]:
+    """Answers every request of a catalog, as the resolver would: apt names stand for themselves."""
+    shared = shared_pins(catalog)
+    pins: dict[tuple[ReleaseName, Platform], PlatformPins] = {}
+    pending = [t for r in catalog.releases.values() for t in r.targets.values()]
+    for _ in range(len(pending) + 1):
+        for target in pending:
+            _answer(target, catalog, shared, pins)
+    return pins
+
+
+def _answer(
+    target: Target,
+    catalog: Catalog,
+    shared: SharedPins,
+    pins: dict[tuple[ReleaseName, Platform], PlatformPins],
+) -> None:
+    key = (target.release, target.platform)
+    sources = {
+        name: SourcePin(
+            request=source_request(source),
+            file=PinnedFile(name=f"{name}.tar", digest=source.sha256 or sha256_of(name.encode())),
+        )
+        for name, source in target.sources.items()
+    }
+    base = f"{target.base}@20231114" if target.base else ""
+    held = pins.get(key, PlatformPins())
+    pins[key] = replace(held, base=base, sources=sources, epoch=EPOCH)
+    for _ in range(len(target.steps) + 1):
+        asked = requests_of(target, catalog, shared, pins)
+        for request in asked.packages:
+            found = a_package_set(request.request, *request.asked)
+            packages = {**pins[key].packages, request.place: found}
+            pins[key] = replace(pins[key], packages=packages)
+
+
+def an_apt_step(*packages: str, address: str = "build[0]") -> AptStep:
+    return AptStep(address=address, packages=packages)
+
+
+def a_source(name: str = "data", **fields: Any) -> SourceRequest:
+    fields.setdefault("url", f"https://example.org/{name}.tar")
+    fields.setdefault("sha256", sha256_of(name.encode()))
+    return SourceRequest(name=name, **fields)
