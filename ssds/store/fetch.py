@@ -105,12 +105,13 @@ def _fetch_one(
         return cast("AbstractContextManager[Sink]", writer)
 
     problems: list[SsdsError] = []
-    for find, local in (
-        (lambda: _archive_addresses(pinned, mirrors, indexes), True),
-        (lambda: tuple(a for url in pinned.urls for a in mirrors.rewritten(url)), False),
-    ):
+    for local in (True, False):  # the archive's configured mirrors first, then upstream
         try:
-            urls = find()
+            urls = (
+                _archive_addresses(pinned, mirrors, indexes)
+                if local
+                else tuple(a for url in pinned.urls for a in mirrors.rewritten(url))
+            )
             if urls:
                 fetcher.download(
                     urls,
