@@ -147,16 +147,15 @@ class RecipeReader:
         value = self._schema.check(document, collector)
         if value is None:
             return None
-        report = Report(document, collector)
+        report = Report(document, collector, whole=value is document.data)
         if value["name"] != name:
-            report("R008", ("name",), ("name", value["name"]), ("folder", name))
+            report("R075", ("name",), ("name", value["name"]), ("folder", name))
         reading = read_recipe(
             value,
             report,
             folder=folder,
             shared=self._shared,
             trees=self._tree,
-            whole=value is document.data,
         )
         if collector.failed:
             self._spans.keep(document)

@@ -63,7 +63,7 @@ _TABLE: dict[str, tuple[str, str]] = {
     "Y017": ("a number in an unusual form", "Write plain decimal digits, at most 15, or quote it."),
     "Y018": ("invisible text-direction character", "Remove it: it shows other text than it holds."),
     "Y019": ("too many values in one file", "A file holds at most 50,000 values."),
-    "R008": ("name differs from its folder", "The folder below catalog/ has the recipe's name."),
+    "R075": ("name differs from its folder", "The folder below catalog/ has the recipe's name."),
     "R009": ("not a recipe name", "Use lower-case letters, digits and . _ - inside, at most 64."),
     "R010": (
         "not a version",

@@ -74,7 +74,9 @@ class Schema:
         if self.accepts(data):
             return data
         problems = self.problems(data)
-        collector.extend(self._diagnostic(document, *problem) for problem in problems)
+        known = {d.span for d in collector if d.span.path == document.path}
+        found = [self._diagnostic(document, *problem) for problem in problems]
+        collector.extend(d for d in found if d.span not in known)
         rest = _without(data, [(code, path) for code, path, _, _ in problems])
         return rest if self.accepts(rest) else None
 
@@ -91,8 +93,10 @@ class Schema:
         found: dict[tuple[str, Path], tuple[Facts, str]] = {}
         for error in errors:
             path: Path = tuple(error.absolute_path)
-            if error.validator == "oneOf" and path in unknown:
-                continue  # the misspelt key is the cause
+            if error.validator == "oneOf" and (
+                path in unknown or not isinstance(error.instance, dict)
+            ):
+                continue  # the misspelt key, or the wrong type, is the cause
             for code, place, facts, first in self._explain(error, path):
                 found.setdefault((code, place), (facts, first))
         return [(code, path, facts, first) for (code, path), (facts, first) in found.items()]

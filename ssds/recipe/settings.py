@@ -69,7 +69,12 @@ class Settings:
 
 
 def user_file(environment: Mapping[str, str]) -> str:
-    """Returns the path of the user's settings: ``$XDG_CONFIG_HOME/ssds/settings.yaml``."""
+    """Returns the path of the user's settings: ``$XDG_CONFIG_HOME/ssds/settings.yaml``.
+
+    ``SSDS_USER_SETTINGS`` names another file; the null device stands for none.
+    """
+    if environment.get("SSDS_USER_SETTINGS"):
+        return environment["SSDS_USER_SETTINGS"]
     folder = environment.get("XDG_CONFIG_HOME", "")
     if not folder.startswith("/"):
         folder = os.path.join(_home(environment), ".config")
@@ -105,7 +110,7 @@ def read_settings(
         (home, home, os.path.dirname(home)),
         (os.path.join(workspace, WORKSPACE_FILE), WORKSPACE_FILE, workspace),
     ):
-        if not os.path.lexists(path):
+        if path == os.devnull or not os.path.lexists(path):
             continue
         files.insert(0, path)
         found = _read_file(path, shown, base, own, _home(environment))

@@ -27,21 +27,31 @@ Trees = Callable[[str, str], LocalTree]
 
 
 class Report:
-    """Turns a code and a path inside one document into a diagnostic."""
+    """Turns a code and a path inside one document into a diagnostic.
 
-    def __init__(self, document: Document, collector: Collector) -> None:
+    Attributes:
+        whole: False when parts with problems were left out; what is missing is then not named.
+    """
+
+    def __init__(self, document: Document, collector: Collector, *, whole: bool = True) -> None:
         self.document = document
         self.collector = collector
+        self.whole = whole
+        self._bad = {d.span for d in collector if d.code[0] == "Y"}
 
     def __call__(
         self, code: str, path: Path, *facts: tuple[str, str], first: str = "", key: bool = False
     ) -> None:
         """Adds one diagnostic."""
         span = self.document.span(path, key=key)
+        if span in self._bad:
+            return  # it was no value to begin with
         self.collector.add(diagnostic(code, span, format_address(path), facts, first=first))
 
     def template(self, problem: TemplateProblem, path: Path, text: str, known: Any) -> None:
         """Adds the diagnostic of a template, at the place in the text where it is."""
+        if problem.code == "R036" and not self.whole:
+            return
         span = (
             self.document.inside(path, text, problem.offset)
             if problem.offset >= 0
@@ -64,7 +74,7 @@ class Scope:
         platform: the platform, or the empty string for what is the same on all.
     """
 
-    __slots__ = ("folder", "names", "platform", "report", "trees", "variant", "version")
+    __slots__ = ("failed", "folder", "names", "platform", "report", "trees", "variant", "version")
 
     def __init__(
         self,
@@ -77,6 +87,7 @@ class Scope:
         trees: Trees,
         folder: str,
     ) -> None:
+        self.failed = False
         self.report = report
         self.names = names
         self.platform = platform
@@ -114,6 +125,7 @@ class Scope:
             return render(value, self.names)
         except TemplateProblem as problem:
             self.report.template(problem, path, value, self.names)
+            self.failed = True
             return ""
 
     def texts(self, values: Sequence[Value], path: Path) -> tuple[str, ...]:
@@ -122,8 +134,9 @@ class Scope:
 
     def filled(self, value: Value, path: Path) -> str:
         """Returns ``value`` rendered; reports it when nothing is left (R069)."""
+        self.failed = False
         text = self.text(value, path)
-        if not text and "{" in str(value):
+        if not text and not self.failed and "{" in str(value):
             self.report("R069", path, ("template", str(value)))
         return text
 

@@ -52,7 +52,6 @@ def read_recipe(
     folder: str,
     shared: Shared,
     trees: Trees,
-    whole: bool = True,
 ) -> Reading:
     """Returns the releases of one recipe.
 
@@ -62,17 +61,15 @@ def read_recipe(
         folder: the recipe's folder, relative to the workspace.
         shared: bases, policies and channels that it may name.
         trees: reads local files.
-        whole: False when parts with problems were left out; no rule then speaks of what is
-            missing.
     """
-    reader = _RecipeReader(data, report, folder, shared, trees, whole)
+    reader = _RecipeReader(data, report, folder, shared, trees)
     reader.check_whole()
     releases = [
         reader.release(version, variant)
         for version in reader.versions
         for variant in reader.variants
     ]
-    if whole:
+    if report.whole and not reader.lost:
         for name, path in reader.declared.items():
             if name not in reader.used:
                 report("R021", path, ("source", name), key=True)
@@ -89,14 +86,12 @@ class _RecipeReader:
         folder: str,
         shared: Shared,
         trees: Trees,
-        whole: bool,
     ) -> None:
         self.data = data
         self.report = report
         self.folder = folder
         self.shared = shared
         self.trees = trees
-        self.whole = whole
         self.path = report.document.path
         self.name: str = data["name"]
         single = str(data.get("version", ""))
@@ -105,6 +100,7 @@ class _RecipeReader:
         self.steps = data.get("build", [])
         self.addresses = [f"build[{i}]" for i in range(len(self.steps))]
         self.used: set[str] = set()
+        self.lost = False
         self.declared: dict[str, Path] = {}
         self.edges: list[Edge] = []
 
@@ -134,7 +130,7 @@ class _RecipeReader:
             if test["name"] in names:
                 report("R041", ("tests", index, "name"), ("test", test["name"]))
             names.add(test["name"])
-        if self.whole and not names:
+        if report.whole and not names:
             report("R064", ("name",), key=True)
         for index, channel in enumerate(data.get("publish", ())):
             self.known("R047", channel, ("publish", index), self.shared.channels)
@@ -256,6 +252,7 @@ class _RecipeReader:
             waivers=self.waivers,
         )
         self.used |= reader.used
+        self.lost |= reader.lost
         for reference, path in reader.edges:
             self.edges.append(
                 Edge(

@@ -39,13 +39,14 @@ _USUAL_REQUIREMENT = re.compile(
 
 
 class TargetReader:
-    """Reads what depends on the platform; ``used`` and ``edges`` grow while it reads."""
+    """Reads what depends on the platform; ``used``, ``lost`` and ``edges`` grow while it reads."""
 
     def __init__(self, scope: Scope, declared: Mapping[str, tuple[Any, Path]]) -> None:
         self.scope = scope
         self.declared = declared
         self.sources: dict[str, SourceRequest] = {}
         self.used: set[str] = set()
+        self.lost = False
         self.edges: list[tuple[RecipeRef, Path]] = []
 
     # -- sources -------------------------------------------------------------------------------
@@ -102,11 +103,14 @@ class TargetReader:
             if name in self.sources:
                 self.used.add(name)
                 continue
+            if not self.scope.report.whole:
+                continue
             known = ", ".join(self.sources) or "none"
             facts = [("source", name), ("known", known)]
             if name in self.declared:
                 facts.append(("platform", f"not declared for {self.scope.platform}"))
                 self.used.add(name)
+            self.lost = True
             place = (*path, index) if path[-1] == "sources" else path
             self.scope.report("R020", place, *facts, first=near(name, list(self.sources)))
         return names
