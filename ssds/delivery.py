@@ -162,18 +162,19 @@ def _what_changes(before: VariantLock, after: VariantLock) -> str:
 
 
 def change_rows(changes: Iterable[Change]) -> list[Row]:
-    """Returns the rows of channel changes."""
+    """Returns the rows of channel changes; what ssds does not manage is shown by ``status``."""
     return [
         Row(
-            node=change.node,
+            node=f"{change.where}: {change.what}",
             kind="push",
             platform="",
             verb=Verb(change.verb),
-            reason=change.reason,
-            text=change.text,
-            marks=tuple(change.marks),
+            reason="channel",
+            text=change.reason,
+            marks=tuple(sorted(change.marks)),
         )
         for change in changes
+        if change.verb != "unmanaged"
     ]
 
 

@@ -28,7 +28,8 @@ from ssds.store.store import Store
 
 if TYPE_CHECKING:
     from ssds.host.mirrors import Mirrors
-    from ssds.host.sandbox import Probe, Sandbox
+    from ssds.host.probe import Probe
+    from ssds.host.sandbox import Sandbox
 
 SETTINGS_FILE = "ssds.yaml"
 STATE_FOLDER = ".ssds"
@@ -169,7 +170,7 @@ class Workspace:
     @functools.cached_property
     def probe(self) -> Probe:
         """What the sandbox can do here (C17)."""
-        from ssds.host.sandbox import probe
+        from ssds.host.probe import probe
 
         folder = self.store_path
         while not os.path.isdir(folder):

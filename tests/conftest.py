@@ -43,7 +43,7 @@ def _pip() -> bool:
 def _sandbox() -> bool:
     import tempfile
 
-    from ssds.host.sandbox import probe
+    from ssds.host.probe import probe
 
     with tempfile.TemporaryDirectory() as folder:
         return bool(probe(folder).mode)

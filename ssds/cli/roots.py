@@ -28,9 +28,9 @@ def workspace_roots(workspace: Workspace) -> dict[Digest, str]:
                 for packages in section.pins.packages.values():
                     for package in packages.packages:
                         roots.setdefault(package.file.digest, f"package of {where}")
-    for (identity, platform), base in workspace.locks.catalog.pins.bases.items():
+    for (identity, on), base in workspace.locks.catalog.pins.bases.items():
         if base.diff_id is not None:
-            roots.setdefault(base.diff_id, f"base {identity} [{platform}]")
+            roots.setdefault(base.diff_id, f"base {identity} [{on}]")
         for package in base.packages.packages:
             roots.setdefault(package.file.digest, f"package of base {identity}")
     return roots

@@ -23,6 +23,7 @@ from ssds.kinds.base.resolve import resolve_base
 from ssds.kinds.base.run import run as run_base
 from ssds.kinds.build.requests import (
     PackageRequest,
+    base_pin,
     base_request,
     ref_release,
     requests_of,
@@ -110,7 +111,7 @@ def _resolve_target(
         identity = _resolve_base(base, target, pins, order, crew, reporter, cache, renewed)
         held = pins.releases.get(name, PlatformPins())
         pins.releases[name] = replace(held, base=identity)
-    _resolve_sources(pins, target, order, crew, reporter, cache)
+    _resolve_sources(catalog, pins, target, order, crew, reporter, cache)
     fresh: set[str] = set()
     while True:
         asked = requests_of(target, catalog, pins.shared, pins.releases)
@@ -202,6 +203,7 @@ def _bootstrap(
 
 
 def _resolve_sources(
+    catalog: Catalog,
     pins: Pins,
     target: Target,
     order: Order,
@@ -211,6 +213,10 @@ def _resolve_sources(
 ) -> None:
     name = (target.release, target.platform)
     held = pins.releases.get(name, PlatformPins())
+    base = base_pin(target, catalog, pins.shared, pins.releases)
+    if base is None:
+        return
+    declared = catalog.bases[base.name]
     sources = {n: p for n, p in held.sources.items() if n in target.sources}
     for key, source in target.sources.items():
         request = source_request(source)
@@ -218,7 +224,9 @@ def _resolve_sources(
         if pin is not None and pin.request == request and "sources" not in order.upgrade:
             continue
         reporter.note(f"{target.release} [{target.platform}]: source {key}")
-        found = resolve_source(source, crew.mirrors, cache)
+        found = resolve_source(
+            source, crew.mirrors, cache, suite=declared.suite, components=declared.components
+        )
         sources[key] = replace(found, request=request)
     pins.releases[name] = replace(held, sources=sources)
 

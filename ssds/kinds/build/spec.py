@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 
 from ssds.core.canonical import Json
 from ssds.core.model import Input, Node, NodeId
-from ssds.core.pins import PackageSet, PinnedFile, PlatformPins
+from ssds.core.pins import PackageSet, PlatformPins
+from ssds.packages.wire import identities, package_to_json
 from ssds.recipe.model import (
     AptStep,
     CopyStep,
@@ -68,7 +69,7 @@ def node(
             inputs[role] = recipe(step.recipe, role)
         if packages is not None:
             for package in packages.packages:
-                files[str(package.file.digest)] = file_json(package.file)
+                files[str(package.file.digest)] = package_to_json(package)
     impure = any(isinstance(s, RunStep) and s.network for s in target.steps)
     return Node(
         id=NodeId(str(target.release), "build", str(target.platform)),
@@ -76,25 +77,13 @@ def node(
         slice={"name": target.release.name, "version": target.release.version, "steps": steps},
         inputs=tuple(inputs.values()),
         epoch=pins.epoch,
-        hints={"files": files, "time_limits_s": limits, "local": _local_paths(target)},
+        hints={"packages": files, "time_limits_s": limits, "local": _local_paths(target)},
         marks=frozenset({"impure"} if impure else ()),
         unpinned=unpinned,
         origin=origin,
         recipe_path=recipe_path,
         required=target.required,
     )
-
-
-def file_json(file: PinnedFile) -> Json:
-    """Returns a pinned file as JSON, for hints."""
-    return {
-        "name": file.name,
-        "digest": str(file.digest),
-        "size": file.size_bytes,
-        "archive": file.archive,
-        "path": file.path,
-        "urls": list(file.urls),
-    }
 
 
 def _local_paths(target: Target) -> Json:
@@ -114,10 +103,7 @@ def _sources_of(step: Step) -> tuple[str, ...]:
 
 
 def _packages_json(packages: PackageSet | None) -> Json:
-    return [
-        [p.name, p.version, p.architecture, str(p.file.digest), p.file.name]
-        for p in (packages.packages if packages else ())
-    ]
+    return identities(packages.packages) if packages else []
 
 
 def _step_slice(step: Step, packages: PackageSet | None, target: Target) -> Json:

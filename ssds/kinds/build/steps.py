@@ -8,9 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from ssds.core.digest import Digest
 from ssds.core.errors import IntegrityError, StepFailed
-from ssds.core.pins import PinnedFile, PinnedPackage
+from ssds.core.pins import PinnedPackage
 from ssds.host import local
 from ssds.host.sandbox import Bind, Job, JobResult, Sandbox
 from ssds.kinds.api import Bench, bind_sources
@@ -18,7 +17,8 @@ from ssds.kinds.build.state import ConfigState, step_environment
 from ssds.oci.flatten import flatten
 from ssds.oci.types import parse_config
 from ssds.oci.unpack import write_paths
-from ssds.packages import apt, pip
+from ssds.packages import apt_install, pip_install
+from ssds.packages.wire import package_from_json
 from ssds.store.fetch import fetch_files
 
 PACKAGES = "/run/ssds/packages"
@@ -97,6 +97,8 @@ def _shell(
 
 def check(result: JobResult, what: str, time_limit_s: int) -> None:
     """Raises StepFailed for anything but exit code 0."""
+    if result.stopped:
+        raise StepFailed("stopped by the user")
     if result.timed_out:
         raise StepFailed(
             f"{what} was stopped after its time limit of {time_limit_s} s",
@@ -122,40 +124,35 @@ def _run(step_bench: StepBench, step: Mapping[str, Any]) -> None:
     )
 
 
-def packages_of(bench: Bench, entries: Sequence[Sequence[str]]) -> list[tuple[PinnedPackage, str]]:
+def packages_of(
+    bench: Bench, entries: Sequence[Mapping[str, str]]
+) -> list[tuple[PinnedPackage, str]]:
     """Fetches the files of a package set; returns each package with its path in the store."""
-    hints = cast(Mapping[str, Mapping[str, Any]], bench.action.node.hints["files"])
-    packages = []
-    for name, version, architecture, digest, file_name in entries:
-        hint = hints[digest]
-        pinned = PinnedFile(
-            name=file_name,
-            digest=Digest(digest),
-            size_bytes=hint["size"],
-            archive=hint["archive"],
-            path=hint["path"],
-            urls=tuple(hint["urls"]),
-        )
-        packages.append(
-            PinnedPackage(name=name, version=version, architecture=architecture, file=pinned)
-        )
-    paths = fetch_files(bench.store, [p.file for p in packages], bench.mirrors, bench.say)
+    hints = cast(Mapping[str, Any], bench.action.node.hints["packages"])
+    packages = [package_from_json(hints[entry["sha256"]]) for entry in entries]
+    paths = fetch_files(
+        bench.store,
+        [p.file for p in packages],
+        bench.mirrors,
+        bench.say,
+        stopping=bench.stopping,
+    )
     return [(p, paths[p.file.digest]) for p in packages]
 
 
 def _apt(step_bench: StepBench, step: Mapping[str, Any]) -> None:
     packages = packages_of(step_bench.bench, step["packages"])
     folder = step_bench.folder("apt")
-    apt.write_flat_repository(folder, packages)
-    script = apt.install_script([p for p, _ in packages])
+    apt_install.write_flat_repository(folder, packages)
+    script = apt_install.install_script([p for p, _ in packages])
     _shell(step_bench, script, [Bind(source=folder, target=PACKAGES)])
 
 
 def _pip(step_bench: StepBench, step: Mapping[str, Any]) -> None:
     packages = packages_of(step_bench.bench, step["packages"])
     folder = step_bench.folder("pip")
-    pip.write_wheel_folder(folder, packages)
-    script = pip.install_script([p for p, _ in packages])
+    pip_install.write_wheel_folder(folder, packages)
+    script = pip_install.install_script([p for p, _ in packages])
     _shell(step_bench, script, [Bind(source=folder, target=PACKAGES)])
 
 

@@ -7,7 +7,7 @@ same report; times and output go to the log and to JUnit (contract C6).
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 from xml.etree import ElementTree as ET
@@ -35,6 +35,18 @@ class _Result:
     problems: tuple[str, ...]
     duration_ms: int
     output: bytes
+
+
+class _Captured:
+    """One output stream of a test: passed on to the log, its start kept for the judgement."""
+
+    def __init__(self, log: Callable[[bytes], None]) -> None:
+        self._log = log
+        self.data = bytearray()
+
+    def write(self, data: bytes) -> None:
+        self._log(data)
+        self.data += data[: max(0, _OUTPUT_LIMIT - len(self.data))]
 
 
 def run(bench: Bench) -> Outcome:
@@ -84,17 +96,10 @@ def _one(
     binds = bind_sources(bench, test.get("sources", {}), os.path.join(folder, "sources"))
     binds.append(Bind(source=work, target=WORK, read_only=False))
     bench.log(f"==> test {number} ({test['name']})\n".encode())
-    output = bytearray()
-
-    def log(data: bytes) -> None:
-        bench.log(data)
-        if len(output) < _OUTPUT_LIMIT:
-            output.extend(data)
-
-    script = f"{{ {test['script']}\n}} >{WORK}/.stdout 2>{WORK}/.stderr"
+    stdout, stderr = _Captured(bench.log), _Captured(bench.log)
     job = Job(
         lowers=lowers,
-        argv=("/bin/sh", "-eu", "-c", script),
+        argv=("/bin/sh", "-eu", "-c", test["script"]),
         environment={
             "HOME": "/root",
             "LC_ALL": "C.UTF-8",
@@ -105,42 +110,40 @@ def _one(
         working_folder=WORK,
         binds=tuple(binds),
         time_limit_s=time_limit_s,
-        log=log,
+        log=stdout.write,
+        log_errors=stderr.write,
         stop=bench.stopping,
     )
     result = sandbox.run(job)
-    stdout = _read(work, ".stdout")
-    stderr = _read(work, ".stderr")
-    log(stdout)
-    log(stderr)
-    problems = _judge(test, result.exit_code, result.timed_out, stdout, stderr, work)
-    for problem in problems:
-        bench.log(f"    FAILED: {problem}\n".encode())
+    if result.stopped:
+        raise StepFailed("stopped by the user")
     if result.timed_out:
         raise StepFailed(
             f"test {test['name']!r} was stopped after its time limit of {time_limit_s} s",
             hint="Raise time_limit_s of the test; a time-out is never remembered as a result.",
             code="E073",
         )
+    problems = _judge(test, result.exit_code, bytes(stdout.data), bytes(stderr.data), work)
+    for problem in problems:
+        bench.log(f"    FAILED: {problem}\n".encode())
     return _Result(
         name=test["name"],
         problems=tuple(problems),
         duration_ms=result.duration_ms,
-        output=bytes(output),
+        output=bytes(stdout.data + stderr.data),
     )
 
 
 def _judge(
     test: Mapping[str, Any],
     exit_code: int,
-    timed_out: bool,
     stdout: bytes,
     stderr: bytes,
     work: str,
 ) -> list[str]:
     """Returns what differs from the expectation, in fixed words."""
     problems = []
-    if not timed_out and exit_code != test["exit_code"]:
+    if exit_code != test["exit_code"]:
         problems.append(f"exit code {exit_code}, expected {test['exit_code']}")
     for name, data in (("stdout", stdout), ("stderr", stderr)):
         problems += [
@@ -173,13 +176,6 @@ def _judge_file(expected: Mapping[str, Any], work: str) -> list[str]:
     return problems
 
 
-def _read(work: str, name: str) -> bytes:
-    try:
-        return local.read_below(work, name, _OUTPUT_LIMIT) or b""
-    except InvalidValue:
-        return b"(more output than the limit of 16 MiB)"
-
-
 def _junit(name: str, results: Sequence[_Result]) -> bytes:
     """Returns JUnit XML, the form that CI systems read."""
     suite = ET.Element(
@@ -197,4 +193,5 @@ def _junit(name: str, results: Sequence[_Result]) -> bytes:
         text = result.output.decode("utf-8", "replace")
         shown = "".join(c if c.isprintable() or c in "\n\t" else "?" for c in text[-65536:])
         ET.SubElement(case, "system-out").text = shown
-    return ET.tostring(suite, encoding="utf-8", xml_declaration=True)
+    data: bytes = ET.tostring(suite, encoding="utf-8", xml_declaration=True)
+    return data
