@@ -41,6 +41,7 @@ class Ended:
     timed_out: bool = False
     stopped: bool = False
     enforced: frozenset[str] = field(default_factory=frozenset)
+    facts: dict[str, bool] = field(default_factory=dict)
 
 
 def identity(mode: str) -> dict[str, Json]:
@@ -217,6 +218,8 @@ def _judge(answers: bytes | bytearray, ended: Ended) -> None:
             raise rebuilt(reply)
         if "enforced" in reply:
             ended.enforced = frozenset(str(n) for n in reply["enforced"])
+        if "facts" in reply:
+            ended.facts = {str(name): bool(held) for name, held in reply["facts"].items()}
         if "exit" in reply:
             ended.exit_code = int(reply["exit"])
             ended.timed_out = ended.stopped = False

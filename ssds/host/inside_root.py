@@ -19,7 +19,7 @@ import sys
 import warnings
 from typing import Any, NoReturn
 
-from ssds.host import kernel
+from ssds.host import inside_probe, kernel
 from ssds.host.cgroups import Group
 from ssds.host.inside import Fault, answer, answer_fault
 
@@ -278,6 +278,9 @@ def _become_step(spec: Spec, status: int, user: tuple[int, int, list[int]]) -> N
         if uid != 0:
             kernel.no_new_privileges()
         os.umask(0o022)
+        if spec["probe"]:
+            answer(status, {"facts": inside_probe.measure(spec["process_limit"])})
+            os._exit(0)
         os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
         for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL)

@@ -9,6 +9,8 @@ Modes (contract C17), which all give the same bytes:
 A single-uid mapping is refused: it makes wrong images under a right key. What a mode enforces is
 proven by ``probe`` at run time and, attack by attack, by ``tests/host/test_sandbox_attacks.py``.
 
+``ssds.host.probe`` says which mode works here.
+
 Steps of root may execute set-uid programs (maintainer scripts do); steps of other users run with
 no_new_privs.
 """
@@ -17,16 +19,17 @@ from __future__ import annotations
 
 import contextlib
 import os
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from tempfile import mkdtemp
 
 from ssds.core.canonical import Json
 from ssds.core.errors import EnvironmentProblem, InvalidValue
 from ssds.host import helper
 from ssds.host.files import explained
 from ssds.host.inside import remove_tree
+from ssds.host.inside_probe import PROBE_MEMORY_BYTES, PROBE_PROCESSES
 
 MODES = ("identity", "subuid", "trusted")
 CA_TARGET = "/run/ssds/ca-certificates.crt"
@@ -195,6 +198,33 @@ class Sandbox:
                 count += 1
         return count
 
+    def measure(self) -> Mapping[str, bool]:
+        """Runs the probe's attacks in a job without any program; returns what was held off.
+
+        Raises:
+            EnvironmentProblem: the sandbox cannot be made here.
+        """
+        with tempfile.TemporaryDirectory(prefix="ssds-probe-", dir=self.folder) as layer:
+            for name in ("etc", "run", "var"):
+                os.mkdir(os.path.join(layer, name))
+            for name in ("kept", "gone"):
+                with open(os.path.join(layer, "etc", name), "wb"):
+                    pass
+            job = Job(
+                lowers=(layer,),
+                argv=("-",),
+                binds=(Bind(source=layer, target="/run/input"),),
+                process_limit=PROBE_PROCESSES,
+                memory_limit_bytes=PROBE_MEMORY_BYTES,
+            )
+            scratch = self._scratch(job)
+            spec = {**self._spec(job, scratch), "probe": True}
+            deadline = time.monotonic() + 30
+            ended = helper.converse(spec, log=None, log_errors=None, deadline=deadline, stop=None)
+        if ended.timed_out or not ended.facts:
+            raise EnvironmentProblem("the sandbox's own check did not end")
+        return {**ended.facts, "memory_limit": "memory" in ended.enforced}
+
     def _scratch(self, job: Job) -> str:
         for path in (
             *job.lowers,
@@ -207,7 +237,7 @@ class Sandbox:
             raise InvalidValue("a job needs at least one layer and a program")
         with explained(self.folder):
             place = os.path.dirname(job.upper) if job.upper else self.folder  # one file system
-            scratch = mkdtemp(prefix=f"{_SCRATCH}{os.getpid()}-", dir=place)
+            scratch = tempfile.mkdtemp(prefix=f"{_SCRATCH}{os.getpid()}-", dir=place)
             for name in ("root", "work", "changes"):
                 os.mkdir(os.path.join(scratch, name))
                 os.chmod(os.path.join(scratch, name), 0o755)
@@ -228,6 +258,7 @@ class Sandbox:
                 raise InvalidValue(f"the bind target {bind.target!r} is no absolute path")
         return {
             "what": "job",
+            "probe": False,
             "mode": self.mode,
             "scratch": scratch,
             "lowers": list(job.lowers),
@@ -262,6 +293,7 @@ def fixed_environment(epoch: int) -> dict[str, str]:
         "HOME": "/root",
         "LC_ALL": "C.UTF-8",
         "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        "PYTHONDONTWRITEBYTECODE": "1",  # an import would cache the times of files just written
         "SOURCE_DATE_EPOCH": str(epoch),
         "TZ": "UTC0",
     }
