@@ -179,9 +179,9 @@ def change_rows(changes: Iterable[Change]) -> list[Row]:
 
 
 def required_waits(plan: Plan) -> tuple[str, ...]:
-    """Returns the nodes of required platforms that wait."""
+    """Returns the releases, and required platforms of releases, that wait."""
     return tuple(
         step.node.id.label
         for step in plan.steps.values()
-        if step.verb is Verb.WAIT and step.node.required
+        if step.verb is Verb.WAIT and step.node.required and step.node.kind in ("publish", "index")
     )

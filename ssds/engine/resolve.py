@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from ssds.core.digest import Digest
 from ssds.core.errors import InputError, SsdsError
 from ssds.core.model import ReleaseName
-from ssds.core.pins import BasePin, PackageSet, PlatformPins, SharedPins
+from ssds.core.pins import BasePin, PackageSet, PlatformPins, SharedPins, SourcePin
 from ssds.core.platform import Platform
 from ssds.engine.report import Reporter
 from ssds.engine.runner import Crew
@@ -223,12 +223,24 @@ def _resolve_sources(
         pin = sources.get(key)
         if pin is not None and pin.request == request and "sources" not in order.upgrade:
             continue
+        twin = _twin_source(pins, target, key)
+        if twin is not None and twin.request == request and "sources" not in order.upgrade:
+            sources[key] = twin
+            continue
         reporter.note(f"{target.release} [{target.platform}]: source {key}")
         found = resolve_source(
             source, crew.mirrors, cache, suite=declared.suite, components=declared.components
         )
         sources[key] = replace(found, request=request)
     pins.releases[name] = replace(held, sources=sources)
+
+
+def _twin_source(pins: Pins, target: Target, key: str) -> SourcePin | None:
+    """Returns the pin that another platform of the release has for the same source."""
+    for (release, _), held in pins.releases.items():
+        if release == target.release and key in held.sources:
+            return held.sources[key]
+    return None
 
 
 def _resolve_packages(

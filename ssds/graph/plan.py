@@ -137,6 +137,7 @@ def make_plan(graph: Graph, facts: Facts, wishes: Wishes | None = None) -> Plan:
     for node in graph.nodes.values():
         if node.id in chosen:
             steps[node.id] = _judge(node, steps, facts, wishes, graph.salt)
+    _leave_out_unselected(steps)
     _want_bytes(steps, facts, wishes)
     return Plan(steps=steps, salt=graph.salt)
 
@@ -150,6 +151,9 @@ def _judge(
 ) -> PlanStep:
     """Gives one node its verb; the steps of its inputs are known."""
     if node.unpinned:
+        if not _selected(node, wishes):
+            text = f"{node.id.platform} was not selected"
+            return PlanStep(node=node, verb=Verb.WAIT, reason="builder", text=text)
         text = "not locked: " + ", ".join(node.unpinned)
         return PlanStep(node=node, verb=Verb.UNKNOWN, reason="unlocked", text=text)
     inputs: dict[str, Digest] = {}
@@ -212,15 +216,32 @@ def _with_key(node: Node, action: Action, facts: Facts, wishes: Wishes) -> PlanS
     return PlanStep(node=node, verb=Verb.RUN, reason=reason, text=text, action=action)
 
 
+def _selected(node: Node, wishes: Wishes) -> bool:
+    return not node.id.platform or wishes.platforms is None or node.id.platform in wishes.platforms
+
+
 def _no_builder(node: Node, facts: Facts, wishes: Wishes) -> str:
     if not node.id.platform:
         return ""
     platform = Platform(node.id.platform)
-    if wishes.platforms is not None and platform not in wishes.platforms:
+    if not _selected(node, wishes):
         return f"{platform} was not selected"
     if node.kind not in EXECUTING:
         return ""
     return facts.builder(platform)
+
+
+def _leave_out_unselected(steps: dict[NodeId, PlanStep]) -> None:
+    """Makes unlocked sources wait that only waiting nodes would use."""
+    used: dict[NodeId, bool] = {}
+    for step in steps.values():
+        for item in step.node.inputs:
+            if item.node is not None:
+                used[item.node] = used.get(item.node, False) or step.verb is not Verb.WAIT
+    for name, step in steps.items():
+        if step.reason == "unlocked" and not used.get(name, True):
+            text = f"{step.text}, and only waiting platforms use it"
+            steps[name] = replace(step, verb=Verb.WAIT, reason="builder", text=text)
 
 
 def needs_bytes(node: Node, role: str, digest: Digest, facts: Facts) -> bool:
