@@ -35,17 +35,19 @@ def test_commands_come_from_path_folders_and_declared_folders(tmp_path):
     outcome = run(workshop.bench(node, {"config": config}))
     assert workshop.json(outcome.outputs["commands"]) == {
         "all": ["env", "joblib-tool", "python3", "python3.11", "tool"],
-        "declared": ["python3", "tool"],
+        "declared": ["/opt/tool/bin/tool", "python3"],
         "paths": {"python3": "/usr/bin/python3", "tool": "/opt/tool/bin/tool"},
     }
 
 
 def test_the_images_own_path_is_searched(tmp_path):
     workshop = Workshop(str(tmp_path))
-    config = workshop.image(debian_layer(), path="/opt/tool/bin:relative:/nowhere")
+    config = workshop.image(debian_layer(), path="/opt//tool/bin/:relative:/nowhere")
     node = spec.node(target(commands=("tool",)), {}, Input(role="config", digest=config))
     outcome = run(workshop.bench(node, {"config": config}))
-    assert workshop.json(outcome.outputs["commands"])["all"] == ["tool"]
+    found = workshop.json(outcome.outputs["commands"])
+    assert found["all"] == ["tool"]
+    assert found["declared"] == ["tool"]
 
 
 PROBLEMS = [
@@ -124,3 +126,16 @@ def test_the_first_folder_in_path_wins_unless_its_program_cannot_run(tmp_path):
     )  # fmt: skip
     found = list_commands(tree, wanted("x", "y"))
     assert found["paths"] == {"x": "/usr/local/bin/x", "y": "/usr/bin/y"}
+
+
+def test_names_that_no_wrapper_can_have_are_left_out_or_refused(tmp_path):
+    files = {"opt/bin/[": elf(), "opt/bin/a b": elf(), "opt/bin/\udcff": elf(), "opt/bin/ok": elf()}
+    tree = tree_of(tmp_path, files)
+    assert list_commands(tree, wanted(paths=["/opt/bin"]))["declared"] == ["/opt/bin/ok"]
+    with pytest.raises(StepFailed, match="not a name that a wrapper can have"):
+        list_commands(tree, wanted("[", paths=["/opt/bin"]))
+
+
+def test_a_command_in_path_comes_before_one_of_the_same_name_in_a_declared_folder(tmp_path):
+    tree = tree_of(tmp_path, {"usr/bin/x": elf(), "opt/bin/x": elf()})
+    assert list_commands(tree, wanted("x", paths=["/opt/bin"]))["declared"] == ["x"]

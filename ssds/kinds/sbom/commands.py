@@ -6,6 +6,7 @@ Sources: execve(2), environ(7), elf(5); ELF machine numbers of the System V gABI
 from __future__ import annotations
 
 import posixpath
+import re
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ COMMANDS_LIMIT = 100_000
 _MACHINES = {"amd64": (62, 3), "arm64": (183,)}
 _MACHINE_NAMES = {3: "i386", 40: "arm", 62: "amd64", 183: "arm64", 243: "riscv64", 21: "ppc64"}
 _PT_INTERP = 3
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+@%=,~:-]{0,127}")
+"""A name that a wrapper, a module and a lock can have."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,13 +58,16 @@ class Wanted:
 
 
 def list_commands(tree: FlatTree, wanted: Wanted) -> dict[str, Json]:
-    """Returns ``{declared: [name], all: [name], paths: {declared name: absolute path}}``, sorted.
+    """Returns ``{declared: […], all: [name], paths: {declared name: absolute path}}``, sorted.
+
+    ``declared`` is in the form of locks: a name where the image's PATH finds the program, else
+    its absolute path. Programs of declared folders whose names cannot be wrappers are left out.
 
     Raises:
         StepFailed: V010 when a declared command is missing or cannot run on the platform, V011
             when a declared folder is missing; the message names each.
     """
-    folders = [f for f in wanted.search.split(":") if f.startswith("/")]
+    folders = [posixpath.normpath(f) for f in wanted.search.split(":") if f.startswith("/")]
     found: dict[str, Command] = {}
     for folder in (*folders, *wanted.paths):
         for command in _in_folder(tree, folder, wanted.platform, folders):
@@ -70,9 +76,11 @@ def list_commands(tree: FlatTree, wanted: Wanted) -> dict[str, Json]:
                 found[command.name] = command
     declared = _declared(tree, wanted, folders, found)
     return {
-        "declared": sorted(printable(name) for name in declared),
+        "declared": sorted(
+            c.name if posixpath.dirname(c.path) in folders else c.path for c in declared.values()
+        ),
         "all": sorted(printable(c.name) for c in found.values() if not c.problem),
-        "paths": {printable(c.name): printable(c.path) for c in declared.values()},
+        "paths": {c.name: c.path for c in declared.values()},
     }
 
 
@@ -89,12 +97,14 @@ def _declared(
                 code="V011",
             )
         for command in _in_folder(tree, folder, wanted.platform, folders):
-            if not command.problem:
+            if not command.problem and NAME.fullmatch(command.name):
                 declared.setdefault(command.name, command)
     problems: list[str] = []
     for name in wanted.commands:
         found_command = found.get(name)
-        if found_command is None:
+        if not NAME.fullmatch(name):
+            problems.append(f"{printable(name)!r} (not a name that a wrapper can have)")
+        elif found_command is None:
             problems.append(f"{name} (not found)")
         elif found_command.problem:
             problems.append(f"{name} ({found_command.path}: {found_command.problem})")
@@ -126,7 +136,7 @@ def _in_folder(
         return []
     commands: list[Command] = []
     for name in tree.names(place.path)[:COMMANDS_LIMIT]:
-        path = posixpath.join("/", folder, name)
+        path = posixpath.normpath(posixpath.join("/", folder, name))
         entry = _resolve(tree, f"{place.path}/{name}")
         if entry is not None and entry.type == "file" and entry.mode & 0o111:
             problem = _problem(tree, entry, platform, search)
