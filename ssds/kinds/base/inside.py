@@ -51,7 +51,7 @@ def bootstrap(
     source = f"deb [trusted=yes] copy:{repository} {suite} main"
     argv = ["unshare", "--mount", "--pid", "--net", "--uts", "--ipc", "--fork", "--kill-child"]
     argv += ["sh", "-c", 'hostname localhost; umask 022; exec mmdebstrap "$@"', "sh"]
-    argv += ["--mode=root", "--variant=apt", "--format=directory"]
+    argv += ["--mode=root", "--variant=apt", "--format=directory", "--skip=check/qemu"]
     argv += [f"--architectures={architecture}", f"--customize-hook={_HOOK}"]
     argv += [f"--dpkgopt={option}" for option in dpkg]
     argv += [f"--include={','.join(packages)}"]
