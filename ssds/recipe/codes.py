@@ -1,7 +1,6 @@
 """Every diagnostic of the recipe room: one cause, one code, one summary, one remedy.
 
-``docs/reference/diagnostics.md`` is generated from this table (``python -m ssds.recipe.codes``
-prints nothing; a test compares the page with ``as_markdown``).
+``docs/reference/diagnostics.md`` is ``as_markdown()``; a test compares them.
 """
 
 from __future__ import annotations
