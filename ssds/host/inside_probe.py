@@ -33,7 +33,7 @@ def measure(process_limit: int) -> dict[str, bool]:
         "no_kernel_settings": _refused(_write, "/proc/sys/kernel/core_pattern"),
         "no_mounts": _libc.mount(b"x", b"/etc", b"tmpfs", 0, None) != 0,
         "call_filter": _refused(socket.socket, _AF_VSOCK, socket.SOCK_STREAM),
-        "no_nested_namespaces": _libc.unshare(_NEWUSER) != 0,
+        "no_nested_namespaces": _nested_refused(),
         "no_host_capabilities": os.stat("/proc/self/ns/user").st_ino != _INITIAL_USER_NAMESPACE,
         "not_host_root": _outer_root() != 0,
         "process_limit": _forks(process_limit * 3) < process_limit * 3,
@@ -58,6 +58,13 @@ def _interfaces() -> list[str]:
     with open("/proc/net/dev", "rb", buffering=0) as file:
         lines = file.read(1 << 16).splitlines()[2:]
     return [line.partition(b":")[0].strip().decode() for line in lines]
+
+
+def _nested_refused() -> bool:
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if _libc.unshare(_NEWUSER) != 0 else 1)
+    return os.waitpid(child, 0)[1] == 0
 
 
 def _outer_root() -> int:

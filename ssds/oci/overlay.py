@@ -63,7 +63,7 @@ def unpack_layer(
     bytes are checked first: a damaged layer must not give wrong results under a right key.
 
     Raises:
-        IntegrityError: O030-O033 as ``index_tar``; O034 a hard link to nothing here, O035 too large,
+        IntegrityError: O030-O033 as ``index_tar``; O034 a hard link to nothing, O035 too large,
             O036 a name below what is no folder, O037 an owner above 65535, O038 wrong bytes.
         EnvironmentProblem: the disk is full, or the rights are missing.
     """
