@@ -49,7 +49,9 @@ def make_variant(
     sections = dict(before.platforms)
     for platform in platforms:
         section = sections.get(platform, PlatformLock())
-        sections[platform] = _section(release, platform, section, found)
+        section = _section(release, platform, section, found)
+        if section != PlatformLock():
+            sections[platform] = section
     variant = replace(before, origin="built", platforms=sections)
     metadata = found.of(release, "metadata")
     if metadata is not None:

@@ -1,0 +1,83 @@
+"""``ssds doctor``: which components are here, and what each is for."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from ssds.cli.app import Context
+from ssds.cli.output import print_json, size_text, table
+from ssds.core.errors import SsdsError
+from ssds.core.platform import Platform
+from ssds.host.machine import can_run, free_bytes, tool_version
+from ssds.host.probe import ENFORCED, probe
+from ssds.workspace import Workspace
+
+TOOLS = {
+    "mmdebstrap": ("bases are bootstrapped with it", "mmdebstrap"),
+    "apt-get": ("Debian packages are resolved with it", "apt"),
+    "newuidmap": ("ordinary users build with it", "uidmap"),
+    "apptainer": ("wrappers prefer it at run time", ""),
+    "unshare": ("wrappers use it without Apptainer", "util-linux"),
+    "skopeo": ("looks at what was pushed (optional)", "skopeo"),
+    "podman": ("runs what was pushed (optional)", "podman"),
+    "docker": ("runs what was pushed (optional)", ""),
+    "git": ("tells the catalog's history (optional)", "git"),
+}
+
+
+@click.command("doctor")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def command(context: Context, /, as_json: bool) -> int:
+    """Say which components are here, what each is for, and what the sandbox enforces."""
+    folder, wanted = "/tmp", "auto"  # noqa: S108 - only probed, nothing is kept
+    store = ""
+    try:
+        workspace = Workspace.open(context.folder)
+        store, wanted = workspace.store_path, workspace.settings.sandbox
+        folder = store
+        while not os.path.isdir(folder):
+            folder = os.path.dirname(folder)
+    except SsdsError as error:
+        store = f"(no workspace: {error.message})"
+    found = probe(folder, wanted)
+    platforms = {p: can_run(Platform(p)) for p in ("linux/amd64", "linux/arm64")}
+    tools = {name: tool_version(name) for name in TOOLS}
+    if as_json:
+        print_json(
+            {
+                "store": store,
+                "free_bytes": free_bytes(folder),
+                "sandbox": {
+                    "mode": found.mode,
+                    "reason": found.reason,
+                    "hint": found.hint,
+                    "enforced": dict(found.enforced),
+                },
+                "platforms": {p: e.kind for p, e in platforms.items()},
+                "tools": tools,
+            }
+        )
+        return 0
+    print(f"store    {store}  ({size_text(free_bytes(folder))} free)")
+    print(f"sandbox  {found.mode or 'unavailable: steps cannot run here'}  {found.reason}")
+    if found.hint and not found.mode:
+        print(f"         {found.hint}")
+    print(table([[_mark(v), ENFORCED.get(k, k)] for k, v in found.enforced.items()], indent="  "))
+    print("platforms")
+    rows = [[_mark(e.available), p, e.kind, e.reason or e.hint] for p, e in platforms.items()]
+    print(table(rows, indent="  "))
+    print("tools")
+    rows = []
+    for name, (purpose, package) in TOOLS.items():
+        version = tools[name]
+        how = f"apt-get install {package}" if package and not version else ""
+        rows.append([_mark(bool(version)), name, version or "missing", purpose, how])
+    print(table(rows, indent="  "))
+    return 0
+
+
+def _mark(good: bool) -> str:
+    return "yes" if good else "no"

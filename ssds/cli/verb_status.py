@@ -1,0 +1,73 @@
+"""``ssds status``: what is released, what is held, what is behind."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from ssds.cli import planning
+from ssds.cli.app import Context
+from ssds.cli.output import print_json, table
+from ssds.core.model import ReleaseName
+from ssds.graph.plan import Plan, Verb
+from ssds.lock.model import VariantLock
+from ssds.workspace import Workspace
+
+
+@click.command("status")
+@click.option("--as-of", default="", metavar="DATE", help="Judge waivers on this date.")
+@click.option("--fail-on-alert", is_flag=True, help="Exit with 3 when a release has an alert.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def command(context: Context, /, as_of: str, fail_on_alert: bool, as_json: bool) -> int:
+    """Show every release: revision, platforms, verdicts, and whether the lock is behind.
+
+    An alert is a released image whose newest gate fails; it stays deployable, its next revision
+    is held.
+    """
+    workspace = Workspace.open(context.folder)
+    planned = planning.make(workspace, planning.Asked(as_of=as_of))
+    entries = []
+    for name in sorted(workspace.catalog.releases):
+        variant = workspace.locks.get(name).variant(name)
+        entries.append(_entry(name, variant, planned.plan))
+    if as_json:
+        print_json(entries)
+    else:
+        head = ["release", "revision", "platforms", "tests", "gate", "state"]
+        rows = [[str(entry[key]) for key in head] for entry in entries]
+        print(table([head, *rows]))
+    alerts = [entry for entry in entries if entry["alert"]]
+    return 3 if fail_on_alert and alerts else 0
+
+
+def _entry(name: ReleaseName, variant: VariantLock, plan: Plan) -> dict[str, Any]:
+    steps = [s for n, s in plan.steps.items() if n.owner == str(name)]
+    gates = {s.claim.verdict for s in steps if s.node.kind == "gate" and s.claim}
+    tests = {s.claim.verdict for s in steps if s.node.kind == "test" and s.claim}
+    released = variant.index is not None
+    return {
+        "release": str(name),
+        "revision": f"r{variant.revision}" if released else "-",
+        "index": str(variant.index.digest) if variant.index else "",
+        "platforms": ",".join(variant.index.platforms) if variant.index else "-",
+        "tests": _verdict(tests),
+        "gate": _verdict(gates),
+        "state": _state([s.verb for s in steps if s.node.required], released),
+        "alert": released and "fail" in gates,
+    }
+
+
+def _verdict(verdicts: set[str]) -> str:
+    return "fail" if "fail" in verdicts else "pass" if verdicts else "-"
+
+
+def _state(verbs: list[Verb], released: bool) -> str:
+    if Verb.HELD in verbs:
+        return "held"
+    if Verb.RUN in verbs or Verb.UNKNOWN in verbs:
+        return "behind" if released else "not built"
+    if Verb.WAIT in verbs:
+        return "waiting"
+    return "released" if released else "not locked"
