@@ -73,6 +73,12 @@ def test_unknown_severity_holds_when_the_policy_says_so(tmp_path):
     assert gate(tmp_path, finding(severity="unknown"), policy=policy)[0] == "fail"
 
 
+def test_hundreds_of_findings_are_said_in_short_and_reported_whole(tmp_path):
+    verdict, report = gate(tmp_path, *(finding(f"CVE-{i}") for i in range(300)))
+    assert verdict == "fail"
+    assert len(report["held"]) == len(report["why"]) == 300
+
+
 def test_only_fixable_passes_what_has_no_fix(tmp_path):
     policy = Policy(name="fixable", fail_on=("critical",), only_fixable=True)
     assert gate(tmp_path, finding(fixed=""), policy=policy)[0] == "pass"

@@ -7,17 +7,23 @@ import json
 import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
+from hypothesis import given
+from hypothesis import strategies as st
 from sbom_images import LINKS, Workshop, debian_files, debian_layer, layer, target
 
+from ssds.core.canonical import canonical_bytes
 from ssds.core.digest import sha256_of
 from ssds.core.errors import IntegrityError
 from ssds.core.model import Input
 from ssds.core.platform import Platform
 from ssds.kinds.sbom import spec
-from ssds.kinds.sbom.inventory import take
+from ssds.kinds.sbom.document import Subject, document
+from ssds.kinds.sbom.inventory import Distribution, Inventory, take
+from ssds.kinds.sbom.package import Package
 from ssds.kinds.sbom.run import run
 from ssds.kinds.scan.components import read_packages
 from ssds.oci.flatten import flatten
+from ssds.oci.types import parse_config
 from ssds.recipe.model import CopyStep, RunStep, SourceRequest
 
 SOFTWARE = {
@@ -264,3 +270,27 @@ def test_a_copied_source_is_part_of_the_software():
         Input(role="config", digest=SHA),
     )
     assert node.slice["sources"] == [{"name": "a", "deb_src": "tool/1.0-1"}]
+
+
+NAMES = st.from_regex(r"[a-z0-9][a-z0-9+.-]{1,20}", fullmatch=True)
+VERSIONS = st.from_regex(
+    r"(?:[0-9]:)?[0-9][A-Za-z0-9.+~]{0,12}(?:-[A-Za-z0-9.+~]{1,6})?", fullmatch=True
+)
+
+
+@given(st.lists(st.tuples(NAMES, VERSIONS, NAMES, VERSIONS), max_size=6, unique_by=lambda t: t[0]))
+def test_every_package_survives_the_way_through_the_sbom(rows):
+    packages = [
+        Package(type="deb", name=n, version=v, architecture="amd64", source=s, source_version=w)
+        for n, v, s, w in rows
+    ]
+    inventory = Inventory(
+        distribution=Distribution(id="debian", version="12"), packages=tuple(packages), files=0
+    )
+    config = b'{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[]}}'
+    node = spec.node(target(), SOFTWARE, Input(role="config", digest=SHA))
+    subject = Subject(digest=SHA, config=parse_config(config), slice=node.slice)
+    found = read_packages(canonical_bytes(document(inventory, subject)))
+    assert sorted(
+        (p.name, p.version, p.source, p.source_version) for p in found if p.ecosystem
+    ) == (sorted(rows))

@@ -20,6 +20,7 @@ from ssds.kinds.scan import spec
 from ssds.kinds.scan.components import Package, read_packages
 from ssds.kinds.scan.match import findings, preferred
 from ssds.kinds.scan.osv import read_advisories
+from ssds.kinds.scan.resolve import pin_advisories
 
 V2 = "AV:N/AC:L/Au:N/C:P/I:P/A:P"
 V3_CRITICAL = "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H"
@@ -372,3 +373,28 @@ def test_without_a_set_the_scan_says_so(tmp_path):
     found = scan(workshop)
     assert found["scanned"] is False
     assert "not scanned" in workshop.said[-2]
+
+
+def test_a_set_is_pinned_by_its_bytes_and_the_date_of_its_newest_record(tmp_path):
+    (tmp_path / "set.json").write_bytes(real_set())
+    pin = pin_advisories(str(tmp_path), "debian-12", "set.json")
+    assert (pin.name, pin.path, pin.size_bytes) == ("debian-12", "set.json", len(real_set()))
+    assert pin.digest == sha256_of(real_set())
+    assert pin.date == json.loads(real_set())["date"]
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (None, "V003"),
+        (b"{", "O002"),
+        (b'{"name": "a", "date": "soon", "ecosystems": ["PyPI"]}', "V007"),
+    ],
+)
+def test_what_cannot_be_pinned_is_an_error(tmp_path, content, code):
+    if content is not None:
+        (tmp_path / "set.json").write_bytes(content)
+    with pytest.raises((IntegrityError, UnavailableError)) as caught:
+        pin_advisories(str(tmp_path), "debian-12", "set.json")
+    assert caught.value.code == code
+    assert caught.value.hint

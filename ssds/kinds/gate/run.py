@@ -17,6 +17,8 @@ from ssds.oci.document import Place, load_document
 
 LIMIT_BYTES = 256 * 1024 * 1024
 LIMIT_FINDINGS = 1_000_000
+SHOWN = 20
+"""How many reasons are said; the report has all."""
 _SEPARATORS = re.compile(r"[-_.]+")
 
 
@@ -63,8 +65,11 @@ def run(bench: Bench) -> Outcome:
     rules = bench.action.node.slice
     report = judge(scan, _map(rules["policy"]), [_map(w) for w in _list(rules["waivers"])])
     passed = report["verdict"] == "pass"
-    for line in _list(report["why"]):
+    why = _list(report["why"])
+    for line in why[:SHOWN]:
         bench.say(str(line))
+    if len(why) > SHOWN:
+        bench.say(f"and {len(why) - SHOWN} more; the report has all")
     return Outcome(
         outputs={
             "verdict": blobs.put(PASS if passed else FAIL),

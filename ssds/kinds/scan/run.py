@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from ssds.core.canonical import canonical_bytes
 from ssds.core.digest import Digest, sha256_of
 from ssds.core.errors import IntegrityError, UnavailableError
@@ -12,6 +10,7 @@ from ssds.kinds.scan.components import LIMIT_BYTES as SBOM_LIMIT_BYTES
 from ssds.kinds.scan.components import read_packages
 from ssds.kinds.scan.match import findings
 from ssds.kinds.scan.osv import LIMIT_BYTES, AdvisorySet, read_advisories
+from ssds.kinds.scan.resolve import read_set
 
 
 def run(bench: Bench) -> Outcome:
@@ -47,15 +46,7 @@ def _from_workspace(bench: Bench, digest: Digest) -> bytes:
             hint="Run `ssds lock` again where the set's file is, or restore it from Git.",
             code="V003",
         )
-    try:
-        with open(os.path.join(bench.workspace, path), "rb") as file:
-            data = file.read(LIMIT_BYTES + 1)
-    except OSError as error:
-        raise UnavailableError(
-            f"the advisory set {path} cannot be read: {error.strerror}",
-            hint="Restore the file from Git, or pin another set with `ssds lock`.",
-            code="V003",
-        ) from error
+    data = read_set(bench.workspace, path)
     if sha256_of(data) != digest:
         raise IntegrityError(
             f"the advisory set {path} is not the pinned one ({digest.short})",
