@@ -37,7 +37,7 @@ from ssds.lock.parse_pins import platform_pins, shared_pins
 NAME = r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?"
 VERSION = r"[A-Za-z0-9][A-Za-z0-9._+~:-]{0,127}"
 VARIANT = r"[a-z0-9][a-z0-9._-]{0,63}"
-OUTPUT = r"[a-z][a-z0-9_-]*(?:/[0-9]{1,4})?"
+OUTPUT = r"[a-z][a-z0-9_-]*(?:/[A-Za-z0-9_.-]{1,64}){0,3}"
 
 
 T = TypeVar("T")
@@ -251,7 +251,7 @@ def _fits(c: Checker, half: ReleaseHalf, path: Path) -> None:
 
 
 def _numbered(outputs: Mapping[str, Digest], prefix: str) -> list[Digest]:
-    names = [name for name in outputs if name.startswith(prefix)]
+    names = [n for n in outputs if n.startswith(prefix) and n[len(prefix) :].isdecimal()]
     return [outputs[name] for name in sorted(names, key=lambda n: int(n[len(prefix) :]))]
 
 

@@ -1,0 +1,98 @@
+"""Wrappers: one multi-call script, a link per command, and a small file of facts per release.
+
+The scripts are POSIX sh, need neither Python nor ssds, and find the tree from their own place, so
+that the tree may be mounted anywhere. Everything here is a pure function of its arguments.
+"""
+
+from __future__ import annotations
+
+import importlib.resources
+import re
+from collections.abc import Mapping, Sequence
+from functools import cache
+
+from ssds.core.errors import UnavailableError
+from ssds.recipe.model import Site
+from ssds.ship.sites import binds_of
+
+SUPPORT = ".ssds"
+FACTS = ".ssds-release"
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_RESERVED = frozenset({"PWD", "OLDPWD", "HOME", "IFS", "PS4", "PPID", "SHELLOPTS", "BASHOPTS"})
+
+
+@cache
+def script(name: str) -> bytes:
+    """Returns one of the shipped scripts, ``wrapper`` or ``plain``."""
+    try:
+        return importlib.resources.files("ssds.ship").joinpath(f"{name}.sh").read_bytes()
+    except FileNotFoundError as error:
+        raise UnavailableError(
+            f"the script {name}.sh is not installed", hint="Install ssds again."
+        ) from error
+
+
+def quoted(text: str) -> str:
+    """Returns ``text`` as one word of POSIX sh; NUL bytes cannot be in it."""
+    return "'" + text.replace("\0", "").replace("'", "'\\''") + "'"
+
+
+def good_variable(name: str) -> bool:
+    """Whether ``name`` may be set for a program: well-formed, and none that shells own."""
+    return bool(_VARIABLE.fullmatch(name)) and name not in _RESERVED and name[:5] != "ssds_"
+
+
+def release_facts(
+    *,
+    release: str,
+    image: str,
+    programs: Mapping[str, str],
+    environment: Mapping[str, str],
+    defaults: Mapping[str, str],
+    setpriv: str = "",
+) -> bytes:
+    """Returns the facts file of one release, read by the scripts with ``.``.
+
+    Args:
+        release: for messages.
+        image: the image's folder, relative to the tree.
+        programs: command → absolute path in the image.
+        environment: the image's own variables; they win over the caller's.
+        defaults: variables of the recipe's ``deploy``; the caller's win.
+        setpriv: absolute path of that program in the image, or the empty string.
+    """
+    lines = [
+        f"ssds_release={quoted(release)}",
+        f"ssds_image={quoted(image)}",
+        f"ssds_setpriv={quoted(setpriv)}",
+        "case $ssds_command in",
+        *(f"{quoted(c)}) ssds_program={quoted(p)} ;;" for c, p in sorted(programs.items())),
+        "*) ssds_program='' ;;",
+        "esac",
+        "ssds_environment() {",
+        *(
+            f"    ssds_default {name} {quoted(value)}"
+            for name, value in sorted(defaults.items())
+            if good_variable(name) and name not in environment
+        ),
+        *(
+            f"    ssds_set {name} {quoted(value)}"
+            for name, value in sorted({"PATH": DEFAULT_PATH, **environment}.items())
+            if good_variable(name)
+        ),
+        "}",
+    ]
+    return ("\n".join(lines) + "\n").encode("utf-8", "surrogateescape")
+
+
+def site_facts(site: Site) -> bytes:
+    """Returns the site's facts file: runtimes in order, and binds, one per line."""
+    binds = "".join(f"{source}\t{target}\t{mode}\n" for source, target, mode in binds_of(site))
+    runtimes = " ".join(site.runtimes)
+    return f"ssds_runtimes={quoted(runtimes)}\nssds_binds={quoted(binds)}\n".encode()
+
+
+def command_names(commands: Sequence[str]) -> dict[str, str]:
+    """Returns wrapper name → absolute path in the image, or the empty string: look it up."""
+    return {c.rsplit("/", 1)[-1]: c if c.startswith("/") else "" for c in commands}
