@@ -23,7 +23,7 @@ Value = str | int
 NAMES = ("name", "version", "variant", "platform", "arch", "machine")
 """Names that every template of a target knows, beside the recipe's variables."""
 
-_SIMPLE = re.compile(r"\{\{\s*([A-Za-z_][A-Za-z0-9_]*)\s*\}\}")
+_SIMPLE = re.compile(r"(?<!\{)\{\{\s*([A-Za-z_][A-Za-z0-9_]*)\s*\}\}")
 _STATEMENT = re.compile(
     r"\{%-?\s*(?:if|elif|else|endif|for|endfor|set|macro|call|include|import|from|extends|block|"
     r"raw|endraw|filter|with|do|autoescape)\b"
