@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
@@ -12,12 +13,14 @@ from ssds.cli.app import Context
 from ssds.cli.output import report_error, say
 from ssds.cli.progress import make_reporter
 from ssds.cli.selecting import planning_options
+from ssds.core.canonical import pretty_bytes
 from ssds.core.errors import Refused, SsdsError
 from ssds.delivery import Delivery
 from ssds.engine.apply import Result, apply
 from ssds.engine.runner import Crew
 from ssds.engine.states import State
 from ssds.graph.plan import Verb
+from ssds.host.files import atomic_write
 from ssds.workspace import Workspace
 
 
@@ -68,6 +71,7 @@ def command(
     with workspace.store.shared():
         result = _run(planned, crew)
         resolving.update_locks(workspace, planned.graph, result)
+        _remember(workspace, result)
         code = _outcome(result)
         if not no_push and not result.stopped:
             code = channels.push(workspace, planned.graph, refresh=options.refresh) or code
@@ -113,6 +117,23 @@ def _confirmed() -> bool:
             code="E084",
         )
     return click.confirm("Apply this plan?", err=True)
+
+
+def _remember(workspace: Workspace, result: Result) -> None:
+    """Keeps what the last apply did in ``.ssds/last-apply.json``."""
+    nodes = [
+        {
+            "node": str(name),
+            "kind": name.kind,
+            "platform": name.platform,
+            "state": record.state.value,
+            "duration_ms": record.duration_ms,
+            "code": record.error.code if isinstance(record.error, SsdsError) else "",
+        }
+        for name, record in result.records.items()
+    ]
+    path = os.path.join(workspace.state_folder, "last-apply.json")
+    atomic_write(path, pretty_bytes({"nodes": nodes}), point="last-apply")
 
 
 def _outcome(result: Result) -> int:

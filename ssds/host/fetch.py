@@ -15,11 +15,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Protocol, Self
-from urllib.parse import urlsplit
 
 from ssds.core.digest import Digest
 from ssds.core.errors import IntegrityError, SsdsError, UnavailableError
-from ssds.host.mirrors import is_local, local_path, redacted
+from ssds.host.mirrors import is_local, local_path, redacted, scheme_of
 
 if TYPE_CHECKING:
     import requests
@@ -170,7 +169,7 @@ class Fetcher:
                 hashed.update(chunk)
                 sink.write(chunk)
             if size_bytes and count < size_bytes:
-                raise _Failed(f"ended after {count} of {size_bytes} bytes", again=True)
+                raise IntegrityError(f"gave {count} bytes where {size_bytes} are locked")
             if hashed.hexdigest() != digest.hex:
                 raise IntegrityError(
                     f"gave other bytes: {count} bytes with {digest.algorithm}:{hashed.hexdigest()}"
@@ -230,7 +229,7 @@ class Fetcher:
         if is_local(url):
             yield from _local_chunks(url, allowed=local)
             return
-        if urlsplit(url).scheme not in ("http", "https"):
+        if scheme_of(url) not in ("http", "https"):
             raise _Failed("only http and https addresses are fetched", again=False)
         import requests
 
@@ -245,12 +244,17 @@ class Fetcher:
                     raise _Failed("was led from https to http", again=False)
                 if media_type is not None:
                     media_type.append(answer.headers.get("Content-Type", ""))
+                count = 0
                 for chunk in answer.iter_content(CHUNK):
+                    count += len(chunk)
                     if time.monotonic() - started > self.deadline_s:
                         raise _Failed(f"not whole after {self.deadline_s:.0f} s", again=False)
                     if self.stopping():
                         raise _Failed("stopped", again=False)
                     yield chunk
+                told = answer.headers.get("Content-Length", "")
+                if told.isdigit() and count < int(told):
+                    raise _Failed(f"ended after {count} of {told} bytes", again=True)
         except requests.exceptions.SSLError as error:
             raise _Failed(
                 f"its certificate is not trusted ({_root(error)})", again=False
@@ -309,9 +313,15 @@ def _all_failed(name: str, attempts: Sequence[str], *, wrong: bool) -> SsdsError
             code="E044",
             hint="Never accept them blindly: check with upstream; then renew the pin: ssds lock.",
         )
+    gone = ("HTTP 404", "HTTP 410", "no such file")
+    if attempts and all(any(word in line for word in gone) for line in attempts):
+        return UnavailableError(
+            f"{name} has left its mirrors:{told}",
+            code="E053",
+            hint="Renew the pins: ssds lock --upgrade all; or name a mirror that keeps old files.",
+        )
     return UnavailableError(
         f"{name} cannot be fetched:{told}",
         code="E052",
-        hint="Check the network and the mirrors in ssds.yaml; when the file has left its mirror, "
-        "renew the pin: ssds lock.",
+        hint="Check the network and the mirrors in ssds.yaml.",
     )
