@@ -131,6 +131,12 @@ def test_an_ecosystem_without_advisories_fails(tmp_path):
     assert report["why"] == ["96 packages of Debian:13 not scanned: no advisories for it"]
 
 
+def test_a_package_system_that_was_not_read_fails(tmp_path):
+    verdict, report = gate(tmp_path, uncovered={"rpm": 0})
+    assert verdict == "fail"
+    assert report["why"] == ["all packages of rpm not scanned: its database cannot be read"]
+
+
 def test_conda_and_declared_software_have_no_advisories_anywhere_and_do_not_fail(tmp_path):
     assert gate(tmp_path, without_source={"conda": 5, "generic": 1})[0] == "pass"
 

@@ -21,7 +21,7 @@ from ssds.kinds.sbom.document import Subject, document
 from ssds.kinds.sbom.inventory import Distribution, Inventory, take
 from ssds.kinds.sbom.package import Package
 from ssds.kinds.sbom.run import run
-from ssds.kinds.scan.components import read_packages
+from ssds.kinds.scan.components import read_packages, read_sbom
 from ssds.oci.flatten import flatten
 from ssds.oci.types import parse_config
 from ssds.recipe.model import CopyStep, RunStep, SourceRequest
@@ -197,6 +197,18 @@ def test_a_hostile_language_record_is_reported_and_harms_nothing(tmp_path, path,
     found = take(flatten([str(tar)]))
     assert found.packages == ()
     assert found.unreadable == (path,)
+
+
+@pytest.mark.parametrize(
+    ("path", "system"),
+    [("var/lib/rpm/rpmdb.sqlite", "rpm"), ("lib/apk/db/installed", "apk")],
+)
+def test_a_database_that_cannot_be_read_is_not_passed_over(workshop, path, system):
+    outcome = make(workshop, layer({path: "x"}))
+    contents = read_sbom(workshop.store.blobs.read(outcome.outputs["sbom"]))
+    assert contents.unread == (system,)
+    text = workshop.store.blobs.read(outcome.outputs["sbom"]).decode()
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
 
 
 @pytest.mark.parametrize(

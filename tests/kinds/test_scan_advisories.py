@@ -230,3 +230,21 @@ def test_the_committed_set_is_small_sorted_and_says_where_its_records_come_from(
     assert document["date"] == max(r["modified"] for r in document["records"])
     assert not {"details", "summary", "references"} & {k for r in document["records"] for k in r}
     assert read_advisories(data).covers("Debian:12")
+
+
+def test_every_waiver_of_the_catalog_is_for_a_vulnerability_that_the_set_knows():
+    import yaml
+
+    known = {
+        (name, affected["package"]["name"])
+        for record in json.loads(COMMITTED.read_bytes())["records"]
+        for name in (record["id"], *record.get("aliases", ()))
+        for affected in record["affected"]
+    }
+    waivers = [
+        (waiver["id"], waiver["package"])
+        for recipe in COMMITTED.parents[1].glob("*/recipe.yaml")
+        for waiver in (yaml.safe_load(recipe.read_text()).get("scan") or {}).get("waivers", ())
+    ]
+    assert waivers
+    assert set(waivers) <= known

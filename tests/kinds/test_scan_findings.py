@@ -228,6 +228,18 @@ def test_what_the_set_does_not_cover_is_counted():
     assert found["without_source"] == {"conda": 1}
 
 
+def test_package_systems_that_were_not_read_are_not_covered():
+    found = findings([], advisories(), unread=("rpm",))
+    assert found["uncovered"] == {"rpm": 0}
+
+
+@pytest.mark.parametrize("purl", ["pkg:npm/a@1", "pkg:rpm/rocky/a@1", "pkg:golang/x/y@1"])
+def test_other_languages_are_uncovered_not_clean(purl):
+    document = {"bomFormat": "CycloneDX", "components": [{"name": "a", "purl": purl}]}
+    found = findings(read_packages(json.dumps(document).encode()), advisories())
+    assert list(found["uncovered"].values()) == [1]
+
+
 def test_a_version_without_order_is_a_reported_problem():
     found = findings([python(version="not!one")], advisories(record("A")))
     assert "not!one" in found["problems"][0]

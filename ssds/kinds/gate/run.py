@@ -153,7 +153,8 @@ def _unscanned(scan: Scan) -> list[str]:
     if not scan.scanned:
         return ["the image was not scanned: no advisory set is pinned"]
     return [
-        f"{count} package{'' if count == 1 else 's'} of {name} not scanned: no advisories for it"
+        f"{count or 'all'} package{'' if count == 1 else 's'} of {name} not scanned: "
+        + ("no advisories for it" if count else "its database cannot be read")
         for name, count in sorted(scan.uncovered.items())
     ]
 

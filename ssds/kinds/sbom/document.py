@@ -96,6 +96,7 @@ def _coverage(inventory: Inventory) -> list[Json]:
         _property("ssds:files:total", str(inventory.files)),
         _property("ssds:files:unowned", str(inventory.unowned)),
         *owned,
+        *(_property("ssds:unread-database", name) for name in inventory.unread),
         *(_property("ssds:unreadable", path) for path in inventory.unreadable),
     ]
 

@@ -13,6 +13,12 @@ from ssds.oci.flatten import FlatTree
 OS_RELEASE_LIMIT_BYTES = 64 * 1024
 _ASSIGNMENT = re.compile(r"([A-Z][A-Z0-9_]*)=(.*)")
 _DATABASES = ("var/lib/dpkg/", "var/lib/apt/")
+_UNREAD = {
+    "rpm": ("var/lib/rpm", "usr/lib/sysimage/rpm"),
+    "apk": ("lib/apk/db/installed", "usr/lib/apk/db/installed"),
+    "pacman": ("var/lib/pacman/local",),
+}
+"""Databases that this inventory cannot read; their packages must not pass as absent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +47,7 @@ class Inventory:
         files: files and symbolic links in the image, package databases aside.
         owned: how many of them each package system knows (``deb``, ``pypi``, ``conda``).
         unreadable: paths of package records that could not be read, sorted.
+        unread: package systems whose database is there but is not read (``rpm``), sorted.
     """
 
     distribution: Distribution
@@ -48,6 +55,7 @@ class Inventory:
     files: int
     owned: Mapping[str, int] = field(default_factory=dict)
     unreadable: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
 
     @property
     def unowned(self) -> int:
@@ -73,7 +81,14 @@ def take(tree: FlatTree) -> Inventory:
         files=sum(1 for _ in _counted(tree)),
         owned=_owned(tree, owners),
         unreadable=tuple(sorted((*python.unreadable, *conda.unreadable))),
+        unread=tuple(sorted(n for n, at in _UNREAD.items() if any(_filled(tree, p) for p in at))),
     )
+
+
+def _filled(tree: FlatTree, path: str) -> bool:
+    """Whether there is a file, or a folder with something in it."""
+    entry = tree.get(path)
+    return entry is not None and (entry.type == "file" or bool(tree.names(path)))
 
 
 def _with_owner(found: Found, deb: Found) -> list[Package]:

@@ -16,7 +16,24 @@ from ssds.oci.document import Place, load_document
 LIMIT_BYTES = 64 * 1024 * 1024
 LIMIT_COMPONENTS = 200_000
 OWNED_BY = "ssds:owned-by"
+UNREAD = "ssds:unread-database"
 _DISTRIBUTIONS = {"debian": "Debian", "ubuntu": "Ubuntu"}
+_ECOSYSTEMS = {
+    "apk": "Alpine",
+    "cargo": "crates.io",
+    "composer": "Packagist",
+    "cran": "CRAN",
+    "gem": "RubyGems",
+    "golang": "Go",
+    "hex": "Hex",
+    "maven": "Maven",
+    "npm": "npm",
+    "nuget": "NuGet",
+    "pub": "Pub",
+    "pypi": "PyPI",
+    "rpm": "rpm",
+}
+"""purl type → OSV's ecosystem; types that are not here have no advisories anywhere."""
 _REMEDY = "Give the SBOM that the sbom node made, or CycloneDX JSON of version 1.4 to 1.6."
 
 
@@ -42,8 +59,26 @@ class Package:
     owner: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contents:
+    """What an SBOM says.
+
+    Attributes:
+        packages: sorted, without doubles.
+        unread: package systems whose database the inventory saw but cannot read (``rpm``).
+    """
+
+    packages: tuple[Package, ...]
+    unread: tuple[str, ...] = ()
+
+
 def read_packages(data: bytes) -> list[Package]:
-    """Returns the packages of an SBOM, sorted, without doubles.
+    """Returns the packages of an SBOM; see ``read_sbom``."""
+    return list(read_sbom(data).packages)
+
+
+def read_sbom(data: bytes) -> Contents:
+    """Returns what an SBOM says.
 
     Raises:
         IntegrityError: not CycloneDX JSON, too large, or of a wrong shape.
@@ -63,7 +98,13 @@ def read_packages(data: bytes) -> list[Package]:
             if package is not None:
                 found.add(package)
             stack.append(item)
-    return sorted(found)
+    metadata = top.child("metadata") if top.has("metadata") else Place("SBOM", "metadata", {})
+    unread = {
+        entry.text("value", "")
+        for entry in metadata.items("properties", limit=100_000)
+        if entry.text("name") == UNREAD
+    }
+    return Contents(packages=tuple(sorted(found)), unread=tuple(sorted(unread)))
 
 
 def _package(item: Place) -> Package | None:
@@ -86,7 +127,7 @@ def _package(item: Place) -> Package | None:
             type="deb",
         )
     return Package(
-        ecosystem="PyPI" if parts.type == "pypi" else "",
+        ecosystem=_ECOSYSTEMS.get(parts.type, ""),
         name=name,
         version=version,
         source=parts.name,

@@ -27,8 +27,12 @@ class _Hit:
     fixed: str
 
 
-def findings(packages: Sequence[Package], advisories: AdvisorySet | None) -> dict[str, Json]:
+def findings(
+    packages: Sequence[Package], advisories: AdvisorySet | None, *, unread: Sequence[str] = ()
+) -> dict[str, Json]:
     """Returns the findings document, canonical JSON.
+
+    ``unread`` are package systems that the inventory could not read: they are not covered.
 
     Shape: ``{format, scanned, advisories?, packages: {total, matched, owned}, uncovered,
     without_source, problems, findings: [{id, aliases, ecosystem, package, version, source,
@@ -37,7 +41,7 @@ def findings(packages: Sequence[Package], advisories: AdvisorySet | None) -> dic
     """
     looked: list[Package] = []
     owned = 0
-    uncovered: dict[str, int] = {}
+    uncovered: dict[str, int] = dict.fromkeys(unread, 0)
     without: dict[str, int] = {}
     for package in packages:
         if not package.ecosystem:

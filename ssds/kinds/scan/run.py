@@ -7,7 +7,7 @@ from ssds.core.digest import Digest, sha256_of
 from ssds.core.errors import IntegrityError, UnavailableError
 from ssds.kinds.api import Bench, Outcome
 from ssds.kinds.scan.components import LIMIT_BYTES as SBOM_LIMIT_BYTES
-from ssds.kinds.scan.components import read_packages
+from ssds.kinds.scan.components import read_sbom
 from ssds.kinds.scan.match import findings
 from ssds.kinds.scan.osv import LIMIT_BYTES, AdvisorySet, read_advisories
 from ssds.kinds.scan.resolve import read_set
@@ -15,16 +15,18 @@ from ssds.kinds.scan.resolve import read_set
 
 def run(bench: Bench) -> Outcome:
     """Returns the output ``findings`` (canonical JSON, see ``match.findings``)."""
-    packages = read_packages(
+    sbom = read_sbom(
         bench.store.blobs.read(bench.action.inputs["sbom"], limit_bytes=SBOM_LIMIT_BYTES)
     )
     advisories = _advisories(bench)
     if advisories is None:
         bench.say("no advisory set is pinned: the image is not scanned")
-    document = findings(packages, advisories)
+    document = findings(sbom.packages, advisories, unread=sbom.unread)
     found = document["findings"]
     assert isinstance(found, list)
-    bench.say(f"{len(packages)} packages, {len(found)} finding{'' if len(found) == 1 else 's'}")
+    bench.say(
+        f"{len(sbom.packages)} packages, {len(found)} finding{'' if len(found) == 1 else 's'}"
+    )
     return Outcome(outputs={"findings": bench.store.blobs.put(canonical_bytes(document))})
 
 
