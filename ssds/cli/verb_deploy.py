@@ -1,0 +1,79 @@
+"""``ssds deploy``: images, modules and wrappers for a site, from locks and blobs only."""
+
+from __future__ import annotations
+
+import click
+
+from ssds.cli.app import Context
+from ssds.cli.output import print_json, say, table
+from ssds.core.errors import UnavailableError, UsageError
+from ssds.ship.deploy import REMOVAL_LIMIT, deploy, plan_deploy
+from ssds.workspace import Workspace
+
+
+@click.command("deploy")
+@click.option("--site", "site_name", required=True, help="A site of catalog/sites/.")
+@click.option("--to", "target", required=True, type=click.Path(), help="The folder of the tree.")
+@click.option("--dry-run", is_flag=True, help="Say what would change; write nothing.")
+@click.option("--allow-remove", type=click.IntRange(0), default=REMOVAL_LIMIT, metavar="N")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def command(
+    context: Context,
+    /,
+    site_name: str,
+    target: str,
+    dry_run: bool,
+    allow_remove: int,
+    as_json: bool,
+) -> int:
+    """Write the tree of a site: unpacked images, Lmod modules and wrappers, switched at once.
+
+    The tree needs neither Python nor ssds; readers see the old one or the new, never a mixture.
+    """
+    workspace = Workspace.open(context.folder)
+    sites = workspace.catalog.sites
+    if site_name not in sites:
+        known = ", ".join(sorted(sites)) or "(none)"
+        raise UsageError(
+            f'there is no site "{site_name}"',
+            hint=f"Known: {known}; a site is a file catalog/sites/NAME.yaml.",
+            code="E034",
+        )
+    site, locks = sites[site_name], tuple(workspace.locks.releases.values())
+    if dry_run:
+        changes = plan_deploy(site, locks, target)
+        if as_json:
+            print_json([c.to_dict() for c in changes])
+        else:
+            print(table([[c.verb, c.what, c.reason] for c in changes]))
+        return 0
+    store = workspace.store
+    try:
+        with store.shared():
+            report = deploy(site, locks, store.blobs, target, allow_remove=allow_remove)
+    except UnavailableError as error:
+        error.hint = error.hint or "`ssds apply --fetch` brings the bytes of releases here."
+        raise
+    if as_json:
+        print_json(
+            {
+                "changes": [c.to_dict() for c in report.changes],
+                "generation": report.generation,
+                "written": report.written,
+                "images_written": report.images_written,
+                "left_out": [list(pair) for pair in report.left_out],
+            }
+        )
+        return 0
+    print(table([[c.verb, c.what, c.reason] for c in report.changes], indent="  "))
+    for release, reason in report.left_out:
+        say(f"left out {release}: {reason}")
+    if not report.written:
+        print(f"Nothing to do: {target} is as the locks say (generation {report.generation}).")
+    else:
+        print(
+            f"Deployed generation {report.generation} to {target}: "
+            f"{report.images_written} images unpacked. `module use {target}/modules`"
+        )
+    return 0
