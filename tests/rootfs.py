@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import functools
+import glob
 import os
 import re
 import shutil
@@ -15,47 +16,11 @@ from ssds.host.sandbox import Job, JobResult, Sandbox, fixed_environment
 from ssds.store.trees import Trees
 
 EPOCH = 1_700_000_000
-PROGRAMS = tuple(
-    [
-        "cat",
-        "chmod",
-        "chown",
-        "cp",
-        "date",
-        "dd",
-        "echo",
-        "env",
-        "false",
-        "getent",
-        "grep",
-        "head",
-        "hostname",
-        "id",
-        "ip",
-        "kill",
-        "ln",
-        "ls",
-        "mkdir",
-        "mkfifo",
-        "mknod",
-        "mount",
-        "mv",
-        "ps",
-        "python3",
-        "rm",
-        "sed",
-        "sh",
-        "sleep",
-        "sort",
-        "stat",
-        "tail",
-        "timeout",
-        "touch",
-        "true",
-        "umount",
-        "uname",
-        "unshare",
-    ]
+PROGRAMS = (
+    *("cat", "chmod", "chown", "cp", "date", "dd", "echo", "env", "false", "getent", "grep"),
+    *("head", "hostname", "id", "ip", "kill", "ln", "ls", "mkdir", "mkfifo", "mknod", "mount"),
+    *("mv", "ps", "python3", "rm", "sed", "sh", "sleep", "sort", "stat", "tail", "timeout"),
+    *("touch", "true", "umount", "uname", "unshare"),
 )
 
 
@@ -71,10 +36,7 @@ def tiny_rootfs(folder: str, programs: tuple[str, ...] = PROGRAMS) -> str:
             continue
         real = os.path.realpath(path)
         shutil.copy2(real, f"{folder}/usr/bin/{program}")
-        for library in _libraries(real):
-            place = folder + re.sub(r"^/(usr/)?", "/usr/", os.path.dirname(library))
-            os.makedirs(place, exist_ok=True)
-            shutil.copy2(os.path.realpath(library), f"{place}/{os.path.basename(library)}")
+        _copy_libraries(real, folder)
     if "python3" in programs:
         _python(folder)
     people = "root:x:0:0:root:/root:/bin/sh\nalice:x:1000:1000::/home/alice:/bin/sh\n"
@@ -99,12 +61,16 @@ def _python(folder: str) -> None:
     skip = shutil.ignore_patterns(
         "__pycache__", "test", "idlelib", "lib2to3", "ensurepip", "config-*", "dist-packages"
     )
+    _copy_libraries(*glob.glob(f"{place}/lib-dynload/_ctypes.*.so"), folder)
     shutil.copytree(place, folder + place, symlinks=True, ignore=skip, dirs_exist_ok=True)
 
 
-def _libraries(program: str) -> list[str]:
+def _copy_libraries(program: str, folder: str) -> None:
     output = subprocess.run(["ldd", program], capture_output=True, text=True, check=False).stdout
-    return re.findall(r"(/\S+) \(0x", output)
+    for library in re.findall(r"(/\S+) \(0x", output):
+        place = folder + re.sub(r"^/(usr/)?", "/usr/", os.path.dirname(library))
+        os.makedirs(place, exist_ok=True)
+        shutil.copy2(os.path.realpath(library), f"{place}/{os.path.basename(library)}")
 
 
 def _write(path: str, text: str) -> None:

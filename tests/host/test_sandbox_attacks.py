@@ -59,7 +59,8 @@ def _no_host_files(mode, tmp_path):
         f"cat {secret}",
         f"cat /proc/1/root{secret}",
         f"cat /proc/1/cwd{secret}",
-        "ls /proc/1/fd/ | grep .",
+        "echo x >/proc/1/fd/4",
+        "ls -l /proc/1/fd | grep -e '->'",
         f"mkdir /x; ln -s ../../../../../../../.. /x/up; cat /x/up{secret}",
         f"unshare -m ls {secret}",
     )
