@@ -118,7 +118,15 @@ def redacted(url: str) -> str:
 
 def is_local(url: str) -> bool:
     """Whether an address is a file of this machine."""
-    return url.startswith("/") or urlsplit(url).scheme in _LOCAL
+    return url.startswith("/") or scheme_of(url) in _LOCAL
+
+
+def scheme_of(url: str) -> str:
+    """Returns the scheme of an address, or the empty string where it cannot be read."""
+    try:
+        return urlsplit(url).scheme
+    except ValueError:
+        return ""
 
 
 def local_path(url: str) -> str:
@@ -211,7 +219,7 @@ def apt_sources(folder: str) -> list[AptSource]:
         except OSError:
             continue
         found += _stanzas(text) if path.endswith(".sources") else _lines(text)
-    return [s for s in found if urlsplit(s.uri).scheme in ("http", "https", *_LOCAL)]
+    return [s for s in found if scheme_of(s.uri) in ("http", "https", *_LOCAL)]
 
 
 def _lines(text: str) -> list[AptSource]:
