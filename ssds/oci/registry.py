@@ -136,8 +136,7 @@ class Registry:
         """
         path = f"/v2/{check_repository(repository)}/blobs/{digest}"
         found = hashlib.new(digest.algorithm)
-        done = 0
-        failures = 0
+        done = failures = 0
         while True:
             headers = {"Range": f"bytes={done}-"} if done else {}
             response = self._request("GET", path, repository, frozenset({200, 206}), headers)
@@ -157,8 +156,7 @@ class Registry:
                 if failures >= BLOB_ATTEMPTS:
                     raise
                 continue
-            if done >= size_bytes or done == before:
-                break
+            break
         if done != size_bytes:
             raise _wrong(digest, self.host, f"{done} bytes instead of {size_bytes}")
         if found.hexdigest() != digest.hex:
