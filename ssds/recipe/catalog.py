@@ -64,11 +64,18 @@ def recipe_folders(root: str, catalog: str, collector: Collector) -> list[str]:
         shown = f"{catalog}/{name}/{RECIPE_FILE}"
         if not os.path.lexists(path):
             collector.add(diagnostic("R062", Span(path=f"{catalog}/{name}")))
-        elif not os.path.realpath(path).startswith(home + os.sep):
+        elif not _inside(home, os.path.join(top, name), path):
             collector.add(diagnostic("R072", Span(path=shown)))
         else:
             found.append(name)
     return found
+
+
+def _inside(home: str, folder: str, path: str) -> bool:
+    """Whether a recipe file lies in the catalog ``home`` whatever links there are."""
+    if not os.path.islink(folder) and not os.path.islink(path):
+        return True
+    return os.path.realpath(path).startswith(home + os.sep)
 
 
 def read_catalog(

@@ -168,6 +168,8 @@ class Schema:
         kinds = todo.pop("type", None)
         if kinds is not None:
             allowed = frozenset(_TYPES[k] for k in ([kinds] if isinstance(kinds, str) else kinds))
+            if allowed == {str} and not todo.keys() - {"minLength", "maxLength"}:
+                return _plain_text(todo)
             checks.append(lambda v: type(v) in allowed)
         if "enum" in todo:
             values = frozenset(todo.pop("enum"))
@@ -185,11 +187,7 @@ class Schema:
             raise NotImplementedError(f"schema keywords {sorted(todo)} have no fast check")
         if len(checks) == 1:
             return checks[0]
-        every = tuple(checks)
-        if len(every) == 2:
-            first, second = every
-            return lambda v: first(v) and second(v)
-        return lambda v: all(check(v) for check in every)
+        return _both(checks)
 
     def _reference(self, name: str) -> Check:
         if name not in self._references:
@@ -220,10 +218,10 @@ class Schema:
         other = given.get("additionalProperties", True)
         rest: Check | None = self._compile(other) if isinstance(other, dict) else None
         names = self._compile(given["propertyNames"]) if "propertyNames" in given else None
-        required = tuple(given.get("required", ()))
+        required = frozenset(given.get("required", ()))
         together = tuple(given.get("dependentRequired", {}).items())
         low, high = given.get("minProperties", 0), given.get("maxProperties", 1 << 30)
-        alternatives = [tuple(branch["required"]) for branch in given.get("oneOf", ())]
+        alternatives = frozenset(name for b in given.get("oneOf", ()) for name in b["required"])
 
         def check(value: Any) -> bool:
             if type(value) is not dict:
@@ -235,11 +233,11 @@ class Schema:
                         return False
                 elif not inner(item):
                     return False
-            if required and not all(key in value for key in required):
+            if required and not required <= value.keys():
                 return False
             if not low <= len(value) <= high or (names and not all(map(names, value))):
                 return False
-            if alternatives and sum(all(k in value for k in ks) for ks in alternatives) != 1:
+            if alternatives and len(alternatives & value.keys()) != 1:
                 return False
             return not together or all(
                 key not in value or all(need in value for need in needs) for key, needs in together
@@ -257,6 +255,23 @@ _GROUPS = {
         "minProperties", "maxProperties", "oneOf",
     ),
 }  # fmt: skip
+
+
+def _both(checks: list[Check]) -> Check:
+    """Returns the check that all of ``checks`` hold."""
+    if len(checks) == 2:
+        first, second = checks
+        return lambda v: first(v) and second(v)
+    if len(checks) == 3:
+        one, two, three = checks
+        return lambda v: one(v) and two(v) and three(v)
+    return lambda v: all(check(v) for check in checks)
+
+
+def _plain_text(given: Mapping[str, Any]) -> Check:
+    """Returns the check of a text with at most a length, the most frequent one."""
+    low, high = given.get("minLength", 0), given.get("maxLength", 1 << 30)
+    return lambda value: type(value) is str and low <= len(value) <= high
 
 
 def _text(given: Mapping[str, Any]) -> Check:

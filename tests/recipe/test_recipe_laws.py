@@ -391,3 +391,34 @@ def test_every_field_of_the_schema_is_documented() -> None:
         if part == "properties"
     }
     assert [f for f in sorted(fields) if f"`{f}`" not in page] == []
+
+
+def test_platforms_share_what_cannot_differ_and_nothing_else(tmp_path: Path) -> None:
+    folder = tmp_path / "catalog/tool"
+    folder.mkdir(parents=True)
+    (tmp_path / "catalog/bases.yaml").write_text(
+        "d: {suite: x, platforms: [linux/amd64, linux/arm64]}"
+    )
+    recipe = (
+        'name: tool\nversion: "1"\nsummary: s\nlicenses: [MIT]\nbase: d\n'
+        "platforms: {linux/amd64: required, linux/arm64: optional}\n"
+        "tests: [{name: t, run: x, stdout: [y]}]\n"
+    )
+
+    def scripts(build: str) -> list[str]:
+        (folder / "recipe.yaml").write_text(recipe + build)
+        reading = read_catalog(str(tmp_path))
+        reading.collector.raise_if_failed()
+        (release,) = reading.catalog.releases.values()
+        assert [t.required for t in release.targets.values()] == [True, False]
+        assert [str(t.platform) for t in release.targets.values()] == list(release.targets)
+        steps = [t.steps[0] for t in release.targets.values()]
+        return [s.script for s in steps if isinstance(s, RunStep)]
+
+    assert scripts('build: [{run: "echo {{ version }}"}]\n') == ["echo 1", "echo 1"]
+    assert scripts('build: [{run: "echo {{ \\x61rch }}"}]\n') == ["echo amd64", "echo arm64"]
+    assert scripts('variables: {a: "{{ machine }}"}\nbuild: [{run: "{{ a }}"}]\n') == [
+        "x86_64",
+        "aarch64",
+    ]
+    assert scripts("build: [{run: a, platforms: [linux/amd64]}, {run: b}]\n") == ["a", "b"]

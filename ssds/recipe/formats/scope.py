@@ -20,6 +20,7 @@ ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]*[a-z0-9+.](?:=[0-9][A-Za-z0-9.+~:-]*)?")
 COMMAND = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+@%=,~:-]{0,127}")
 _PLAIN_PATH = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[^/\n]+)*/?")
+_PLATFORM_NAME = re.compile(r"\b(?:platform|arch|machine)\b")
 _RESERVED_ENVIRONMENT = re.compile(r"SOURCE_DATE_EPOCH|SSDS_.*")
 
 Trees = Callable[[str, str], LocalTree]
@@ -72,9 +73,20 @@ class Scope:
     Attributes:
         names: what templates know.
         platform: the platform, or the empty string for what is the same on all.
+        dependent: whether anything that was rendered may differ between platforms.
     """
 
-    __slots__ = ("failed", "folder", "names", "platform", "report", "trees", "variant", "version")
+    __slots__ = (
+        "dependent",
+        "failed",
+        "folder",
+        "names",
+        "platform",
+        "report",
+        "trees",
+        "variant",
+        "version",
+    )
 
     def __init__(
         self,
@@ -87,6 +99,7 @@ class Scope:
         trees: Trees,
         folder: str,
     ) -> None:
+        self.dependent = False
         self.failed = False
         self.report = report
         self.names = names
@@ -108,6 +121,8 @@ class Scope:
             if isinstance(value, int):
                 self.names[name] = value
                 continue
+            if "{" in value and _PLATFORM_NAME.search(value):
+                self.dependent = True
             try:
                 self.names[name] = render(value, self.names, limit=8192)
             except TemplateProblem as problem:
@@ -121,6 +136,8 @@ class Scope:
             return str(value)
         if "{" not in value:
             return value
+        if not self.dependent and _PLATFORM_NAME.search(value):
+            self.dependent = True
         try:
             return render(value, self.names)
         except TemplateProblem as problem:

@@ -6,6 +6,7 @@ from its version, then from its variant; the later one wins.
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import re
 from collections.abc import Mapping
@@ -122,8 +123,10 @@ class _RecipeReader:
         for body, path in self.bodies():
             sources = body.get("sources", _NOTHING)
             conditional += [(s, (*path, "sources", n)) for n, s in sources.items()]
+        self.conditional = False
         for item, path in conditional:
             if "platforms" in item or "when" in item:
+                self.conditional = True
                 check_conditions(report, item, path, known)
         names: set[str] = set()
         for index, test in enumerate(data.get("tests", ())):
@@ -193,10 +196,15 @@ class _RecipeReader:
         platforms, path = chosen.last("platforms", {"linux/amd64": "required"})
         if "required" not in platforms.values():
             self.report("R055", path, key=True)
-        targets = {}
+        targets: dict[Platform, Target] = {}
+        first: _First | None = None
         for text, word in platforms.items():
-            target = self.target(identity, variant, Platform(text), word == "required", chosen)
-            targets[target.platform] = target
+            platform, required = Platform(text), word == "required"
+            if first is None or first.dependent:
+                first = self.target(identity, variant, platform, required, chosen)
+                targets[platform] = first.target
+            else:
+                targets[platform] = self.again(first, platform, required, chosen)
         scope = self.scope(identity, variant, None)
         scope.variables(chosen.variables)
         metadata, files = read_metadata(self.data, self.variants[variant], scope)
@@ -230,12 +238,13 @@ class _RecipeReader:
         platform: Platform,
         required: bool,
         chosen: _Chosen,
-    ) -> Target:
+    ) -> _First:
         """Returns one release on one platform."""
         scope = self.scope(identity, variant, platform)
         scope.variables(chosen.variables)
         reader = TargetReader(scope, chosen.sources)
         base, base_recipe = self.base(chosen, reader)
+        self.check_base_platform(base, str(platform), chosen)
         sources = reader.read_sources()
         deploy, deploy_path = chosen.last("deploy", _NOTHING)
         target = Target(
@@ -253,17 +262,25 @@ class _RecipeReader:
         )
         self.used |= reader.used
         self.lost |= reader.lost
-        for reference, path in reader.edges:
-            self.edges.append(
-                Edge(
-                    release=identity,
-                    platform=platform,
-                    to=reference,
-                    path=self.path,
-                    address=format_address(path),
-                )
-            )
-        return target
+        references = [(reference, format_address(path)) for reference, path in reader.edges]
+        self.note_edges(identity, platform, references)
+        dependent = scope.dependent or self.conditional
+        return _First(target=target, references=references, dependent=dependent)
+
+    def again(self, first: _First, platform: Platform, required: bool, chosen: _Chosen) -> Target:
+        """Returns the first target for another platform where nothing else can differ."""
+        self.check_base_platform(first.target.base, str(platform), chosen)
+        self.note_edges(first.target.release, platform, first.references)
+        return dataclasses.replace(first.target, platform=platform, required=required)
+
+    def note_edges(
+        self, release: ReleaseName, platform: Platform, references: list[tuple[RecipeRef, str]]
+    ) -> None:
+        """Keeps the edges of one target."""
+        self.edges += [
+            Edge(release=release, platform=platform, to=to, path=self.path, address=address)
+            for to, address in references
+        ]
 
     def base(self, chosen: _Chosen, reader: TargetReader) -> tuple[str, RecipeRef | None]:
         """Returns the base's name, or the recipe whose image is the base."""
@@ -273,15 +290,27 @@ class _RecipeReader:
         name = reader.scope.text(value, path)
         if not name:
             return "", None
-        bases = self.shared.bases
-        self.known("R012", name, path, bases)
-        if bases is not None and name in bases:
-            platforms = bases[name].platforms
-            here = reader.scope.platform
-            if platforms and not any(here == p or here.startswith(f"{p}/") for p in platforms):
-                facts = (("base", name), ("platform", here), ("known", ", ".join(platforms)))
-                self.report("R051", path, *facts)
+        self.known("R012", name, path, self.shared.bases)
         return name, None
+
+    def check_base_platform(self, name: str, platform: str, chosen: _Chosen) -> None:
+        """Reports a base that is not made for ``platform``."""
+        bases = self.shared.bases
+        if not name or bases is None or name not in bases:
+            return
+        platforms = bases[name].platforms
+        if not any(platform == p or platform.startswith(f"{p}/") for p in platforms):
+            facts = (("base", name), ("platform", platform), ("known", ", ".join(platforms)))
+            self.report("R051", chosen.last("base", "")[1], *facts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _First:
+    """A target, the recipes that it names, and whether other platforms may differ from it."""
+
+    target: Target
+    references: list[tuple[RecipeRef, str]]
+    dependent: bool
 
 
 class _Chosen:
