@@ -20,7 +20,7 @@ _CONTROL_LIMIT = 4 * 1024 * 1024
 _CHANGELOG_LIMIT = 64 * 1024 * 1024
 _FIELD = re.compile(r"[!-9;-~]+")
 PACKAGE_NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+")
-_VERSION = re.compile(r"(?:[0-9]+:)?[A-Za-z0-9.+~:-]*")
+_VERSION = re.compile(r"[0-9]+:[A-Za-z0-9.+~:-]+|[A-Za-z0-9.+~-]+")
 
 
 # --- paragraphs ----------------------------------------------------------------------------------

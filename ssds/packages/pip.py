@@ -44,8 +44,11 @@ from pip._vendor.packaging import markers
 own = markers.default_environment
 wanted = json.loads(os.environ.pop("SSDS_MARKERS"))
 markers.default_environment = lambda: {**own(), **wanted}
+report = os.dup(1)
+os.dup2(2, 1)
 from pip._internal.cli.main import main
-sys.exit(main(sys.argv[1:]))
+place = f"--report=/proc/self/fd/{report}"
+sys.exit(main([place if word == "--report" else word for word in sys.argv[1:]]))
 """
 
 
@@ -179,7 +182,15 @@ def _ask(
     """Runs pip's resolver without installing; returns its report's entries."""
     minor = python_version.split(".")[1]
     argv = [sys.executable, "-c", _PROGRAM, "install", "--dry-run", "--ignore-installed"]
-    argv += ["--quiet", "--report", "-", "--target", "/nonexistent", "--only-binary", ":all:"]
+    argv += [
+        "--progress-bar",
+        "off",
+        "--report",
+        "--target",
+        "/nonexistent",
+        "--only-binary",
+        ":all:",
+    ]
     argv += ["--implementation", "cp", "--python-version", f"3.{minor}"]
     argv += ["--abi", f"cp3{minor}", "--abi", "abi3", "--abi", "none"]
     for tag in platform_tags(platform, glibc):
