@@ -131,6 +131,7 @@ _TABLE: dict[str, tuple[str, str]] = {
     "R072": ("recipe file lies outside the catalog", "Replace the link by a real file or folder."),
     "R073": ("package would stand twice", "Remove one."),
     "R074": ("address holds a password", "Secrets never enter a recipe; use a public address."),
+    "R076": ("too many releases", "Versions times variants times platforms: at most 1,000."),
     "B010": ("unknown advisory set", "Advisory sets are declared in catalog/advisories.yaml."),
     "B011": ("not a Debian package name", "Write package names as Debian does."),
     "B012": ("not a platform", "Use linux/amd64 or linux/arm64, with an optional level."),

@@ -101,7 +101,7 @@ def render(text: str, names: Mapping[str, Value], *, limit: int = MAX_OUTPUT) ->
 
 
 def _offset(text: str, word: str) -> int:
-    found = re.search(r"\{\{[^}]*?(?<![A-Za-z0-9_.'\"])(" + re.escape(word) + r")\b", text)
+    found = re.search(r"\{\{[^}]{0,300}?(?<![A-Za-z0-9_.'\"])(" + re.escape(word) + r")\b", text)
     return found.start(1) if found else text.find("{{")
 
 

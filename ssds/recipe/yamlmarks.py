@@ -56,7 +56,7 @@ class Document:
         usable: False when the file could not be read to its end.
     """
 
-    __slots__ = ("_marks", "_text", "data", "path", "usable")
+    __slots__ = ("_lines", "_marks", "_text", "data", "path", "usable")
 
     def __init__(self, *, data: Any, path: str, text: bytes, usable: bool = True) -> None:
         self.data = data
@@ -64,6 +64,7 @@ class Document:
         self.usable = usable
         self._text = text
         self._marks: dict[Path, tuple[Mark, Mark]] | None = None
+        self._lines: list[str] | None = None
 
     def span(self, address: Path | str, *, key: bool = False) -> Span:
         """Returns the place of a value, or of its key; of the nearest part above when absent."""
@@ -85,7 +86,9 @@ class Document:
         """
         start = self.span(address)
         word = text[offset:].split("\n", 1)[0]
-        lines = self._text.decode("utf-8", "replace").split("\n")
+        if self._lines is None:
+            self._lines = self._text.decode("utf-8", "replace").split("\n")
+        lines = self._lines
         below = text[:offset].count("\n")
         for line in (start.line - 1 + below, start.line + below):
             if 0 <= line < len(lines) and word:

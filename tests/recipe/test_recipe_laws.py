@@ -6,6 +6,7 @@ import copy
 import json
 import os
 import stat
+import time
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from ssds.core.platform import Platform
 from ssds.recipe.address import format_address, parse_address
 from ssds.recipe.catalog import read_catalog
 from ssds.recipe.codes import CODES, as_markdown
+from ssds.recipe.formats.ssds_metadata import license_problem
 from ssds.recipe.local import LocalProblem, read_tree
 from ssds.recipe.model import CopyStep, RunStep
 from ssds.recipe.schema import schema, schema_bytes
@@ -422,3 +424,35 @@ def test_platforms_share_what_cannot_differ_and_nothing_else(tmp_path: Path) -> 
         "aarch64",
     ]
     assert scripts("build: [{run: a, platforms: [linux/amd64]}, {run: b}]\n") == ["a", "b"]
+
+
+def test_every_code_of_the_table_is_given_somewhere() -> None:
+    text = "".join(p.read_text() for p in (FOLDER / "ssds/recipe").rglob("*.py"))
+    text = text.replace((FOLDER / "ssds/recipe/codes.py").read_text(), "")
+    text += "".join(p.read_text() for p in (FOLDER / "schemas").glob("*.json"))
+    own = [c for c in CODES if not c[1:] <= "008" or c[0] == "Y"]
+    assert [c for c in own if f'"{c}"' not in text] == []
+
+
+@pytest.mark.parametrize(
+    "licence", ["(" * 400, "MIT OR " * 60 + "MIT", "(" * 90 + "MIT" + ")" * 90, "AND", "MIT+", "é"]
+)
+def test_any_licence_text_gets_an_answer(licence: str) -> None:
+    assert isinstance(license_problem(licence), str)
+
+
+def test_hostile_templates_and_counts_end_soon(tmp_path: Path) -> None:
+    folder = tmp_path / "catalog/tool"
+    folder.mkdir(parents=True)
+    braces = "{{ '" + "{{" * 60_000 + "' ~ nope }}"
+    versions = "".join(f'  "{n}": {{}}\n' for n in range(150))
+    variants = "".join(f"  v{n}: {{}}\n" for n in range(50))
+    (folder / "recipe.yaml").write_text(
+        f"name: tool\nversions:\n{versions}variants:\n{variants}summary: s\nlicenses: [MIT]\n"
+        f'base: d\nbuild: [{{run: "{braces}"}}]\n'
+    )
+    begin = time.process_time()
+    assert {d.code for d in read_catalog(str(tmp_path)).collector} == {"R064", "R076"}
+    with pytest.raises(TemplateProblem):
+        render(braces, NAMES)
+    assert time.process_time() - begin < 20

@@ -24,6 +24,7 @@ from ssds.recipe.model import RecipeRef, Release, Target, Waiver
 from ssds.recipe.shared import Shared
 
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+MAX_TARGETS = 1_000
 _NOTHING: dict[str, Any] = {}
 
 
@@ -65,6 +66,10 @@ def read_recipe(
     """
     reader = _RecipeReader(data, report, folder, shared, trees)
     reader.check_whole()
+    count = len(reader.versions) * len(reader.variants) * len(reader.all_platforms())
+    if count > MAX_TARGETS:
+        report("R076", ("name",), ("found", str(count)))
+        return Reading()
     releases = [
         reader.release(version, variant)
         for version in reader.versions

@@ -18,6 +18,7 @@ DESCRIPTIVE = (
     "license_files",
 )  # fmt: skip
 _LICENSE_REFERENCE = re.compile(r"LicenseRef-[A-Za-z0-9.-]+")
+MAX_FILE_BYTES = 1 << 20
 _FILES = {"icon", "readme"}
 
 
@@ -69,6 +70,9 @@ def _file(name: str, path: Path, scope: Scope, files: dict[str, LocalTree]) -> N
     if len(tree.entries) != 1 or tree.entries[0].digest is None:
         scope.report("R028", path, ("reason", f"{name} is not one file"))
         return
+    if tree.entries[0].size_bytes > MAX_FILE_BYTES:
+        facts = ("reason", f"{name} has more than {MAX_FILE_BYTES} bytes")
+        scope.report("R028", path, facts)
     role = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in path).lstrip(".")
     files[role] = tree
 
@@ -106,6 +110,8 @@ def license_problem(text: str) -> str:
     licensing = _licensing(get_spdx_licensing)
     try:
         info = licensing.validate(_LICENSE_REFERENCE.sub("MIT", text))
+    except RecursionError:
+        return "nested too deeply"
     except (ExpressionError, ValueError, TypeError, AttributeError, IndexError) as error:
         return str(error)[:200] or "it cannot be read"
     if info.errors:
