@@ -112,7 +112,7 @@ def _package(c: Checker, entry: Mapping[str, object], at: Path) -> PinnedPackage
         name=c.text(entry.get("name", MISSING), (*at, "name"), pattern=PACKAGE),
         version=c.text(entry.get("version", MISSING), (*at, "version"), pattern=PACKAGE_VERSION),
         architecture=c.text(
-            entry.get("architecture", MISSING), (*at, "architecture"), pattern=r"[a-z0-9_-]+"
+            entry.get("architecture", MISSING), (*at, "architecture"), pattern=r"[a-z0-9_.-]+"
         ),
         file=_file(c, entry, at, file_name),
     )
