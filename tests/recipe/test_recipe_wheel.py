@@ -45,11 +45,11 @@ def test_an_installed_wheel_finds_its_schemas_far_from_the_checkout(tmp_path: Pa
     target = tmp_path / "installed"
     subprocess.run([*pip, "install", "--no-deps", "--target", target, wheel], check=True)
     shutil.rmtree(checkout)
-    recipe = tmp_path / "work/catalog/tool"
+    recipe = tmp_path / "elsewhere/catalog/tool"
     recipe.mkdir(parents=True)
     (recipe / "recipe.yaml").write_text("name: tool\nversion: 1.0\n")
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, tmp_path / "work"],
+        [sys.executable, "-c", PROGRAM, tmp_path / "elsewhere"],
         env={**os.environ, "PYTHONPATH": str(target)},
         cwd=tmp_path,
         capture_output=True,
