@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 
 from ssds.core.canonical import Json, pretty_bytes
 from ssds.core.errors import Refused, SsdsError
-from ssds.host.files import atomic_symlink, atomic_write, explained, locked
+from ssds.host.files import TEMPORARY_PREFIX, atomic_symlink, atomic_write, explained, locked
 from ssds.host.folders import discard_folder, staged_folder, sweep_folders
 from ssds.lock.model import Lock
 from ssds.recipe.model import Site
@@ -148,7 +148,8 @@ def _check_owner(target: str, site: Site) -> None:
         with open(os.path.join(target, SITE_FILE), "rb") as file:
             owner = json.loads(file.read(65536))["site"]
     except (OSError, ValueError, KeyError, TypeError):
-        if set(names) - {GENERATIONS}:
+        strange = [n for n in names if n != GENERATIONS and not n.startswith(TEMPORARY_PREFIX)]
+        if strange:
             raise Refused(
                 f"{target} holds files and was not made by ssds",
                 hint="Choose an empty folder or one that ssds deployed before.",

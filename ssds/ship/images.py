@@ -17,7 +17,7 @@ from typing import IO, Protocol
 from ssds.core.canonical import pretty_bytes
 from ssds.core.digest import Digest
 from ssds.core.errors import IntegrityError
-from ssds.host.files import TEMPORARY_PREFIX, atomic_write
+from ssds.host.files import atomic_write
 from ssds.host.folders import discard_folder, scratch_folder, staged_folder
 from ssds.lock.model import ReleaseHalf
 from ssds.oci.compress import decompress
@@ -26,7 +26,7 @@ from ssds.oci.types import Config, Descriptor, parse_config, parse_manifest
 from ssds.oci.unpack import write_tree
 
 LINKS_LIMIT = 40
-BIND_FOLDERS = ("dev", "etc", "home", "proc", "root", "run", "sys", "tmp", "var/tmp")
+BIND_FOLDERS = ("dev", "etc", "home", "proc", "root", "run", "sys", "tmp", "var", "var/tmp")
 BIND_FILES = ("etc/group", "etc/hosts", "etc/passwd", "etc/resolv.conf")
 SETPRIV = ("/usr/bin/setpriv", "/bin/setpriv")
 
@@ -175,7 +175,7 @@ def _free(folder: str, name: str) -> bool:
     """Whether ``name`` is not there, and its parent is a real folder that can take it."""
     path = os.path.join(folder, name)
     parent = os.path.dirname(path)
-    if os.path.lexists(path) or not stat.S_ISDIR(os.lstat(parent).st_mode):
+    if os.path.lexists(path) or os.path.islink(parent) or not os.path.isdir(parent):
         return False
     return os.access(parent, os.W_OK)
 
@@ -246,22 +246,23 @@ def image_problems(target: str, config: Digest) -> list[str]:
     folder = os.path.join(target, image_path(config))
     if not marker or not os.path.isdir(folder):
         return [f"the image {config.short} is not complete"]
-    found = {"files": 0, "folders": 0, "symlinks": 0}
-    for _, folders, files in _walk(folder):
+    found = {"files": 0, "folders": 1, "symlinks": 0}
+    for folders, files, links in _walk(folder):
         found["folders"] += folders
-        found["files"] += files[0]
-        found["symlinks"] += files[1]
+        found["files"] += files
+        found["symlinks"] += links
     added = marker.get("bind_points", [])
     names = [str(name) for name in added] if isinstance(added, list) else []
-    extra = {"files": sum(n in BIND_FILES for n in names), "symlinks": 0}
-    extra["folders"] = len(names) - extra["files"]
+    files_added = sum(name in BIND_FILES for name in names)
+    wanted = {
+        "files": _count(marker, "files") + _count(marker, "hard_links") + files_added,
+        "folders": _count(marker, "folders") + len(names) - files_added,
+        "symlinks": _count(marker, "symlinks"),
+    }
     return [
-        f"the image {config.short} has {found[kind]} {kind} where {_count(marker, kind)} belong"
+        f"the image {config.short} has {found[kind]} {kind} where {wanted[kind]} belong"
         for kind in found
-        if found[kind]
-        != _count(marker, kind)
-        + extra[kind]
-        + (_count(marker, "hard_links") if kind == "files" else 0)
+        if found[kind] != wanted[kind]
     ]
 
 
@@ -270,15 +271,13 @@ def _count(marker: Mapping[str, object], kind: str) -> int:
     return value if isinstance(value, int) else 0
 
 
-def _walk(folder: str) -> Iterator[tuple[str, int, tuple[int, int]]]:
+def _walk(folder: str) -> Iterator[tuple[int, int, int]]:
+    """Gives the numbers of folders, files and links in each folder."""
     pending = [folder]
     while pending:
-        here = pending.pop()
         folders = files = links = 0
-        with os.scandir(here) as entries:
+        with os.scandir(pending.pop()) as entries:
             for entry in entries:
-                if entry.name.startswith(TEMPORARY_PREFIX):
-                    continue
                 if entry.is_symlink():
                     links += 1
                 elif entry.is_dir():
@@ -286,4 +285,4 @@ def _walk(folder: str) -> Iterator[tuple[str, int, tuple[int, int]]]:
                     pending.append(entry.path)
                 else:
                     files += 1
-        yield here, folders, (files, links)
+        yield folders, files, links
