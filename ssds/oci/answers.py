@@ -5,17 +5,28 @@ Source: OCI distribution specification 1.1, "Error codes".
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol, cast
 
 from ssds.core.errors import IntegrityError, UnavailableError
 from ssds.oci.document import load_document
 
-if TYPE_CHECKING:
-    import requests
-
 ERROR_LIMIT_BYTES = 64 * 1024
 TEMPORARY_STATUS = frozenset({408, 429, 500, 502, 503, 504})
+
+
+class Response(Protocol):
+    """What is needed of ``requests.Response``, which is imported only where it is used."""
+
+    status_code: int
+    raw: Any
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers, by name in any case."""
+
+    def close(self) -> None:
+        """Gives the connection back."""
 
 
 class RegistryError(UnavailableError):
@@ -45,7 +56,7 @@ class RegistryError(UnavailableError):
         self.registry_code = registry_code
 
 
-def pieces(response: requests.Response, host: str, size_bytes: int = 1 << 18) -> Iterator[bytes]:
+def pieces(response: Response, host: str, size_bytes: int = 1 << 18) -> Iterator[bytes]:
     """Gives an answer's content as it came; a cut is a temporary RegistryError."""
     import urllib3
 
@@ -58,7 +69,7 @@ def pieces(response: requests.Response, host: str, size_bytes: int = 1 << 18) ->
         response.close()
 
 
-def limited(response: requests.Response, limit_bytes: int, what: str) -> bytes:
+def limited(response: Response, limit_bytes: int, what: str) -> bytes:
     """Returns an answer's whole content; raises IntegrityError where it is too large."""
     data = b""
     for piece in pieces(response, what):
@@ -73,7 +84,7 @@ def limited(response: requests.Response, limit_bytes: int, what: str) -> bytes:
     return data
 
 
-def explain(response: requests.Response, method: str, host: str, repository: str) -> RegistryError:
+def explain(response: Response, method: str, host: str, repository: str) -> RegistryError:
     """Returns the error for an answer, with the codes of the distribution specification."""
     registry_code = message = ""
     try:

@@ -16,16 +16,13 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from ssds.core.errors import EnvironmentProblem, IntegrityError
-from ssds.oci.answers import ERROR_LIMIT_BYTES, RegistryError, explain, limited, no_answer
+from ssds.oci.answers import ERROR_LIMIT_BYTES, RegistryError, Response, explain, limited, no_answer
 from ssds.oci.credentials import Credentials
 from ssds.oci.document import load_document
-
-if TYPE_CHECKING:
-    import requests
 
 ATTEMPTS = 3
 BACKOFF_S = (0.4, 2.0)
@@ -58,7 +55,7 @@ class Access:
 class _Challenged(Exception):
     """A 401 answer, on its way from oras back to us."""
 
-    def __init__(self, response: requests.Response) -> None:
+    def __init__(self, response: Response) -> None:
         super().__init__()
         self.response = response
 
@@ -67,7 +64,7 @@ class _Authentication:
     """What oras asks when it gets a 401 or 403: it is for us to answer."""
 
     def authenticate_request(
-        self, original: requests.Response, *_args: object, **_more: object
+        self, original: Response, *_args: object, **_more: object
     ) -> tuple[dict[str, str], bool]:
         """Hands the answer to the transport."""
         raise _Challenged(original)
@@ -85,7 +82,7 @@ class Transport:
         self._tokens: dict[str, str] = {}
         self._local = threading.local()
         self._client: Any = None
-        self._send: Callable[..., requests.Response] | None = None
+        self._send: Callable[..., Response] | None = None
         self._guard = threading.Lock()
 
     def request(
@@ -98,7 +95,7 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         body: Body | None = None,
         attempts: int = ATTEMPTS,
-    ) -> requests.Response:
+    ) -> Response:
         """Returns the answer, its content not yet read.
 
         Args:
@@ -153,7 +150,7 @@ class Transport:
         repository: str,
         headers: Mapping[str, str] | None,
         body: Body | None,
-    ) -> requests.Response:
+    ) -> Response:
         """Sends once, and once more after a challenge that can be answered."""
         self._local.repository = repository
         for last in (False, True):
@@ -168,7 +165,7 @@ class Transport:
 
     def _once(
         self, method: str, address: str, headers: Mapping[str, str] | None, body: Body | None
-    ) -> requests.Response:
+    ) -> Response:
         import requests
 
         client = self._made()
@@ -202,7 +199,7 @@ class Transport:
                 self._client = client
         return self._client
 
-    def _authorize(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+    def _authorize(self, request: Any) -> Any:
         """Puts credentials on a request to the registry itself, and on no other."""
         there = urlsplit(str(request.url))
         if f"{there.scheme}://{there.netloc}" != self.base:
@@ -214,7 +211,7 @@ class Transport:
             request.headers["Authorization"] = f"Bearer {token}"
         return request
 
-    def _answer(self, response: requests.Response, repository: str) -> bool:
+    def _answer(self, response: Response, repository: str) -> bool:
         """Learns from a challenge; returns whether a second attempt makes sense."""
         challenge = response.headers.get("WWW-Authenticate", "")
         scheme = challenge.partition(" ")[0].lower()
@@ -264,9 +261,7 @@ class Transport:
             raise RegistryError(error.message, hint=error.hint, code="O083") from error
 
 
-def make_session(
-    access: Access, authorize: Callable[[requests.PreparedRequest], requests.PreparedRequest]
-) -> requests.Session:
+def make_session(access: Access, authorize: Callable[[Any], Any]) -> Any:
     """Returns a session with time limits, our trust and our proxy; no cookies, no netrc."""
     import ssl
     from http.cookiejar import DefaultCookiePolicy
@@ -296,7 +291,7 @@ def make_session(
             return super().proxy_manager_for(proxy, ssl_context=context, **more)
 
     class Session(requests.Session):
-        def request(self, method: Any, url: Any, *args: Any, **more: Any) -> requests.Response:
+        def request(self, method: Any, url: Any, *args: Any, **more: Any) -> Any:
             more.setdefault("timeout", (access.connect_timeout_s, access.read_timeout_s))
             if access.proxy and not should_bypass_proxies(str(url), no_proxy=None):
                 more["proxies"] = {"http": access.proxy, "https": access.proxy}
@@ -312,7 +307,7 @@ def make_session(
     return session
 
 
-def _pause(response: requests.Response, attempt: int) -> float:
+def _pause(response: Response, attempt: int) -> float:
     """Returns the seconds to wait: what the registry asks for, within a limit."""
     asked = response.headers.get("Retry-After", "")
     if asked.isdigit():
