@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -10,16 +9,13 @@ from dataclasses import replace
 from ssds.cli.output import report_error, say
 from ssds.cli.progress import PlainReporter
 from ssds.cli.selecting import parse_platforms
-from ssds.core.canonical import Json
-from ssds.core.digest import sha256_of
-from ssds.core.errors import InvalidValue
 from ssds.core.model import ReleaseName
-from ssds.core.pins import AdvisoryPin
 from ssds.core.platform import Platform
 from ssds.engine.apply import Result
 from ssds.engine.resolve import Order, Pins, resolve
 from ssds.engine.states import USABLE
 from ssds.graph.compile import Graph
+from ssds.kinds.scan.resolve import pin_advisories as pin_set
 from ssds.lock.make import Found, make_variant
 from ssds.lock.model import (
     CatalogLock,
@@ -80,17 +76,8 @@ def chosen_targets(
 def pin_advisories(workspace: Workspace, pins: Pins) -> None:
     """Pins every advisory set that the catalog names, at its present bytes."""
     for name, path in workspace.catalog.advisories.items():
-        with open(os.path.join(workspace.root, path), "rb") as file:
-            data = file.read()
-        try:
-            content: Json = json.loads(data)
-            date = str(content["date"]) if isinstance(content, dict) else ""
-        except (ValueError, KeyError) as error:
-            raise InvalidValue(f"{path} is no advisory set: {error}") from error
-        pin = AdvisoryPin(
-            name=name, date=date, digest=sha256_of(data), size_bytes=len(data), path=path
-        )
-        identity = f"{name}@{date}"
+        pin = pin_set(workspace.root, name, path)
+        identity = f"{name}@{pin.date}"
         pins.shared = replace(
             pins.shared,
             advisories={**pins.shared.advisories, identity: pin},

@@ -13,8 +13,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import secrets
 from collections.abc import Collection, Mapping, Sequence
-from tempfile import mkdtemp
 from typing import cast
 
 from ssds.core.digest import Digest
@@ -78,7 +78,8 @@ class Trees:
     def new_upper(self) -> str:
         """Returns a new empty folder for a step's changes; ``discard`` or ``sweep`` removes it."""
         with explained(self._uppers):
-            folder = mkdtemp(prefix=f"{_UPPER}{os.getpid()}-", dir=self._uppers)
+            folder = os.path.join(self._uppers, f"{_UPPER}{os.getpid()}-{secrets.token_hex(6)}")
+            os.mkdir(folder)
             os.chmod(folder, 0o755)
         return folder
 
