@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import IO
 
 from ssds.core.digest import Digest
-from ssds.core.errors import IntegrityError, InvalidValue, UnavailableError
+from ssds.core.errors import EnvironmentProblem, IntegrityError, InvalidValue, UnavailableError
 from ssds.host.files import TEMPORARY_PREFIX, Staged, adopt_file, staged
 
 READ_LIMIT_BYTES = 64 * 1024 * 1024
@@ -91,11 +91,8 @@ class Blobs:
             IntegrityError: O051, its bytes do not have its digest; O052, it is larger than
                 ``limit_bytes``.
         """
-        try:
-            with open(self._place(digest), "rb") as file:
-                data = file.read(limit_bytes + 1)
-        except FileNotFoundError:
-            raise _absent(digest, self.name) from None
+        with self.open(digest) as file:
+            data = file.read(limit_bytes + 1)
         if len(data) > limit_bytes:
             raise IntegrityError(
                 f"blob {digest} is larger than {limit_bytes} bytes",
@@ -108,11 +105,22 @@ class Blobs:
         return data
 
     def open(self, digest: Digest) -> IO[bytes]:
-        """Opens a blob for reading, unchecked; raises UnavailableError where it is not there."""
+        """Opens a blob for reading, unchecked.
+
+        Raises:
+            UnavailableError: O050, it is not there.
+            EnvironmentProblem: O055, it cannot be read.
+        """
         try:
             return open(self._place(digest), "rb")
         except FileNotFoundError:
             raise _absent(digest, self.name) from None
+        except OSError as error:
+            raise EnvironmentProblem(
+                f"the blob {digest} in {self.name} cannot be read: {os.strerror(error.errno or 0)}",
+                hint="Check the owner and the permissions of the store.",
+                code="O055",
+            ) from error
 
     def chunks(self, digest: Digest) -> Iterator[bytes]:
         """Gives the blob's bytes; raises IntegrityError at the end where they are damaged."""

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from ssds.core.digest import Digest
-from ssds.core.errors import IntegrityError, InvalidValue, UnavailableError
-from ssds.host.files import TEMPORARY_PREFIX, atomic_write, locked
+from ssds.core.errors import EnvironmentProblem, IntegrityError, InvalidValue, UnavailableError
+from ssds.host.files import TEMPORARY_PREFIX, atomic_write, explained, locked
 from ssds.oci.blobs import Blobs
 from ssds.oci.document import DOCUMENT_LIMIT_BYTES, Place, load_document
 from ssds.oci.types import (
@@ -144,6 +144,10 @@ class Layout:
             names = set()
         except NotADirectoryError:
             names = {os.path.basename(self.path)}
+        except PermissionError:
+            raise EnvironmentProblem(
+                f"{self.path} cannot be read", hint="Check its owner and permissions.", code="O064"
+            ) from None
         if not create:
             raise UnavailableError(
                 f"there is no image layout at {self.path}", hint="Check the path.", code="O060"
@@ -155,7 +159,8 @@ class Layout:
                 hint="Choose another folder; ssds changes only what it wrote.",
                 code="O061",
             )
-        os.makedirs(self.blobs.folder, exist_ok=True)
+        with explained(self.path):
+            os.makedirs(self.blobs.folder, exist_ok=True)
         with locked(os.path.join(self.path, _LOCK)):
             if not os.path.exists(os.path.join(self.path, "index.json")):
                 atomic_write(

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 
 from ssds.core.canonical import canonical_bytes
 from ssds.core.digest import Digest
-from ssds.core.errors import EnvironmentProblem, InvalidValue, SsdsError
+from ssds.core.errors import EnvironmentProblem, IntegrityError, InvalidValue, SsdsError
 from ssds.host.files import TEMPORARY_PREFIX, atomic_write, explained, locked, sweep
 from ssds.oci.document import load_document
 from ssds.oci.layout import Layout
@@ -92,7 +92,8 @@ class Store:
     def lease(self, key: Digest, *, wait: bool = True) -> Iterator[bool]:
         """Holds the right to run ``key`` for the block, against all threads and processes (C20).
 
-        Gives True when it is held; with ``wait=False`` gives False where another holds it.
+        Hold ``shared`` around it, or garbage collection may forget the lease. Gives True when it
+        is held; with ``wait=False`` gives False where another holds it.
         """
         folder = os.path.join(self._locks, key.hex[:2])
         with locked(os.path.join(folder, key.hex), wait=wait) as held:
@@ -138,10 +139,13 @@ class Store:
 
         Args:
             roots: digest → reason; kept so that a workspace on a disk that is away still counts.
+                None keeps what was registered before.
         """
         absolute = os.path.realpath(path)
         name = hashlib.sha256(os.fsencode(absolute)).hexdigest()[:32] + ".json"
-        known = {str(digest): reason for digest, reason in (roots or {}).items()}
+        if roots is None:
+            roots = self._registrations().get(absolute, {})
+        known = {str(digest): reason for digest, reason in roots.items()}
         data = canonical_bytes({"path": absolute, "roots": known})
         target = os.path.join(self._roots, name)
         with contextlib.suppress(FileNotFoundError), open(target, "rb") as file:
@@ -218,8 +222,10 @@ class Store:
                 for _ in self.blobs.chunks(digest):
                     pass
             except SsdsError as error:
+                damaged = isinstance(error, IntegrityError)
+                kind = "damaged-blob" if damaged else "unreadable-blob"
                 problems.append(
-                    Problem(kind="damaged-blob", what=str(digest), detail=error.message, hint=hint)
+                    Problem(kind=kind, what=str(digest), detail=error.message, hint=hint)
                 )
             except OSError as error:
                 detail = f"it cannot be read: {os.strerror(error.errno or 0)}"

@@ -211,3 +211,73 @@ def test_a_kill_at_any_write_point_leaves_a_store_that_works(tmp_path: Path) -> 
             len(c) for c in store.claims.find_many(c.key for c in store.claims.all()).values()
         ] == [1]
         store.close()
+
+
+FULL = """
+import os, sys
+from ssds.core.canonical import action_key, canonical_bytes
+from ssds.core.errors import EnvironmentProblem
+from ssds.core.model import Claim
+from ssds.store.store import Store
+store = Store(sys.argv[1])
+small = store.blobs.put(b"small")
+value = {"kind": "build", "platform": "any"}
+claim = Claim(key=action_key(value), kind="build", outputs={"o": small})
+store.claims.add(claim, canonical_bytes(value))
+def refused(work):
+    try:
+        work()
+    except EnvironmentProblem as error:
+        assert error.hint, error
+    else:
+        raise SystemExit("it was not refused")
+def stream():
+    with store.blobs.writer() as writer:
+        for _ in range(64):
+            writer.write(os.urandom(1 << 20))
+refused(lambda: store.blobs.put(os.urandom(8 << 20)))
+refused(stream)
+def claims():
+    for number in range(20000):
+        value = {"kind": "build", "platform": "any", "n": number, "text": "x" * 2000}
+        claim = Claim(key=action_key(value), kind="build", outputs={"o": small})
+        store.claims.add(claim, canonical_bytes(value))
+refused(claims)
+assert list(store.blobs.all()) == [small]
+assert store.blobs.strays() == [] and store.sweep() == 0
+assert store.verify() == []
+"""
+
+
+@pytest.mark.component("root")
+def test_a_full_disk_is_said_and_leaves_nothing_half_made(tmp_path: Path) -> None:
+    script = 'mount -t tmpfs -o size=4m none "$1" && exec "$2" -c "$3" "$1/store"'
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", script, "sh", str(tmp_path), sys.executable, FULL],
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr.decode()
+
+
+@pytest.mark.component("root")
+def test_another_users_store_is_refused_with_a_reason(tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "store"))
+    store.blobs.put(DATA)
+    store.close()
+    os.chmod(tmp_path / "store", 0o700)
+    script = (
+        "import os, sys\nfrom ssds.core.errors import SsdsError\n"
+        "from ssds.store.store import Store\n"
+        "import ssds.oci.layout, ssds.store.claims, sqlite3, json, encodings.unicode_escape\n"
+        "os.setgid(65534); os.setuid(65534)\n"
+        "for path in sys.argv[1:]:\n"
+        "    try:\n        Store(path)\n"
+        "    except SsdsError as error:\n        assert error.hint, error\n"
+        "    else:\n        raise SystemExit('it was opened')\n"
+    )
+    for folder in (tmp_path.parent.parent, tmp_path.parent, tmp_path):
+        os.chmod(folder, 0o755)
+    places = [str(tmp_path / "store"), str(tmp_path / "new"), str(tmp_path / "store/blobs/x")]
+    done = subprocess.run([sys.executable, "-c", script, *places], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()

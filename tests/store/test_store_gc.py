@@ -267,6 +267,7 @@ def test_workspaces_keep_what_they_registered_also_when_they_are_away(
     store.register_workspace(str(tmp_path / "w"), {mine: "lock of samtools@1.16.1"})
     store.register_workspace("/example/away", {theirs: "lock of bwa@1"})
     store.register_workspace("/example/away", {theirs: "lock of bwa@1"})
+    store.register_workspace("/example/away")
     assert store.workspaces() == ("/example/away", str(tmp_path / "w"))
     report = gc.collect(store, {}, keep_seconds=-1)
     assert report.kept == {
