@@ -13,8 +13,10 @@ from ssds.workspace import SETTINGS_FILE, STATE_FOLDER
 
 _FILES = {
     SETTINGS_FILE: """\
-# Settings of this workspace; docs/reference/settings.md lists them all.
+# Settings of this workspace. Without a line for it the store is your own, shared by all your
+# workspaces (~/.local/share/ssds/store):
 # store: {path: .ssds/store}
+catalog: catalog
 """,
     "catalog/bases.yaml": """\
 # Bases that recipes may name; `ssds lock` pins their packages by digest.
