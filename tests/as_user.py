@@ -24,7 +24,7 @@ def reason_against() -> str:
     """Why no user can be made here; empty when one can."""
     if os.geteuid() != 0:
         return "only root can make a user"
-    missing = [p for p in ("useradd", "userdel", "newuidmap", "setpriv") if not shutil.which(p)]
+    missing = [p for p in ("useradd", "userdel", "newuidmap", "runuser") if not shutil.which(p)]
     return f"missing programs: {' '.join(missing)}" if missing else ""
 
 
@@ -59,9 +59,8 @@ def run_as(name: str, arguments: list[str], *, timeout_s: float = 900) -> tuple[
         "SSDS_TEST_FOLDER": f"{folder}/work",
         "TMPDIR": f"{folder}/work",
     }
-    user = ["setpriv", f"--reuid={name}", f"--regid={name}", "--init-groups", "--inh-caps=-all"]
     inner = " && ".join([*binds, f"cd '{folder}/checkout'", 'exec "$@"'])
-    command = [*user, _python(name), *arguments]
+    command = ["runuser", "-u", name, "--", _python(name), *arguments]
     try:
         done = subprocess.run(
             ["unshare", "--mount", "--propagation", "private", "sh", "-c", inner, "sh", *command],
@@ -90,7 +89,7 @@ def _python(name: str) -> str:
         f"/usr/local/bin/python{version}",
     ):
         tried = subprocess.run(
-            ["setpriv", f"--reuid={name}", "--clear-groups", candidate, "-c", "pass"],
+            ["runuser", "-u", name, "--", candidate, "-I", "-c", "import json"],
             capture_output=True,
             cwd="/",
             check=False,

@@ -257,3 +257,16 @@ def test_only_modes_that_fit_the_user_can_be_had(mode, tmp_path):
         Sandbox(wrong, str(tmp_path))
     with pytest.raises(InvalidValue):
         Sandbox("single-uid", str(tmp_path))
+
+
+def test_removing_a_folder_that_is_gone_leaves_its_parent_as_it_was(mode, tmp_path):
+    tmp_path.chmod(0o751)
+    trees(mode).sandbox.remove(f"{tmp_path}/gone")
+    assert tmp_path.stat().st_mode & 0o777 == 0o751
+
+
+def test_a_folder_that_nobody_may_read_is_removed(mode, tmp_path):
+    (tmp_path / "top/closed/inner").mkdir(parents=True)
+    (tmp_path / "top/closed").chmod(0)
+    trees(mode).sandbox.remove(f"{tmp_path}/top")
+    assert os.listdir(tmp_path) == []
