@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from typing import BinaryIO, Never, cast
 
 from ssds.core.errors import IntegrityError, UnavailableError
-from ssds.oci.tarindex import Member, index_tar
+from ssds.oci.tarindex import DEPTH_LIMIT, PATH_LIMIT_BYTES, Member, index_tar
 
 LINK_LIMIT = 40
 _WHITEOUT = ".wh."
@@ -72,7 +72,7 @@ class FlatTree:
         return self.entries.get(path.strip("/"))
 
     def names(self, folder: str) -> list[str]:
-        """Returns the sorted names in a folder; empty where it is none."""
+        """Returns the sorted names in a folder; none for anything else."""
         return sorted(self.children.get(folder.strip("/"), ()))
 
     def walk(self, prefix: str = "") -> Iterator[Entry]:
@@ -183,8 +183,7 @@ class _Content(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def seekable(self) -> bool:
-        return True
+    seekable = readable
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._entry.size_bytes}
@@ -202,11 +201,7 @@ class _Content(io.RawIOBase):
                 self._file.seek(offset + inside)
                 data = self._file.read(min(wanted, length - inside))
                 if not data:
-                    raise IntegrityError(
-                        "a layer's tar was cut while it was read",
-                        hint="Run `ssds store verify`.",
-                        code="O030",
-                    )
+                    raise cut_layer()
                 break
         else:
             ahead = [p for p, n, _ in self._parts if p > self._position and n]
@@ -219,6 +214,12 @@ class _Content(io.RawIOBase):
     def close(self) -> None:
         self._file.close()
         super().close()
+
+
+def cut_layer() -> IntegrityError:
+    """Returns the error for a tar that became shorter after its headers were read."""
+    text = "a layer's tar was cut while it was read"
+    return IntegrityError(text, hint="Run `ssds store verify`.", code="O030")
 
 
 def flatten(layer_tars: Sequence[str]) -> FlatTree:
@@ -263,13 +264,9 @@ class _Layer:
             self._add(member, below)
 
     def _lower_targets(self, members: Sequence[Member]) -> dict[str, Entry]:
-        found = {}
-        for member in members:
-            if member.type == "hardlink":
-                entry = self.tree.resolve(member.target, follow=False)
-                if entry:
-                    found[member.target] = entry
-        return found
+        targets = {m.target for m in members if m.type == "hardlink"}
+        found = ((target, self.tree.resolve(target, follow=False)) for target in targets)
+        return {target: entry for target, entry in found if entry}
 
     def _whiteout_name(self, name: str) -> str:
         hidden = name[len(_WHITEOUT) :]
@@ -337,6 +334,12 @@ class _Layer:
 
     def _put(self, entry: Entry) -> None:
         tree = self.tree
+        if entry.path.count("/") >= DEPTH_LIMIT or len(entry.path) > PATH_LIMIT_BYTES:
+            raise IntegrityError(
+                f"{self.what}: links make the path /{entry.path[:60]}… too deep or too long",
+                hint="The layer is damaged or hostile; it was not unpacked.",
+                code="O031",
+            )
         tree.entries[entry.path] = entry
         if entry.path != _ROOT:
             folder, _, name = entry.path.rpartition("/")

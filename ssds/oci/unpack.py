@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from ssds.core.errors import EnvironmentProblem, IntegrityError, UnavailableError
 from ssds.host.files import explained, write_point
-from ssds.oci.flatten import Entry, FlatTree
+from ssds.oci.flatten import Entry, FlatTree, cut_layer
 
 TIME_LIMIT_S = 1 << 32
 _POINT_EVERY = 1000
@@ -240,11 +240,7 @@ def _copy(source: int, offset: int, sink: int, place: int, length: int) -> None:
     while length:
         count = os.sendfile(sink, source, offset, min(length, 1 << 30))
         if not count:
-            raise IntegrityError(
-                "a layer's tar was cut while it was read",
-                hint="Run `ssds store verify`.",
-                code="O030",
-            )
+            raise cut_layer()
         offset += count
         length -= count
 

@@ -289,6 +289,7 @@ def pax_header(records: bytes) -> bytes:
 
 
 END = b"\0" * 1024
+DEEP = "/".join(["n"] * 150)
 HOSTILE = [
     ("a path that goes up", tar_bytes([entry("../evil")]), "O031"),
     ("a path that goes up later", tar_bytes([entry("a/../../evil")]), "O031"),
@@ -318,6 +319,11 @@ HOSTILE = [
     ("a name of 300 bytes", tar_bytes([entry("n" * 300)]), "O031"),
     ("a path of 5000 bytes", tar_bytes([entry("/".join(["n" * 100] * 50))]), "O031"),
     ("a path 1000 deep", tar_bytes([entry("/".join(["n"] * 1000))]), "O031"),
+    (
+        "a path that links make deep",
+        tar_bytes([folder(DEEP), link("l", DEEP), folder("l/" + DEEP)]),
+        "O031",
+    ),
     ("an unknown type", raw_header(type=b"Z", size=b"%011o" % 0) + END, "O032"),
     ("a multi-volume entry", raw_header(type=b"M", size=b"%011o" % 0) + END, "O032"),
     ("a wrong checksum", raw_header()[:148] + b"000000\0 " + raw_header()[156:] + END, "O030"),

@@ -151,3 +151,9 @@ def test_chosen_paths_are_written_under_their_last_names(tmp_path: Path) -> None
         write_paths(tree, str(tmp_path / "two"), ["/usr/bin/tool", "/bin/tool"])
     with pytest.raises(UnavailableError):
         write_paths(tree, str(tmp_path / "three"), ["/"])
+
+
+def test_the_deepest_path_that_is_taken_can_be_written(tmp_path: Path) -> None:
+    tree = view(tmp_path / "tars", [entry("/".join(["n"] * 200), content=b"x")])
+    write_tree(tree, str(tmp_path / "out"))
+    assert tmp_path.joinpath("out", *["n"] * 200).read_bytes() == b"x"
