@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from ssds.core.canonical import Json
 
-VERBS = ("=", "+", "-", "x", "w", "unmanaged")
-WORDS = {"=": "keep", "+": "run", "-": "remove", "x": "refused", "w": "waiting"}
+VERBS = ("=", "+", "?", "-", "x", "w", "unmanaged")
+WORDS = {"=": "keep", "+": "run", "?": "unknown", "-": "remove", "x": "refused", "w": "waiting"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +18,8 @@ class Change:
     Attributes:
         where: the channel's or site's name.
         what: what it touches (``samtools:1.16.1-r1``, ``modules/samtools/1.16.1``).
-        verb: one of VERBS; ``x`` is refused, ``unmanaged`` is shown and never touched.
+        verb: one of VERBS; ``x`` is refused, ``?`` was never observed, ``unmanaged`` is shown and
+            never touched.
         reason: why.
         marks: ``irreversible`` where it cannot be taken back.
     """

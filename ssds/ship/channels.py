@@ -1,0 +1,306 @@
+"""Channels: releases as tags, in an OCI layout folder or in a registry (C12, C14).
+
+``VERSION[-VARIANT]-rN`` is written once; ``VERSION[-VARIANT]`` and ``latest`` move, marked
+irreversible. What differs from the last observation is a change; what ssds did not write is shown
+and never touched. The metadata blob is a referrer of the index.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from ssds.core.canonical import pretty_bytes
+from ssds.core.digest import Digest, sha256_of
+from ssds.core.errors import InvalidValue, Refused, SsdsError
+from ssds.host.files import atomic_write
+from ssds.lock.model import Released
+from ssds.oci import types
+from ssds.oci.copy import HasBlobs
+from ssds.oci.types import Descriptor
+from ssds.recipe.model import Channel
+from ssds.ship.changes import Change
+
+METADATA_TYPE = "application/vnd.ssds.metadata.v1+json"
+OBSERVATION_VERSION = 1
+_REVISION = re.compile(r"(.+)-r([1-9][0-9]*)")
+_IRREVERSIBLE = frozenset({"irreversible"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """What a channel held when somebody looked.
+
+    Attributes:
+        at: seconds since the Unix epoch.
+        tags: ``name:tag`` → digest.
+        metadata: index digest → digest of the metadata blob that is attached to it.
+    """
+
+    at: int
+    tags: Mapping[str, Digest] = field(default_factory=dict)
+    metadata: Mapping[Digest, Digest] = field(default_factory=dict)
+
+
+class Backend(Protocol):
+    """A place with repositories and tags."""
+
+    def observe(self, names: Iterable[str], indexes: Mapping[str, Sequence[Digest]]) -> Observation:
+        """Returns the tags of these repositories, and the metadata of these indexes."""
+
+    def copy(
+        self, name: str, index: Descriptor, source: HasBlobs, say: Callable[[str], None]
+    ) -> None:
+        """Brings an index with all it names."""
+
+    def tag(self, name: str, tags: Mapping[str, Descriptor]) -> None:
+        """Sets tags, in the order given."""
+
+    def attach(self, name: str, index: Descriptor, metadata: bytes) -> None:
+        """Makes ``metadata`` the one metadata blob that refers to the index."""
+
+
+def version_key(version: str) -> tuple[tuple[int, int, str], ...]:
+    """Returns a sort key: numbers by value, ``~`` before the end, letters after it."""
+    parts = re.findall(r"\d+|~|[A-Za-z]+", version)
+    keys = [(2, int(p), "") if p.isdecimal() else (-(p == "~"), 0, p) for p in parts]
+    return (*keys, (0, 0, ""))
+
+
+def wanted_tags(channel: Channel, releases: Sequence[Released]) -> dict[str, dict[str, Released]]:
+    """Returns name → tag → release: immutable tags first, then those that move."""
+    found: dict[str, dict[str, Released]] = {}
+    newest: dict[str, Released] = {}
+    ordered = sorted(releases, key=lambda r: (r.id.name, version_key(r.id.version), r.id.variant))
+    for released in ordered:
+        found.setdefault(released.id.name, {})[released.full_tag] = released
+        if not released.id.variant:
+            newest[released.id.name] = released
+    for released in ordered:
+        if "version" in channel.move:
+            found[released.id.name][released.tag] = released
+    if "latest" in channel.move:
+        for name, released in newest.items():
+            found[name].setdefault("latest", released)
+    return found
+
+
+def plan_channel(
+    channel: Channel, releases: Sequence[Released], observed: Observation | None
+) -> tuple[Change, ...]:
+    """Returns what differs between the locks' releases and the last observation; pure."""
+    changes: list[Change] = []
+    for name, tags in sorted(wanted_tags(channel, releases).items()):
+        known = _known(name, tags, observed)
+        for tag, released in tags.items():
+            changes.append(_tag_change(channel.name, name, tag, released, observed, known))
+        for released in {r.full_tag: r for r in tags.values()}.values():
+            changes += _metadata_change(channel.name, name, released, observed)
+        prefix = f"{name}:"
+        for text in sorted(observed.tags if observed else ()):
+            tag = text.removeprefix(prefix)
+            if text.startswith(prefix) and tag not in tags and not _ours(tag):
+                changes.append(
+                    Change(where=channel.name, what=text, verb="unmanaged", reason="not of ssds")
+                )
+    return tuple(changes)
+
+
+def _ours(tag: str) -> bool:
+    """Whether a tag is an earlier revision or a list of referrers: ours, and kept."""
+    return bool(_REVISION.fullmatch(tag)) or tag.startswith("sha256-")
+
+
+def _known(
+    name: str, tags: Mapping[str, Released], observed: Observation | None
+) -> frozenset[Digest]:
+    """Returns the digests that ssds may have given a moving tag of this name."""
+    found = {released.index.digest for released in tags.values()}
+    for text, digest in observed.tags.items() if observed else ():
+        if text.startswith(f"{name}:") and _REVISION.fullmatch(text):
+            found.add(digest)
+    return frozenset(found)
+
+
+def _tag_change(
+    where: str,
+    name: str,
+    tag: str,
+    released: Released,
+    observed: Observation | None,
+    known: frozenset[Digest],
+) -> Change:
+    what = f"{name}:{tag}"
+    digest = released.index.digest
+    moves = tag != released.full_tag
+    if observed is None:
+        return Change(where=where, what=what, verb="?", reason="never observed")
+    there = observed.tags.get(what)
+    if there == digest:
+        return Change(where=where, what=what, verb="=", reason=f"is {digest.short}")
+    if there is None:
+        return Change(where=where, what=what, verb="+", reason=f"new, {digest.short}")
+    if not moves:
+        reason = f"an immutable tag is {there.short} there, and {digest.short} in the lock"
+        return Change(where=where, what=what, verb="x", reason=reason)
+    if there not in known:
+        reason = f"{there.short} there was not written by ssds"
+        return Change(where=where, what=what, verb="x", reason=reason)
+    reason = f"moves from {there.short} to {released.full_tag}"
+    return Change(where=where, what=what, verb="+", reason=reason, marks=_IRREVERSIBLE)
+
+
+def _metadata_change(
+    where: str, name: str, released: Released, observed: Observation | None
+) -> list[Change]:
+    if released.metadata is None:
+        return []
+    what = f"{name}:{released.full_tag} metadata"
+    if observed is None:
+        return [Change(where=where, what=what, verb="?", reason="never observed")]
+    there = observed.metadata.get(released.index.digest)
+    if there == released.metadata:
+        return [Change(where=where, what=what, verb="=", reason=f"is {there.short}")]
+    reason = f"replaces {there.short}" if there else f"new, {released.metadata.short}"
+    return [Change(where=where, what=what, verb="+", reason=reason)]
+
+
+def observe(backend: Backend, releases: Sequence[Released], at: int) -> Observation:
+    """Looks at the channel: all tags of the releases' names; ``at`` is the time now."""
+    indexes: dict[str, list[Digest]] = {}
+    for released in releases:
+        indexes.setdefault(released.id.name, []).append(released.index.digest)
+    found = backend.observe(sorted(indexes), indexes)
+    return Observation(at=at, tags=found.tags, metadata=found.metadata)
+
+
+def index_descriptor(released: Released) -> Descriptor:
+    """Returns the descriptor of a release's index."""
+    index = released.index
+    return Descriptor(media_type=types.INDEX, digest=index.digest, size_bytes=index.size_bytes)
+
+
+def apply_changes(
+    channel: Channel,
+    backend: Backend,
+    releases: Sequence[Released],
+    source: HasBlobs,
+    *,
+    now: int,
+    say: Callable[[str], None] = lambda _: None,
+) -> tuple[tuple[Change, ...], Observation]:
+    """Looks anew, brings what is missing, reads back; returns what it did and what is there now.
+
+    Bytes come first, then metadata, immutable tags, moving tags: whoever sees a tag can read all
+    behind it. A release with a refused change is left as it is; the others are brought.
+
+    Raises:
+        UnavailableError: bytes that the source lacks, or a place that does not answer.
+        IntegrityError: damaged bytes, at either end.
+    """
+    changes = plan_channel(channel, releases, observe(backend, releases, now))
+    todo = {change.what for change in changes if change.effective}
+    refused = {change.what for change in changes if change.verb == "x"}
+    for name, tags in sorted(wanted_tags(channel, releases).items()):
+        for released in {r.full_tag: r for r in tags.values()}.values():
+            if f"{name}:{released.full_tag}" in refused:
+                continue
+            mine = [tag for tag, r in tags.items() if r is released and f"{name}:{tag}" in todo]
+            attach = f"{name}:{released.full_tag} metadata" in todo
+            if not mine and not attach:
+                continue
+            index = index_descriptor(released)
+            backend.copy(name, index, source, say)
+            if attach and released.metadata is not None:
+                backend.attach(name, index, source.blobs.read(released.metadata))
+            if mine:
+                say(f"{name}: {' '.join(mine)}")
+                backend.tag(name, dict.fromkeys(mine, index))
+    after = observe(backend, releases, now)
+    held = _held(channel, releases, refused)
+    left = [c for c in plan_channel(channel, releases, after) if c.effective and c.what not in held]
+    if left:
+        raise Refused(
+            f"{channel.name} still differs after the push: {left[0].what} ({left[0].reason})",
+            hint="Another writer is at work there; try again.",
+            code="D031",
+        )
+    return changes, after
+
+
+def _held(channel: Channel, releases: Sequence[Released], refused: set[str]) -> set[str]:
+    """Returns everything of the releases whose immutable tag is refused."""
+    held = set(refused)
+    for name, tags in wanted_tags(channel, releases).items():
+        for tag, released in tags.items():
+            if f"{name}:{released.full_tag}" in refused:
+                held |= {f"{name}:{tag}", f"{name}:{released.full_tag} metadata"}
+    return held
+
+
+def metadata_manifest(index: Descriptor, metadata: bytes) -> bytes:
+    """Returns the canonical manifest that attaches a metadata blob to an index."""
+    blob = Descriptor(
+        media_type=METADATA_TYPE, digest=sha256_of(metadata), size_bytes=len(metadata)
+    )
+    return types.manifest_bytes(
+        config=types.descriptor_of(types.EMPTY_BYTES, types.EMPTY),
+        layers=[blob],
+        subject=index,
+        artifact_type=METADATA_TYPE,
+    )
+
+
+def attached_blob(manifest: bytes) -> Digest | None:
+    """Returns the metadata blob that a referrer's manifest names, or None where it is no such."""
+    try:
+        found = types.parse_manifest(manifest)
+    except SsdsError:
+        return None
+    if found.artifact_type != METADATA_TYPE or len(found.layers) != 1:
+        return None
+    return found.layers[0].digest
+
+
+def write_observation(path: str, observed: Observation) -> None:
+    """Keeps an observation (``.ssds/observed/<channel>.json``)."""
+    data = pretty_bytes(
+        {
+            "observation_version": OBSERVATION_VERSION,
+            "at": observed.at,
+            "tags": {tag: str(digest) for tag, digest in observed.tags.items()},
+            "metadata": {str(index): str(blob) for index, blob in observed.metadata.items()},
+        }
+    )
+    atomic_write(path, data, point="observation")
+
+
+def read_observation(path: str) -> Observation | None:
+    """Returns the last observation; None where there is none or it cannot be used."""
+    try:
+        with open(path, "rb") as file:
+            found = json.loads(file.read(64 * 1024 * 1024))
+        if found["observation_version"] != OBSERVATION_VERSION:
+            return None
+        return Observation(
+            at=int(found["at"]),
+            tags={str(tag): Digest(str(d)) for tag, d in found["tags"].items()},
+            metadata={Digest(k): Digest(str(d)) for k, d in found["metadata"].items()},
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+
+
+def split_location(location: str) -> tuple[str, str]:
+    """Returns host and repository prefix of a registry channel's location."""
+    host, _, prefix = location.partition("/")
+    if not host or not prefix:
+        raise InvalidValue(
+            f"the location {location!r} is not host[:port]/prefix",
+            hint="Correct it in catalog/channels.yaml.",
+            code="D030",
+        )
+    return host, prefix.strip("/")

@@ -1,0 +1,332 @@
+"""Channels: the pure plan, and one conformance suite for the layout folder and a real registry."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from registry_server import running_registry
+from ship_makers import AMD64, digest_of, image, key, release, script, small_tar
+
+from ssds.core.digest import Digest
+from ssds.core.errors import InvalidValue, SsdsError
+from ssds.core.model import ReleaseName
+from ssds.lock.model import IndexRecord, Lock, Released, releasable
+from ssds.oci import types
+from ssds.oci.blobs import Blobs
+from ssds.oci.layout import Layout
+from ssds.oci.registry import Registry
+from ssds.recipe.model import Channel
+from ssds.ship.backends import LayoutChannel, RegistryChannel, open_channel
+from ssds.ship.channels import (
+    METADATA_TYPE,
+    Backend,
+    Observation,
+    apply_changes,
+    index_descriptor,
+    observe,
+    plan_channel,
+    read_observation,
+    split_location,
+    version_key,
+    wanted_tags,
+    write_observation,
+)
+
+CHANNEL = Channel(name="local", kind="layout", location="out")
+
+
+def released(text: str, name: str = "tool", version: str = "1.0", **more: object) -> Released:
+    index = IndexRecord(
+        digest=digest_of(text), size_bytes=9, key=key(text), platforms={AMD64: digest_of("m")}
+    )
+    made = Released(
+        id=ReleaseName(name, version),
+        revision=1,
+        index=index,
+        metadata=digest_of(f"metadata {text}"),
+        identifiers={},
+        platforms={},
+    )
+    return replace(made, **more)  # type: ignore[arg-type]
+
+
+def as_lines(changes: object) -> list[str]:
+    return [f"{c.verb} {c.what}" for c in changes]  # type: ignore[attr-defined]
+
+
+# -- the plan is pure ------------------------------------------------------------------------------
+
+
+def test_a_channel_that_was_never_observed_is_unknown() -> None:
+    verbs = {change.verb for change in plan_channel(CHANNEL, [released("a")], None)}
+    assert verbs == {"?"}
+
+
+def test_an_empty_channel_gets_all_tags_and_the_metadata() -> None:
+    changes = plan_channel(CHANNEL, [released("a")], Observation(at=1))
+    assert as_lines(changes) == [
+        "+ tool:1.0-r1",
+        "+ tool:1.0",
+        "+ tool:latest",
+        "+ tool:1.0-r1 metadata",
+    ]
+    assert not any(change.marks for change in changes)
+
+
+def test_moving_tags_are_marked_and_immutable_ones_are_never_moved() -> None:
+    one, two = released("a"), released("b", revision=2)
+    tags = {f"tool:{t}": one.index.digest for t in ("1.0-r1", "1.0", "latest")}
+    changes = plan_channel(CHANNEL, [two], Observation(at=1, tags=tags))
+    marks = {change.what: change.marks for change in changes}
+    assert marks["tool:1.0"] == marks["tool:latest"] == {"irreversible"}
+    assert marks["tool:1.0-r2"] == frozenset()
+    same_name = plan_channel(CHANNEL, [released("b")], Observation(at=1, tags=tags))
+    assert as_lines(same_name)[0] == "x tool:1.0-r1"
+
+
+def test_a_moving_tag_of_a_stranger_is_refused_and_other_tags_are_unmanaged() -> None:
+    stranger = digest_of("stranger")
+    tags = {"tool:latest": stranger, "tool:nightly": stranger, "other:x": stranger}
+    lines = as_lines(plan_channel(CHANNEL, [released("a")], Observation(at=1, tags=tags)))
+    assert "x tool:latest" in lines
+    assert "unmanaged tool:nightly" in lines
+    assert not any("other" in line for line in lines)
+
+
+def test_latest_is_the_newest_version_without_variant() -> None:
+    found = [
+        released("a", version="1.9"),
+        released("b", version="1.10"),
+        released("c", id=ReleaseName("tool", "2.0", "mpi")),
+        released("d", version="1.10~rc1"),
+    ]
+    tags = wanted_tags(CHANNEL, found)["tool"]
+    assert tags["latest"].id.version == "1.10"
+    assert tags["2.0-mpi-r1"].id.variant == "mpi"
+    assert "latest" not in wanted_tags(replace(CHANNEL, move=("version",)), found)["tool"]
+
+
+def test_versions_sort_as_people_expect() -> None:
+    ordered = ["1.0~rc1", "1.0", "1.0a", "1.2", "1.10", "1.10.1", "2", "10"]
+    assert sorted(ordered[::-1], key=version_key) == ordered
+
+
+def test_characters_that_tags_cannot_have_become_underscores() -> None:
+    found = released("a", version="1:2.0+dfsg~1")
+    assert found.full_tag == "1_2.0_dfsg_1-r1"
+
+
+def test_observations_are_kept_and_a_damaged_one_counts_as_none(tmp_path: Path) -> None:
+    path = str(tmp_path / "observed/local.json")
+    seen = Observation(
+        at=5, tags={"a:1": digest_of("x")}, metadata={digest_of("y"): digest_of("z")}
+    )
+    assert read_observation(path) is None
+    write_observation(path, seen)
+    assert read_observation(path) == seen
+    for text in ("", "{", "[]", "{}", '{"observation_version": 1, "at": "x"}'):
+        Path(path).write_text(text)
+        assert read_observation(path) is None
+
+
+def test_a_registry_needs_a_prefix() -> None:
+    assert split_location("127.0.0.1:5000/lab/tools") == ("127.0.0.1:5000", "lab/tools")
+    for location in ("127.0.0.1:5000", "/x", ""):
+        with pytest.raises(InvalidValue):
+            split_location(location)
+
+
+# -- both backends pass this -------------------------------------------------------------------
+
+
+@dataclass
+class Place:
+    """A channel to push to, and a way to spoil it from outside."""
+
+    backend: Backend
+    channel: Channel
+    source: object
+    blobs: Blobs
+
+    def set_tag(self, name: str, tag: str, digest: Digest) -> None:
+        """As a stranger would."""
+        if isinstance(self.backend, LayoutChannel):
+            layout = Layout(self.backend.path)
+            known = {d.digest: d for d in layout.tags().values()}
+            layout.set_tags({f"{name}:{tag}": known[digest]})
+        else:
+            assert isinstance(self.backend, RegistryChannel)
+            registry, repository = self.backend.registry, f"{self.backend.prefix}/{name}"
+            media_type, data, _ = registry.fetch_manifest(repository, digest)
+            registry.push_manifest(repository, tag, media_type, data)
+
+    def push(self, *locks: Lock) -> tuple[list[str], Observation]:
+        found = [r for lock in locks for r in releasable(lock)]
+        changes, after = apply_changes(
+            self.channel,
+            self.backend,
+            found,
+            self.source,
+            now=7,  # type: ignore[arg-type]
+        )
+        return as_lines(changes), after
+
+
+class Source:
+    def __init__(self, blobs: Blobs) -> None:
+        self.blobs = blobs
+
+
+@pytest.fixture(scope="module")
+def registry_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with running_registry(tmp_path_factory.mktemp("channel-registry")) as host:
+        yield host
+
+
+@pytest.fixture(
+    params=["layout", pytest.param("registry", marks=pytest.mark.component("registry"))]
+)
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    blobs = Blobs(str(tmp_path / "blobs"))
+    channel = CHANNEL
+    if request.param == "registry":
+        host = request.getfixturevalue("registry_host")
+        prefix = f"lab{abs(hash(str(tmp_path)))}"
+        channel = Channel(name="lab", kind="registry", location=f"{host}/{prefix}", insecure=True)
+        backend: Backend = RegistryChannel(Registry(host, insecure=True, anonymous=True), prefix)
+    else:
+        backend = open_channel(channel, str(tmp_path))
+    return Place(backend=backend, channel=channel, source=Source(blobs), blobs=blobs)
+
+
+def lock_of(place: Place, text: str, before: Lock | None = None, **more: object) -> Lock:
+    half = image(place.blobs, [small_tar({"bin/tool": script(text)})], ["tool"], {})
+    return release(place.blobs, half, before=before, **more)  # type: ignore[arg-type]
+
+
+def test_a_push_is_read_back_and_a_second_one_has_nothing_to_do(place: Place) -> None:
+    lock = lock_of(place, "one")
+    lines, after = place.push(lock)
+    assert [line[0] for line in lines] == ["+"] * 4
+    (found,) = releasable(lock)
+    assert after.tags["tool:1.0-r1"] == after.tags["tool:latest"] == found.index.digest
+    assert after.metadata == {found.index.digest: found.metadata}
+    assert after.at == 7
+    lines, again = place.push(lock)
+    assert [line[0] for line in lines] == ["="] * 4
+    assert again == after
+
+
+def test_the_next_revision_moves_tags_and_keeps_the_earlier_one(place: Place) -> None:
+    one = lock_of(place, "one")
+    place.push(one)
+    two = lock_of(place, "two", before=one)
+    lines, after = place.push(two)
+    assert "+ tool:1.0" in lines
+    digests = [releasable(lock)[0].index.digest for lock in (one, two)]
+    assert [after.tags[f"tool:1.0-r{n}"] for n in (1, 2)] == digests
+    assert after.tags["tool:latest"] == digests[1]
+
+
+def test_new_metadata_replaces_the_referrer_and_moves_no_tag(place: Place) -> None:
+    one = lock_of(place, "one")
+    place.push(one)
+    changed = lock_of(place, "one", before=one, about={"fields": {"summary": "new"}})
+    lines, after = place.push(changed)
+    assert [line for line in lines if line[0] == "+"] == ["+ tool:1.0-r1 metadata"]
+    (found,) = releasable(changed)
+    assert after.metadata == {found.index.digest: found.metadata}
+
+
+def test_a_removed_tag_comes_back_and_a_strangers_tag_stays(place: Place) -> None:
+    one, other = lock_of(place, "one"), lock_of(place, "other", version="2.0")
+    place.push(one, other)
+    stranger = releasable(one)[0].index.digest
+    place.set_tag("tool", "nightly", stranger)
+    place.set_tag("tool", "2.0-r1", stranger)
+    lines, after = place.push(one, other)
+    assert "x tool:2.0-r1" in lines
+    assert "unmanaged tool:nightly" in lines
+    assert after.tags["tool:2.0-r1"] == stranger
+    assert after.tags["tool:nightly"] == stranger
+
+
+def test_a_refused_release_gets_no_other_tag_and_the_rest_is_pushed(place: Place) -> None:
+    one, other = lock_of(place, "one"), lock_of(place, "other", version="2.0")
+    place.push(one)
+    place.set_tag("tool", "2.0-r1", releasable(one)[0].index.digest)
+    third = lock_of(place, "third", version="3.0")
+    lines, after = place.push(one, other, third)
+    assert "x tool:2.0-r1" in lines
+    assert "tool:2.0" not in after.tags
+    assert after.tags["tool:latest"] == releasable(third)[0].index.digest
+
+
+def test_missing_bytes_leave_no_tag(place: Place) -> None:
+    lock = lock_of(place, "one")
+    half = releasable(lock)[0].platforms[AMD64]
+    place.blobs.remove(half.layers[0].digest)
+    with pytest.raises(SsdsError):
+        place.push(lock)
+    found = observe(place.backend, releasable(lock), 1)
+    assert not any("1.0" in tag for tag in found.tags)
+
+
+def test_two_names_are_apart(place: Place) -> None:
+    _, after = place.push(lock_of(place, "a", name="alpha"), lock_of(place, "b", name="beta"))
+    assert {tag.partition(":")[0] for tag in after.tags} == {"alpha", "beta"}
+
+
+# -- other tools -------------------------------------------------------------------------------
+
+
+@pytest.mark.component("skopeo")
+def test_skopeo_reads_a_release_from_the_layout(tmp_path: Path) -> None:
+    blobs = Blobs(str(tmp_path / "blobs"))
+    half = image(blobs, [small_tar({"bin/tool": script("x")})], ["tool"], {})
+    lock = release(blobs, half)
+    backend = open_channel(CHANNEL, str(tmp_path))
+    apply_changes(CHANNEL, backend, releasable(lock), Source(blobs), now=1)
+    shown = subprocess.run(
+        ["skopeo", "inspect", "--raw", f"oci:{tmp_path}/out:tool:1.0-r1"],
+        capture_output=True,
+        check=True,
+    )
+    assert json.loads(shown.stdout)["manifests"][0]["digest"] == half.manifest.digest
+
+
+def test_referrers_of_others_stay_in_the_layout(tmp_path: Path) -> None:
+    blobs = Blobs(str(tmp_path / "blobs"))
+    half = image(blobs, [small_tar({"bin/tool": script("x")})], ["tool"], {})
+    lock = release(blobs, half)
+    backend = LayoutChannel(str(tmp_path / "out"))
+    (found,) = releasable(lock)
+    apply_changes(CHANNEL, backend, [found], Source(blobs), now=1)
+    layout = Layout(backend.path)
+    other = types.manifest_bytes(
+        config=types.descriptor_of(b"{}", types.EMPTY),
+        layers=[],
+        subject=index_descriptor(found),
+        artifact_type="application/example",
+    )
+    layout.put_blob(other)
+    tag = f"tool:sha256-{found.index.digest.hex}"
+    known = types.parse_index(layout.read(layout.tags()[tag].digest)).manifests
+    entry = replace(types.descriptor_of(other, types.MANIFEST), artifact_type="application/example")
+    listed = types.index_bytes([*known, entry])
+    layout.put_blob(listed)
+    layout.set_tags({tag: types.descriptor_of(listed, types.INDEX)})
+    backend.attach("tool", index_descriptor(found), b"{}")
+    kinds = types.parse_index(layout.read(layout.tags()[tag].digest)).manifests
+    assert sorted(e.artifact_type for e in kinds) == ["application/example", METADATA_TYPE]
+
+
+def test_looking_at_a_layout_that_is_not_there_makes_nothing(tmp_path: Path) -> None:
+    assert observe(LayoutChannel(str(tmp_path / "no")), [released("a")], 3) == Observation(at=3)
+    assert os.listdir(tmp_path) == []
