@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 
 from ssds.core.digest import Digest
 from ssds.core.errors import SsdsError
-from ssds.core.model import Action, Node, NodeId
+from ssds.core.model import Action, Claim, Node, NodeId
 from ssds.engine.report import Reporter
 from ssds.engine.runner import Crew, execute, still_good
 from ssds.engine.states import ENDED, USABLE, Record, State, set_state
-from ssds.graph.plan import Facts, Plan, PlanStep, Verb, choose
+from ssds.graph.plan import Facts, Plan, PlanStep, Verb, choose, needs_bytes
 
 
 @dataclass(slots=True, kw_only=True)
@@ -49,6 +49,7 @@ class _Run:
     crew: Crew
     reporter: Reporter
     records: dict[NodeId, Record] = field(default_factory=dict)
+    consumers: dict[NodeId, list[tuple[PlanStep, str]]] = field(default_factory=dict)
     stopping: threading.Event = field(default_factory=threading.Event)
 
 
@@ -56,6 +57,10 @@ def apply(plan: Plan, facts: Facts, crew: Crew, reporter: Reporter) -> Result:
     """Runs the plan and returns how every node ended; a failure of one node raises nothing."""
     run = _Run(plan, facts, crew, reporter)
     run.records = {name: Record(name) for name in plan.steps}
+    for step in plan.steps.values():
+        for item in step.node.inputs:
+            if item.node is not None and step.runs:
+                run.consumers.setdefault(item.node, []).append((step, item.role))
     reporter.began(sum(1 for s in plan.steps.values() if s.runs))
     with cf.ThreadPoolExecutor(max_workers=max(1, crew.jobs)) as pool:
         running: dict[cf.Future[None], NodeId] = {}
@@ -123,13 +128,23 @@ def _resolve(run: _Run, step: PlanStep, record: Record) -> Action | None:
     forced = step.reason in ("bytes", "rerun", "retry")
     if not forced:
         claim = choose((*run.facts.claims(action.key), *run.crew.store.claims.find(action.key)))
-        if claim is not None:
+        if claim is not None and not _bytes_wanted(run, step, claim):
             set_state(record, State.REUSED, claim=claim, why="its inputs came out as before")
             run.reporter.finished(record.node, "reused", 0, claim)
             return None
     set_state(record, State.READY)
     set_state(record, State.RUNNING)
     return action
+
+
+def _bytes_wanted(run: _Run, step: PlanStep, claim: Claim) -> bool:
+    """Whether a node that may run needs bytes that only the claim's node can make (C2)."""
+    missing = [d for d in claim.outputs.values() if not run.crew.store.blobs.has(d)]
+    return bool(missing) and any(
+        needs_bytes(consumer.node, role, digest, run.facts)
+        for consumer, role in run.consumers.get(step.node.id, ())
+        for digest in missing
+    )
 
 
 def _inputs(run: _Run, node: Node, record: Record) -> dict[str, Digest] | None:
