@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 from ssds.core.errors import EnvironmentProblem, IntegrityError, UnavailableError
 from ssds.host.files import explained, write_point
-from ssds.oci.flatten import Entry, FlatTree, cut_layer
+from ssds.oci.content import Entry, cut_layer
+from ssds.oci.flatten import FlatTree
 
 TIME_LIMIT_S = 1 << 32
 _POINT_EVERY = 1000
