@@ -146,6 +146,41 @@ def write_archive(
         signer.sign(os.path.join(base, "Release"), os.path.join(base, "InRelease"))
 
 
+def write_sources(
+    folder: str,
+    name: str,
+    version: str,
+    files: Mapping[str, bytes],
+    *,
+    signer: Signer,
+    suite: str = "bookworm",
+) -> None:
+    """Writes one source package: pool/, its Sources index and a signed InRelease."""
+    directory = f"pool/main/{name[0]}/{name}"
+    os.makedirs(os.path.join(folder, directory), exist_ok=True)
+    lines = ""
+    for file_name, data in files.items():
+        with open(os.path.join(folder, directory, file_name), "wb") as file:
+            file.write(data)
+        lines += f" {hashlib.sha256(data).hexdigest()} {len(data)} {file_name}\n"
+    index = (
+        f"Package: {name}\nBinary: {name}\nVersion: {version}\nArchitecture: any\n"
+        f"Format: 3.0 (quilt)\nDirectory: {directory}\nChecksums-Sha256:\n{lines}"
+    ).encode()
+    base = os.path.join(folder, "dists", suite)
+    os.makedirs(os.path.join(base, "main/source"), exist_ok=True)
+    with open(os.path.join(base, "main/source/Sources"), "wb") as file:
+        file.write(index)
+    release = (
+        f"Origin: Test\nSuite: {suite}\nCodename: {suite}\nArchitectures: amd64\n"
+        "Components: main\nDate: Sat, 14 Mar 2020 15:09:26 UTC\nSHA256:\n"
+        f" {hashlib.sha256(index).hexdigest()} {len(index)} main/source/Sources\n"
+    )
+    with open(os.path.join(base, "Release"), "w", encoding="utf-8") as file:
+        file.write(release)
+    signer.sign(os.path.join(base, "Release"), os.path.join(base, "InRelease"))
+
+
 def wheel_bytes(name: str, version: str, requires: Sequence[str] = ()) -> bytes:
     """Returns a real wheel with one module."""
     info = f"{name}-{version}.dist-info"
