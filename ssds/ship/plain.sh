@@ -16,8 +16,8 @@ ssds_top=$1 ssds_bin=$2 ssds_command=$3 ssds_cwd=$4 ssds_see_cwd=$5 ssds_wanted=
 shift 6
 ssds_newline='
 '
-ssds_tab=$(printf '\t')
-ssds_program='' ssds_image='' ssds_setpriv='' ssds_umask=$(umask)
+ssds_tab='	'
+ssds_program='' ssds_image='' ssds_setpriv=''
 # shellcheck source=/dev/null
 . "$ssds_bin/../.ssds-release" || exit 127
 ssds_tree=$ssds_top/$ssds_image
@@ -26,7 +26,6 @@ ssds_table=''
 ssds_late=''
 ssds_needs=''
 ssds_seen=''
-umask 022
 
 # Unbindable: a bind of a folder that holds this tree must not bring the new root into itself.
 mount -t tmpfs -o mode=0755,nosuid,nodev --make-unbindable ssds "$ssds_root" ||
@@ -98,13 +97,12 @@ ssds_want() {
     fi
     ssds_table=$ssds_table$ssds_text
     ssds_needs=${ssds_needs:-$ssds_newline}$ssds_target$ssds_newline
-    ssds_up=${ssds_target%/*}
     if [ -d "$1" ]; then
-        mkdir -p "$ssds_root$ssds_target"
+        ssds_folders=$ssds_folders$ssds_root$ssds_target$ssds_newline
     else
-        [ -d "$ssds_root$ssds_up" ] || mkdir -p "$ssds_root$ssds_up"
-        : >"$ssds_root$ssds_target"
-    fi || ssds_fail "cannot make a place for $2"
+        ssds_folders=$ssds_folders$ssds_root${ssds_target%/*}$ssds_newline
+        ssds_files=$ssds_files$ssds_root$ssds_target$ssds_newline
+    fi
 }
 
 # Whether a folder of the host is already visible under its own name.
@@ -170,7 +168,7 @@ ssds_copy() {
     ssds_folders='' ssds_links=''
 }
 
-ssds_folders='' ssds_links=''
+ssds_folders='' ssds_links='' ssds_files=''
 for ssds_host in /proc /sys /dev /tmp /var/tmp; do
     [ ! -d "$ssds_host" ] || ssds_want "$ssds_host" "$ssds_host" rbind
 done
@@ -197,19 +195,22 @@ fi
 for ssds_host in /etc/passwd /etc/group /etc/resolv.conf /etc/hosts; do
     [ ! -f "$ssds_host" ] || ssds_want "$ssds_host" "$ssds_host" bind
 done
+[ -z "$ssds_files" ] || ssds_copy ''
+while [ -n "$ssds_files" ]; do
+    : >"${ssds_files%%"$ssds_newline"*}"
+    ssds_files=${ssds_files#*"$ssds_newline"}
+done
 ssds_lay ''
 [ -d "$ssds_root/run" ] || mkdir "$ssds_root/run"
 printf '%s\n' "$ssds_image" >"$ssds_root/.ssds-image"
-printf '%s' "$ssds_table$ssds_late" >"$ssds_root/.ssds-table"
-ssds_why=$(mount -a -T "$ssds_root/.ssds-table" 2>&1) ||
+printf '%s' "$ssds_table$ssds_late" >"$ssds_root/.ssds-mounts"
+ssds_why=$(mount -a -T "$ssds_root/.ssds-mounts" 2>&1) ||
     ssds_fail "cannot build the root of $ssds_command: ${ssds_why%%"$ssds_newline"*}"
-rm -f "$ssds_root/.ssds-table"
 
 ssds_unshare=$(command -v unshare)
 cd "$ssds_root" || exit 127
 # The new root becomes the namespace's own: programs inside may make user namespaces themselves.
 mount --move . / 2>/dev/null
-umask "$ssds_umask"
 set -- "$ssds_program" "$@"
 # The rights that the mounts needed end here.
 [ -z "$ssds_setpriv" ] ||

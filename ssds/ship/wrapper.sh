@@ -75,7 +75,7 @@ esac
 # Binds: the site's, one per line, then the caller's; source TAB target TAB mode.
 ssds_newline='
 '
-ssds_tab=$(printf '\t')
+ssds_tab='	'
 ssds_rest=${SSDS_BINDS:-}
 while [ -n "$ssds_rest" ]; do
     ssds_bind=${ssds_rest%%,*}
@@ -137,7 +137,7 @@ if [ "$ssds_runtime" = plain ]; then
     unset LD_LIBRARY_PATH LD_PRELOAD LD_AUDIT
     PATH=/usr/sbin:/usr/bin:/sbin:/bin
     export PATH
-    if ! ssds_why=$(unshare --user --map-current-user --keep-caps --mount true 2>&1); then
+    if ! ssds_why=$(unshare --user --map-current-user --keep-caps true 2>&1); then
         ssds_why=${ssds_why%%"$ssds_newline"*}
         ssds_fail "$ssds_command needs apptainer, or user namespaces and util-linux 2.36 ($ssds_why)"
     fi
