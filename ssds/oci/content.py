@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -50,41 +51,47 @@ class Content(io.RawIOBase):
         self._parts: list[tuple[int, int, int]] = []
         offset = entry.offset
         for place, length in entry.segments or ((0, entry.size_bytes),):
-            self._parts.append((place, length, offset))
+            if length:
+                self._parts.append((place, length, offset))
             offset += length
+        self._starts = [place for place, _, _ in self._parts]
 
     def readable(self) -> bool:
+        """True."""
         return True
 
     seekable = readable
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Moves to a place in the file; returns it."""
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._entry.size_bytes}
         self._position = max(0, base[whence] + offset)
         return self._position
 
     def readinto(self, buffer: object) -> int:
+        """Reads into ``buffer``; returns the number of bytes, 0 at the end."""
         view = memoryview(buffer).cast("B")  # type: ignore[arg-type]
         wanted = min(len(view), self._entry.size_bytes - self._position)
         if wanted <= 0:
             return 0
-        for place, length, offset in self._parts:
-            if place <= self._position < place + length:
-                inside = self._position - place
-                self._file.seek(offset + inside)
-                data = self._file.read(min(wanted, length - inside))
-                if not data:
-                    raise cut_layer()
-                break
+        number = bisect.bisect_right(self._starts, self._position) - 1
+        place, length, offset = self._parts[number] if number >= 0 else (0, 0, 0)
+        inside = self._position - place
+        if inside < length:
+            self._file.seek(offset + inside)
+            data = self._file.read(min(wanted, length - inside))
+            if not data:
+                raise cut_layer()
         else:
-            ahead = [p for p, n, _ in self._parts if p > self._position and n]
-            end = min(ahead, default=self._entry.size_bytes)
+            ahead = self._starts[number + 1] if number + 1 < len(self._starts) else None
+            end = self._entry.size_bytes if ahead is None else ahead
             data = bytes(min(wanted, end - self._position))
         view[: len(data)] = data
         self._position += len(data)
         return len(data)
 
     def close(self) -> None:
+        """Closes the tar."""
         self._file.close()
         super().close()
 
