@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 from dataclasses import dataclass
 from typing import Any
@@ -34,6 +35,7 @@ VERBS = {
     "completion": "print the shell completion script",
 }
 EXIT_ERROR = 1
+EXIT_STOPPED = 130
 
 
 @dataclass(slots=True)
@@ -97,7 +99,14 @@ def ssds(ctx: click.Context, folder: str) -> None:
 
 
 def run(arguments: list[str]) -> int:
-    """Runs the command line; every error becomes words and an exit code."""
+    """Runs the command line; every error becomes words and an exit code.
+
+    SIGTERM and SIGHUP (a batch system's end, a closed terminal) are what Ctrl-C is: what runs is
+    ended, what is finished is kept.
+    """
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _interrupt)
     options: dict[str, Any] = {"prog_name": "ssds", "standalone_mode": False}
     try:
         code = ssds.main(arguments, **options)
@@ -110,7 +119,7 @@ def run(arguments: list[str]) -> int:
         return EXIT_ERROR
     except (click.Abort, KeyboardInterrupt):
         print("stopped", file=sys.stderr)
-        return 130
+        return EXIT_STOPPED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
@@ -118,5 +127,26 @@ def run(arguments: list[str]) -> int:
         report_error(error)
         return EXIT_ERROR
     except OSError as error:
-        report_error(SsdsError(f"{error.strerror or error}: {error.filename or ''}", code="E062"))
+        report_error(
+            SsdsError(
+                f"{error.strerror or error}: {error.filename or 'no file named'}",
+                hint="Check the file's owner, permissions and disk.",
+                code="E062",
+            )
+        )
         return EXIT_ERROR
+    except Exception as error:
+        if os.environ.get("SSDS_TRACEBACK"):
+            raise
+        report_error(
+            SsdsError(
+                f"ssds failed: {type(error).__name__}: {str(error)[:300]}",
+                hint="This is a fault of ssds. Please report it, with what SSDS_TRACEBACK=1 shows.",
+                code="E001",
+            )
+        )
+        return EXIT_ERROR
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt

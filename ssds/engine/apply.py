@@ -206,7 +206,14 @@ def _run_one(run: _Run, step: PlanStep, action: Action, record: Record) -> None:
         problem = run.crew.explain_os_error(error)
         set_state(record, State.FAILED, error=problem, why=problem.message)
         run.reporter.failed(record.node, problem)
+    except Exception as error:  # one node's fault must not end the others
+        problem = SsdsError(
+            f"{type(error).__name__}: {str(error)[:300]}",
+            hint="This is a fault of ssds; please report it.",
+            code="E001",
+        )
+        problem.__cause__ = error
+        set_state(record, State.FAILED, error=problem, why=problem.message)
+        run.reporter.failed(record.node, problem)
     finally:
-        if record.state is State.RUNNING:
-            set_state(record, State.FAILED, why="an internal error")
         run.reporter.finished(record.node, record.state.value, record.duration_ms, record.claim)
