@@ -63,7 +63,7 @@ class _Target:
     def refuse(self, name: str, why: str) -> IntegrityError:
         return IntegrityError(
             f"{self.archive}: {name[:120]!r} {why}",
-            code="E041",
+            code="F041",
             hint="The archive is damaged or hostile; check where it comes from.",
         )
 

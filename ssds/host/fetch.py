@@ -183,7 +183,7 @@ class Fetcher:
         """Returns a small document and its media type (the empty string for a local file).
 
         Raises:
-            UnavailableError: it cannot be had; ``code`` is E053 where the server says that it
+            UnavailableError: it cannot be had; ``code`` is F053 where the server says that it
                 does not exist.
             IntegrityError: larger than ``limit_bytes``.
         """
@@ -195,7 +195,7 @@ class Fetcher:
                     data += chunk
                     if len(data) > limit_bytes:
                         raise IntegrityError(
-                            f"{redacted(url)} is larger than {limit_bytes} bytes", code="E043"
+                            f"{redacted(url)} is larger than {limit_bytes} bytes", code="F043"
                         )
                 return bytes(data), "".join(found)
             except _Failed as error:
@@ -203,7 +203,7 @@ class Fetcher:
                     missing = str(error).startswith("HTTP 404") or "no such file" in str(error)
                     raise UnavailableError(
                         f"{redacted(url)} cannot be read: {error}",
-                        code="E053" if missing else "E052",
+                        code="F053" if missing else "F052",
                         hint="Check the network, the proxy and the mirrors in ssds.yaml.",
                     ) from error
                 self._pause(count)
@@ -310,18 +310,18 @@ def _all_failed(name: str, attempts: Sequence[str], *, wrong: bool) -> SsdsError
     if wrong:
         return IntegrityError(
             f"{name} was answered with other bytes than the locked ones:{told}",
-            code="E044",
+            code="F044",
             hint="Never accept them blindly: check with upstream; then renew the pin: ssds lock.",
         )
     gone = ("HTTP 404", "HTTP 410", "no such file")
     if attempts and all(any(word in line for word in gone) for line in attempts):
         return UnavailableError(
             f"{name} has left its mirrors:{told}",
-            code="E053",
+            code="F053",
             hint="Renew the pins: ssds lock --upgrade all; or name a mirror that keeps old files.",
         )
     return UnavailableError(
         f"{name} cannot be fetched:{told}",
-        code="E052",
+        code="F052",
         hint="Check the network and the mirrors in ssds.yaml.",
     )

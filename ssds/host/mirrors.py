@@ -11,9 +11,10 @@ import re
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
-from ssds.core.errors import InvalidValue, UnavailableError
+from ssds.core.errors import InvalidValue, SsdsError, UnavailableError
 
 KEYRINGS = (
     "/usr/share/keyrings/debian-archive-keyring.gpg",
@@ -68,7 +69,7 @@ class Mirrors:
         if not roots:
             raise UnavailableError(
                 f"no mirror of the archive {name!r} is known",
-                code="E051",
+                code="F051",
                 hint=f"Set mirrors.{name} in ssds.yaml, or add it to this machine's apt sources.",
             )
         return roots
@@ -78,7 +79,7 @@ class Mirrors:
         if not self.pypi:
             raise UnavailableError(
                 "no Python package index is known",
-                code="E051",
+                code="F051",
                 hint="Set mirrors.pypi in ssds.yaml, or install pip: its configuration is used.",
             )
         return self.pypi
@@ -266,11 +267,15 @@ def pip_indexes(env: Mapping[str, str]) -> tuple[tuple[str, ...], tuple[str, ...
 
     from ssds.host.process import run
 
-    try:
-        answer = run([sys.executable, "-c", _PIP_PROGRAM], env=dict(env), timeout_s=60)
-        told = json.loads(answer.stdout) if answer.returncode == 0 else {}
-    except (UnavailableError, ValueError):
-        told = {}
+    told: Any = {}
+    for python in (sys.executable, "/usr/bin/python3"):
+        try:
+            answer = run([python, "-c", _PIP_PROGRAM], env=dict(env), timeout_s=60)
+            told = json.loads(answer.stdout) if answer.returncode == 0 else {}
+        except (SsdsError, ValueError):
+            continue
+        if told:
+            break
     values = told.get("values", {}) if isinstance(told, dict) else {}
 
     def value(name: str) -> str:

@@ -77,12 +77,12 @@ class SimpleIndexes:
                 problems.append(error)
         known = any(_project_of(file.name) == name for file in found)
         if not known and problems:
-            missing = all(error.code == "E053" for error in problems)
+            missing = all(error.code == "F053" for error in problems)
             raise UnavailableError(
                 f"the project {name!r} is in none of the configured Python indexes"
                 if missing
                 else "; ".join(error.message for error in problems),
-                code="E053" if missing else "E052",
+                code="F053" if missing else "F052",
                 hint="Check the name, the network and mirrors.pypi in ssds.yaml.",
             )
         with self._guard:
@@ -146,7 +146,7 @@ def _from_json(data: bytes, url: str) -> list[IndexFile]:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UnavailableError(
             f"{redacted(url)} is no index page: {type(error).__name__}",
-            code="E054",
+            code="F054",
             hint="Check mirrors.pypi in ssds.yaml.",
         ) from error
     return [file for file in found if file]

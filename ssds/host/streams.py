@@ -58,7 +58,7 @@ def damage_explained(path: str) -> Iterator[None]:
 def _damaged(path: str, why: str) -> IntegrityError:
     return IntegrityError(
         f"{os.path.basename(path)} cannot be read as an archive: {why[:200]}",
-        code="E042",
+        code="F042",
         hint="The file is damaged or of another kind than its name says.",
     )
 

@@ -183,7 +183,7 @@ def _simulate(index: AptIndex, packages: Sequence[str], status: str) -> dict[str
         what = [f"remove {name}" for name in removed] + [f"upgrade {text}" for text in upgraded]
         raise Refused(
             f"installing {' '.join(packages)[:200]} would {', '.join(what[:8])}",
-            code="E081",
+            code="F081",
             hint="What is installed below is locked. Renew the base (ssds lock --upgrade), "
             "or ask for a version that fits.",
         )
@@ -199,7 +199,7 @@ def _explained(
     if unknown:
         return UnavailableError(
             f"there is no package {unknown[1]!r} in {index.title}",
-            code="E057",
+            code="F057",
             hint=_similar(index, unknown[1]),
         )
     version = re.search(r"E: Version '(\S+)' for '(\S+)' was not found", text)
@@ -207,14 +207,14 @@ def _explained(
         known = _versions(index, version[2])
         return UnavailableError(
             f"{version[2]} has no version {version[1]} in {index.title}",
-            code="E057",
+            code="F057",
             hint=f"Known there: {', '.join(known)}." if known else "Name another version.",
         )
     unmet = re.search(r"have unmet dependencies:\n((?: .*\n)+)", text)
     told = " ".join(unmet[1].split()) if unmet else "; ".join(errors) or "it gave no reason"
     return UnavailableError(
         f"apt cannot install {' '.join(packages)[:200]} from {index.title}: {told[:600]}",
-        code="E059",
+        code="F059",
         hint="Two of the packages do not go together, or not with what is installed below.",
     )
 
@@ -264,7 +264,7 @@ def _pinned(index: AptIndex, chosen: Mapping[str, str], status: str) -> tuple[Pi
         if text is None:
             raise IntegrityError(
                 f"apt chose {name} {version}, which the index of {index.title} does not describe",
-                code="E046",
+                code="F046",
                 hint="Try again; the mirror may be in the middle of an update.",
             )
         found.append(_package(index, debian.paragraph(text)))
@@ -277,7 +277,7 @@ def _package(index: AptIndex, fields: Mapping[str, str]) -> PinnedPackage:
     join("archive", path)
     if not size.isdigit() or not debian.PACKAGE_NAME.fullmatch(name):
         raise IntegrityError(
-            f"the index of {index.title} does not state a size for {name[:80]!r}", code="E046"
+            f"the index of {index.title} does not state a size for {name[:80]!r}", code="F046"
         )
     return PinnedPackage(
         name=name,

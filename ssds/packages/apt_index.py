@@ -134,7 +134,7 @@ def open_index(
     """
     for word in (suite, architecture, *components):
         if not _WORD.fullmatch(word) or ".." in word:
-            raise IntegrityError(f"{word[:60]!r} is no suite or component", code="E046")
+            raise IntegrityError(f"{word[:60]!r} is no suite or component", code="F046")
     archive = archive_of(suite)
     words = ["src" if sources else "bin", suite, *components, architecture]
     folder = os.path.join(os.path.abspath(cache), "apt", "_".join(words).replace("/", "-"))
@@ -172,7 +172,7 @@ def _update(
     if not mirrors.keyring:
         raise UnavailableError(
             "the Debian archive's keys are missing, so its indexes cannot be verified",
-            code="E058",
+            code="F058",
             hint="Install them: apt-get install debian-archive-keyring.",
         )
     problems = []
@@ -191,7 +191,7 @@ def _update(
     raise UnavailableError(
         f"the index of {suite} {' '.join(components)} for {architecture} cannot be had: "
         + " | ".join(problems),
-        code="E052",
+        code="F052",
         hint=f"Check the suite's name, the network and mirrors.{archive} in ssds.yaml.",
     )
 
@@ -246,6 +246,6 @@ def _release_date(folder: str, suite: str) -> int:
             return calendar.timegm((*parsed[:6], 0, 0, 0)) - (parsed[9] or 0)
     raise IntegrityError(
         f"the index of {suite} states no date",
-        code="E046",
+        code="F046",
         hint="Its mirror is not a Debian archive; check mirrors in ssds.yaml.",
     )

@@ -106,7 +106,7 @@ def stanza(package: PinnedPackage, path: str, place: str) -> str:
         raise IntegrityError(
             f"{package.file.name} is {' '.join(found)}, but the lock says "
             f"{package.name} {package.version} {package.architecture}",
-            code="E047",
+            code="F047",
             hint="Renew the pin: ssds lock.",
         )
     kept = [

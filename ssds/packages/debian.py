@@ -177,11 +177,11 @@ def control_text(path: str) -> str:
     """
     data = _member(path, "control.tar", lambda name: name == "control", _CONTROL_LIMIT)
     if data is None:
-        raise IntegrityError(f"{path} holds no control file", code="E042")
+        raise IntegrityError(f"{path} holds no control file", code="F042")
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise IntegrityError(f"{path}: its control file is not UTF-8", code="E042") from error
+        raise IntegrityError(f"{path}: its control file is not UTF-8", code="F042") from error
     paragraph(text)
     return text
 
@@ -206,12 +206,12 @@ def _member(
     with deb_member(path, part) as stream, tarfile.open(fileobj=stream, mode="r|") as archive:
         for count, member in enumerate(archive):
             if count > 500_000:
-                raise IntegrityError(f"{path}: too many members", code="E041")
+                raise IntegrityError(f"{path}: too many members", code="F041")
             name = member.name.removeprefix("./")
             if not member.isreg() or not wanted(name):
                 continue
             if member.size > limit:
-                raise IntegrityError(f"{path}: {name} is too large", code="E041")
+                raise IntegrityError(f"{path}: {name} is too large", code="F041")
             source = archive.extractfile(member)
             found = source.read() if source else b""
             if not prefer or re.search(prefer, name):

@@ -82,7 +82,7 @@ def resolve(
             "the image has no Python for the pip step"
             if not python_version
             else f"{python_version[:40]!r} is not a Python version",
-            code="E061",
+            code="F061",
             hint="Install it in an apt step before: apt: [python3].",
         )
     report = _ask(requirements, platform, python_version, mirrors, glibc)
@@ -211,7 +211,7 @@ def _ask(
     except (ValueError, KeyError, TypeError, AssertionError) as error:
         raise UnavailableError(
             "pip gave no readable report",
-            code="E062",
+            code="F062",
             hint="Install a newer pip (23.0 or later) beside ssds.",
         ) from error
     return entries
@@ -226,7 +226,7 @@ def _explained(text: str, platform: Platform, *, timed_out: bool) -> Unavailable
     if "No module named pip" in text or "No module named 'pip'" in text:
         return UnavailableError(
             "pip is not installed beside ssds",
-            code="E062",
+            code="F062",
             hint="Install it into the same environment: python -m ensurepip.",
         )
     missing = re.search(r"No matching distribution found for (\S.*)", text)
@@ -237,7 +237,7 @@ def _explained(text: str, platform: Platform, *, timed_out: bool) -> Unavailable
         return UnavailableError(
             f"no wheel of {missing[1][:120]} for {platform} and this Python"
             + (f" (there are: {shown})" if shown else ""),
-            code="E063",
+            code="F063",
             hint="Ask for another version; packages without wheels are built in a run step.",
         )
     conflict = re.search(r"(The conflict is caused by:.*?)(?:\n\n|To fix)", text, re.DOTALL)
@@ -247,7 +247,7 @@ def _explained(text: str, platform: Platform, *, timed_out: bool) -> Unavailable
         told = f"no answer within {_LIMIT_S:.0f} s"
     return UnavailableError(
         f"pip cannot resolve the requirements: {told[:600] or text[-300:]}",
-        code="E063",
+        code="F063",
         hint="Loosen the requirements, or check the network and mirrors.pypi in ssds.yaml.",
     )
 
@@ -266,7 +266,7 @@ def _packages(
             for entry in entries
         ]
     except (KeyError, TypeError, AttributeError) as error:
-        raise IntegrityError("pip's report lacks a field", code="E062") from error
+        raise IntegrityError("pip's report lacks a field", code="F062") from error
     with (
         Fetcher(ca_bundle=mirrors.ca_bundle, proxy=mirrors.proxy) as fetcher,
         concurrent.futures.ThreadPoolExecutor(4) as pool,
@@ -291,7 +291,7 @@ def _package(entry: Mapping[str, Any], *, tool: bool) -> PinnedPackage:
     if not sha256:
         raise UnavailableError(
             f"the index states no sha256 for {file_name}",
-            code="E063",
+            code="F063",
             hint="Use an index that states digests (every PEP 503 index may).",
         )
     return PinnedPackage(

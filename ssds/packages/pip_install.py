@@ -85,7 +85,7 @@ def install_script(packages: Sequence[PinnedPackage]) -> str:
     if not tools:
         raise IntegrityError(
             "the pinned Python packages lack pip itself",
-            code="E047",
+            code="F047",
             hint="Renew the pin: ssds lock --upgrade packages.",
         )
     script = _SCRIPT.replace("@PACKAGES@", PACKAGES)

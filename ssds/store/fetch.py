@@ -123,13 +123,13 @@ def _fetch_one(
                 )
                 return
         except SsdsError as error:
-            if not isinstance(error, UnavailableError) and error.code not in ("E044", "E010"):
+            if not isinstance(error, UnavailableError) and error.code not in ("F044", "E010"):
                 raise
             problems.append(error)
     if not problems:
         raise UnavailableError(
             f"{pinned.name} ({pinned.digest}) is in no archive and has no address",
-            code="E055",
+            code="F055",
             hint="Give the source a url, or renew the pin: ssds lock.",
         )
     raise problems[0]
@@ -155,7 +155,7 @@ def _archive_addresses(
         gone = "has another sha256 there" if files else "is not there (any more)"
         raise UnavailableError(
             f"{name}: the configured Python indexes know {project!r}, but the file {gone}",
-            code="E053",
+            code="F053",
             hint="Check mirrors.pypi in ssds.yaml, or renew the pin: ssds lock.",
         )
     return (*exact, *unsaid)

@@ -184,7 +184,7 @@ def test_a_document_larger_than_its_limit_is_refused(site, fetcher):
         fetcher.read(site.url("good"), limit_bytes=1000)
     with pytest.raises(UnavailableError) as caught:
         fetcher.read(site.url("missing"), limit_bytes=1000)
-    assert caught.value.code == "E053"
+    assert caught.value.code == "F053"
 
 
 def test_sizes_can_be_asked(site, fetcher, tmp_path):

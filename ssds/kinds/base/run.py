@@ -112,7 +112,7 @@ def _check(ended: Json, packages: Sequence[PinnedPackage]) -> None:
     if ended["timed_out"] or ended["exit_code"] != 0:
         why = "took too long" if ended["timed_out"] else f"ended with {ended['exit_code']}"
         raise StepFailed(
-            f"the bootstrap {why}: {ended['last']}", code="E073", hint="`ssds log NODE` shows it."
+            f"the bootstrap {why}: {ended['last']}", code="F073", hint="`ssds log NODE` shows it."
         )
     installed = ended["installed"]
     assert isinstance(installed, list)
@@ -122,7 +122,7 @@ def _check(ended: Json, packages: Sequence[PinnedPackage]) -> None:
         raise StepFailed(
             f"the bootstrap installed {len(installed)} packages where {len(wanted)} are pinned; "
             f"the difference: {'; '.join(differing[:5])}",
-            code="E074",
+            code="F074",
             hint="`ssds log NODE` shows what happened; renew the pin with `ssds lock`.",
         )
 

@@ -114,7 +114,7 @@ def _deb_src(
     known = ", ".join(dict.fromkeys(seen))
     raise UnavailableError(
         f"there is no source package {name} {version} in {' '.join(looked) or 'any known suite'}",
-        code="E057",
+        code="F057",
         hint=f"Known there: {known}." if known else "Check the name; binary names may differ.",
     )
 
@@ -140,7 +140,7 @@ def _source_file(request: SourceRequest, fields: Mapping[str, str], index: AptIn
             f"the source package {request.deb_src} has no file {request.file!r}"
             if request.file
             else f"the source package {request.deb_src} has no single main archive",
-            code="E057",
+            code="F057",
             hint=f"Choose one with 'file:': {', '.join(sorted(files))}.",
         )
     path = f"{fields.get('Directory', '')}/{name}"
@@ -192,7 +192,7 @@ def _pypi(request: SourceRequest, mirrors: Mirrors) -> PinnedFile:
         if file is None or file.digest is None:
             raise IntegrityError(
                 f"the index states no sha256 for {chosen[0].name}",
-                code="E063",
+                code="F063",
                 hint="Use an index that states digests.",
             )
         size = file.size_bytes or fetcher.size(file.url, local=True)
@@ -211,7 +211,7 @@ def _no_file(request: SourceRequest, files: list[IndexFile]) -> UnavailableError
     what = request.file or "source archive"
     return UnavailableError(
         f"the Python release {request.pypi} has no {what}",
-        code="E057",
+        code="F057",
         hint=f"Choose one with 'file:': {', '.join(names[:12])}."
         if names
         else "Check the name and the version.",
