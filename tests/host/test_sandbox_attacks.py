@@ -290,3 +290,15 @@ def _running():
     return subprocess.run(
         ["ps", "ax", "-o", "args"], capture_output=True, text=True, check=True
     ).stdout
+
+
+def test_the_published_table_is_the_one_that_is_measured(mode):
+    page = os.path.join(os.path.dirname(__file__), "../../docs/reference/sandbox.md")
+    rows = [line.split("|")[1:-1] for line in _text(page).splitlines() if line.startswith("| `")]
+    column = {"identity": 2, "subuid": 3, "trusted": 4}[mode]
+    published = {row[0].strip(" `"): row for row in rows if len(row) == 5}
+    assert {name: row[1].strip() for name, row in published.items()} == dict(ENFORCED)
+    table = _table(mode)
+    for name, row in published.items():
+        said = row[column].strip()
+        assert said not in {"yes", "no"} or table[name] == (said == "yes"), name
