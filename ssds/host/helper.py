@@ -8,10 +8,11 @@ import os
 import pwd
 import selectors
 import shutil
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import IO, Any
 
@@ -19,6 +20,7 @@ import ssds
 from ssds.core import errors
 from ssds.core.canonical import Json
 from ssds.core.errors import EnvironmentProblem, SsdsError, UnavailableError
+from ssds.host import terminal
 from ssds.host.inside import IDS
 from ssds.host.process import kill_group, missing_program
 
@@ -97,9 +99,18 @@ def _subordinate(path: str) -> int:
 
 
 def _start(
-    spec: Mapping[str, Json], *, output: int, errors_to: int
+    spec: Mapping[str, Json],
+    *,
+    output: int,
+    errors_to: int,
+    handed: Mapping[str, int] | None = None,
 ) -> tuple[subprocess.Popen[bytes], int]:
-    """Starts the helper and gives it its line; returns it and the status pipe."""
+    """Starts the helper and gives it its line; returns it and the status pipe.
+
+    Args:
+        handed: descriptors that it gets too, by their name in the spec.
+    """
+    handed = handed or {}
     root = os.path.dirname(os.path.dirname(os.path.abspath(ssds.__file__)))
     path = json.dumps([root, *(p for p in sys.path if p and p != root)])
     status, status_end = os.pipe()
@@ -110,7 +121,7 @@ def _start(
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=errors_to,
-            pass_fds=(status_end,),
+            pass_fds=(status_end, *handed.values()),
             start_new_session=True,
             cwd="/",
         )
@@ -121,7 +132,7 @@ def _start(
         os.close(status_end)
     assert process.stdin is not None
     with contextlib.suppress(BrokenPipeError):
-        process.stdin.write(json.dumps(spec).encode() + b"\n")
+        process.stdin.write(json.dumps({**spec, **handed}).encode() + b"\n")
         process.stdin.flush()
     return process, status
 
@@ -133,22 +144,68 @@ def converse(
     log_errors: Log,
     deadline: float,
     stop: Callable[[], bool] | None,
+    given: tuple[int, int, int] | None = None,
 ) -> Ended:
-    """Runs a job: hands its output on, ends it at ``deadline`` (monotonic seconds) or on stop."""
-    apart = log_errors is not None
-    process, status = _start(
-        spec,
-        output=subprocess.PIPE,
-        errors_to=subprocess.PIPE if apart else subprocess.STDOUT,
-    )
+    """Runs a job: hands its output on, ends it at ``deadline`` (monotonic seconds) or on stop.
+
+    Args:
+        given: the caller's descriptors 0, 1 and 2, which the job gets instead.
+    """
     ended = Ended()
     answers = bytearray()
-    sinks: dict[Any, Log] = {process.stdout: log, status: answers.extend}
-    if apart:
-        sinks[process.stderr] = log_errors
-    try:
+    if given is not None:
+        stdin = os.dup(given[0])
+        try:
+            process, status = _start(
+                spec, output=given[1], errors_to=given[2], handed={"stdin": stdin}
+            )
+        finally:
+            os.close(stdin)
+        sinks: dict[Any, Log] = {status: answers.extend}
+    else:
+        apart = log_errors is not None
+        errors_to = subprocess.PIPE if apart else subprocess.STDOUT
+        process, status = _start(spec, output=subprocess.PIPE, errors_to=errors_to)
+        sinks = {process.stdout: log, status: answers.extend}
+        if apart:
+            sinks[process.stderr] = log_errors
+    with _ending(process, status):
         _pump(process, sinks, deadline, stop, ended)
         process.wait(_END_S)
+    _judge(answers, ended)
+    return ended
+
+
+def converse_on_terminal(spec: Mapping[str, Json], stdin: int, stdout: int) -> Ended:
+    """Runs a job on a terminal of its own that is joined to the caller's, to its end."""
+    ended = Ended()
+    answers = bytearray()
+    ours, theirs = socket.socketpair()
+    with ours:
+        with theirs:
+            process, status = _start(
+                spec,
+                output=subprocess.DEVNULL,
+                errors_to=subprocess.DEVNULL,
+                handed={"console": theirs.fileno()},
+            )
+        with _ending(process, status):
+            master = terminal.receive_descriptor(ours)
+            if master < 0:
+                _pump(process, {status: answers.extend}, float("inf"), None, ended)
+            else:
+                with os.fdopen(master, "rb", buffering=0), terminal.joined(stdin, master):
+                    terminal.relay(master, stdin, stdout, status, answers.extend)
+            process.wait(_END_S)
+    _judge(answers, ended)
+    return ended
+
+
+@contextlib.contextmanager
+def _ending(process: subprocess.Popen[bytes], status: int) -> Iterator[None]:
+    """Ends the job when the block raises; closes the pipes in any case."""
+    try:
+        yield
     except BaseException:
         with contextlib.suppress(OSError):
             _hang_up(process)
@@ -160,8 +217,6 @@ def converse(
         os.close(status)
         for stream in (process.stdin, process.stdout, process.stderr):
             _close(stream)
-    _judge(answers, ended)
-    return ended
 
 
 def _close(stream: IO[bytes] | None) -> None:

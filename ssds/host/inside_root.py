@@ -46,6 +46,8 @@ def init_main(spec: Spec, status: int, alive: int, group: Group) -> NoReturn:
         step = os.fork()
         if step == 0:
             _become_step(spec, status, user)
+        if "console" in spec:
+            os.close(spec["console"])
         code = _reap(step)
         answer(status, {"exit": code})
         os._exit(0)
@@ -86,7 +88,7 @@ def _prepare(spec: Spec) -> tuple[int, int, list[int]]:
     for bind, handle in binds:
         _attach(bind, handle, keep_clean=spec["keeps_upper"])
     user = _find_user(spec["user"])
-    for descriptor in (1, 2):
+    for descriptor in () if spec["own_stdio"] else (1, 2):
         with contextlib.suppress(OSError):
             os.fchown(descriptor, user[0], user[1])  # so that /dev/stdout can be opened
     kernel.filter_calls()
@@ -265,6 +267,21 @@ def _set_limits(spec: Spec) -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 
 
+def _take_input(spec: Spec, uid: int, gid: int) -> None:
+    """Gives the step its input: nothing, the caller's, or a terminal of the sandbox."""
+    if "console" in spec:
+        master, own = os.openpty()
+        os.fchown(own, uid, gid)
+        with socket.socket(fileno=spec["console"]) as console:
+            socket.send_fds(console, [b"\0"], [master])
+        os.close(master)
+        os.login_tty(own)
+    elif "stdin" in spec:
+        os.dup2(spec["stdin"], 0)
+    else:
+        os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
+
+
 def _become_step(spec: Spec, status: int, user: tuple[int, int, list[int]]) -> NoReturn:
     """Turns this process into the step's program; never returns."""
     code = 126
@@ -272,6 +289,7 @@ def _become_step(spec: Spec, status: int, user: tuple[int, int, list[int]]) -> N
         os.setsid()
         _set_limits(spec)
         uid, gid, groups = user
+        _take_input(spec, uid, gid)
         os.setgroups(groups)
         os.setresgid(gid, gid, gid)
         os.setresuid(uid, uid, uid)
@@ -281,7 +299,6 @@ def _become_step(spec: Spec, status: int, user: tuple[int, int, list[int]]) -> N
         if spec["probe"]:
             answer(status, {"facts": inside_probe.measure(spec["process_limit"])})
             os._exit(0)
-        os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
         for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL)
         environment = dict(spec["environment"])

@@ -30,6 +30,7 @@ from ssds.host import helper
 from ssds.host.files import explained
 from ssds.host.inside import remove_tree
 from ssds.host.inside_probe import PROBE_MEMORY_BYTES, PROBE_PROCESSES
+from ssds.host.terminal import check_descriptors
 
 MODES = ("identity", "subuid", "trusted")
 CA_TARGET = "/run/ssds/ca-certificates.crt"
@@ -59,6 +60,22 @@ class Bind:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Stdio:
+    """The caller's own descriptors, for a program that a person runs.
+
+    Attributes:
+        stdin, stdout, stderr: open descriptors, no folders.
+        terminal: ``stdin`` and ``stdout`` are a terminal; the program gets one of the sandbox's
+            own that is joined to it (``stderr`` is then not used).
+    """
+
+    stdin: int = 0
+    stdout: int = 1
+    stderr: int = 2
+    terminal: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """One program to run on layers.
 
@@ -74,7 +91,9 @@ class Job:
             them. Scratch files lie beside it while the job runs.
         log: gets output bytes as they come; called in the thread that called ``run``.
         log_errors: gets standard error apart; None sends it to ``log`` too.
-        stop: asked about five times a second; True ends the job.
+        stop: asked about five times a second; True ends the job. Not with a terminal.
+        stdio: passes the caller's input and output through; ``log`` then gets nothing. None means
+            an empty input. With a terminal there is no time limit.
     """
 
     lowers: tuple[str, ...]
@@ -92,6 +111,7 @@ class Job:
     log: Callable[[bytes], None] | None = None
     log_errors: Callable[[bytes], None] | None = None
     stop: Callable[[], bool] | None = None
+    stdio: Stdio | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,16 +157,24 @@ class Sandbox:
             StepFailed: the image has no such user or working folder.
         """
         started = time.monotonic()
+        if job.stdio is not None:
+            check_descriptors((job.stdio.stdin, job.stdio.stdout, job.stdio.stderr))
         scratch = self._scratch(job)
         try:
             spec = self._spec(job, scratch)
-            ended = helper.converse(
-                spec,
-                log=job.log,
-                log_errors=job.log_errors,
-                deadline=started + job.time_limit_s,
-                stop=job.stop,
-            )
+            if job.stdio is not None and job.stdio.terminal:
+                ended = helper.converse_on_terminal(spec, job.stdio.stdin, job.stdio.stdout)
+            else:
+                ended = helper.converse(
+                    spec,
+                    log=job.log,
+                    log_errors=job.log_errors,
+                    deadline=started + job.time_limit_s,
+                    stop=job.stop,
+                    given=(job.stdio.stdin, job.stdio.stdout, job.stdio.stderr)
+                    if job.stdio
+                    else None,
+                )
         finally:
             if os.path.isdir(scratch):  # the helper removes it; only a killed one did not
                 with contextlib.suppress(EnvironmentProblem):
@@ -272,6 +300,7 @@ class Sandbox:
             "binds": [asdict(bind) for bind in binds],
             "process_limit": job.process_limit,
             "memory_limit_bytes": job.memory_limit_bytes,
+            "own_stdio": job.stdio is not None,
             **self._identity,
         }
 
