@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import threading
@@ -76,14 +77,20 @@ class _Log:
                 return
             self._size += len(data)
             if self._size <= _LOG_LIMIT_BYTES:
-                self._file.write(data)
-                self._file.flush()
+                with contextlib.suppress(OSError):  # a full disk: the step itself will say so
+                    self._file.write(data)
+                    self._file.flush()
 
     def keep(self, store: Store) -> Digest:
         with self._lock:
             self._file.close()
         with open(self.path, "rb") as file:
             return store.blobs.put(file.read())
+
+    def discard(self) -> None:
+        with self._lock, contextlib.suppress(OSError):
+            self._file.close()
+            os.unlink(self.path)
 
 
 def log_record_path(state_folder: str, node: NodeId) -> str:
@@ -135,18 +142,18 @@ def execute(
         stopping=stopping.is_set,
         sizes=crew.sizes,
     )
-    state = "failed"
     try:
         outcome = runner(node.kind)(bench)
-        state = outcome.verdict or "done"
-    except SsdsError as error:
-        log.write(f"error: {error.message}\n".encode())
+    except Exception as error:
+        log.write(f"error: {error}\n".encode())
+        with contextlib.suppress(OSError, SsdsError):  # a full disk must not hide the error
+            _keep_log(crew, node.id, log, "failed")
         raise
+    else:
+        digest = _keep_log(crew, node.id, log, outcome.verdict or "done")
     finally:
-        digest = log.keep(crew.store)
-        os.unlink(log.path)
+        log.discard()
         remove_folder(folder)
-        _remember_log(crew, node.id, digest, state)
     claim = _claim(action, outcome, digest, int((time.monotonic() - began) * 1000))
     _compare(crew, facts, step, claim)
     crew.store.claims.add(claim, action.preimage_bytes, str(node.id))
@@ -192,7 +199,9 @@ def _compare(crew: Crew, facts: Facts, step: PlanStep, claim: Claim) -> None:
     )
 
 
-def _remember_log(crew: Crew, node: NodeId, digest: Digest, state: str) -> None:
+def _keep_log(crew: Crew, node: NodeId, log: _Log, state: str) -> Digest:
+    """Keeps a log as a blob and remembers it as the newest of its node."""
+    digest = log.keep(crew.store)
     entry = {
         "node": str(node),
         "platform": node.platform,
@@ -202,3 +211,4 @@ def _remember_log(crew: Crew, node: NodeId, digest: Digest, state: str) -> None:
     }
     path = log_record_path(crew.state_folder, node)
     atomic_write(path, canonical_bytes(entry), point="log-record")
+    return digest
