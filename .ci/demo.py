@@ -63,7 +63,7 @@ def apply(platforms: list[str]) -> bool:
     Returns whether pins were renewed.
     """
     chosen = [word for p in platforms for word in ("--platform", p)]
-    arguments = ("apply", *chosen, "--fetch", "--yes")
+    arguments = ("apply", *chosen, "--fetch", "--refresh", "--yes")
     code = ssds(*arguments, check=False)
     if code == 0:
         return (WORKSPACE / ".renewed").exists()
@@ -110,7 +110,10 @@ def shell(script: str) -> None:
     print("$ " + script.replace("\n", "\n$ "), flush=True)
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("LMOD", "MODULE"))}
     done = subprocess.run(
-        ["bash", "-c", f"source {LMOD}; set -e; {script}"], check=False, cwd=DEMO, env=clean
+        ["bash", "-c", f"source {LMOD}; set -e -o pipefail; {script}"],
+        check=False,
+        cwd=DEMO,
+        env=clean,
     )
     if done.returncode:
         sys.exit(f"demo: the deployed tool ended with exit code {done.returncode}")
@@ -151,7 +154,7 @@ def main() -> None:
         "command -v seqtk\n"
         f"printf '{reads}' | seqtk seq -A -"
     )
-    shell(f"{SITE}/wrappers/samtools/*/bin/samtools --version | head -n 2")
+    shell(f"{SITE}/wrappers/samtools/1.16.1/bin/samtools --version | head -n 2")
     took = time.monotonic() - began
     print(
         f"\nDone in {took:.0f} s. Try next:\n"

@@ -1,19 +1,202 @@
-"""Channels as ``plan`` and ``apply`` see them: observe, compare with the locks, push."""
+"""Channels as ``plan`` and ``apply`` see them: observe, compare with the locks, push (C14).
+
+A channel is looked at when ``--refresh`` asks for it; afterwards the last observation counts. A
+channel that nobody has looked at from this workspace gives no rows, only a note: so a fresh clone
+plans all reuse.
+"""
 
 from __future__ import annotations
 
+import functools
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from ssds.cli.output import report_error, say
+from ssds.core.digest import Digest
+from ssds.core.errors import SsdsError
+from ssds.core.model import NodeId, ReleaseName
 from ssds.graph.compile import Graph
+from ssds.graph.plan import Plan, Verb
+from ssds.lock.model import Released, releasable
+from ssds.recipe.model import Channel
+from ssds.ship.backends import open_channel
 from ssds.ship.changes import Change
+from ssds.ship.channels import (
+    Backend,
+    Observation,
+    apply_changes,
+    observe,
+    plan_channel,
+    read_observation,
+    wanted_tags,
+    write_observation,
+)
 from ssds.workspace import Workspace
 
-
-def changes(
-    workspace: Workspace, graph: Graph, *, refresh: bool
-) -> tuple[tuple[Change, ...], tuple[str, ...]]:
-    """Returns the changes that the channels need, and notes on those never observed."""
-    return (), ()
+_OLD_S = 24 * 3600
 
 
-def push(workspace: Workspace, graph: Graph, *, refresh: bool) -> int:
-    """Carries out the changes; returns an exit code."""
-    return 0
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pushes:
+    """What the channels need.
+
+    Attributes:
+        changes: (change, the release behind it) of every observed channel.
+        notes: on channels that were never observed, or long ago.
+    """
+
+    changes: tuple[tuple[Change, ReleaseName], ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def wanted(self, workspace: Workspace, graph: Graph) -> frozenset[NodeId]:
+        """Returns the nodes whose bytes a push needs and the store lacks (C2)."""
+        found: set[NodeId] = set()
+        for change, name in self.changes:
+            if change.effective and _missing(workspace, name):
+                found |= _image_nodes(graph, name)
+        return frozenset(found)
+
+    def judged(self, plan: Plan, graph: Graph) -> tuple[Change, ...]:
+        """Returns the changes with what the graph's plan means for them."""
+        return tuple(
+            _judged(change, name, plan, graph)
+            for change, name in self.changes
+            if change.verb != "="
+        )
+
+
+def whole_releases(plan: Plan, graph: Graph) -> frozenset[ReleaseName]:
+    """Returns the releases that the plan holds whole; selectors may name parts."""
+    return frozenset(
+        name for name, nodes in graph.releases.items() if all(n in plan.steps for n in nodes)
+    )
+
+
+def look(workspace: Workspace, *, refresh: bool) -> Pushes:
+    """Compares every channel that the catalog uses with its observation."""
+    changes: list[tuple[Change, ReleaseName]] = []
+    notes = []
+    for channel, releases in _used(workspace).items():
+        observed = _observation(workspace, channel, releases, refresh=refresh)
+        if observed is None:
+            notes.append(f"channel {channel.name} was never observed; --refresh looks")
+            continue
+        age = int(time.time()) - observed.at
+        if age > _OLD_S:
+            notes.append(f"channel {channel.name} was observed {age // 3600} hours ago")
+        owners = _owners(channel, releases)
+        for change in plan_channel(channel, releases, observed):
+            owner = owners.get(change.what.partition(" ")[0])
+            if owner is not None:
+                changes.append((change, owner))
+    return Pushes(changes=tuple(changes), notes=tuple(notes))
+
+
+def push(workspace: Workspace, names: frozenset[ReleaseName], *, refresh: bool) -> int:
+    """Carries out the changes of these releases on observed channels; returns 1 on a failure."""
+    code = 0
+    for channel, releases in _used(workspace).items():
+        if not refresh and read_observation(_path(workspace, channel)) is None:
+            continue
+        ready = [r for r in releases if r.id in names and not _missing(workspace, r.id)]
+        try:
+            done, _ = apply_changes(
+                channel,
+                _backend(workspace, channel),
+                ready,
+                workspace.store,
+                now=int(time.time()),
+                say=functools.partial(_said, channel.name),
+            )
+            _observation(workspace, channel, releases, refresh=True)
+        except SsdsError as error:
+            say(f"FAILED channel {channel.name}")
+            report_error(error)
+            code = 1
+            continue
+        count = sum(1 for change in done if change.effective)
+        if count:
+            print(f"Pushed to {channel.name}: {count} changes.")
+    return code
+
+
+def _said(channel: str, line: str) -> None:
+    say(f"  {channel}: {line}")
+
+
+def _backend(workspace: Workspace, channel: Channel) -> Backend:
+    mirrors = workspace.mirrors
+    return open_channel(channel, workspace.root, ca_bundle=mirrors.ca_bundle, proxy=mirrors.proxy)
+
+
+def _used(workspace: Workspace) -> Mapping[Channel, list[Released]]:
+    """Returns the channels that recipes name, each with its locked releases."""
+    found: dict[str, list[Released]] = {}
+    for name, release in workspace.catalog.releases.items():
+        for released in releasable(workspace.locks.get(name)):
+            if released.id == name:
+                for channel in release.channels:
+                    found.setdefault(channel, []).append(released)
+    return {workspace.catalog.channels[c]: releases for c, releases in sorted(found.items())}
+
+
+def _owners(channel: Channel, releases: list[Released]) -> dict[str, ReleaseName]:
+    return {
+        f"{name}:{tag}": released.id
+        for name, tags in wanted_tags(channel, releases).items()
+        for tag, released in tags.items()
+    }
+
+
+def _path(workspace: Workspace, channel: Channel) -> str:
+    return os.path.join(workspace.state_folder, "observed", f"{channel.name}.json")
+
+
+def _observation(
+    workspace: Workspace, channel: Channel, releases: list[Released], *, refresh: bool
+) -> Observation | None:
+    if not refresh:
+        return read_observation(_path(workspace, channel))
+    found = observe(_backend(workspace, channel), releases, int(time.time()))
+    write_observation(_path(workspace, channel), found)
+    return found
+
+
+def _missing(workspace: Workspace, name: ReleaseName) -> bool:
+    """Whether the store lacks bytes of the locked release."""
+    store = workspace.store_if_there
+    if store is None:
+        return True
+    variant = workspace.locks.get(name).variant(name)
+    needed: list[Digest] = []
+    for released in releasable(workspace.locks.get(name)):
+        if released.id != name:
+            continue
+        needed.append(released.index.digest)
+        needed += [released.metadata] if released.metadata else []
+        for half in released.platforms.values():
+            needed += [half.manifest.digest, half.config.digest]
+            needed += [layer.digest for layer in half.layers]
+        if set(released.platforms) != set(released.index.platforms):
+            return True
+    return variant.index is None or any(not store.blobs.has(digest) for digest in needed)
+
+
+def _image_nodes(graph: Graph, name: ReleaseName) -> set[NodeId]:
+    return {n for n in graph.releases.get(name, ()) if n.kind in ("publish", "index", "metadata")}
+
+
+def _judged(change: Change, name: ReleaseName, plan: Plan, graph: Graph) -> Change:
+    if not change.effective:
+        return change
+    steps = [plan.steps[n] for n in graph.releases.get(name, ()) if n in plan.steps]
+    waiting = [s for s in steps if s.verb is Verb.WAIT and s.node.kind == "publish"]
+    if waiting and waiting[0].reason == "bytes":
+        reason = f"bytes of {waiting[0].node.id.platform} are not here"
+        return replace(change, verb="w", reason=reason)
+    running = [s for s in steps if s.runs and s.reason != "bytes"]
+    if running:
+        return replace(change, verb="?", reason=f"known after {running[0].node.id.label}")
+    return change

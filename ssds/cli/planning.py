@@ -59,6 +59,7 @@ def make(workspace: Workspace, asked: Asked) -> Planned:
     """Returns the joint plan; reads, and changes nothing."""
     as_of = parse_date(asked.as_of)
     graph = workspace.graph(as_of)
+    pushes = channels.look(workspace, refresh=asked.refresh)
     wishes = make_wishes(
         graph,
         selectors=asked.selectors,
@@ -67,18 +68,19 @@ def make(workspace: Workspace, asked: Asked) -> Planned:
         rerun=asked.rerun,
         retry=asked.retry,
     )
+    wishes = replace(wishes, fetch=wishes.fetch | pushes.wanted(workspace, graph))
     facts = workspace.facts()
     plan = _explained(workspace, make_plan(graph, facts, wishes))
     found = found_by_plan(plan, workspace.read_blob)
     rows = graph_rows(plan)
     rows += lock_rows(graph, workspace.catalog, plan, workspace.locks, found)
-    changes, notes = channels.changes(workspace, graph, refresh=asked.refresh)
+    changes = pushes.judged(plan, graph)
     rows += change_rows(changes)
     delivery = Delivery(
         plan=plan,
         rows=tuple(rows),
         changes=changes,
-        notes=notes,
+        notes=pushes.notes,
         required_waits=required_waits(plan),
     )
     return Planned(graph=graph, facts=facts, delivery=delivery, as_of=as_of)

@@ -73,8 +73,9 @@ def command(
         resolving.update_locks(workspace, planned.graph, result)
         _remember(workspace, result)
         code = _outcome(result)
+        whole = channels.whole_releases(planned.plan, planned.graph)
         if not no_push and not result.stopped:
-            code = channels.push(workspace, planned.graph, refresh=options.refresh) or code
+            code = channels.push(workspace, whole, refresh=options.refresh) or code
     return code
 
 
