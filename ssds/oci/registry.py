@@ -7,6 +7,7 @@ specification's fallback, an index under the tag ``sha256-<hex>``.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 from collections.abc import Callable
@@ -346,15 +347,19 @@ class Registry:
             )
         query = {**dict(parse_qsl(parts.query)), "digest": str(digest)}
         headers = {"Content-Type": "application/octet-stream", "Content-Length": str(size_bytes)}
-        with opener() as file:
-            body = Body(file, digest, size_bytes)
+        with contextlib.ExitStack() as files:
+
+            def body() -> Body:
+                # Opened anew where a token has ended in the meantime and the request is repeated.
+                return Body(files.enter_context(opener()), digest, size_bytes)
+
             response = self._transport.request(
                 "PUT",
                 urlunsplit(parts._replace(query=urlencode(query))),
                 repository=repository,
                 ok=frozenset({201}),
                 headers=headers,
-                body=lambda: body,
+                body=body,
                 attempts=1,
             )
         response.close()

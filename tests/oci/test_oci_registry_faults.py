@@ -54,6 +54,7 @@ class Server:
                 pass
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.handle_error = lambda *_: None  # type: ignore[method-assign]
         self.host = f"127.0.0.1:{self.server.server_address[1]}"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
@@ -320,6 +321,27 @@ def test_a_useless_token_ends_in_a_refusal(server: Server, token: bytes) -> None
             "r", DIGEST, len(DATA), io.BytesIO()
         )
     assert len(server.asked) <= 4
+
+
+def test_a_token_that_ends_during_an_upload_is_renewed(server: Server) -> None:
+    realm = f'Bearer realm="http://{server.host}/token",service="s",scope="repository:r:push"'
+    server.routes["GET /v2/"] = reply(401, WWW_Authenticate=realm)
+    server.routes["GET /token"] = in_turn(
+        reply(200, b'{"token":"one"}'), reply(200, b'{"token":"two"}')
+    )
+    server.routes["POST /v2/r/blobs/uploads/"] = in_turn(
+        reply(401, WWW_Authenticate=realm), reply(202, Location="/v2/up/1")
+    )
+
+    def put(handler: BaseHTTPRequestHandler) -> None:
+        good = handler.headers.get("Authorization") == "Bearer two"
+        (reply(201) if good else reply(401, WWW_Authenticate=realm))(handler)
+
+    server.routes["PUT /v2/up/1"] = put
+    registry = Registry(server.host, insecure=True, credentials=USER)
+    assert registry.push_blob("r", DIGEST, len(DATA), lambda: io.BytesIO(DATA))
+    assert server.bodies[-1] == DATA
+    assert server.count("PUT") == 2
 
 
 def test_credentials_never_follow_a_redirect_to_another_host(server: Server) -> None:
