@@ -58,14 +58,12 @@ class Delivery:
 
     Attributes:
         rows: graph first, then locks, then channels.
-        changes: the channel changes behind the ``push`` rows.
         notes: what is worth a line but no row (a channel that was never observed).
         required_waits: releases that wait for a platform that they require.
     """
 
     plan: Plan
     rows: tuple[Row, ...]
-    changes: tuple[Change, ...] = ()
     notes: tuple[str, ...] = ()
     required_waits: tuple[str, ...] = ()
 
@@ -161,21 +159,32 @@ def _what_changes(before: VariantLock, after: VariantLock) -> str:
     return "its evidence is behind"
 
 
-def change_rows(changes: Iterable[Change]) -> list[Row]:
-    """Returns the rows of channel changes; what ssds does not manage is shown by ``status``."""
-    return [
-        Row(
-            node=f"{change.where}: {change.what}",
-            kind="push",
-            platform="",
-            verb=Verb(change.verb),
-            reason="channel",
-            text=change.reason,
-            marks=tuple(sorted(change.marks)),
+def change_rows(changes: Iterable[tuple[Change, ReleaseName]]) -> list[Row]:
+    """Returns one row for all changes of a release on a channel that go the same way.
+
+    What ssds does not manage is no row: it is never touched.
+    """
+    groups: dict[tuple[ReleaseName, str, str, str], list[Change]] = {}
+    for change, name in changes:
+        if change.verb != "unmanaged":
+            kept_apart = "" if change.verb == "+" else change.reason
+            key = (name, change.where, change.verb, kept_apart)
+            groups.setdefault(key, []).append(change)
+    rows = []
+    for (name, where, verb, reason), group in groups.items():
+        tags = ", ".join(change.what.partition(":")[2] for change in group)
+        rows.append(
+            Row(
+                node=f"{name}:push/{where}",
+                kind="push",
+                platform="",
+                verb=Verb(verb),
+                reason="channel",
+                text=f"{reason}: {tags}" if reason else tags,
+                marks=tuple(sorted({mark for change in group for mark in change.marks})),
+            )
         )
-        for change in changes
-        if change.verb != "unmanaged"
-    ]
+    return rows
 
 
 def required_waits(plan: Plan) -> tuple[str, ...]:

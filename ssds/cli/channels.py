@@ -58,10 +58,10 @@ class Pushes:
                 found |= _image_nodes(graph, name)
         return frozenset(found)
 
-    def judged(self, plan: Plan, graph: Graph) -> tuple[Change, ...]:
+    def judged(self, plan: Plan, graph: Graph) -> tuple[tuple[Change, ReleaseName], ...]:
         """Returns the changes with what the graph's plan means for them."""
         return tuple(
-            _judged(change, name, plan, graph)
+            (_judged(change, name, plan, graph), name)
             for change, name in self.changes
             if change.verb != "="
         )

@@ -74,12 +74,10 @@ def make(workspace: Workspace, asked: Asked) -> Planned:
     found = found_by_plan(plan, workspace.read_blob)
     rows = graph_rows(plan)
     rows += lock_rows(graph, workspace.catalog, plan, workspace.locks, found)
-    changes = pushes.judged(plan, graph)
-    rows += change_rows(changes)
+    rows += change_rows(pushes.judged(plan, graph))
     delivery = Delivery(
         plan=plan,
         rows=tuple(rows),
-        changes=changes,
         notes=pushes.notes,
         required_waits=required_waits(plan),
     )

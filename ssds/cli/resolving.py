@@ -15,8 +15,10 @@ from ssds.engine.apply import Result
 from ssds.engine.resolve import Order, Pins, resolve
 from ssds.engine.states import USABLE
 from ssds.graph.compile import Graph
+from ssds.host.local import remove_folder
 from ssds.kinds.scan.resolve import pin_advisories as pin_set
 from ssds.lock.make import Found, make_variant
+from ssds.lock.merge import advanced
 from ssds.lock.model import (
     CatalogLock,
     Lock,
@@ -42,14 +44,18 @@ def lock_all(
             is written all the same.
     """
     targets = chosen_targets(workspace, selectors, platforms)
-    pins = Pins(shared=workspace.locks.catalog.pins, releases=workspace.pins())
+    before = Pins(shared=workspace.locks.catalog.pins, releases=workspace.pins())
+    pins = Pins(shared=before.shared, releases=dict(before.releases))
     pin_advisories(workspace, pins)
     crew = workspace.crew(jobs=1)
-    cache = crew.store.new_folder()
     with workspace.store.shared():
-        order = Order(targets=targets, upgrade=upgrade)
-        resolve(workspace.catalog, pins, order, crew, PlainReporter(), cache)
-    changed = write_pins(workspace, pins)
+        cache = crew.store.new_folder()
+        try:
+            order = Order(targets=targets, upgrade=upgrade)
+            resolve(workspace.catalog, pins, order, crew, PlainReporter(), cache)
+        finally:
+            remove_folder(cache)
+    changed = write_pins(workspace, before, pins)
     if pins.problems:
         for problem in pins.problems[:-1]:
             report_error(problem)
@@ -85,23 +91,30 @@ def pin_advisories(workspace: Workspace, pins: Pins) -> None:
         )
 
 
-def write_pins(workspace: Workspace, pins: Pins) -> list[str]:
-    """Writes pins that changed; returns the names of the files that were written."""
+def write_pins(workspace: Workspace, before: Pins, pins: Pins) -> list[str]:
+    """Writes pins that changed; returns the names of the files that were written.
+
+    Only what differs from ``before`` is put into the files as they are now: another process may
+    have locked other releases and platforms meanwhile (C20).
+    """
     changed = []
-    used = {p.base for p in pins.releases.values()} | set(pins.shared.current.values())
-    kept = {k: v for k, v in pins.shared.bases.items() if k[0] in used}
-    sets = {k: v for k, v in pins.shared.advisories.items() if k in used}
-    shared = replace(pins.shared, bases=kept, advisories=sets)
+
+    def change_shared(lock: CatalogLock) -> CatalogLock:
+        shared = advanced(lock.pins, before.shared, pins.shared)
+        used = {p.base for p in pins.releases.values()} | set(shared.current.values())
+        kept = {k: v for k, v in shared.bases.items() if k[0] in used}
+        sets = {k: v for k, v in shared.advisories.items() if k in used}
+        return CatalogLock(pins=replace(shared, bases=kept, advisories=sets))
+
     path = os.path.join(workspace.lock_folder, "catalog.lock.json")
-    if update_catalog_lock(
-        path, guard=workspace.guard("catalog"), change=lambda _: CatalogLock(pins=shared)
-    ):
+    if update_catalog_lock(path, guard=workspace.guard("catalog"), change=change_shared):
         changed.append(f"{LOCK_FOLDER}/catalog.lock.json")
     for name, version in sorted({(n.name, n.version) for n, _ in pins.releases}):
 
         def change(lock: Lock, key: tuple[str, str] = (name, version)) -> Lock:
             for (release, platform), own in pins.releases.items():
-                if (release.name, release.version) == key:
+                same = before.releases.get((release, platform)) == own
+                if (release.name, release.version) == key and not same:
                     section = replace(lock.platform(release, platform), pins=own)
                     lock = _with_section(lock, release, {platform: section})
             return lock
