@@ -21,6 +21,7 @@ from ssds.lock.read import CATALOG_LOCK, read_catalog_lock, read_lock
 from ssds.lock.write import catalog_lock_bytes, lock_bytes
 
 T = TypeVar("T")
+K = TypeVar("K")
 
 
 class _Conflicts:
@@ -245,3 +246,21 @@ def _optional(path: str, name: str, read: Callable[..., Lock | None]) -> Lock | 
 def merge_driver(base: str, ours: str, theirs: str, *, name: str) -> None:
     """Joins three lock files and puts the result at ``ours``, as git asks of a merge driver."""
     atomic_write(ours, merge_files(base, ours, theirs, name=name), point="lock-merge")
+
+
+def advanced(now: SharedPins, before: SharedPins, after: SharedPins) -> SharedPins:
+    """Returns ``now`` with what changed from ``before`` to ``after``; everything else stays.
+
+    For two writers of one file: each brings its own changes and keeps the other's (C20).
+    """
+    return SharedPins(
+        bases=_advanced(now.bases, before.bases, after.bases),
+        advisories=_advanced(now.advisories, before.advisories, after.advisories),
+        current=_advanced(now.current, before.current, after.current),
+    )
+
+
+def _advanced(now: Mapping[K, T], before: Mapping[K, T], after: Mapping[K, T]) -> dict[K, T]:
+    changed = {key: value for key, value in after.items() if before.get(key) != value}
+    gone = {key for key in before if key not in after}
+    return {key: value for key, value in {**now, **changed}.items() if key not in gone}

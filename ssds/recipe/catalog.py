@@ -16,7 +16,7 @@ from ssds.recipe.codes import diagnostic
 from ssds.recipe.formats.scope import Report
 from ssds.recipe.formats.ssds import Edge, Reading, read_recipe
 from ssds.recipe.local import read_tree
-from ssds.recipe.model import Catalog, LocalTree, Release
+from ssds.recipe.model import Catalog, LocalTree, Policy, Release
 from ssds.recipe.rules import check_releases
 from ssds.recipe.schema import schema
 from ssds.recipe.shared import Shared, read_shared
@@ -111,7 +111,7 @@ def read_catalog(
         catalog=Catalog(
             releases=chosen,
             bases=shared.bases or {},
-            policies=shared.policies or {},
+            policies={"default": Policy(name="default"), **(shared.policies or {})},
             channels=shared.channels or {},
             sites=shared.sites,
             advisories=shared.advisories or {},
