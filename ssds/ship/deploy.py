@@ -18,7 +18,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from ssds.core.canonical import Json, pretty_bytes
-from ssds.core.errors import Refused, SsdsError
+from ssds.core.digest import Digest
+from ssds.core.errors import Refused, SsdsError, UnavailableError
 from ssds.host.files import TEMPORARY_PREFIX, atomic_symlink, atomic_write, explained, locked
 from ssds.host.folders import discard_folder, staged_folder, sweep_folders
 from ssds.lock.model import Lock
@@ -101,6 +102,7 @@ def deploy(
                 hint=f"If that is meant, allow it: --allow-remove {removals(changes)}.",
                 code="D013",
             )
+        _check_bytes(target, selection, blobs)
         written, dropped = _unpack_all(target, selection, blobs)
         generation = _compose(site, selection, before, target, blobs)
         switched = str(generation.digest) != before.content or not _links_stand(target)
@@ -189,6 +191,33 @@ def _changes(site: Site, selection: Selection, before: Deployed) -> list[Change]
         reason = "no longer asked for by the site or no longer locked"
         found.append(Change(where=site.name, what=f"{name}/{module}", verb="-", reason=reason))
     return found
+
+
+def missing_bytes(
+    target: str, selection: Selection, blobs: BlobSource
+) -> tuple[tuple[str, Digest], ...]:
+    """Returns (release, digest) of all bytes that a deployment needs and that are not here (C2)."""
+    missing = []
+    for pick in selection.picks:
+        half = pick.half
+        needed = [half.config.digest]
+        if not has_image(target, half.config.digest):
+            needed.append(half.manifest.digest)
+            needed += [layer.digest for layer in half.layers if not blobs.has(layer.diff_id)]
+        missing += [(str(pick.released.id), d) for d in needed if not blobs.has(d)]
+    return tuple(missing)
+
+
+def _check_bytes(target: str, selection: Selection, blobs: BlobSource) -> None:
+    missing = missing_bytes(target, selection, blobs)
+    if missing:
+        releases = sorted({release for release, _ in missing})
+        raise UnavailableError(
+            f"{len(missing)} blobs of {', '.join(releases)} are not here, the first is "
+            f"{missing[0][1]}",
+            hint="Bring them with `ssds apply --fetch`, then deploy again.",
+            code="D016",
+        )
 
 
 def _unpack_all(
@@ -341,41 +370,3 @@ def _switch(target: str, generation: Generation, before: Deployed, catalog_versi
             )
         atomic_symlink(f"{GENERATIONS}/current/{name}", place, point=f"deploy.link-{name}")
     return number
-
-
-def prune(target: str, *, keep: int = 3) -> tuple[str, ...]:
-    """Removes generations beyond the newest ``keep`` and images that none of the kept ones names.
-
-    Returns the paths that were removed, relative to the tree. Programs that still run from them
-    fail; keep as many generations as your longest jobs need.
-    """
-    removed = []
-    root = os.path.join(target, GENERATIONS)
-    with locked(os.path.join(root, ".lock")):
-        current = read_deployed(target).number
-        numbers = sorted(int(n) for n in os.listdir(root) if n.isdecimal() and int(n) <= current)
-        kept = set(numbers[-max(1, keep) :])
-        images = set()
-        for number in kept:
-            with open(os.path.join(root, str(number), RECORD), "rb") as file:
-                images |= {image_path(e.image) for e in read_record(file.read(), number).entries}
-        for number in sorted(set(numbers) - kept):
-            discard_folder(os.path.join(root, str(number)))
-            removed.append(f"{GENERATIONS}/{number}")
-        for path in _images(target):
-            if path not in images:
-                os.unlink(os.path.join(target, path + ".complete"))
-                discard_folder(os.path.join(target, path))
-                removed.append(path)
-    return tuple(removed)
-
-
-def _images(target: str) -> list[str]:
-    """Returns the images that have a marker of ours, relative to the tree."""
-    found = []
-    root = os.path.join(target, "images")
-    for bucket in sorted(os.listdir(root)) if os.path.isdir(root) else ():
-        folder = os.path.join(root, bucket)
-        names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
-        found += [f"images/{bucket}/{n[:-9]}" for n in names if n.endswith(".complete")]
-    return found

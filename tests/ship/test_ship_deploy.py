@@ -31,8 +31,9 @@ from ssds.core.platform import Platform
 from ssds.lock.model import Lock
 from ssds.lock.write import lock_bytes
 from ssds.oci.blobs import Blobs
-from ssds.ship.deploy import deploy, plan_deploy, prune, read_deployed
+from ssds.ship.deploy import deploy, plan_deploy, read_deployed
 from ssds.ship.images import find_program, image_problems, inside
+from ssds.ship.prune import prune
 from ssds.ship.sites import select, wanted
 
 TOOL = small_tar({"usr/bin/tool": script("echo one"), "etc/x": b"x"})
