@@ -14,6 +14,7 @@ from ssds.core.pins import PinnedPackage
 from ssds.core.platform import Platform
 from ssds.host import local
 from ssds.host.machine import can_run, tool_version
+from ssds.host.sandbox import Sandbox
 from ssds.kinds.api import Bench, Outcome, require_sandbox
 from ssds.packages.apt_install import file_name, stanza
 from ssds.packages.wire import packages_from_json
@@ -58,31 +59,8 @@ def run(bench: Bench) -> Outcome:
         [(p, paths[p.file.digest]) for p in packages],
         node.epoch or 0,
     )
-    root, log = os.path.join(bench.folder, "root"), os.path.join(bench.folder, "mmdebstrap.log")
     out = os.path.join(bench.folder, "layer.tar")
-    bench.say(f"bootstrapping {node.id.owner} from {len(packages)} packages")
-    try:
-        ended = sandbox.call(
-            "ssds.kinds.base.inside:bootstrap",
-            repository=repository,
-            root=root,
-            scratch=bench.folder,
-            log=log,
-            suite=suite,
-            architecture=platform.debian,
-            packages=[p.name for p in packages],
-            dpkg=node.slice["dpkg"],
-            epoch=node.epoch or 0,
-            time_limit_s=TIME_LIMIT_S,
-        )
-        bench.log(_read(log))
-        _check(ended, packages)
-        bench.say("exporting the layer")
-        exported = sandbox.call(
-            "ssds.oci.layers:export_tree", root=root, epoch=node.epoch or 0, out=out
-        )
-    finally:
-        sandbox.remove(root)
+    exported = _bootstrap(bench, sandbox, repository, packages, out)
     assert isinstance(exported, Mapping)
     digest = Digest(str(exported["diff_id"]))
     bench.store.blobs.adopt(out, digest)
@@ -92,6 +70,41 @@ def run(bench: Bench) -> Outcome:
         emulated=emulation.kind == "emulated",
         tools={name: tool_version(name) for name in _TOOLS},
     )
+
+
+def _bootstrap(
+    bench: Bench,
+    sandbox: Sandbox,
+    repository: str,
+    packages: Sequence[PinnedPackage],
+    out: str,
+) -> Json:
+    """Makes the system in a folder and writes its layer to ``out``; leaves no folder behind."""
+    node = bench.action.node
+    root, log = os.path.join(bench.folder, "root"), os.path.join(bench.folder, "mmdebstrap.log")
+    bench.say(f"bootstrapping {node.id.owner} from {len(packages)} packages")
+    try:
+        ended = sandbox.call(
+            "ssds.kinds.base.inside:bootstrap",
+            repository=repository,
+            root=root,
+            scratch=bench.folder,
+            log=log,
+            suite=str(node.slice["suite"]),
+            architecture=Platform(node.id.platform).debian,
+            packages=[p.name for p in packages],
+            dpkg=node.slice["dpkg"],
+            epoch=node.epoch or 0,
+            time_limit_s=TIME_LIMIT_S,
+        )
+        bench.log(_read(log))
+        _check(ended, packages)
+        bench.say("exporting the layer")
+        return sandbox.call(
+            "ssds.oci.layers:export_tree", root=root, epoch=node.epoch or 0, out=out
+        )
+    finally:
+        sandbox.remove(root)
 
 
 def _read(path: str) -> bytes:
