@@ -44,7 +44,7 @@ def find_root(start: str) -> str:
     """
     folder = os.path.abspath(start)
     while True:
-        if os.path.isfile(os.path.join(folder, SETTINGS_FILE)):
+        if is_workspace(folder):
             return folder
         above = os.path.dirname(folder)
         if above == folder:
@@ -54,6 +54,11 @@ def find_root(start: str) -> str:
                 code="E031",
             )
         folder = above
+
+
+def is_workspace(folder: str) -> bool:
+    """Whether ``folder`` itself is a workspace."""
+    return os.path.isfile(os.path.join(folder, SETTINGS_FILE))
 
 
 class _Present:
@@ -84,7 +89,7 @@ class Workspace:
             InputError: its settings are wrong.
         """
         root = os.path.abspath(folder) if folder else find_root(".")
-        if folder and not os.path.isfile(os.path.join(root, SETTINGS_FILE)):
+        if folder and not is_workspace(root):
             root = find_root(root)
         return cls(root=root, settings=read_settings(root, os.environ))
 

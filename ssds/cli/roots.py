@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
+
 from ssds.core.digest import Digest
-from ssds.workspace import Workspace
+from ssds.workspace import Workspace, is_workspace
 
 
 def workspace_roots(workspace: Workspace) -> dict[Digest, str]:
@@ -34,3 +36,25 @@ def workspace_roots(workspace: Workspace) -> dict[Digest, str]:
         for package in base.packages.packages:
             roots.setdefault(package.file.digest, f"package of base {identity}")
     return roots
+
+
+def all_workspace_roots(workspace: Workspace) -> dict[Digest, str]:
+    """Returns the roots of every workspace that uses the store, as its locks are now.
+
+    A workspace whose folder is away counts with what it registered last (``store.gc``).
+
+    Raises:
+        InputError: the locks of a workspace cannot be read whole: then nothing may be removed.
+    """
+    roots = workspace_roots(workspace)
+    for path in workspace.store.workspaces():
+        if path != os.path.realpath(workspace.root) and is_workspace(path):
+            other = Workspace.open(path)
+            for digest, reason in workspace_roots(other).items():
+                roots.setdefault(digest, f"{reason} ({path})")
+    return roots
+
+
+def register_roots(workspace: Workspace) -> None:
+    """Notes in the store what the workspace's locks name now."""
+    workspace.store.register_workspace(workspace.root, workspace_roots(workspace))

@@ -12,6 +12,7 @@ from ssds.cli import channels, planning, resolving
 from ssds.cli.app import Context
 from ssds.cli.output import report_error, say
 from ssds.cli.progress import make_reporter
+from ssds.cli.roots import register_roots
 from ssds.cli.selecting import planning_options
 from ssds.core.canonical import pretty_bytes
 from ssds.core.errors import Refused, SsdsError
@@ -71,6 +72,7 @@ def command(
     with workspace.store.shared():
         result = _run(planned, crew)
         resolving.update_locks(workspace, planned.graph, result)
+        register_roots(workspace)
         _remember(workspace, result)
         code = _outcome(result)
         whole = channels.whole_releases(planned.plan, planned.graph)

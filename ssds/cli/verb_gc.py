@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-
 import click
 
 from ssds.cli.app import Context
 from ssds.cli.output import print_json, size_text
-from ssds.cli.roots import workspace_roots
+from ssds.cli.roots import all_workspace_roots, register_roots
 from ssds.core.digest import Digest
 from ssds.store.gc import GRACE_S, collect, why
+from ssds.store.trees import Trees
 from ssds.workspace import Workspace
 
 
@@ -29,7 +27,7 @@ def command(
     """Remove blobs that no lock refers to and that are older than the grace period."""
     workspace = Workspace.open(context.folder)
     store = workspace.store
-    roots = workspace_roots(workspace)
+    roots = all_workspace_roots(workspace)
     if asked is not None:
         chain = why(store, roots, Digest(asked))
         if as_json:
@@ -37,10 +35,10 @@ def command(
         else:
             print("\n".join(chain) if chain else "Nothing keeps it.")
         return 0
-    store.register_workspace(workspace.root, roots)
+    register_roots(workspace)
     report = collect(store, roots, keep_seconds=keep_days * 86400, dry_run=dry_run)
     if not dry_run:
-        _drop_trees(store.trees_folder, report.stale_trees)
+        _drop_trees(workspace)
     if as_json:
         print_json(
             {
@@ -59,8 +57,13 @@ def command(
     return 0
 
 
-def _drop_trees(folder: str, names: tuple[str, ...]) -> None:
-    """Removes the unpacked trees of collected layers."""
-    for mode in os.listdir(folder):
-        for name in names:
-            shutil.rmtree(os.path.join(folder, mode, name), ignore_errors=True)
+def _drop_trees(workspace: Workspace) -> None:
+    """Removes the unpacked trees of layers that are gone, and what killed runs left."""
+    store = workspace.store
+    with store.exclusive(wait=False) as alone:
+        if not alone or workspace.sandbox is None:
+            return
+        trees = Trees(store.trees_folder, workspace.sandbox)
+        trees.sweep()
+        trees.forget(set(store.blobs.all()))
+        store.sweep()
