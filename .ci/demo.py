@@ -84,7 +84,7 @@ def gone() -> bool:
     """Whether the last apply failed because a mirror does not have a pinned file any more."""
     last = last_apply()
     return any(
-        node.get("code") in ("E053", "E055") for node in last["nodes"] if node["state"] == "failed"
+        node.get("code") in ("F053", "F055") for node in last["nodes"] if node["state"] == "failed"
     )
 
 
