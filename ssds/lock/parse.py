@@ -37,7 +37,7 @@ from ssds.lock.parse_pins import platform_pins, shared_pins
 NAME = r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?"
 VERSION = r"[A-Za-z0-9][A-Za-z0-9._+~:-]{0,127}"
 VARIANT = r"[a-z0-9][a-z0-9._-]{0,63}"
-OUTPUT = r"[a-z][a-z0-9_-]*(?:/[A-Za-z0-9_.-]{1,64}){0,3}"
+OUTPUT = r"[a-z][a-z0-9_-]*(?:/[][A-Za-z0-9_.-]{1,64}){0,3}"
 
 
 T = TypeVar("T")

@@ -649,3 +649,11 @@ def test_the_difference_of_two_locks_reads_well() -> None:
     assert "- samtools@1.16.1 linux/amd64 build/0 package samtools:amd64: 1.0-1" in text
     assert lock_diff.diff(old, old) == ()
     assert lock_diff.diff(None, old)
+
+
+def test_outputs_of_metadata_files_are_read_back() -> None:
+    outputs = {"metadata": digest("m"), "file/gui[0].icon": digest("i"), "file/help.readme/3": D}
+    found = replace(metadata(), outputs={k: Digest(v) for k, v in outputs.items()})
+    data = json.loads(lock_bytes(with_index(full_lock(), NAME, metadata=found)))
+    assert lock_from_dict(data).variants[""].metadata == found
+    assert schema_faults(LOCK, data) == []
