@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from ssds.core.canonical import action_key, canonical_bytes
+from ssds.core.canonical import Json, action_key, canonical_bytes
 from ssds.core.digest import Digest
 from ssds.core.errors import IntegrityError, StepFailed
 from ssds.core.model import Claim
@@ -19,7 +19,7 @@ from ssds.core.platform import Platform
 from ssds.host.machine import can_run
 from ssds.host.sandbox import Sandbox
 from ssds.kinds.api import Bench, Outcome, require_sandbox
-from ssds.kinds.build.state import ConfigState
+from ssds.kinds.build.state import ConfigState, step_environment
 from ssds.kinds.build.steps import StepBench, perform
 from ssds.oci.layers import ExportedLayer
 from ssds.oci.types import config_bytes, parse_config
@@ -197,9 +197,11 @@ def _perform(
         )
         exported = build.trees.export(upper, lowers, build.epoch, out)
     except StepFailed as error:
-        keep = bench.keep_failed
+        keep = bench.keep_failed and not bench.stopping()
         if keep:
-            error.hint += f" Its changes are kept in {upper}."
+            _keep(build, number, step, state, tools, build.trees.keep(upper))
+            name = bench.action.node.id
+            error.hint = f"`ssds log {name}` shows its output, `ssds shell {name}` opens its tree."
         raise
     finally:
         if not keep:
@@ -207,6 +209,39 @@ def _perform(
     if exported.entries:
         bench.store.blobs.adopt(out, exported.diff_id)
     return exported
+
+
+def _keep(
+    build: _Build,
+    number: int,
+    step: Mapping[str, Any],
+    state: ConfigState,
+    tools: list[str],
+    upper: str,
+) -> None:
+    """Remembers a failed step's tree, with all that a shell in it needs."""
+    bench = build.bench
+    sources: dict[str, dict[str, Json]] = {}
+    for item in bench.action.node.inputs:
+        name = item.role.removeprefix("source/")
+        if name in step.get("sources", {}) and item.node is not None:
+            digest = str(bench.action.inputs[item.role])
+            unpack = bool(step["sources"][name])
+            sources[name] = {"digest": digest, "file": item.node.owner, "unpack": unpack}
+    as_image = state if step["type"] == "run" else ConfigState()
+    bench.keep(
+        {
+            "step": number,
+            "mode": build.sandbox.mode,
+            "upper": upper,
+            "layers": [*map(str, build.chain), *(f"sha256:{os.path.basename(t)}" for t in tools)],
+            "environment": step_environment(as_image, build.epoch),
+            "working_folder": as_image.working_folder or "/",
+            "user": as_image.user,
+            "script": str(step.get("script", "")),
+            "sources": sources,
+        }
+    )
 
 
 def _folder(build: _Build, digest: Digest) -> str:

@@ -1,4 +1,4 @@
-"""What an image's config says while steps are applied to it. Pure."""
+"""What an image's config says while steps are applied to it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ssds.host.sandbox import fixed_environment
 from ssds.oci.types import Config
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -50,10 +51,4 @@ class ConfigState:
 
 def step_environment(state: ConfigState, epoch: int) -> dict[str, str]:
     """Returns the fixed environment of a step, with the image's own on top."""
-    return {
-        "HOME": "/root",
-        "LC_ALL": "C.UTF-8",
-        "TZ": "UTC0",
-        "SOURCE_DATE_EPOCH": str(epoch),
-        **state.environment,
-    }
+    return {**fixed_environment(epoch), **state.environment}
