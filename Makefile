@@ -5,17 +5,16 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo demo-arm64 test lint env packages clean bench
+.PHONY: demo demo-arm64 test lint env clean
 
 $(BIN)/ssds: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "ssds needs Python 3.11 or newer"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || .ci/packages env
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
-	touch $(BIN)/ssds
+	@touch $(BIN)/ssds
 
 env: $(BIN)/ssds
-
-packages:
-	@.ci/packages $(PACKAGES)
 
 demo: env
 	@.ci/packages demo
