@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
+from ssds.cli.completing import complete_nodes, complete_platforms
 from ssds.core.errors import UsageError
 from ssds.core.model import KINDS, NodeId
 from ssds.core.platform import Platform
@@ -19,11 +20,29 @@ F = TypeVar("F", bound=Callable[..., Any])
 SELECTOR_HELP = "NAME, NAME@VERSION or NAME[@VERSION]:KIND"
 
 
+def platform_option(function: F) -> F:
+    """Adds ``--platform`` to a verb that works on one."""
+    return click.option(
+        "--platform",
+        default="",
+        help="Which platform, where there are several.",
+        shell_complete=complete_platforms,
+    )(function)
+
+
 def planning_options(function: F) -> F:
     """Adds what ``plan`` and ``apply`` share."""
     for option in (
-        click.argument("selectors", nargs=-1, metavar="[SELECTOR]..."),
-        click.option("--platform", "platforms", multiple=True, help="Only this platform."),
+        click.argument(
+            "selectors", nargs=-1, metavar="[SELECTOR]...", shell_complete=complete_nodes
+        ),
+        click.option(
+            "--platform",
+            "platforms",
+            multiple=True,
+            help="Only this platform.",
+            shell_complete=complete_platforms,
+        ),
         click.option("--as-of", default="", metavar="DATE", help="Judge waivers on this date."),
         click.option(
             "--fetch", is_flag=True, help="Want the bytes of releases here, with their evidence."

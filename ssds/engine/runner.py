@@ -14,6 +14,7 @@ from ssds.core.canonical import canonical_bytes
 from ssds.core.digest import Digest
 from ssds.core.errors import EnvironmentProblem, Refused, SsdsError
 from ssds.core.model import Action, Claim, NodeId
+from ssds.engine import kept
 from ssds.engine.report import Reporter
 from ssds.graph.plan import Facts, PlanStep, choose
 from ssds.host.files import atomic_write
@@ -139,6 +140,7 @@ def execute(
         say=lambda line: reporter.said(node.id, line),
         log=log.write,
         keep_failed=crew.keep_failed,
+        keep=lambda entry: kept.remember(crew.state_folder, node.id, entry, crew.sandbox),
         stopping=stopping.is_set,
         sizes=crew.sizes,
     )
@@ -154,6 +156,7 @@ def execute(
     finally:
         log.discard()
         remove_folder(folder)
+    kept.forget(crew.state_folder, node.id, crew.sandbox)
     claim = _claim(action, outcome, digest, int((time.monotonic() - began) * 1000))
     _compare(crew, facts, step, claim)
     crew.store.claims.add(claim, action.preimage_bytes, str(node.id))

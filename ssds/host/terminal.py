@@ -56,10 +56,8 @@ def joined(terminal: int, master: int) -> Iterator[None]:
 
     def follow(*_: object) -> None:
         with contextlib.suppress(OSError):
-            size = _NO_SIZE
-            with contextlib.suppress(OSError):
-                size = fcntl.ioctl(terminal, termios.TIOCGWINSZ, bytes(8))
-            fcntl.ioctl(master, termios.TIOCSWINSZ, size)
+            size = fcntl.ioctl(terminal, termios.TIOCGWINSZ, bytes(8))
+            fcntl.ioctl(master, termios.TIOCSWINSZ, size if any(size[:4]) else _NO_SIZE)
 
     before = termios.tcgetattr(terminal)
     main = threading.current_thread() is threading.main_thread()

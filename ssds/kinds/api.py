@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from ssds.core.canonical import Json
 from ssds.core.digest import Digest
 from ssds.core.errors import UnavailableError
 from ssds.core.model import Action
@@ -57,6 +58,7 @@ class Bench:
         log: gives bytes of output to the node's log.
         sizes: sizes in bytes that locks know of blobs that may not be here.
         keep_failed: keep a failed step's tree for ``ssds shell``.
+        keep: remembers a kept tree: where it is and what it stands on (``engine.kept``).
         stopping: True once the user asked to stop.
     """
 
@@ -70,6 +72,7 @@ class Bench:
     log: Callable[[bytes], None]
     sizes: Mapping[Digest, int] = field(default_factory=dict)
     keep_failed: bool = False
+    keep: Callable[[Mapping[str, Json]], None] = lambda _: None
     stopping: Callable[[], bool] = lambda: False
 
 

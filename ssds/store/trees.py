@@ -24,6 +24,7 @@ from ssds.host.sandbox import Sandbox
 from ssds.oci.layers import ExportedLayer
 
 _UPPER = "upper-"
+_KEPT = "kept-"
 _BOOT = "/proc/sys/kernel/random/boot_id"
 
 
@@ -82,6 +83,19 @@ class Trees:
             os.mkdir(folder)
             os.chmod(folder, 0o755)
         return folder
+
+    def keep(self, upper: str) -> str:
+        """Moves a folder of changes to where no sweep removes it; returns the new path."""
+        path = os.path.join(self._uppers, f"{_KEPT}{secrets.token_hex(6)}")
+        with explained(path):
+            os.rename(upper, path)
+        write_point("trees.kept")
+        return path
+
+    def kept(self) -> list[str]:
+        """Returns the paths of all kept folders, of whatever workspace."""
+        names = sorted(n for n in os.listdir(self._uppers) if n.startswith(_KEPT))
+        return [os.path.join(self._uppers, name) for name in names]
 
     def discard(self, folder: str) -> None:
         """Removes a folder of changes, also when it holds files of subordinate ids."""
