@@ -35,6 +35,10 @@ def read_metadata(
     for key in DESCRIPTIVE:
         if key in data:
             metadata[key] = _value(data[key], (key,), scope, files)
+    environment = data.get("deploy", {}).get("environment", {})
+    if environment:
+        place = ("deploy", "environment")
+        metadata["deploy"] = {"environment": _value(environment, place, scope, files)}
     if "icon" in data:
         _value({"icon": data["icon"]}, (), scope, files)
     if "description" in variant:
