@@ -65,17 +65,14 @@ def replacing(path: str, *, point: str, mode: int = 0o644) -> Iterator[IO[bytes]
         EnvironmentProblem: disk full, read-only, no permission.
     """
     folder = os.path.dirname(path) or "."
-    temporary = os.path.join(folder, f"{TEMPORARY_PREFIX}{os.getpid()}-{secrets.token_hex(6)}")
     with explained(path):
-        os.makedirs(folder, exist_ok=True)
-        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+        temporary, handle = _new_temporary(folder, mode)
     try:
-        with explained(path):
-            with open(handle, "wb") as file:
-                write_point(f"{point}.open")
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
+        with explained(path), open(handle, "wb") as file:
+            write_point(f"{point}.open")
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
             write_point(f"{point}.synced")
             os.rename(temporary, path)
             write_point(f"{point}.renamed")
@@ -85,6 +82,20 @@ def replacing(path: str, *, point: str, mode: int = 0o644) -> Iterator[IO[bytes]
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
+
+
+def _new_temporary(folder: str, mode: int) -> tuple[str, int]:
+    """Makes a temporary file; its lock, held until it is closed, keeps ``sweep`` away from it."""
+    os.makedirs(folder, exist_ok=True)
+    while True:
+        name = f"{TEMPORARY_PREFIX}{os.getpid()}-{secrets.token_hex(6)}"
+        path = os.path.join(folder, name)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+        with contextlib.suppress(OSError):  # there may be no locks here
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        if os.fstat(handle).st_nlink:
+            return path, handle
+        os.close(handle)  # a sweeper was faster
 
 
 class Staged:
@@ -113,10 +124,8 @@ def staged(folder: str, *, point: str, mode: int = 0o644) -> Iterator[Staged]:
 
     A file that was not placed is removed; after SIGKILL it stays until ``sweep``.
     """
-    temporary = os.path.join(folder, f"{TEMPORARY_PREFIX}{os.getpid()}-{secrets.token_hex(6)}")
     with explained(folder):
-        os.makedirs(folder, exist_ok=True)
-        handle = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+        temporary, handle = _new_temporary(folder, mode)
     try:
         with explained(folder), open(handle, "w+b") as file:
             os.fchmod(handle, mode)
@@ -220,15 +229,28 @@ def locked(path: str, *, shared: bool = False, wait: bool = True) -> Iterator[bo
         os.close(handle)
 
 
-def sweep(folder: str, *, older_than_s: float, now_s: float) -> int:
-    """Removes leftovers of killed writers in ``folder``; returns how many."""
+def sweep(folder: str, *, older_than_s: float = 0.0, now_s: float = 0.0) -> int:
+    """Removes temporary files in ``folder`` whose writers were killed; returns how many.
+
+    Writers at work keep theirs. With ``older_than_s`` younger files stay as well.
+    """
     count = 0
-    with contextlib.suppress(FileNotFoundError):
-        for entry in os.scandir(folder):
-            if not entry.name.startswith(TEMPORARY_PREFIX):
-                continue
-            with contextlib.suppress(FileNotFoundError):
-                if now_s - entry.stat(follow_symlinks=False).st_mtime >= older_than_s:
-                    os.unlink(entry.path)
-                    count += 1
+    with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith(TEMPORARY_PREFIX) and entry.is_file(follow_symlinks=False):
+                with contextlib.suppress(OSError):
+                    young = older_than_s and now_s - entry.stat().st_mtime < older_than_s
+                    count += 0 if young else _remove_abandoned(entry.path)
     return count
+
+
+def _remove_abandoned(path: str) -> bool:
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.unlink(path)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(handle)
+    return True

@@ -7,6 +7,7 @@ replaces its own part, and renames (C20); where nothing changes the file is not 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
@@ -15,7 +16,7 @@ from ssds.core.errors import UsageError
 from ssds.core.model import Claim, ReleaseName
 from ssds.core.pins import PackageSet, PinnedFile, PlatformPins, SourcePin
 from ssds.core.platform import Platform
-from ssds.host.files import atomic_write, locked
+from ssds.host.files import atomic_write, locked, sweep
 from ssds.lock.model import (
     DEFAULT_VARIANT,
     LOCK_VERSION,
@@ -243,6 +244,7 @@ def update_lock(
         InputError: the file on disk is not a sound lock; nothing is written.
     """
     with locked(guard):
+        sweep(os.path.dirname(path) or ".")
         old = read_lock(path)
         new = change(old or Lock(name=name, version=version))
         if (new.name, new.version) != (name, version):
@@ -255,6 +257,7 @@ def update_catalog_lock(
 ) -> bool:
     """The same for ``catalog.lock.json``."""
     with locked(guard):
+        sweep(os.path.dirname(path) or ".")
         new = change(read_catalog_lock(path))
         return _replace(path, catalog_lock_bytes(new), point="catalog-lock")
 

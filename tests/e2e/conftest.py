@@ -1,0 +1,50 @@
+"""The warm start of the end-to-end tests, shared by all workers of a run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from e2e_workspace import Site, make_warm, once
+
+COMPONENTS = ("apt", "sandbox", "mmdebstrap")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            for name in COMPONENTS:
+                item.add_marker(pytest.mark.component(name))
+
+
+@pytest.fixture(scope="session")
+def warm(tmp_path_factory: pytest.TempPathFactory) -> Site:
+    """A store with a bootstrapped base and one release; never to be changed."""
+    base = tmp_path_factory.getbasetemp()
+    if os.environ.get("PYTEST_XDIST_WORKER"):
+        base = base.parent
+    folder = base / "ssds-warm"
+    with once(folder) as first:
+        return make_warm(folder / "site") if first else Site(folder / "site")
+
+
+@pytest.fixture
+def site(warm: Site, tmp_path: Path) -> Site:
+    """A copy of the warm start of this test's own."""
+    return warm.copy(tmp_path / "site")
+
+
+@pytest.fixture
+def new_site(warm: Site, tmp_path: Path) -> Iterator[Callable[[], Site]]:
+    """Makes copies of the warm start."""
+    count = 0
+
+    def make() -> Site:
+        nonlocal count
+        count += 1
+        return warm.copy(tmp_path / f"site-{count}")
+
+    yield make
