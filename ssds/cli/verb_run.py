@@ -11,7 +11,6 @@ from ssds.cli.selecting import platform_option
 from ssds.host.sandbox import Job
 from ssds.workspace import Workspace
 
-
 _WITH_VALUE = ("--platform", "--bind")
 
 
