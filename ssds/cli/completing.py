@@ -64,6 +64,15 @@ def complete_nodes(
     return [CompletionItem(f"{owner}:{k}") for k in KINDS if k.startswith(kind)]
 
 
+def complete_locking(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Offers the verbs below ``lock``, then names."""
+    verbs = () if ctx.params.get(param.name or "") else ("merge", "diff")
+    found = [CompletionItem(v) for v in verbs if v.startswith(incomplete)]
+    return found + complete_releases(ctx, param, incomplete)
+
+
 def complete_sites(
     ctx: click.Context, param: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from ssds.cli.app import Context
+from ssds.cli.completing import complete_locking, complete_platforms
+from ssds.cli.output import print_json
 from ssds.cli.resolving import chosen_targets, lock_all
 from ssds.core.errors import Refused
 from ssds.kinds.build.requests import requests_of
@@ -13,9 +17,40 @@ from ssds.workspace import Workspace
 RENEWABLE = ("base", "sources", "packages")
 
 
-@click.command("lock")
-@click.argument("selectors", nargs=-1, metavar="[SELECTOR]...")
-@click.option("--platform", "platforms", multiple=True, help="Only this platform.")
+class _PinOrVerb(click.Group):
+    """``lock [SELECTOR]...`` pins; ``lock merge`` and ``lock diff`` are verbs of their own."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args and args[0] in self.commands:
+            ctx.args = list(args)
+            return ctx.args
+        return click.Command.parse_args(self, ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        if not ctx.args:
+            return click.Command.invoke(self, ctx)
+        name, found, rest = self.resolve_command(ctx, ctx.args)
+        assert found is not None
+        with found.make_context(name, rest, parent=ctx) as inner:
+            return found.invoke(inner)
+
+
+class _Quiet(click.Argument):
+    """An argument that the usage line of the verbs below does not repeat."""
+
+    def get_usage_pieces(self, ctx: click.Context) -> list[str]:
+        return []
+
+
+@click.group("lock", cls=_PinOrVerb, subcommand_metavar="[SELECTOR]...")
+@click.argument("selectors", nargs=-1, cls=_Quiet, shell_complete=complete_locking)
+@click.option(
+    "--platform",
+    "platforms",
+    multiple=True,
+    help="Only this platform.",
+    shell_complete=complete_platforms,
+)
 @click.option(
     "--upgrade",
     multiple=True,
@@ -31,7 +66,10 @@ def command(
     upgrade: tuple[str, ...],
     check: bool,
 ) -> int:
-    """Pin what moves: bases, sources, package sets; write them to lockfiles/."""
+    """Pin what moves: bases, sources, package sets; write them to lockfiles/.
+
+    `ssds lock merge` and `ssds lock diff` join and compare lock files.
+    """
     workspace = Workspace.open(context.folder)
     if check:
         _check(workspace, selectors, platforms)
@@ -59,3 +97,44 @@ def _check(workspace: Workspace, selectors: tuple[str, ...], platforms: tuple[st
             hint="Run `ssds lock` and commit lockfiles/.",
             code="E082",
         )
+
+
+@command.command("merge")
+@click.argument("base", type=click.Path())
+@click.argument("ours", type=click.Path())
+@click.argument("theirs", type=click.Path())
+@click.option("--name", default="", metavar="PATH", help="The file's name in the tree (git's %P).")
+@click.option("--stdout", "to_stdout", is_flag=True, help="Print the result; change no file.")
+def merge_command(base: str, ours: str, theirs: str, name: str, to_stdout: bool) -> int:
+    """Join two states of one lock file, OURS and THEIRS, which grew from BASE; write it to OURS.
+
+    It is a git merge driver: platform sections made on different machines join. Where both sides
+    changed one thing in two ways, OURS stays as it was, and the exit code is 1.
+
+    \b
+    echo 'lockfiles/*.lock.json merge=ssds-lock' >> .gitattributes
+    git config merge.ssds-lock.driver 'ssds lock merge %O %A %B --name %P'
+    """  # noqa: D301 - click leaves the block after \\b as it is
+    from ssds.lock.merge import merge_driver, merge_files
+
+    if to_stdout:
+        print(merge_files(base, ours, theirs, name=name or ours).decode(), end="")
+    else:
+        merge_driver(base, ours, theirs, name=name or ours)
+    return 0
+
+
+@command.command("diff")
+@click.argument("old", type=click.Path())
+@click.argument("new", type=click.Path())
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def diff_command(old: str, new: str, as_json: bool) -> int:
+    """Say what differs between two lock files, in a reviewer's words; a missing file is no lock."""
+    from ssds.lock.diff import diff_files, render
+
+    found = diff_files(old, new)
+    if as_json:
+        print_json([{"what": c.address, "before": c.before, "after": c.after} for c in found])
+    else:
+        print(render(found))
+    return 0

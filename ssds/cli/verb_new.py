@@ -200,10 +200,11 @@ def _newest_on_index(workspace: Workspace, requirement: str) -> str:
     versions = set()
     for file in files:
         try:
-            _, version, _, _ = parse_wheel_filename(file.name)
+            name, version, _, _ = parse_wheel_filename(file.name)
         except (InvalidWheelFilename, ValueError):
             continue
-        if not file.yanked and not version.is_prerelease:
+        plain = not version.is_prerelease and not version.local
+        if name == project and plain and not file.yanked:
             versions.add(version)
     return str(max(versions)) if versions else ""
 

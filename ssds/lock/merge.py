@@ -223,8 +223,9 @@ def merge_files(base: str, ours: str, theirs: str, *, name: str = "") -> bytes:
         Refused: a conflict.
     """
     if name.rpartition("/")[2] == CATALOG_LOCK:
-        found = [read_catalog_lock(path, shown=name) for path in (base, ours, theirs)]
-        return catalog_lock_bytes(merge_catalog(*found))
+        start = _optional(base, name, read_catalog_lock)
+        sides = [read_catalog_lock(path, shown=name) for path in (ours, theirs)]
+        return catalog_lock_bytes(merge_catalog(start, *sides))
     mine, other = _side(ours, name), _side(theirs, name)
     return lock_bytes(merge(_optional(base, name, read_lock), mine, other))
 
@@ -236,7 +237,7 @@ def _side(path: str, name: str) -> Lock:
     return lock
 
 
-def _optional(path: str, name: str, read: Callable[..., Lock | None]) -> Lock | None:
+def _optional(path: str, name: str, read: Callable[..., T | None]) -> T | None:
     try:
         return read(path, shown=name)
     except InputError:
