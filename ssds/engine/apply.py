@@ -106,14 +106,14 @@ def _drive(run: _Run, pool: cf.ThreadPoolExecutor, running: dict[cf.Future[None]
 def _advance(run: _Run, step: PlanStep) -> Action | None:
     """Moves a pending node as far as its inputs allow; returns the action when it must run."""
     record = run.records[step.node.id]
-    if step.verb is Verb.WAIT:
+    if step.verb is Verb.WAIT and step.claim is None:
         _end(run, record, State.WAITING, why=step.text)
     elif step.verb is Verb.HELD:
         _end(run, record, State.HELD, why=step.text)
     elif step.reason == "unlocked":
         _end(run, record, State.SKIPPED, why=step.text)
-    elif step.verb is Verb.REUSE:
-        assert step.claim is not None
+    elif step.verb is Verb.REUSE or (step.verb is Verb.WAIT and step.claim is not None):
+        assert step.claim is not None  # where only its bytes wait, its outputs are known
         set_state(record, State.REUSED, claim=step.claim)
     else:
         return _resolve(run, step, record)

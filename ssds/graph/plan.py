@@ -256,7 +256,7 @@ def needs_bytes(node: Node, role: str, digest: Digest, facts: Facts) -> bool:
 
 def _want_bytes(steps: dict[NodeId, PlanStep], facts: Facts, wishes: Wishes) -> None:
     """Makes the producers of wanted, missing bytes run, back to the nearest bytes (C2)."""
-    wanted: dict[NodeId, str] = {name: "fetch" for name in wishes.fetch if name in steps}
+    wanted: dict[NodeId, str] = {name: "you" for name in wishes.fetch if name in steps}
     for step in reversed(list(steps.values())):
         name = step.node.id
         if (
