@@ -240,6 +240,22 @@ class Workspace:
             return None
         return store.blobs.read(digest)
 
+    def tidy(self) -> None:
+        """Removes what killed processes left in store and workspace; what is in use stays."""
+        from ssds.host.files import sweep
+        from ssds.store.trees import Trees
+
+        for folder in (
+            self.lock_folder,
+            self.state_folder,
+            os.path.join(self.state_folder, "logs"),
+        ):
+            sweep(folder)
+        sandbox = self.sandbox
+        if sandbox is not None:
+            self.store.tidy(sandbox.remove)
+            Trees(self.store.trees_folder, sandbox).sweep()
+
     def guard(self, name: str) -> str:
         """Returns the path of the guard file under which ``name`` is rewritten (C20)."""
         return os.path.join(self.state_folder, "guards", f"{name}.lock")

@@ -48,6 +48,7 @@ def lock_all(
     pins = Pins(shared=before.shared, releases=dict(before.releases))
     pin_advisories(workspace, pins)
     crew = workspace.crew(jobs=1)
+    workspace.tidy()
     with workspace.store.shared():
         cache = crew.store.new_folder()
         try:
@@ -70,7 +71,7 @@ def chosen_targets(
     """Returns the targets that selectors and platforms name; all of them for none."""
     releases = workspace.catalog.releases
     names = select(releases, selectors) if selectors else set(releases)
-    wanted = parse_platforms(platforms)
+    wanted = parse_platforms(platforms or workspace.settings.platforms)
     return tuple(
         target
         for name in sorted(names)

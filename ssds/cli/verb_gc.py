@@ -36,6 +36,8 @@ def command(
             print("\n".join(chain) if chain else "Nothing keeps it.")
         return 0
     register_roots(workspace)
+    if not dry_run:
+        workspace.tidy()
     report = collect(store, roots, keep_seconds=keep_days * 86400, dry_run=dry_run)
     if not dry_run:
         _drop_trees(workspace)

@@ -133,7 +133,7 @@ def execute(
     bench = Bench(
         action=action,
         store=crew.store,
-        sandbox=crew.sandbox,
+        sandbox=crew.sandbox.stoppable(stopping.is_set) if crew.sandbox else None,
         mirrors=crew.mirrors,
         folder=folder,
         workspace=crew.workspace,

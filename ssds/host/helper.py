@@ -236,7 +236,9 @@ def _pump(
     deadline: float,
     stop: Callable[[], bool] | None,
     ended: Ended,
+    end: Callable[[], None] | None = None,
 ) -> None:
+    """Hands output on until it ends; at the deadline or on stop it calls ``end`` or hangs up."""
     hung_up_at = 0.0
     with selectors.DefaultSelector() as selector:
         for stream in sinks:
@@ -261,7 +263,10 @@ def _pump(
             if ended.timed_out or ended.stopped:
                 if process.poll() is not None:
                     ended.timed_out = ended.stopped = False  # it ended by itself just now
-                _hang_up(process)
+                if end is None:
+                    _hang_up(process)
+                else:
+                    end()
                 hung_up_at = time.monotonic()
 
 
@@ -307,8 +312,12 @@ def rebuilt(reply: Mapping[str, Any]) -> SsdsError:
     return error
 
 
-def call(spec: Mapping[str, Json]) -> Json:
-    """Runs one function in the helper; returns its result or raises its error."""
+def call(spec: Mapping[str, Json], stop: Callable[[], bool] | None = None) -> Json:
+    """Runs one function in the helper; returns its result or raises its error.
+
+    Raises:
+        StepFailed: ``stop`` said True; the function and what it had started are ended.
+    """
     process, status = _start(spec, output=subprocess.DEVNULL, errors_to=subprocess.PIPE)
     answers = bytearray()
     noise = bytearray()
@@ -318,16 +327,22 @@ def call(spec: Mapping[str, Json]) -> Json:
         del noise[:-2000]
 
     sinks: dict[Any, Log] = {status: answers.extend, process.stderr: keep_noise}
+    ended = Ended()
     try:
-        _pump(process, sinks, float("inf"), None, Ended())
-        process.wait()
+        _pump(process, sinks, float("inf"), stop, ended, process.terminate)
+        process.wait(_END_S if ended.stopped else None)
     except BaseException:
+        process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_END_S)
         kill_group(process)
         raise
     finally:
         os.close(status)
         _close(process.stdin)
         _close(process.stderr)
+    if ended.stopped:
+        raise errors.StepFailed("stopped by the user")
     replies = [_parse(line) for line in bytes(answers[:_ANSWER_LIMIT]).splitlines()]
     if not replies:
         last = noise.decode("utf-8", "replace").strip().splitlines()[-1:] or ["no answer"]

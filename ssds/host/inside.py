@@ -11,11 +11,13 @@ Processes: this one (root of the user namespace, in the host's file system) → 
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import select
 import signal
 import sys
+import time
 from typing import Any
 
 from ssds.host import kernel
@@ -151,8 +153,22 @@ def watch(init: int, control: int) -> None:
 def remove_tree(path: str) -> None:
     """Removes a folder and everything in it, also folders that nobody may read (``work/work``).
 
-    Raises OSError when something stays. Nothing outside of ``path`` is touched.
+    Raises OSError when something stays. Nothing outside of ``path`` is touched. Processes that
+    were just killed may write for a moment more: then it is tried again.
     """
+    for _ in range(20):
+        try:
+            _remove_tree(path)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EBUSY):
+                raise
+            time.sleep(0.1)
+        else:
+            return
+    _remove_tree(path)
+
+
+def _remove_tree(path: str) -> None:
     import shutil
 
     with contextlib.suppress(FileNotFoundError):

@@ -6,6 +6,7 @@ import dataclasses
 import importlib
 import json
 import os
+import signal
 import sys
 
 from ssds.core.errors import SsdsError
@@ -13,7 +14,11 @@ from ssds.host.files import explained
 
 
 def main(status: int) -> None:
-    """Reads ``{function, arguments}`` from standard input; answers on descriptor ``status``."""
+    """Reads ``{function, arguments}`` from standard input; answers on descriptor ``status``.
+
+    SIGTERM ends the function as an exception does, so that it ends what it has started.
+    """
+    signal.signal(signal.SIGTERM, _leave)
     request = json.load(sys.stdin)
     try:
         with explained("the files of the sandbox"):
@@ -41,6 +46,10 @@ def main(status: int) -> None:
         }
     with os.fdopen(status, "w", encoding="utf-8") as stream:
         stream.write(json.dumps(reply) + "\n")
+
+
+def _leave(number: int, _frame: object) -> None:
+    raise SystemExit(128 + number)
 
 
 def _call(function: str, arguments: dict[str, object]) -> object:

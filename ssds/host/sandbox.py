@@ -140,10 +140,11 @@ class Sandbox:
     It may be used from several threads at once.
     """
 
-    def __init__(self, mode: str, folder: str) -> None:
+    def __init__(self, mode: str, folder: str, *, stop: Callable[[], bool] | None = None) -> None:
         if mode not in MODES:
             raise InvalidValue(f"{mode!r} is no sandbox mode", hint=f"Use {', '.join(MODES)}.")
         self.mode = mode
+        self._stop = stop
         self.folder = os.path.abspath(folder)
         self._identity = helper.identity(mode)
         with explained(self.folder):
@@ -199,14 +200,25 @@ class Sandbox:
 
         Raises:
             SsdsError: what the function raised, as its own class.
+            StepFailed: it was stopped (``stoppable``).
         """
-        request = {"function": function, "arguments": json_args}
-        return helper.call({"what": "call", "mode": self.mode, "call": request, **self._identity})
+        return self._call(function, json_args, self._stop)
+
+    def stoppable(self, stop: Callable[[], bool]) -> Sandbox:
+        """Returns the same sandbox, whose calls end when ``stop`` says True; removing does not."""
+        return Sandbox(self.mode, self.folder, stop=stop)
+
+    def _call(
+        self, function: str, arguments: dict[str, Json], stop: Callable[[], bool] | None
+    ) -> Json:
+        request: Json = {"function": function, "arguments": arguments}
+        spec: dict[str, Json] = {"what": "call", "mode": self.mode, "call": request}
+        return helper.call({**spec, **self._identity}, stop)
 
     def remove(self, folder: str) -> None:
         """Removes a folder that may hold files of subordinate ids; a missing one is fine."""
         if self.mode == "subuid":
-            self.call("ssds.host.inside:remove_tree", path=os.path.abspath(folder))
+            self._call("ssds.host.inside:remove_tree", {"path": os.path.abspath(folder)}, None)
         else:
             with explained(folder):
                 remove_tree(folder)

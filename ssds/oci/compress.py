@@ -11,11 +11,11 @@ import functools
 import hashlib
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import IO
 
 from ssds.core.digest import Digest
-from ssds.core.errors import IntegrityError, UnavailableError
+from ssds.core.errors import IntegrityError, StepFailed, UnavailableError
 from ssds.oci import types
 
 COMPRESSOR = {"name": "gzip-deflate", "version": "zlib-1.2-level-6"}
@@ -45,10 +45,13 @@ def compress_chunks(chunks: Iterator[bytes]) -> Iterator[bytes]:
     yield deflate.flush() + struct.pack("<II", crc, size & 0xFFFFFFFF)
 
 
-def compress(src_path: str, out_file: IO[bytes]) -> tuple[Digest, int]:
+def compress(
+    src_path: str, out_file: IO[bytes], stopping: Callable[[], bool] = lambda: False
+) -> tuple[Digest, int]:
     """Writes the compressed form of a file; returns its sha256 and its size in bytes.
 
     Raises:
+        StepFailed: ``stopping`` said True.
         UnavailableError: this machine's zlib gives other bytes than the pinned one.
     """
     check_compressor()
@@ -56,6 +59,8 @@ def compress(src_path: str, out_file: IO[bytes]) -> tuple[Digest, int]:
     size = 0
     with open(src_path, "rb") as file:
         for chunk in compress_chunks(_chunks(file)):
+            if stopping():
+                raise StepFailed("stopped by the user")
             digest.update(chunk)
             size += len(chunk)
             out_file.write(chunk)

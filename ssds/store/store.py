@@ -127,6 +127,25 @@ class Store:
         folders = [self.path, self.blobs.folder, self._roots]
         return sum(sweep(f, older_than_s=older_than_s, now_s=now) for f in folders)
 
+    def tidy(self, remove: Callable[[str], None]) -> int:
+        """Removes what killed processes left, unless another one is at work; returns how many.
+
+        Args:
+            remove: removes a folder, also one that holds files of subordinate ids.
+        """
+        with self.exclusive(wait=False) as alone:
+            if not alone:
+                return 0
+            count = self.sweep()
+            with os.scandir(self.scratch) as entries:
+                left = [(entry.path, entry.is_dir(follow_symlinks=False)) for entry in entries]
+            for path, folder in left:
+                if folder:
+                    remove(path)
+                else:
+                    os.unlink(path)
+            return count + len(left)
+
     def forget_leases(self) -> None:
         """Removes the files of past leases; only while ``exclusive`` is held."""
         for folder in os.scandir(self._locks):

@@ -49,7 +49,8 @@ def bootstrap(
     if shutil.which("mmdebstrap") is None:
         raise missing_program("mmdebstrap")
     source = f"deb [trusted=yes] copy:{repository} {suite} main"
-    argv = ["unshare", "--mount", "--pid", "--net", "--uts", "--ipc", "--fork", "--kill-child"]
+    argv = ["setpriv", "--pdeathsig", "KILL"]  # nothing goes on when this process is killed
+    argv += ["unshare", "--mount", "--pid", "--net", "--uts", "--ipc", "--fork", "--kill-child"]
     argv += ["sh", "-c", 'hostname localhost; umask 022; exec mmdebstrap "$@"', "sh"]
     argv += ["--mode=root", "--variant=apt", "--format=directory", "--skip=check/qemu"]
     argv += [f"--architectures={architecture}", f"--customize-hook={_HOOK}"]

@@ -62,7 +62,7 @@ def _compressed(bench: Bench, diff_id: Digest, compressor: Mapping[str, str]) ->
                 return claim.outputs["blob"]
         out = os.path.join(bench.folder, diff_id.hex)
         with open(out, "wb") as file:
-            digest, _ = compress(store.blobs.path(diff_id), file)
+            digest, _ = compress(store.blobs.path(diff_id), file, bench.stopping)
         store.blobs.adopt(out, digest)
         claim = Claim(key=key, kind="compress", outputs={"blob": digest}, builder="embedded")
         store.claims.add(claim, canonical_bytes(preimage))
