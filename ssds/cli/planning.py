@@ -63,7 +63,7 @@ def make(workspace: Workspace, asked: Asked) -> Planned:
     wishes = make_wishes(
         graph,
         selectors=asked.selectors,
-        platforms=asked.platforms,
+        platforms=asked.platforms or workspace.settings.platforms,
         fetch=asked.fetch,
         rerun=asked.rerun,
         retry=asked.retry,
