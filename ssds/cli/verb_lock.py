@@ -42,7 +42,7 @@ class _Quiet(click.Argument):
         return []
 
 
-@click.group("lock", cls=_PinOrVerb, subcommand_metavar="[SELECTOR]...")
+@click.group("lock", cls=_PinOrVerb, subcommand_metavar="[SELECTOR]...", no_args_is_help=False)
 @click.argument("selectors", nargs=-1, cls=_Quiet, shell_complete=complete_locking)
 @click.option(
     "--platform",
