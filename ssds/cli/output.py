@@ -53,6 +53,50 @@ def table(rows: Sequence[Sequence[str]], *, indent: str = "") -> str:
     return "\n".join(lines)
 
 
+def terminal_width() -> int:
+    """Returns the width of the terminal that results go to, or 0 where they go elsewhere."""
+    if not sys.stdout.isatty():
+        return 0
+    import shutil
+
+    return max(60, shutil.get_terminal_size().columns)
+
+
+def fitted(rows: Sequence[Sequence[str]], width: int) -> list[list[str]]:
+    """Returns rows that fit into ``width`` columns; 0 or less leaves them whole.
+
+    Of what is too long the first wide column (a name) loses its middle, the last one its end.
+    """
+    whole = [list(row) for row in rows]
+    if width <= 0 or not rows:
+        return whole
+    count = len(whole[0])
+    widths = [max(len(row[i]) for row in whole) for i in range(count)]
+    name = widths.index(max(widths[:-1]))
+    room = width - 2 * (count - 1) - sum(widths)
+    if room >= 0:
+        return whole
+    name_room = max(24, min(widths[name], width * 2 // 5))
+    last_room = width - 2 * (count - 1) - sum(widths[:-1]) + widths[name] - name_room
+    if sum(widths[:-1]) + 2 * (count - 1) <= width // 2:
+        name_room, last_room = widths[name], last_room - (widths[name] - name_room)
+    for row in whole:
+        row[name] = _without_middle(row[name], name_room)
+        row[-1] = _without_end(row[-1], max(10, last_room))
+    return whole
+
+
+def _without_middle(text: str, room: int) -> str:
+    if len(text) <= room:
+        return text
+    tail = room * 3 // 5
+    return f"{text[: room - tail - 1]}…{text[len(text) - tail :]}"
+
+
+def _without_end(text: str, room: int) -> str:
+    return text if len(text) <= room else text[: room - 1] + "…"
+
+
 def size_text(size_bytes: int) -> str:
     """Returns a size for people."""
     size = float(size_bytes)

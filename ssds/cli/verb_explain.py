@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from ssds.cli import planning
+from ssds.cli import planning, reasons
 from ssds.cli.app import Context
 from ssds.cli.output import print_json, table
 from ssds.cli.selecting import select_nodes
@@ -40,7 +40,7 @@ def command(context: Context, /, node: str, platform: str, as_of: str, as_json: 
 
 
 def _entry(workspace: Workspace, step: PlanStep) -> dict[str, Any]:
-    found = planning.nearest(workspace, step) if step.reason == "changed" else ()
+    found = reasons.nearest(workspace, step) if step.reason == "changed" else ()
     return {
         "node": str(step.node.id),
         "platform": step.node.id.platform,
@@ -54,7 +54,7 @@ def _entry(workspace: Workspace, step: PlanStep) -> dict[str, Any]:
                 "path": d.path,
                 "before": d.before,
                 "after": d.after,
-                "place": planning.place(workspace, step, d),
+                "place": reasons.place(workspace, step, d),
             }
             for d in found
         ],

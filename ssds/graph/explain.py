@@ -13,6 +13,7 @@ from ssds.core.canonical import Json
 from ssds.core.model import Node
 
 _SHOWN = 120
+_CONTEXT = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,10 +44,11 @@ def differences(
     before: Mapping[str, Json], after: Mapping[str, Json], node: Node
 ) -> tuple[Difference, ...]:
     """Returns the fields that differ between two pre-images of ``node``."""
-    return tuple(
-        Difference(path=path, before=_show(a), after=_show(b), address=_address(path, node))
-        for path, a, b in _walk(before, after, "")
-    )
+    found = []
+    for path, a, b in _walk(before, after, ""):
+        old, new = _show(a, b)
+        found.append(Difference(path=path, before=old, after=new, address=_address(path, node)))
+    return tuple(found)
 
 
 _ABSENT = object()
@@ -57,6 +59,8 @@ def _walk(a: object, b: object, path: str) -> Iterator[tuple[str, object, object
         for key in sorted({*a, *b}):
             below = f"{path}.{key}" if path else str(key)
             yield from _walk(a.get(key, _ABSENT), b.get(key, _ABSENT), below)
+    elif _named(a) and _named(b):
+        yield from _walk(_by_name(a), _by_name(b), path)
     elif isinstance(a, list | tuple) and isinstance(b, list | tuple):
         for index in range(max(len(a), len(b))):
             left = a[index] if index < len(a) else _ABSENT
@@ -66,11 +70,45 @@ def _walk(a: object, b: object, path: str) -> Iterator[tuple[str, object, object
         yield path, a, b
 
 
-def _show(value: object) -> str:
+def _named(value: object) -> bool:
+    """Whether it is a list of packages: what one more of them shifts is not a difference."""
+    return isinstance(value, list | tuple) and all(
+        isinstance(item, Mapping) and "name" in item and "version" in item for item in value
+    )
+
+
+def _by_name(value: object) -> dict[str, str]:
+    """Returns name → version and digest of a list of packages."""
+    assert isinstance(value, list | tuple)
+    return {
+        f"{item['name']}": " ".join(str(item[k]) for k in ("version", "sha256") if k in item)
+        for item in value
+    }
+
+
+def _show(before: object, after: object) -> tuple[str, str]:
+    """Returns both as text; of long ones the part where they begin to differ."""
+    texts = [_text(value) for value in (before, after)]
+    if max(map(len, texts)) <= _SHOWN or not all(texts):
+        return _cut(texts[0]), _cut(texts[1])
+    same = 0
+    for left, right in zip(*texts, strict=False):
+        if left != right:
+            break
+        same += 1
+    start = max(0, same - _CONTEXT)
+    old, new = (_cut(("…" if start else "") + text[start:]) for text in texts)
+    return old, new
+
+
+def _text(value: object) -> str:
     if value is _ABSENT:
         return ""
     text = value if isinstance(value, str) else repr(value)
-    text = " ".join(text.split())
+    return " ".join(text.split())
+
+
+def _cut(text: str) -> str:
     return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
 
 
