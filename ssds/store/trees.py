@@ -19,7 +19,7 @@ from typing import cast
 
 from ssds.core.digest import Digest
 from ssds.core.errors import EnvironmentProblem
-from ssds.host.files import atomic_write, explained, locked, write_point
+from ssds.host.files import atomic_write, explained, locked, sweep, write_point
 from ssds.host.sandbox import Sandbox
 from ssds.oci.layers import ExportedLayer
 
@@ -125,6 +125,7 @@ class Trees:
     def sweep(self) -> int:
         """Removes what killed processes left: changes, scratch, half-unpacked layers."""
         count = self.sandbox.sweep(self._uppers, _UPPER) + self.sandbox.sweep(self._uppers)
+        count += sweep(self.folder)
         for entry in list(os.scandir(self.folder)):
             if not entry.name.endswith(".new"):
                 continue
