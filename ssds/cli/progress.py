@@ -78,13 +78,17 @@ class LiveReporter(PlainReporter):
         )
 
     def _print(self, line: str) -> None:
-        self._console.print(line, markup=False)
+        self._console.print(line, markup=False, soft_wrap=True)
 
     def _view(self) -> Any:
         from rich.table import Table
         from rich.text import Text
 
-        view = Table.grid(padding=(0, 1))
+        view = Table.grid(padding=(0, 1), expand=True)
+        view.add_column(width=1)
+        for share in (3, 2):
+            view.add_column(no_wrap=True, overflow="ellipsis", ratio=share)
+        view.add_column(no_wrap=True, justify="right")
         now = time.monotonic()
         for node, (began, line) in list(self._running.items()):
             view.add_row(

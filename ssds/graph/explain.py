@@ -6,6 +6,7 @@ The same pre-image gives the key, the explanation and the difference, so they ca
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -104,7 +105,7 @@ def _show(before: object, after: object) -> tuple[str, str]:
 def _text(value: object) -> str:
     if value is _ABSENT:
         return ""
-    text = value if isinstance(value, str) else repr(value)
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return " ".join(text.split())
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import concurrent.futures
+import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, cast
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 THREADS = 8
 ARCHIVES = ("debian", "debian-security", "pypi")
 _MIB = 1024 * 1024
+_SAY_S = 2.0
 
 
 def no_stop() -> bool:
@@ -80,17 +83,59 @@ def _fetch_all(
     say(f"fetching {_files(len(missing))}" + (f", {total / _MIB:.1f} MiB" if total else ""))
     pool = concurrent.futures.ThreadPoolExecutor(max(1, min(threads, len(missing))))
     try:
-        jobs = [pool.submit(_fetch_one, store, file, mirrors, fetcher, indexes) for file in missing]
-        shown = 0
-        for done, job in enumerate(concurrent.futures.as_completed(jobs), 1):
-            job.result()
+        count = _Count()
+        left = {
+            pool.submit(_fetch_one, store, file, mirrors, fetcher, indexes, count)
+            for file in missing
+        }
+        said_at = time.monotonic()
+        while left:
+            done, left = concurrent.futures.wait(
+                left, timeout=_SAY_S, return_when=concurrent.futures.FIRST_COMPLETED
+            )
+            for job in done:
+                job.result()
             if stopping():
                 raise UnavailableError("stopped while fetching", hint="Run it again to go on.")
-            if done - shown >= max(10, len(missing) // 4) and done < len(missing):
-                shown = done
-                say(f"fetched {done} of {_files(len(missing))}")
+            if left and time.monotonic() - said_at >= _SAY_S:
+                said_at = time.monotonic()
+                parts = f"{len(missing) - len(left)} of {_files(len(missing))}"
+                say(f"fetched {parts}, {count.text(total)}")
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+class _Count:
+    """Counts the bytes that came, of all files together."""
+
+    def __init__(self) -> None:
+        self.size_bytes = 0
+        self._guard = threading.Lock()
+
+    def text(self, total: int) -> str:
+        """Returns how many of ``total`` bytes came; a file that began again counts once more."""
+        shown = min(self.size_bytes, total) if total else self.size_bytes
+        return f"{shown / _MIB:.1f}" + (f" of {total / _MIB:.1f} MiB" if total else " MiB")
+
+    @contextmanager
+    def over(self, writer: AbstractContextManager[Sink]) -> Iterator[Sink]:
+        """Gives a sink that passes bytes on to ``writer`` and counts them."""
+        with writer as sink:
+            yield _Counting(self, sink)
+
+    def add(self, size_bytes: int) -> None:
+        """Counts more bytes."""
+        with self._guard:
+            self.size_bytes += size_bytes
+
+
+class _Counting:
+    def __init__(self, count: _Count, sink: Sink) -> None:
+        self._count, self._sink = count, sink
+
+    def write(self, data: bytes, /) -> object:
+        self._count.add(len(data))
+        return self._sink.write(data)
 
 
 def _files(count: int) -> str:
@@ -98,11 +143,16 @@ def _files(count: int) -> str:
 
 
 def _fetch_one(
-    store: Store, pinned: PinnedFile, mirrors: Mirrors, fetcher: Fetcher, indexes: SimpleIndexes
+    store: Store,
+    pinned: PinnedFile,
+    mirrors: Mirrors,
+    fetcher: Fetcher,
+    indexes: SimpleIndexes,
+    count: _Count,
 ) -> None:
     def open_sink() -> AbstractContextManager[Sink]:
         writer = store.blobs.writer(expected=pinned.digest, size_bytes=pinned.size_bytes or None)
-        return cast("AbstractContextManager[Sink]", writer)
+        return count.over(cast("AbstractContextManager[Sink]", writer))
 
     problems: list[SsdsError] = []
     for local in (True, False):  # the archive's configured mirrors first, then upstream
