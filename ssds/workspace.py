@@ -64,13 +64,12 @@ def is_workspace(folder: str) -> bool:
 class _Present:
     """The digests whose bytes the store has, as a container."""
 
-    def __init__(self, store: Store | None) -> None:
-        self._store = store
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
 
     def __contains__(self, digest: object) -> bool:
-        return (
-            self._store is not None and isinstance(digest, Digest) and self._store.blobs.has(digest)
-        )
+        store = self._workspace.store_if_there
+        return store is not None and isinstance(digest, Digest) and store.blobs.has(digest)
 
 
 @dataclass(frozen=True)
@@ -153,10 +152,10 @@ class Workspace:
         store.register_workspace(self.root)
         return store
 
-    @functools.cached_property
+    @property
     def store_if_there(self) -> Store | None:
         """The store, or None where nothing was ever stored: planning makes no folders."""
-        return Store.open(self.store_path) if os.path.isdir(self.store_path) else None
+        return self.store if os.path.isdir(self.store_path) else None
 
     @functools.cached_property
     def mirrors(self) -> Mirrors:
@@ -209,14 +208,14 @@ class Workspace:
                 for claim in locked_claims(name, variant).values():
                     locked.setdefault(claim.key, []).append(claim)
                 sizes.update(locked_sizes(variant))
-        store = self.store_if_there
 
         def claims(key: ActionKey) -> tuple[Claim, ...]:
+            store = self.store_if_there
             known = store.claims.find(key) if store else ()
             return (*locked.get(key, ()), *known)
 
         return Facts(
-            claims=claims, has=_Present(store), sizes=sizes, builder=functools.cache(self.builder)
+            claims=claims, has=_Present(self), sizes=sizes, builder=functools.cache(self.builder)
         )
 
     def crew(self, *, jobs: int = 1, keep_failed: bool = False, accept: bool = False) -> Crew:
