@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -38,7 +38,7 @@ def site(warm: Site, tmp_path: Path) -> Site:
 
 
 @pytest.fixture
-def new_site(warm: Site, tmp_path: Path) -> Iterator[Callable[[], Site]]:
+def new_site(warm: Site, tmp_path: Path) -> Callable[[], Site]:
     """Makes copies of the warm start."""
     count = 0
 
@@ -47,4 +47,4 @@ def new_site(warm: Site, tmp_path: Path) -> Iterator[Callable[[], Site]]:
         count += 1
         return warm.copy(tmp_path / f"site-{count}")
 
-    yield make
+    return make

@@ -218,6 +218,6 @@ def test_every_durable_effect_of_apply_passes_a_write_point(undisturbed):
     reference, points = undisturbed
     names = {point.partition(":")[0] for point in points}
     assert {"blob.renamed", "claim.written", "trees.renamed", "lock.renamed"} <= names
-    made = [p for p in (reference.store / "trees").glob("*/*.complete")]
+    made = list((reference.store / "trees").glob("*/*.complete"))
     assert made
     assert not list(Path(reference.folder).rglob(".ssds-tmp-*"))
