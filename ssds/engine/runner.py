@@ -140,6 +140,7 @@ def execute(
         say=lambda line: reporter.said(node.id, line),
         log=log.write,
         keep_failed=crew.keep_failed,
+        fresh=step.reason == "rerun",
         keep=lambda entry: kept.remember(crew.state_folder, node.id, entry, crew.sandbox),
         stopping=stopping.is_set,
         sizes=crew.sizes,

@@ -58,6 +58,7 @@ class Bench:
         log: gives bytes of output to the node's log.
         sizes: sizes in bytes that locks know of blobs that may not be here.
         keep_failed: keep a failed step's tree for ``ssds shell``.
+        fresh: the user asked to run it again: what is known of its parts does not stand in.
         keep: remembers a kept tree: where it is and what it stands on (``engine.kept``).
         stopping: True once the user asked to stop.
     """
@@ -72,6 +73,7 @@ class Bench:
     log: Callable[[bytes], None]
     sizes: Mapping[Digest, int] = field(default_factory=dict)
     keep_failed: bool = False
+    fresh: bool = False
     keep: Callable[[Mapping[str, Json]], None] = lambda _: None
     stopping: Callable[[], bool] = lambda: False
 
