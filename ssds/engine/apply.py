@@ -113,10 +113,28 @@ def _advance(run: _Run, step: PlanStep) -> Action | None:
     elif step.reason == "unlocked":
         _end(run, record, State.SKIPPED, why=step.text)
     elif step.verb is Verb.REUSE or (step.verb is Verb.WAIT and step.claim is not None):
-        assert step.claim is not None  # where only its bytes wait, its outputs are known
-        set_state(record, State.REUSED, claim=step.claim)
+        return _reuse(run, step, record)
     else:
         return _resolve(run, step, record)
+    return None
+
+
+def _reuse(run: _Run, step: PlanStep, record: Record) -> Action | None:
+    """Takes the plan's claim; under ``--accept`` only where the inputs came out as planned.
+
+    What was made again and accepted with other bytes is a new input: its tests and gates count
+    anew, though the plan took them for known.
+    """
+    assert step.claim is not None  # where only its bytes wait, its outputs are known
+    above = [run.records[i.node] for i in step.node.inputs if i.node is not None]
+    if run.crew.accept and above:
+        if any(source.state not in ENDED for source in above):
+            return None
+        if all(source.state in USABLE for source in above):
+            inputs = _inputs(run, step.node, record)
+            if inputs is None or step.node.resolve(inputs, run.plan.salt).key != step.claim.key:
+                return _resolve(run, step, record) if record.state is State.PENDING else None
+    set_state(record, State.REUSED, claim=step.claim)
     return None
 
 

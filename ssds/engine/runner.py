@@ -105,7 +105,7 @@ def still_good(crew: Crew, step: PlanStep, action: Action) -> Claim | None:
     if step.reason in ("rerun", "retry"):
         return None
     claim = choose(crew.store.claims.find(action.key))
-    if step.reason == "bytes":
+    if step.reason == "bytes" and step.claim is not None and step.claim.key == action.key:
         claim = step.claim
     if claim is None or not all(crew.store.blobs.has(d) for d in claim.outputs.values()):
         return None

@@ -83,7 +83,7 @@ def test_a_deleted_blob_is_made_again_by_its_producer_alone(own):
     lock = own.lock("tiny")["variants"]["default"]["platforms"]["linux/amd64"]
     layer = lock["release"]["layers"][-1]
     own.blob(layer["digest"]).unlink()
-    assert own.plan("--fetch") == {"tiny@1.0:publish": ("run", "bytes wanted by fetch")}
+    assert own.plan("--fetch") == {"tiny@1.0:publish": ("run", "bytes wanted by you")}
     own.good("apply", "--yes", "--fetch")
     assert own.executed() == nodes("publish")
     assert own.blob(layer["digest"]).exists()
@@ -124,6 +124,7 @@ def test_a_rebuild_that_differs_from_its_lock_is_refused_until_it_is_accepted(si
     after = site.lock("chance")["variants"]["default"]
     assert after["revision"] == before["revision"] + 1
     assert after["index"]["digest"] != before["index"]["digest"]
+    assert nodes("build", "test", "publish", "index", name="chance") <= site.executed()
     site.good("plan", "--detailed-exitcode", "chance")
 
 
