@@ -5,14 +5,21 @@ from __future__ import annotations
 import click
 
 from ssds.cli.app import Context
-from ssds.cli.output import print_json, say, table
+from ssds.cli.completing import complete_sites
+from ssds.cli.output import counted, print_json, say, table
 from ssds.core.errors import UnavailableError, UsageError
 from ssds.ship.deploy import REMOVAL_LIMIT, deploy, plan_deploy
 from ssds.workspace import Workspace
 
 
 @click.command("deploy")
-@click.option("--site", "site_name", required=True, help="A site of catalog/sites/.")
+@click.option(
+    "--site",
+    "site_name",
+    required=True,
+    help="A site of catalog/sites/.",
+    shell_complete=complete_sites,
+)
 @click.option("--to", "target", required=True, type=click.Path(), help="The folder of the tree.")
 @click.option("--dry-run", is_flag=True, help="Say what would change; write nothing.")
 @click.option("--allow-remove", type=click.IntRange(0), default=REMOVAL_LIMIT, metavar="N")
@@ -74,6 +81,6 @@ def command(
     else:
         print(
             f"Deployed generation {report.generation} to {target}: "
-            f"{report.images_written} images unpacked. `module use {target}/modules`"
+            f"{counted(report.images_written, 'image')} unpacked. `module use {target}/modules`"
         )
     return 0

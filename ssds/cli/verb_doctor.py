@@ -12,7 +12,8 @@ from ssds.core.errors import SsdsError
 from ssds.core.platform import Platform
 from ssds.host.machine import can_run, free_bytes, tool_version
 from ssds.host.probe import ENFORCED, probe
-from ssds.workspace import Workspace
+from ssds.recipe.settings import ENVIRONMENT, user_file
+from ssds.workspace import SETTINGS_FILE, Workspace
 
 TOOLS = {
     "mmdebstrap": ("bases are bootstrapped with it", "mmdebstrap"),
@@ -34,8 +35,10 @@ def command(context: Context, /, as_json: bool) -> int:
     """Say which components are here, what each is for, and what the sandbox enforces."""
     folder, wanted = "/tmp", "auto"  # noqa: S108 - only probed, nothing is kept
     store = ""
+    settings: list[dict[str, str]] = []
     try:
         workspace = Workspace.open(context.folder)
+        settings = _settings(workspace)
         store, wanted = workspace.store_path, workspace.settings.sandbox
         folder = store
         while not os.path.isdir(folder):
@@ -49,6 +52,7 @@ def command(context: Context, /, as_json: bool) -> int:
         print_json(
             {
                 "store": store,
+                "settings": settings,
                 "free_bytes": free_bytes(folder),
                 "sandbox": {
                     "mode": found.mode,
@@ -62,6 +66,8 @@ def command(context: Context, /, as_json: bool) -> int:
         )
         return 0
     print(f"store    {store}  ({size_text(free_bytes(folder))} free)")
+    print("settings, the first one that names a thing wins")
+    print(table([[entry["from"], entry["what"]] for entry in settings], indent="  "))
     print(f"sandbox  {found.mode or 'unavailable: steps cannot run here'}  {found.reason}")
     if found.hint and not found.mode:
         print(f"         {found.hint}")
@@ -77,6 +83,22 @@ def command(context: Context, /, as_json: bool) -> int:
         rows.append([_mark(bool(version)), name, version or "missing", purpose, how])
     print(table(rows, indent="  "))
     return 0
+
+
+def _settings(workspace: Workspace) -> list[dict[str, str]]:
+    """Returns where settings come from, strongest first: environment, workspace, user."""
+    names = sorted(
+        n
+        for n in os.environ
+        if n in ENVIRONMENT or (n.startswith("SSDS_MIRROR_") and os.environ[n])
+    )
+    user = user_file(os.environ)
+    own = os.path.join(workspace.root, SETTINGS_FILE)
+    entries = [{"from": "environment", "what": " ".join(names) or "(nothing set)"}]
+    for path, where in ((own, "workspace"), (user, "user")):
+        read = path in workspace.settings.files
+        entries.append({"from": where, "what": path + ("" if read else "  (not there)")})
+    return entries
 
 
 def _mark(good: bool) -> str:

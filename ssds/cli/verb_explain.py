@@ -8,15 +8,16 @@ import click
 
 from ssds.cli import planning, reasons
 from ssds.cli.app import Context
+from ssds.cli.completing import complete_nodes
 from ssds.cli.output import print_json, table
-from ssds.cli.selecting import select_nodes
+from ssds.cli.selecting import platform_option, select_nodes
 from ssds.graph.plan import PlanStep
 from ssds.workspace import Workspace
 
 
 @click.command("explain")
-@click.argument("node")
-@click.option("--platform", default="", help="Which platform, where there are several.")
+@click.argument("node", shell_complete=complete_nodes)
+@platform_option
 @click.option("--as-of", default="", metavar="DATE", help="Judge waivers on this date.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj

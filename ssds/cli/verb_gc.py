@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from ssds.cli.app import Context
 from ssds.cli.output import print_json, size_text
 from ssds.cli.roots import all_workspace_roots, register_roots
 from ssds.core.digest import Digest
+from ssds.engine.kept import drop, kept_trees
 from ssds.store.gc import GRACE_S, collect, why
 from ssds.store.trees import Trees
-from ssds.workspace import Workspace
+from ssds.workspace import STATE_FOLDER, Workspace
 
 
 @click.command("gc")
@@ -24,7 +27,10 @@ from ssds.workspace import Workspace
 def command(
     context: Context, /, dry_run: bool, keep_days: float, asked: str | None, as_json: bool
 ) -> int:
-    """Remove blobs that no lock refers to and that are older than the grace period."""
+    """Remove blobs that no lock refers to and that are older than the grace period.
+
+    The trees of failed steps that this workspace kept (`apply --keep-failed`) go too.
+    """
     workspace = Workspace.open(context.folder)
     store = workspace.store
     roots = all_workspace_roots(workspace)
@@ -68,4 +74,19 @@ def _drop_trees(workspace: Workspace) -> None:
         trees = Trees(store.trees_folder, workspace.sandbox)
         trees.sweep()
         trees.forget(set(store.blobs.all()))
+        _drop_kept(workspace, trees)
         store.sweep()
+
+
+def _drop_kept(workspace: Workspace, trees: Trees) -> None:
+    """Removes this workspace's kept trees of failed steps, and those that no workspace names."""
+    for tree in kept_trees(workspace.state_folder):
+        drop(tree, trees.sandbox)
+    named = {
+        tree.upper
+        for root in workspace.store.workspaces()
+        for tree in kept_trees(os.path.join(root, STATE_FOLDER))
+    }
+    for folder in trees.kept():
+        if folder not in named:
+            trees.discard(folder)

@@ -8,7 +8,8 @@ import sys
 import click
 
 from ssds.cli.app import Context
-from ssds.cli.selecting import select_nodes
+from ssds.cli.completing import complete_nodes
+from ssds.cli.selecting import platform_option, select_nodes
 from ssds.core.digest import Digest
 from ssds.core.errors import UsageError
 from ssds.core.model import NodeId
@@ -17,8 +18,8 @@ from ssds.workspace import Workspace, parse_date
 
 
 @click.command("log")
-@click.argument("node")
-@click.option("--platform", default="", help="Which platform, where there are several.")
+@click.argument("node", shell_complete=complete_nodes)
+@platform_option
 @click.pass_obj
 def command(context: Context, /, node: str, platform: str) -> int:
     """Show the newest log of NODE (``samtools:build``), also of a failed run."""

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from ssds.cli.app import Context
+from ssds.cli.completing import complete_releases
 from ssds.cli.output import print_json, size_text, table
 from ssds.core.model import ReleaseName
 from ssds.lock.model import PlatformLock
@@ -15,7 +16,7 @@ from ssds.workspace import Workspace, select
 
 
 @click.command("show")
-@click.argument("release")
+@click.argument("release", shell_complete=complete_releases)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
 def command(context: Context, /, release: str, as_json: bool) -> int:
