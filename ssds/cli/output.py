@@ -36,7 +36,7 @@ def report_diagnostics(diagnostics: Iterable[Diagnostic]) -> None:
     for diagnostic in diagnostics:
         counts[diagnostic.severity] += 1
         print(diagnostic.render() + "\n", file=sys.stderr)
-    words = [f"{n} {s.value}{'s' if n != 1 else ''}" for s, n in counts.items() if n]
+    words = [counted(n, s.value) for s, n in counts.items() if n]
     if words:
         print(", ".join(words), file=sys.stderr)
 
@@ -95,6 +95,11 @@ def _without_middle(text: str, room: int) -> str:
 
 def _without_end(text: str, room: int) -> str:
     return text if len(text) <= room else text[: room - 1] + "…"
+
+
+def counted(count: int, word: str) -> str:
+    """Returns a number with its word, in the plural where it needs one."""
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"
 
 
 def size_text(size_bytes: int) -> str:

@@ -6,7 +6,7 @@ import datetime as dt
 from dataclasses import dataclass, replace
 
 from ssds.cli import channels, reasons
-from ssds.cli.output import fitted, table, terminal_width
+from ssds.cli.output import counted, fitted, table, terminal_width
 from ssds.cli.selecting import make_wishes
 from ssds.delivery import (
     Delivery,
@@ -108,7 +108,9 @@ def _headline(delivery: Delivery) -> str:
     if code == 3:
         return "Nothing can run, but something is held or waits."
     running = delivery.count(Verb.RUN) + delivery.count(Verb.UNKNOWN) + delivery.count(Verb.REMOVE)
-    return f"{running} steps to do, {delivery.count(Verb.REUSE)} results reused."
+    return (
+        f"{counted(running, 'step')} to do, {counted(delivery.count(Verb.REUSE), 'result')} reused."
+    )
 
 
 def _counts(delivery: Delivery) -> str:

@@ -7,7 +7,7 @@ import os
 import click
 
 from ssds.cli.app import EXIT_ERROR, Context
-from ssds.cli.output import print_json, report_diagnostics
+from ssds.cli.output import counted, print_json, report_diagnostics
 from ssds.core.diagnostics import Collector, Diagnostic, Severity
 from ssds.core.errors import InputError
 from ssds.lock.read import read_locks
@@ -46,9 +46,9 @@ def command(context: Context, /, as_json: bool, strict: bool) -> int:
         report_diagnostics(collector)
         warnings = sum(1 for d in collector if d.severity is Severity.WARNING)
         if not bad:
-            extra = f", {warnings} warnings" if warnings else ""
+            extra = f", {counted(warnings, 'warning')}" if warnings else ""
             print(
-                f"Good: {len(reading.catalog.releases)} releases, "
-                f"{len(locks.releases)} locks{extra}."
+                f"Good: {counted(len(reading.catalog.releases), 'release')}, "
+                f"{counted(len(locks.releases), 'lock')}{extra}."
             )
     return EXIT_ERROR if bad else 0

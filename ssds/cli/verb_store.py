@@ -7,7 +7,7 @@ import sys
 import click
 
 from ssds.cli.app import EXIT_ERROR, Context
-from ssds.cli.output import print_json, say, size_text
+from ssds.cli.output import counted, print_json, say, size_text
 from ssds.workspace import Workspace
 
 
@@ -41,7 +41,8 @@ def info(context: Context, /, as_json: bool = False) -> int:
     print(f"blobs       {len(sizes)}, {size_text(sum(sizes))}")
     print(f"workspaces  {', '.join(store.workspaces()) or '(none)'}")
     if facts["disagreements"]:
-        print(f"{facts['disagreements']} keys have claims that disagree")
+        number = len(store.claims.disagreements())
+        print(f"{counted(number, 'key')} with claims that disagree")
     return 0
 
 
