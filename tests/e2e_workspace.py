@@ -38,9 +38,9 @@ platforms: {linux/amd64: required}
 base: debian-12
 build:
   - file: {path: /opt/%NAME%/words, content: "one\\n%NAME%\\n"}
-  - run: wc -l < /opt/%NAME%/words > /opt/%NAME%/count
   - env: {TINY_HOME: /opt/%NAME%}
   - run: |
+      wc -l < /opt/%NAME%/words > /opt/%NAME%/count
       printf '#!/bin/sh\\nexec cat "$TINY_HOME/words"\\n' > /usr/local/bin/%NAME%
       chmod 755 /usr/local/bin/%NAME%
 deploy:
@@ -54,7 +54,7 @@ tests:
 
 
 def recipe(name: str) -> str:
-    """Returns a recipe of three small layers, one environment step and one test; no network."""
+    """Returns a recipe of two small layers, one environment step and one test; no network."""
     return _RECIPE.replace("%NAME%", name)
 
 

@@ -39,7 +39,7 @@ def claims_of(site: Site, kind: str) -> int:
 
 
 def test_a_failing_step_leaves_a_log_and_no_claim_and_stops_no_other(site):
-    site.recipe("broken", "run: wc -l", "run: echo told before the end; exit 7; wc -l")
+    site.recipe("broken", "      wc -l", "      echo told before the end; exit 7; wc -l")
     builds = claims_of(site, "build")
     ended = site.run("apply", "--yes", "--lock", "-j", "2")
     check_error(ended, "broken@1.0:build", "E071", "exit code 7")
@@ -92,7 +92,7 @@ def test_a_deleted_blob_is_made_again_by_its_producer_alone(own):
     own.blob(layer["diff_id"]).unlink()
     own.good("apply", "--yes", "--fetch")
     assert own.executed() == nodes("build", "publish")
-    assert own.good("log", "tiny:build").out.count("reused") == 2
+    assert own.good("log", "tiny:build").out.count("reused") == 1
     assert own.blob(layer["digest"]).exists()
 
     own.blob(lock["latest"]["sbom"]["outputs"]["sbom"]).unlink()
@@ -115,7 +115,7 @@ def test_a_rebuild_that_differs_from_its_lock_is_refused_until_it_is_accepted(si
     ended = site.run("apply", "--yes", "--fetch", "chance")
     check_error(ended, "chance@1.0:build", "E081", "--accept")
     assert len(set(re.findall(r"sha256:[0-9a-f]{64}", ended.err))) >= 2
-    known = {layers[2]["diff_id"]}
+    known = {layers[-1]["diff_id"]}
     known.add(before["platforms"]["linux/amd64"]["release"]["config"]["digest"])
     assert any(digest in ended.err for digest in known)
     assert site.locks() == locks

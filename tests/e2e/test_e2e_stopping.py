@@ -17,7 +17,7 @@ SLEEPER = "sleep 97.25"
 
 def sleeping(site: Site) -> None:
     """Locks a recipe whose second step takes long."""
-    site.recipe("slow", "run: wc -l", f"run: {SLEEPER}; wc -l")
+    site.recipe("slow", "      wc -l", f"      {SLEEPER}; wc -l")
     site.good("lock")
 
 
@@ -104,7 +104,7 @@ def test_signals_in_a_bootstrap_end_it(site):
 
 
 def test_two_applies_at_once_execute_each_node_once(site):
-    site.edit("catalog/tiny/recipe.yaml", "run: wc -l", "run: sleep 1; wc -l")
+    site.edit("catalog/tiny/recipe.yaml", "      wc -l", "      sleep 1; wc -l")
     processes = [site.start("apply", "--yes") for _ in range(2)]
     ended = [finish(process) for process in processes]
     assert [e.code for e in ended] == [0, 0], "\n".join(e.text for e in ended)
