@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ssds.core.diagnostics import Collector
 from ssds.core.digest import ActionKey, Digest
-from ssds.core.errors import SsdsError, UsageError
+from ssds.core.errors import EnvironmentProblem, SsdsError, UsageError
 from ssds.core.model import Claim, ReleaseName
 from ssds.core.pins import PlatformPins
 from ssds.core.platform import Platform
@@ -238,6 +238,21 @@ class Workspace:
         if store is None or not store.blobs.has(digest):
             return None
         return store.blobs.read(digest)
+
+    def check_writable(self) -> None:
+        """Raises EnvironmentProblem (E063) where locks or logs could not be written afterwards."""
+        for folder in (self.lock_folder, self.state_folder):
+            place = folder
+            while not os.path.isdir(place):
+                place = os.path.dirname(place)
+            if not os.access(place, os.W_OK | os.X_OK):
+                read_only = os.statvfs(place).f_flag & os.ST_RDONLY
+                raise EnvironmentProblem(
+                    f"cannot write {folder}: "
+                    + ("the file system is read-only" if read_only else "permission denied"),
+                    hint="Locks and logs are written there: use a workspace of your own.",
+                    code="E063",
+                )
 
     def tidy(self) -> None:
         """Removes what killed processes left in store and workspace; what is in use stays."""

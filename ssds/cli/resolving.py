@@ -47,6 +47,7 @@ def lock_all(
     before = Pins(shared=workspace.locks.catalog.pins, releases=workspace.pins())
     pins = Pins(shared=before.shared, releases=dict(before.releases))
     pin_advisories(workspace, pins)
+    workspace.check_writable()
     crew = workspace.crew(jobs=1)
     workspace.tidy()
     with workspace.store.shared():

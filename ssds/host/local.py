@@ -92,6 +92,16 @@ def read_below(folder: str, name: str, limit_bytes: int) -> bytes | None:
         os.close(handle)
 
 
+def disk_is_full(path: str) -> bool:
+    """Whether less than 1 MiB, or no file more, fits on the file system of ``path``."""
+    try:
+        found = os.statvfs(path)
+    except OSError:
+        return False
+    no_file = found.f_files > 0 and found.f_favail < 16
+    return found.f_bavail * found.f_frsize < 1 << 20 or no_file
+
+
 def make_executable(path: str) -> None:
     """Gives a file the execute bits, replacing a hard link by a copy of its own."""
     if os.path.isdir(path) or os.path.islink(path):

@@ -92,7 +92,14 @@ def _shell(
         log=step_bench.bench.log,
         stop=step_bench.bench.stopping,
     )
-    check(step_bench.sandbox.run(job), f"step {step_bench.number}", step_bench.time_limit_s)
+    result = step_bench.sandbox.run(job)
+    if result.exit_code != 0 and local.disk_is_full(step_bench.upper):
+        raise StepFailed(
+            f"step {step_bench.number} ended with exit code {result.exit_code}: the disk is full",
+            hint="Free some space (`ssds gc` helps) or set store.path in ssds.yaml.",
+            code="E074",
+        )
+    check(result, f"step {step_bench.number}", step_bench.time_limit_s)
 
 
 def check(result: JobResult, what: str, time_limit_s: int) -> None:
