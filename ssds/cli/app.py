@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from ssds.cli.output import report_error
+from ssds.cli.output import prepare_streams, report_error
 from ssds.core.errors import SsdsError
 from ssds.version import VERSION
 
@@ -23,6 +23,7 @@ VERBS = {
     "plan": "show what apply would do, and why",
     "apply": "build, test, scan, publish; update the locks",
     "explain": "say why a node runs or is reused",
+    "graph": "draw what is built on what",
     "show": "show a release, a recipe or a node",
     "status": "show what is released and what is held",
     "log": "show the newest log of a node",
@@ -104,6 +105,7 @@ def run(arguments: list[str]) -> int:
     SIGTERM and SIGHUP (a batch system's end, a closed terminal) are what Ctrl-C is: what runs is
     ended, what is finished is kept.
     """
+    prepare_streams()
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, _interrupt)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import graphlib
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from ssds.core.diagnostics import Collector
 from ssds.core.model import ReleaseName
@@ -106,31 +107,22 @@ def _check_edges(
 
 
 def _check_circles(edges: Sequence[Edge], spans: Spans, collector: Collector) -> None:
-    """Reports each circle once, with the place of every edge of it."""
+    """Reports one circle of every tangle, with the place of every edge of it."""
     after: dict[str, dict[str, Edge]] = {}
     for edge in edges:
         to = ReleaseName(edge.to.name, edge.to.version, edge.to.variant)
         after.setdefault(str(edge.release), {}).setdefault(str(to), edge)
-    done: set[str] = set()
-    for start in after:
-        trail: dict[str, Iterator[str]] = {}
-        node = start
-        while True:
-            if node not in done and node not in trail:
-                trail[node] = iter(after.get(node, ()))
-            elif node in trail:
-                nodes = list(trail)
-                _report_circle(nodes[nodes.index(node) :], after, spans, collector)
-            while trail:
-                last = next(reversed(trail))
-                following = next(trail[last], None)
-                if following is not None:
-                    node = following
-                    break
-                done.add(last)
-                del trail[last]
-            else:
-                break
+    try:
+        graphlib.TopologicalSorter(after).prepare()
+    except graphlib.CycleError:
+        import networkx as nx  # only where there is something to tell: it is slow to import
+
+        graph: nx.DiGraph[str] = nx.DiGraph([(a, b) for a, found in after.items() for b in found])
+        for tangle in nx.strongly_connected_components(graph):
+            part = graph.subgraph(sorted(tangle))
+            if part.number_of_edges():
+                circle = nx.find_cycle(part, min(tangle))
+                _report_circle([edge[0] for edge in circle], after, spans, collector)
 
 
 def _report_circle(
