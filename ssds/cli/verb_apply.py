@@ -74,6 +74,7 @@ def command(
         if code not in (0, 3):
             if not yes and not _confirmed():
                 return 1
+            workspace.check_writable()
             jobs = workspace.settings.jobs if jobs is None else jobs
             crew = workspace.crew(
                 jobs=jobs or len(os.sched_getaffinity(0)), keep_failed=keep_failed, accept=accept
