@@ -10,7 +10,7 @@ from ssds.cli.app import Context
 from ssds.cli.output import print_json, size_text, table
 from ssds.core.errors import SsdsError
 from ssds.core.platform import Platform
-from ssds.host.machine import can_run, free_bytes, tool_version
+from ssds.host.machine import can_run, docker_engine, free_bytes, tool_version
 from ssds.host.probe import ENFORCED, probe
 from ssds.recipe.settings import ENVIRONMENT, user_file
 from ssds.workspace import SETTINGS_FILE, Workspace
@@ -23,7 +23,7 @@ TOOLS = {
     "unshare": ("wrappers use it without Apptainer", "util-linux"),
     "skopeo": ("looks at what was pushed (optional)", "skopeo"),
     "podman": ("runs what was pushed (optional)", "podman"),
-    "docker": ("runs what was pushed (optional)", ""),
+    "docker engine": ("runs what was pushed (optional)", "docker.io"),
     "git": ("tells the catalog's history (optional)", "git"),
 }
 
@@ -47,7 +47,7 @@ def command(context: Context, /, as_json: bool) -> int:
         store = f"(no workspace: {error.message})"
     found = probe(folder, wanted)
     platforms = {p: can_run(Platform(p)) for p in ("linux/amd64", "linux/arm64")}
-    tools = {name: tool_version(name) for name in TOOLS}
+    tools = {n: docker_engine() if n == "docker engine" else tool_version(n) for n in TOOLS}
     if as_json:
         print_json(
             {

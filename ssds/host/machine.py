@@ -180,3 +180,21 @@ def tool_version(name: str) -> str:
         if done.returncode == 0 and found:
             return found[0].rstrip(".,:")
     return "unknown"
+
+
+def docker_engine(timeout_s: float = 3.0) -> str:
+    """Returns the version of the Docker Engine that answers here, or the empty string.
+
+    The client program says nothing of it: an engine is a service, asked through its own interface
+    (DOCKER_HOST, or the local socket).
+    """
+    import docker
+
+    try:
+        client = docker.from_env(timeout=int(timeout_s))
+        try:
+            return str(client.version().get("Version", ""))
+        finally:
+            client.close()
+    except (docker.errors.DockerException, OSError, ValueError):
+        return ""
