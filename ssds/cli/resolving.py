@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 
 from ssds.cli.output import report_error, say
@@ -22,11 +22,9 @@ from ssds.lock.merge import advanced
 from ssds.lock.model import (
     CatalogLock,
     Lock,
-    PlatformLock,
-    VariantLock,
     lock_file_name,
 )
-from ssds.lock.write import update_catalog_lock, update_lock
+from ssds.lock.write import update_catalog_lock, update_lock, with_platform, with_variant
 from ssds.recipe.model import Target
 from ssds.workspace import LOCK_FOLDER, Workspace, select
 
@@ -117,26 +115,13 @@ def write_pins(workspace: Workspace, before: Pins, pins: Pins) -> list[str]:
             for (release, platform), own in pins.releases.items():
                 same = before.releases.get((release, platform)) == own
                 if (release.name, release.version) == key and not same:
-                    section = replace(lock.platform(release, platform), pins=own)
-                    lock = _with_section(lock, release, {platform: section})
+                    lock = with_platform(lock, release, platform, pins=own)
             return lock
 
         if _update(workspace, name, version, change):
             changed.append(f"{LOCK_FOLDER}/{lock_file_name(name, version)}")
     workspace.forget_locks()
     return changed
-
-
-def _with_section(
-    lock: Lock, release: ReleaseName, sections: Mapping[Platform, PlatformLock]
-) -> Lock:
-    variant = lock.variant(release)
-    variant = replace(variant, platforms={**variant.platforms, **sections})
-    return _with_variant(lock, release, variant)
-
-
-def _with_variant(lock: Lock, release: ReleaseName, variant: VariantLock) -> Lock:
-    return replace(lock, variants={**lock.variants, release.variant: variant})
 
 
 def _update(workspace: Workspace, name: str, version: str, change: Callable[[Lock], Lock]) -> bool:
@@ -170,7 +155,7 @@ def update_locks(workspace: Workspace, graph: Graph, result: Result) -> list[str
             platforms: tuple[Platform, ...] = platforms,
         ) -> Lock:
             variant = make_variant(release, platforms, lock.variant(release), found)
-            return _with_variant(lock, release, variant)
+            return with_variant(lock, release, variant)
 
         if _update(workspace, release.name, release.version, change):
             changed.append(f"{LOCK_FOLDER}/{lock_file_name(release.name, release.version)}")

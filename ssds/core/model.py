@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from ssds.core.canonical import Json, action_key, canonical_bytes
 from ssds.core.digest import ActionKey, Digest
 from ssds.core.errors import InvalidValue
-from ssds.core.platform import Platform
 
 KINDS = (
     "source",
@@ -223,23 +222,6 @@ class Claim:
             entry["impure"] = True
         return entry
 
-    @classmethod
-    def from_lock(cls, kind: str, entry: Mapping[str, object]) -> Claim:
-        """Reads what ``to_lock`` wrote; the lock reader has checked its schema."""
-        outputs = entry["outputs"]
-        if not isinstance(outputs, Mapping):
-            raise InvalidValue("outputs of a locked claim is not a map")
-        return cls(
-            key=ActionKey(str(entry["key"])),
-            kind=kind,
-            outputs={str(k): Digest(str(v)) for k, v in outputs.items()},
-            verdict=str(entry.get("verdict", "")),
-            mode=str(entry.get("mode", "")),
-            emulated=entry.get("emulated") is True,
-            impure=entry.get("impure") is True,
-            origin="lock",
-        )
-
 
 def check_name(text: str) -> str:
     """Returns ``text`` when it can name a recipe: lower case, digits, ``. _ -`` inside."""
@@ -249,8 +231,3 @@ def check_name(text: str) -> str:
             hint="Use lower-case letters, digits and . _ - inside, 64 characters at most.",
         )
     return text
-
-
-def owner_platform(node: NodeId) -> Platform | None:
-    """Returns the node's platform as a type, or None for "any"."""
-    return Platform(node.platform) if node.platform else None

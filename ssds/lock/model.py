@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from ssds.core.digest import ActionKey, Digest
 from ssds.core.model import Claim, ReleaseName
-from ssds.core.pins import AdvisoryPin, BasePin, PlatformPins, SharedPins
+from ssds.core.pins import PlatformPins, SharedPins
 from ssds.core.platform import Platform
 
 LOCK_VERSION = 1
@@ -264,13 +264,3 @@ def blocked(variant: VariantLock) -> str:
     if not _offered(variant, variant.index):
         return "its platform sections are ahead of the index: apply on the other platforms first"
     return ""
-
-
-def current_base(pins: SharedPins, name: str, platform: Platform) -> BasePin | None:
-    """Returns the base pin that recipes follow: ``pins.current[name]`` is its ``name@date``."""
-    return pins.bases.get((pins.current.get(name, ""), platform))
-
-
-def current_advisory(pins: SharedPins, name: str) -> AdvisoryPin | None:
-    """Returns the advisory set that is followed: under ``advisories/<name>`` in ``current``."""
-    return pins.advisories.get(pins.current.get(f"advisories/{name}", ""))

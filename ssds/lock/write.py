@@ -308,45 +308,10 @@ def with_variant(lock: Lock, release: ReleaseName, variant: VariantLock) -> Lock
     return replace(lock, variants={**lock.variants, release.variant: variant})
 
 
-def with_index(
-    lock: Lock,
-    release: ReleaseName,
-    *,
-    index: IndexRecord | None = None,
-    metadata: Claim | None = None,
-) -> Lock:
-    """Returns ``lock`` with the index (raising the revision where it differs) and the metadata."""
-    variant = lock.variant(release)
-    if index is not None:
-        variant = variant.with_index(index)
-    if metadata is not None:
-        kept = _kept({"metadata": variant.metadata} if variant.metadata else {}, {"": metadata})
-        variant = replace(variant, metadata=kept[""])
-    return with_variant(lock, release, variant)
-
-
 def _kept(old: Mapping[str, Claim], new: Mapping[str, Claim]) -> dict[str, Claim]:
     result = {}
     for kind, claim in new.items():
-        before = old.get(kind or claim.kind)
+        before = old.get(kind)
         same = before and before.key == claim.key and before.same_outputs(claim)
         result[kind] = before if same and before else claim
     return result
-
-
-def write_platform(
-    path: str,
-    *,
-    guard: str,
-    release: ReleaseName,
-    platform: Platform,
-    pins: PlatformPins | None = None,
-    half: ReleaseHalf | None = None,
-    latest: Mapping[str, Claim] | None = None,
-) -> bool:
-    """Writes parts of one platform's section (``with_platform``); returns whether it changed."""
-
-    def change(lock: Lock) -> Lock:
-        return with_platform(lock, release, platform, pins=pins, half=half, latest=latest)
-
-    return update_lock(path, guard=guard, name=release.name, version=release.version, change=change)

@@ -6,6 +6,7 @@ import json
 import os
 import threading
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -50,9 +51,8 @@ from ssds.lock.write import (
     lock_bytes,
     lock_to_dict,
     update_lock,
-    with_index,
     with_platform,
-    write_platform,
+    with_variant,
 )
 
 AMD, ARM = Platform("linux/amd64"), Platform("linux/arm64")
@@ -129,6 +129,25 @@ def pins() -> PlatformPins:
                 packages=(package("bwa"), package("samtools")),
             )
         },
+    )
+
+
+def with_index(
+    lock: Lock, release: ReleaseName, *, index: IndexRecord, metadata: Claim | None = None
+) -> Lock:
+    variant = lock.variant(release).with_index(index)
+    return with_variant(lock, release, replace(variant, metadata=metadata or variant.metadata))
+
+
+def write_platform(
+    path: str, *, guard: str, release: ReleaseName, platform: Platform, **parts: Any
+) -> bool:
+    return update_lock(
+        path,
+        guard=guard,
+        name=release.name,
+        version=release.version,
+        change=lambda lock: with_platform(lock, release, platform, **parts),
     )
 
 
