@@ -6,12 +6,13 @@ Requests follow each other: what apt may install depends on the base, what pip m
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from ssds.core.digest import Digest
 from ssds.core.errors import InputError, SsdsError
-from ssds.core.model import ReleaseName
+from ssds.core.model import Claim, ReleaseName
 from ssds.core.pins import BasePin, PackageSet, PlatformPins, SharedPins, SourcePin
 from ssds.core.platform import Platform
 from ssds.engine.report import Reporter
@@ -108,7 +109,9 @@ def _resolve_target(
     name = (target.release, target.platform)
     if target.base_recipe is None:
         base = catalog.bases[target.base]
-        identity = _resolve_base(base, target, pins, order, crew, reporter, cache, renewed)
+        identity = _resolve_base(
+            base, target, pins, order, crew, reporter, cache, renewed, catalog.salt
+        )
         held = pins.releases.get(name, PlatformPins())
         pins.releases[name] = replace(held, base=identity)
     _resolve_sources(catalog, pins, target, order, crew, reporter, cache)
@@ -147,6 +150,7 @@ def _resolve_base(
     reporter: Reporter,
     cache: str,
     renewed: set[tuple[str, Platform]],
+    salt: str,
 ) -> str:
     platform = target.platform
     held = pins.releases.get((target.release, platform), PlatformPins())
@@ -166,8 +170,8 @@ def _resolve_base(
     assert pin is not None
     renewed.add((base.name, platform))
     if pin.diff_id is None and crew.sandbox is not None:
-        reporter.note(f"base {base.name} [{platform}]: bootstrapping {pin.identity}")
-        pin = replace(pin, diff_id=_bootstrap(base, platform, pin, crew, reporter))
+        diff_id = _bootstrap(base, platform, pin, crew, reporter, salt)
+        pin = replace(pin, diff_id=diff_id)
         _keep_base(pins, pin, platform)
     return pin.identity
 
@@ -181,13 +185,18 @@ def _keep_base(pins: Pins, pin: BasePin, platform: Platform) -> None:
 
 
 def _bootstrap(
-    base: Base, platform: Platform, pin: BasePin, crew: Crew, reporter: Reporter
+    base: Base, platform: Platform, pin: BasePin, crew: Crew, reporter: Reporter, salt: str
 ) -> Digest:
-    """Makes the base once, to learn its diffID; its bytes are then in the store."""
+    """Returns the base's diffID: from a claim with its bytes, or by making it once."""
     node = base_spec.node(base, platform, pin)
+    action = node.resolve({}, salt)
+    for known in crew.store.claims.find(action.key):
+        if crew.store.blobs.has(known.outputs["layer"]):
+            return known.outputs["layer"]
+    reporter.note(f"base {base.name} [{platform}]: bootstrapping {pin.identity}")
     folder = crew.store.new_folder()
     bench = Bench(
-        action=node.resolve({}),
+        action=action,
         store=crew.store,
         sandbox=crew.sandbox,
         mirrors=crew.mirrors,
@@ -197,9 +206,21 @@ def _bootstrap(
         log=lambda _: None,
     )
     try:
-        return run_base(bench).outputs["layer"]
+        outcome = run_base(bench)
     finally:
         remove_folder(folder)
+    claim = Claim(
+        key=action.key,
+        kind="base",
+        outputs=outcome.outputs,
+        builder="embedded",
+        mode=outcome.mode,
+        emulated=outcome.emulated,
+        tools=outcome.tools,
+        made_at=int(time.time()),
+    )
+    crew.store.claims.add(claim, action.preimage_bytes, str(node.id))
+    return outcome.outputs["layer"]
 
 
 def _resolve_sources(
