@@ -37,6 +37,7 @@ VERBS = {
 }
 EXIT_ERROR = 1
 EXIT_STOPPED = 130
+EXIT_PIPE = 141
 
 
 @dataclass(slots=True)
@@ -122,9 +123,12 @@ def run(arguments: list[str]) -> int:
     except (click.Abort, KeyboardInterrupt):
         print("stopped", file=sys.stderr)
         return EXIT_STOPPED
+    except SystemExit as leave:  # click's own ways out: completion is done, or a reader left
+        completing = "_SSDS_COMPLETE" in os.environ
+        return EXIT_PIPE if leave.code == 1 and not completing else int(leave.code or 0)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
+        return EXIT_PIPE
     except SsdsError as error:
         report_error(error)
         return EXIT_ERROR

@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import sys
 from collections.abc import Iterable, Sequence
+from typing import TextIO
 
 from ssds.core.diagnostics import Diagnostic, Severity
 from ssds.core.errors import InputError, SsdsError
 
 
+def prepare_streams() -> None:
+    """Makes printing safe: a terminal without UTF-8 shows ``?``, a closed stream takes nothing."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+        elif isinstance(stream, io.TextIOWrapper) and not _is_utf8(stream):
+            stream.reconfigure(errors="replace")
+
+
+def _is_utf8(stream: TextIO) -> bool:
+    return (stream.encoding or "").lower().replace("_", "-") in ("utf-8", "utf8")
+
+
 def print_json(value: object) -> None:
-    """Prints one JSON object, sorted and indented."""
-    print(json.dumps(value, ensure_ascii=False, indent=2, sort_keys=True))
+    """Prints one JSON object, sorted and indented; escaped where the stream is not UTF-8."""
+    escaped = not _is_utf8(sys.stdout)
+    print(json.dumps(value, ensure_ascii=escaped, indent=2, sort_keys=True))
 
 
 def say(line: str) -> None:

@@ -110,13 +110,13 @@ def _check_words(
             "--from-archive and --sha256 (64 hexadecimal digits) belong together",
             hint="`sha256sum FILE` tells it; compare it with what the makers publish.",
         )
-    for pattern, words, what in (
-        (_PACKAGE, apt, "a Debian package (NAME or NAME=VERSION)"),
-        (_COMMAND, commands, "the name of a command"),
+    for pattern, words, what, hint in (
+        (_PACKAGE, apt, "a Debian package", "Write NAME or NAME=VERSION."),
+        (_COMMAND, commands, "the name of a command", "Letters, digits and . _ + - only."),
     ):
         for word in words:
             if not pattern.fullmatch(word):
-                raise UsageError(f"{word[:80]!r} is not {what}")
+                raise UsageError(f"{word[:80]!r} is not {what}", hint=hint)
     if pip:
         from ssds.packages.pip import check_requirement
 
