@@ -28,7 +28,7 @@ from ssds.lock.model import (
     SizedBlob,
     VariantLock,
 )
-from ssds.lock.write import with_index
+from ssds.lock.write import with_variant
 from ssds.oci import types
 from ssds.oci.blobs import Blobs
 from ssds.recipe.model import Site
@@ -163,7 +163,8 @@ def release(
     known = before or Lock(name=name, version=version)
     sections = {AMD64: PlatformLock(release=half)}
     lock = replace(known, variants={**known.variants, variant: replace(old, platforms=sections)})
-    return with_index(lock, id_, index=index, metadata=claim)
+    made = replace(lock.variant(id_).with_index(index), metadata=claim)
+    return with_variant(lock, id_, made)
 
 
 def tool_layer() -> bytes:
