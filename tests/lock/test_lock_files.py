@@ -133,9 +133,14 @@ def pins() -> PlatformPins:
 
 
 def with_index(
-    lock: Lock, release: ReleaseName, *, index: IndexRecord, metadata: Claim | None = None
+    lock: Lock,
+    release: ReleaseName,
+    *,
+    index: IndexRecord | None = None,
+    metadata: Claim | None = None,
 ) -> Lock:
-    variant = lock.variant(release).with_index(index)
+    variant = lock.variant(release)
+    variant = variant.with_index(index) if index else variant
     return with_variant(lock, release, replace(variant, metadata=metadata or variant.metadata))
 
 
