@@ -234,7 +234,7 @@ def check_error(ended: Ended, *words: str, code: int = 1) -> None:
     assert re.search(r"error\[[A-Z]\d{3}\]: \S", ended.err), ended.text
     for word in words:
         assert word in ended.text, f"{word!r} is not in\n{ended.text}"
-    assert re.search(r"error\[[A-Z]\d{3}\]: [^\n]+(\n {6}[^\n]+)*\n {2}\S", ended.err), (
+    assert re.search(r"error\[[A-Z]\d{3}\]: [^\n]+(\n {4,}[^\n]+)*\n {2}\S", ended.err), (
         f"no hint in\n{ended.err}"
     )
 
