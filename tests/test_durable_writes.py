@@ -6,7 +6,7 @@ import ast
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent / "ssds"
-RENAMING = {"rename", "replace", "renames", "link", "move"}
+RENAMING = {"rename", "replace", "renames", "move"}
 WITH_POINTS = {"host/files.py", "host/folders.py", "store/trees.py"}
 SCRATCH = {
     "host/inside_probe.py": "inside of a probe's sandbox",

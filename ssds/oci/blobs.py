@@ -14,7 +14,7 @@ from typing import IO
 
 from ssds.core.digest import Digest
 from ssds.core.errors import EnvironmentProblem, IntegrityError, InvalidValue, UnavailableError
-from ssds.host.files import TEMPORARY_PREFIX, Staged, adopt_file, staged
+from ssds.host.files import TEMPORARY_PREFIX, Staged, adopt_file, staged, write_point
 
 READ_LIMIT_BYTES = 64 * 1024 * 1024
 _CHUNK_BYTES = 1 << 20
@@ -206,6 +206,7 @@ class Blobs:
             os.unlink(path)
         except FileNotFoundError:
             return 0
+        write_point(f"{_POINT}.removed")
         return size
 
     def _place(self, digest: Digest) -> str:
