@@ -28,6 +28,7 @@ from ssds.core.errors import (
 )
 from ssds.core.model import Claim
 from ssds.host.files import write_point
+from ssds.host.local import disk_is_full
 
 SCHEMA_VERSION = 1
 BUSY_S = 60.0
@@ -289,8 +290,9 @@ def _explained(path: str) -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as error:
+        why = "the disk is full" if disk_is_full(os.path.dirname(path)) else error
         raise EnvironmentProblem(
-            f"the claims in {path} cannot be used: {error}",
+            f"the claims in {path} cannot be used: {why}",
             hint="Check the disk's free space, the permissions, and that no process that holds "
             "the store is stopped.",
             code="T004",
