@@ -53,12 +53,14 @@ class Facts:
         claims: action key → acceptable claims, the locked one first, then the earliest.
         has: the digests whose bytes are in the store.
         sizes: digest → size in bytes where a lock says it.
+        offered: digests whose bytes an observed channel has, or from which they can be unpacked.
         builder: platform → the empty string when it can be built here, else why not.
     """
 
     claims: Callable[[ActionKey], tuple[Claim, ...]]
     has: Container[Digest]
     sizes: Mapping[Digest, int] = field(default_factory=dict)
+    offered: Container[Digest] = frozenset()
     builder: Callable[[Platform], str] = lambda platform: f"no builder for {platform}"
 
 
@@ -111,10 +113,15 @@ class PlanStep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """The steps in topological order."""
+    """The steps in topological order.
+
+    Attributes:
+        brought: reused nodes → those of their outputs whose bytes a channel gives (C2).
+    """
 
     steps: Mapping[NodeId, PlanStep]
     salt: str = ""
+    brought: Mapping[NodeId, tuple[Digest, ...]] = field(default_factory=dict)
 
     def count(self, verb: Verb) -> int:
         """How many steps have that verb."""
@@ -138,8 +145,8 @@ def make_plan(graph: Graph, facts: Facts, wishes: Wishes | None = None) -> Plan:
         if node.id in chosen:
             steps[node.id] = _judge(node, steps, facts, wishes, graph.salt)
     _leave_out_unselected(steps)
-    _want_bytes(steps, facts, wishes)
-    return Plan(steps=steps, salt=graph.salt)
+    brought = _want_bytes(steps, facts, wishes)
+    return Plan(steps=steps, salt=graph.salt, brought=brought)
 
 
 def _judge(
@@ -191,7 +198,8 @@ def _when_known(node: Node, running: list[str], facts: Facts, wishes: Wishes) ->
         return PlanStep(node=node, verb=Verb.WAIT, reason="builder", text=obstacle)
     more = f" and {len(running) - 1} more" if len(running) > 1 else ""
     text = f"known after {running[0]}{more}"
-    return PlanStep(node=node, verb=Verb.UNKNOWN, reason="input", text=text)
+    reason = "rerun" if node.id in wishes.rerun else "input"
+    return PlanStep(node=node, verb=Verb.UNKNOWN, reason=reason, text=text)
 
 
 def _with_key(node: Node, action: Action, facts: Facts, wishes: Wishes) -> PlanStep:
@@ -254,23 +262,24 @@ def needs_bytes(node: Node, role: str, digest: Digest, facts: Facts) -> bool:
     return not (node.kind == "index" and digest in facts.sizes)
 
 
-def _want_bytes(steps: dict[NodeId, PlanStep], facts: Facts, wishes: Wishes) -> None:
-    """Makes the producers of wanted, missing bytes run, back to the nearest bytes (C2)."""
+def _want_bytes(
+    steps: dict[NodeId, PlanStep], facts: Facts, wishes: Wishes
+) -> dict[NodeId, tuple[Digest, ...]]:
+    """Makes the producers of wanted, missing bytes run, back to the nearest bytes (C2).
+
+    Returns what need not be made again because a channel has it.
+    """
+    brought: dict[NodeId, tuple[Digest, ...]] = {}
     wanted: dict[NodeId, str] = {name: "you" for name in wishes.fetch if name in steps}
     for step in reversed(list(steps.values())):
         name = step.node.id
-        if (
-            name in wanted
-            and step.verb is Verb.REUSE
-            and any(d not in facts.has for d in step.outputs.values())
-        ):
-            obstacle = _no_builder(step.node, facts, wishes)
-            text = f"bytes wanted by {wanted[name]}"
-            verb = Verb.WAIT if obstacle else Verb.RUN
-            step = replace(  # noqa: PLW2901
-                step, verb=verb, reason="bytes", text=f"{text}; {obstacle}" if obstacle else text
-            )
-            steps[name] = step
+        if name in wanted and step.verb is Verb.REUSE:
+            missing = tuple(d for d in step.outputs.values() if d not in facts.has)
+            if missing and all(d in facts.offered for d in missing):
+                brought[name] = missing
+            elif missing:
+                step = _made_again(step, wanted[name], facts, wishes)  # noqa: PLW2901
+                steps[name] = step
         if not step.runs:
             continue
         for item in step.node.inputs:
@@ -279,3 +288,11 @@ def _want_bytes(steps: dict[NodeId, PlanStep], facts: Facts, wishes: Wishes) -> 
             known = steps[item.node].outputs.get(item.output)
             if known is None or needs_bytes(step.node, item.role, known, facts):
                 wanted[item.node] = step.node.id.label
+    return brought
+
+
+def _made_again(step: PlanStep, by: str, facts: Facts, wishes: Wishes) -> PlanStep:
+    obstacle = _no_builder(step.node, facts, wishes)
+    text = f"bytes wanted by {by}" + (f"; {obstacle}" if obstacle else "")
+    verb = Verb.WAIT if obstacle else Verb.RUN
+    return replace(step, verb=verb, reason="bytes", text=text)

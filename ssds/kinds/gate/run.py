@@ -66,6 +66,9 @@ def run(bench: Bench) -> Outcome:
     report = judge(scan, _map(rules["policy"]), [_map(w) for w in _list(rules["waivers"])])
     passed = report["verdict"] == "pass"
     why = _list(report["why"])
+    for line in why:
+        bench.log(f"{line}\n".encode())
+    bench.log(f"verdict: {report['verdict']}\n".encode())
     for line in why[:SHOWN]:
         bench.say(str(line))
     if len(why) > SHOWN:

@@ -24,9 +24,13 @@ def run(bench: Bench) -> Outcome:
     document = findings(sbom.packages, advisories, unread=sbom.unread)
     found = document["findings"]
     assert isinstance(found, list)
-    bench.say(
-        f"{len(sbom.packages)} packages, {len(found)} finding{'' if len(found) == 1 else 's'}"
-    )
+    total = f"{len(sbom.packages)} packages, {len(found)} finding{'' if len(found) == 1 else 's'}"
+    bench.say(total)
+    bench.log(f"{total}\n".encode())
+    for item in found:
+        fixed = f"fixed in {item['fixed']}" if item.get("fixed") else "no fix known"
+        line = f"{item['id']} {item['severity']}: {item['package']} {item['version']}, {fixed}\n"
+        bench.log(line.encode())
     return Outcome(outputs={"findings": bench.store.blobs.put(canonical_bytes(document))})
 
 
