@@ -187,6 +187,27 @@ def change_rows(changes: Iterable[tuple[Change, ReleaseName]]) -> list[Row]:
     return rows
 
 
+def bring_rows(plan: Plan, channel_of: Callable[[Digest, str], str]) -> list[Row]:
+    """Returns one row for each release whose bytes come from a channel (C2)."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for node, digests in plan.brought.items():
+        where = channel_of(digests[0], node.owner)
+        groups.setdefault((node.owner, where), []).append(
+            f"{node.kind} [{node.platform}]" if node.platform else node.kind
+        )
+    return [
+        Row(
+            node=f"{owner}:fetch/{where}",
+            kind="fetch",
+            platform="",
+            verb=Verb.RUN,
+            reason="bytes",
+            text=f"bytes of {', '.join(kinds)}",
+        )
+        for (owner, where), kinds in groups.items()
+    ]
+
+
 def required_waits(plan: Plan) -> tuple[str, ...]:
     """Returns the releases, and required platforms of releases, that wait."""
     return tuple(

@@ -11,7 +11,7 @@ import functools
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from ssds.cli.output import report_error, say
 from ssds.core.digest import Digest
@@ -27,7 +27,9 @@ from ssds.ship.channels import (
     Backend,
     Observation,
     apply_changes,
+    bring,
     observe,
+    offers,
     plan_channel,
     read_observation,
     wanted_tags,
@@ -45,10 +47,12 @@ class Pushes:
     Attributes:
         changes: (change, the release behind it) of every observed channel.
         notes: on channels that were never observed, or long ago.
+        offers: digest → the (channel, release) pairs that give its bytes (C2).
     """
 
     changes: tuple[tuple[Change, ReleaseName], ...] = ()
     notes: tuple[str, ...] = ()
+    offers: Mapping[Digest, list[tuple[Channel, Released]]] = field(default_factory=dict)
 
     def wanted(self, workspace: Workspace, graph: Graph) -> frozenset[NodeId]:
         """Returns the nodes whose bytes a push needs and the store lacks (C2)."""
@@ -57,6 +61,11 @@ class Pushes:
             if change.effective and _missing(workspace, name):
                 found |= _image_nodes(graph, name)
         return frozenset(found)
+
+    def offer(self, digest: Digest, owner: str) -> tuple[Channel, Released]:
+        """Returns who gives the bytes: the release itself, or another that holds them too."""
+        found = self.offers[digest]
+        return next((pair for pair in found if str(pair[1].id) == owner), found[0])
 
     def judged(self, plan: Plan, graph: Graph) -> tuple[tuple[Change, ReleaseName], ...]:
         """Returns the changes with what the graph's plan means for them."""
@@ -78,6 +87,7 @@ def look(workspace: Workspace, *, refresh: bool) -> Pushes:
     """Compares every channel that the catalog uses with its observation."""
     changes: list[tuple[Change, ReleaseName]] = []
     notes = []
+    offered: dict[Digest, list[tuple[Channel, Released]]] = {}
     for channel, releases in _used(workspace).items():
         observed = _observation(workspace, channel, releases, refresh=refresh)
         if observed is None:
@@ -86,12 +96,36 @@ def look(workspace: Workspace, *, refresh: bool) -> Pushes:
         age = int(time.time()) - observed.at
         if age > _OLD_S:
             notes.append(f"channel {channel.name} was observed {age // 3600} hours ago")
+        for released in releases:
+            for digest in offers(released, observed):
+                offered.setdefault(digest, []).append((channel, released))
         owners = _owners(channel, releases)
         for change in plan_channel(channel, releases, observed):
             owner = owners.get(change.what.partition(" ")[0])
             if owner is not None:
                 changes.append((change, owner))
-    return Pushes(changes=tuple(changes), notes=tuple(notes))
+    return Pushes(changes=tuple(changes), notes=tuple(notes), offers=offered)
+
+
+def bring_bytes(workspace: Workspace, pushes: Pushes, plan: Plan) -> None:
+    """Brings into the store what the plan takes from channels.
+
+    Raises:
+        SsdsError: a channel does not give what was observed there; nothing has run yet.
+    """
+    groups: dict[tuple[str, ReleaseName], tuple[Channel, Released, set[Digest]]] = {}
+    for node, digests in plan.brought.items():
+        for digest in digests:
+            channel, released = pushes.offer(digest, node.owner)
+            key = (channel.name, released.id)
+            groups.setdefault(key, (channel, released, set()))[2].add(digest)
+    for channel, released, wanted in groups.values():
+        try:
+            said = functools.partial(_said, f"{channel.name} → {released.id}")
+            bring(_backend(workspace, channel), released, wanted, workspace.store, said)
+        except SsdsError as error:
+            error.hint = f"{error.hint} Look at the channel anew with --refresh.".strip()
+            raise
 
 
 def push(workspace: Workspace, names: frozenset[ReleaseName], *, refresh: bool) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from ssds.cli import channels, reasons
 from ssds.cli.output import counted, fitted, table, terminal_width
@@ -11,6 +11,7 @@ from ssds.cli.selecting import make_wishes
 from ssds.delivery import (
     Delivery,
     Row,
+    bring_rows,
     change_rows,
     found_by_plan,
     graph_rows,
@@ -45,6 +46,7 @@ class Planned:
     facts: Facts
     delivery: Delivery
     as_of: dt.date
+    pushes: channels.Pushes = field(default_factory=channels.Pushes)
 
     @property
     def plan(self) -> Plan:
@@ -66,10 +68,11 @@ def make(workspace: Workspace, asked: Asked) -> Planned:
         retry=asked.retry,
     )
     wishes = replace(wishes, fetch=wishes.fetch | pushes.wanted(workspace, graph))
-    facts = workspace.facts()
+    facts = replace(workspace.facts(), offered=frozenset(pushes.offers))
     plan = reasons.explained(workspace, make_plan(graph, facts, wishes))
     found = found_by_plan(plan, workspace.read_blob)
     rows = graph_rows(plan)
+    rows += bring_rows(plan, lambda digest, owner: pushes.offer(digest, owner)[0].name)
     rows += lock_rows(graph, workspace.catalog, plan, workspace.locks, found)
     rows += change_rows(pushes.judged(plan, graph))
     delivery = Delivery(
@@ -78,7 +81,7 @@ def make(workspace: Workspace, asked: Asked) -> Planned:
         notes=pushes.notes,
         required_waits=required_waits(plan),
     )
-    return Planned(graph=graph, facts=facts, delivery=delivery, as_of=as_of)
+    return Planned(graph=graph, facts=facts, delivery=delivery, as_of=as_of, pushes=pushes)
 
 
 def render(delivery: Delivery, *, full: bool = False) -> str:

@@ -96,6 +96,7 @@ def _carry_out(
     """Runs the plan, then updates the locks, then the channels (C14)."""
     workspace.tidy()
     with workspace.store.shared():
+        channels.bring_bytes(workspace, planned.pushes, planned.plan)
         result = _run(planned, crew)
         locks = resolving.update_locks(workspace, planned.graph, result)
         register_roots(workspace)

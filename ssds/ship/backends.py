@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from ssds.core.digest import Digest
 from ssds.core.errors import InvalidValue
+from ssds.core.platform import Platform
 from ssds.oci import types
-from ssds.oci.copy import HasBlobs, Repository, copy_release
+from ssds.oci.copy import End, HasBlobs, Repository, copy_release, reader
 from ssds.oci.layout import Layout
 from ssds.oci.registry import Registry
 from ssds.oci.types import Descriptor
@@ -59,6 +60,28 @@ class LayoutChannel:
         """Brings an index with all it names."""
         del name  # one folder for all
         copy_release(source, Layout(self.path), index, say=say)
+
+    def fetch(
+        self,
+        name: str,
+        index: Descriptor,
+        sink: HasBlobs,
+        platforms: Sequence[Platform],
+        say: Callable[[str], None],
+    ) -> None:
+        """Brings the index document, and the images of these platforms, to ``sink``."""
+        del name
+        _fetch(Layout(self.path, create=False), index, sink, platforms, say)
+
+    def fetch_metadata(self, name: str, index: Descriptor) -> bytes | None:
+        """Returns the metadata blob that refers to the index, or None."""
+        layout = Layout(self.path, create=False)
+        known = layout.tags().get(f"{name}:{_referrers_tag(index.digest)}")
+        for entry in types.parse_index(layout.read(known.digest)).manifests if known else ():
+            blob = attached_blob(layout.read(entry.digest))
+            if blob is not None:
+                return layout.blobs.read(blob)
+        return None
 
     def tag(self, name: str, tags: Mapping[str, Descriptor]) -> None:
         """Sets tags, all at once."""
@@ -129,6 +152,31 @@ class RegistryChannel:
         """Brings an index with all it names."""
         copy_release(source, Repository(self.registry, self._repository(name)), index, say=say)
 
+    def fetch(
+        self,
+        name: str,
+        index: Descriptor,
+        sink: HasBlobs,
+        platforms: Sequence[Platform],
+        say: Callable[[str], None],
+    ) -> None:
+        """Brings the index document, and the images of these platforms, to ``sink``."""
+        source = Repository(self.registry, self._repository(name))
+        _fetch(source, index, sink, platforms, say)
+
+    def fetch_metadata(self, name: str, index: Descriptor) -> bytes | None:
+        """Returns the metadata blob that refers to the index, or None."""
+        repository = self._repository(name)
+        for entry in self._referrers(repository, index.digest):
+            manifest = self.registry.fetch_manifest(repository, entry.digest)[1]
+            if attached_blob(manifest) is None:
+                continue
+            layer = types.parse_manifest(manifest).layers[0]
+            sink = io.BytesIO()
+            self.registry.fetch_blob(repository, layer.digest, layer.size_bytes, sink)
+            return sink.getvalue()
+        return None
+
     def tag(self, name: str, tags: Mapping[str, Descriptor]) -> None:
         """Sets tags, in the order given: immutable ones come first."""
         repository = Repository(self.registry, self._repository(name))
@@ -148,6 +196,19 @@ class RegistryChannel:
         self.registry.push_referrer(repository, data, replaces=old[0] if old else None)
         for digest in old:
             self.registry.delete_manifest(repository, digest)
+
+
+def _fetch(
+    source: End,
+    index: Descriptor,
+    sink: HasBlobs,
+    platforms: Sequence[Platform],
+    say: Callable[[str], None],
+) -> None:
+    """Brings an index document, and the images of these platforms."""
+    if platforms:
+        copy_release(source, sink, index, platforms=platforms, say=say)
+    sink.blobs.put(reader(source)(index), index.digest)
 
 
 def _referrers_tag(digest: Digest) -> str:

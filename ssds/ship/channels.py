@@ -10,15 +10,18 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from ssds.core.canonical import pretty_bytes
 from ssds.core.digest import Digest, sha256_of
 from ssds.core.errors import InvalidValue, Refused, SsdsError
+from ssds.core.platform import Platform
 from ssds.host.files import atomic_write
-from ssds.lock.model import Released
+from ssds.lock.model import LayerRecord, Released
 from ssds.oci import types
+from ssds.oci.compress import decompress_stream
 from ssds.oci.copy import HasBlobs
 from ssds.oci.types import Descriptor
 from ssds.recipe.model import Channel
@@ -55,6 +58,19 @@ class Backend(Protocol):
         self, name: str, index: Descriptor, source: HasBlobs, say: Callable[[str], None]
     ) -> None:
         """Brings an index with all it names."""
+
+    def fetch(
+        self,
+        name: str,
+        index: Descriptor,
+        sink: HasBlobs,
+        platforms: Sequence[Platform],
+        say: Callable[[str], None],
+    ) -> None:
+        """Brings the index document, and the images of these platforms, to ``sink``."""
+
+    def fetch_metadata(self, name: str, index: Descriptor) -> bytes | None:
+        """Returns the metadata blob that refers to the index, or None."""
 
     def tag(self, name: str, tags: Mapping[str, Descriptor]) -> None:
         """Sets tags, in the order given."""
@@ -181,6 +197,67 @@ def index_descriptor(released: Released) -> Descriptor:
     """Returns the descriptor of a release's index."""
     index = released.index
     return Descriptor(media_type=types.INDEX, digest=index.digest, size_bytes=index.size_bytes)
+
+
+def offers(released: Released, observed: Observation | None) -> frozenset[Digest]:
+    """Returns the digests of a release whose bytes the channel has, or unpacked would give (C2).
+
+    What counts is the immutable tag: it names exactly the index that the lock names.
+    """
+    tag = f"{released.id.name}:{released.full_tag}"
+    if observed is None or observed.tags.get(tag) != released.index.digest:
+        return frozenset()
+    found = {released.index.digest}
+    if released.metadata and observed.metadata.get(released.index.digest) == released.metadata:
+        found.add(released.metadata)
+    for half in released.platforms.values():
+        found |= {half.manifest.digest, half.config.digest}
+        found |= {layer.digest for layer in half.layers}
+        found |= {layer.diff_id for layer in half.layers}
+    return frozenset(found)
+
+
+def bring(
+    backend: Backend,
+    released: Released,
+    wanted: AbstractSet[Digest],
+    sink: HasBlobs,
+    say: Callable[[str], None],
+) -> None:
+    """Brings the wanted bytes of a release from a channel into a store, each digest checked.
+
+    Raises:
+        UnavailableError: the channel does not have (any more) what was observed.
+        IntegrityError: other bytes than the lock's.
+    """
+    index = index_descriptor(released)
+    halves = {
+        platform: half
+        for platform, half in released.platforms.items()
+        if wanted
+        & {half.manifest.digest, half.config.digest}.union(
+            *({layer.digest, layer.diff_id} for layer in half.layers)
+        )
+    }
+    backend.fetch(released.id.name, index, sink, tuple(halves), say)
+    for half in halves.values():
+        for layer in half.layers:
+            if layer.diff_id in wanted and not sink.blobs.has(layer.diff_id):
+                say(f"unpacking {layer.digest.short}")
+                _unpack(sink, layer)
+    if released.metadata in wanted:
+        data = backend.fetch_metadata(released.id.name, index)
+        if data is not None:
+            sink.blobs.put(data, released.metadata)
+
+
+def _unpack(sink: HasBlobs, layer: LayerRecord) -> None:
+    with (
+        sink.blobs.open(layer.digest) as file,
+        sink.blobs.writer(expected=layer.diff_id) as blob,
+    ):
+        for piece in decompress_stream(file, types.LAYER_GZIP):
+            blob.write(piece)
 
 
 def apply_changes(

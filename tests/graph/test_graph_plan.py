@@ -181,6 +181,22 @@ def test_fetch_makes_producers_run_back_to_the_nearest_bytes() -> None:
     }
 
 
+def test_bytes_that_a_channel_offers_are_brought_and_not_made_again() -> None:
+    memory = Memory()
+    graph = graph_of(a_catalog(a_release()))
+    run_plan(make_plan(graph, memory.facts()), memory)
+    memory.bytes.clear()
+    outputs = {n: s.outputs for n, s in make_plan(graph, memory.facts()).steps.items()}
+    publish = NodeId("samtools@1.16.1", "publish", "linux/amd64")
+    test = NodeId("samtools@1.16.1", "test", "linux/amd64")
+    build = NodeId("samtools@1.16.1", "build", "linux/amd64")
+    offered = frozenset([*outputs[publish].values(), *outputs[build].values()])
+    facts = replace(memory.facts(), offered=offered)
+    plan = make_plan(graph, facts, Wishes(fetch=frozenset({publish, test})))
+    assert set(plan.brought) == {publish, build}
+    assert {n.kind for n, s in plan.steps.items() if s.verb is Verb.RUN} == {"test"}
+
+
 def test_bytes_of_verdicts_are_never_wanted() -> None:
     memory = Memory()
     catalog = a_catalog(a_release())

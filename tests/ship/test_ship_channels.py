@@ -28,8 +28,10 @@ from ssds.ship.channels import (
     Backend,
     Observation,
     apply_changes,
+    bring,
     index_descriptor,
     observe,
+    offers,
     plan_channel,
     read_observation,
     split_location,
@@ -282,6 +284,45 @@ def test_missing_bytes_leave_no_tag(place: Place) -> None:
 def test_two_names_are_apart(place: Place) -> None:
     _, after = place.push(lock_of(place, "a", name="alpha"), lock_of(place, "b", name="beta"))
     assert {tag.partition(":")[0] for tag in after.tags} == {"alpha", "beta"}
+
+
+def test_a_pushed_release_can_be_brought_back_without_building(
+    place: Place, tmp_path: Path
+) -> None:
+    (found,) = releasable(lock_of(place, "one"))
+    _, after = place.push(lock_of(place, "one"))
+    offered = offers(found, after)
+    half = found.platforms[AMD64]
+    assert {found.index.digest, half.manifest.digest, half.layers[0].diff_id} <= offered
+    assert found.metadata in offered
+    elsewhere = Source(Blobs(str(tmp_path / "elsewhere")))
+    bring(place.backend, found, offered, elsewhere, lambda _: None)  # type: ignore[arg-type]
+    assert all(elsewhere.blobs.has(digest) for digest in offered)
+
+
+def test_only_what_is_wanted_is_brought(place: Place, tmp_path: Path) -> None:
+    (found,) = releasable(lock_of(place, "one"))
+    place.push(lock_of(place, "one"))
+    elsewhere = Source(Blobs(str(tmp_path / "elsewhere")))
+    wanted = {found.index.digest}
+    bring(place.backend, found, wanted, elsewhere, lambda _: None)  # type: ignore[arg-type]
+    assert set(elsewhere.blobs.all()) == wanted
+
+
+def test_a_channel_with_another_index_under_the_tag_offers_nothing(place: Place) -> None:
+    one, two = lock_of(place, "one"), lock_of(place, "two")
+    _, after = place.push(one)
+    assert offers(releasable(two)[0], after) == frozenset()
+    assert offers(releasable(one)[0], None) == frozenset()
+
+
+def test_bytes_that_left_the_channel_are_told(place: Place, tmp_path: Path) -> None:
+    lock = lock_of(place, "never pushed")
+    (found,) = releasable(lock)
+    place.push(lock_of(place, "other", name="other"))
+    elsewhere = Source(Blobs(str(tmp_path / "elsewhere")))
+    with pytest.raises(SsdsError):
+        bring(place.backend, found, {found.index.digest}, elsewhere, lambda _: None)  # type: ignore[arg-type]
 
 
 # -- other tools -------------------------------------------------------------------------------
