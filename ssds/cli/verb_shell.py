@@ -86,7 +86,7 @@ def _target(workspace: Workspace, text: str, platform: str) -> tuple[ReleaseName
     select_nodes(graph, (text,))
     if kind not in _OWN_KINDS:
         raise UsageError(
-            f"a {kind} node has no image",
+            f"nodes of kind {kind} have no image",
             hint=f"Name one of the kinds {', '.join(_OWN_KINDS)}.",
             code="E039",
         )
