@@ -45,6 +45,20 @@ def staged_folder(path: str, *, point: str) -> Iterator[str]:
 
 
 @contextlib.contextmanager
+def readable_for_all() -> Iterator[None]:
+    """Lets everybody read what the block makes, whatever the umask says; it still says who writes.
+
+    The umask belongs to the process: other threads see the change as well.
+    """
+    before = os.umask(0o022)
+    os.umask(before & ~0o555)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+@contextlib.contextmanager
 def scratch_folder(parent: str) -> Iterator[str]:
     """Gives an empty folder below ``parent``, which is removed at the end of the block."""
     path = _temporary(parent)

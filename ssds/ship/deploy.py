@@ -21,7 +21,7 @@ from ssds.core.canonical import Json, pretty_bytes
 from ssds.core.digest import Digest
 from ssds.core.errors import Refused, SsdsError, UnavailableError
 from ssds.host.files import TEMPORARY_PREFIX, atomic_symlink, atomic_write, explained, locked
-from ssds.host.folders import discard_folder, staged_folder, sweep_folders
+from ssds.host.folders import discard_folder, readable_for_all, staged_folder, sweep_folders
 from ssds.lock.model import Lock
 from ssds.recipe.model import Site
 from ssds.ship.changes import Change, removals
@@ -90,7 +90,7 @@ def deploy(
     selection = select(site, locks)
     target = os.path.abspath(target)
     _check_owner(target, site)
-    with locked(os.path.join(target, GENERATIONS, ".lock")):
+    with readable_for_all(), locked(os.path.join(target, GENERATIONS, ".lock")):
         _claim(target, site)
         for folder in (target, os.path.join(target, GENERATIONS)):
             sweep_folders(folder)

@@ -83,6 +83,25 @@ def test_a_second_deploy_writes_nothing_and_says_so(blobs: Blobs, target: str) -
     assert listing(target) == before
 
 
+@pytest.mark.parametrize("umask", [0o077, 0o027, 0o777])
+def test_a_strict_umask_makes_no_tree_that_only_its_maker_can_read(
+    blobs: Blobs, target: str, umask: int
+) -> None:
+    lock = small(blobs)
+    before = os.umask(umask)
+    try:
+        deploy(site(), [lock], blobs, f"{target}/below")
+        assert os.umask(umask) == umask
+    finally:
+        os.umask(before)
+    for base, folders, files in os.walk(target):
+        for name in (*folders, *files, "."):
+            mode = os.stat(f"{base}/{name}").st_mode
+            wanted = 0o555 if os.path.isdir(f"{base}/{name}") else 0o444
+            assert mode & 0o777 & wanted == wanted, f"{base}/{name} has the mode {mode:o}"
+            assert not mode & 0o022
+
+
 def test_a_plan_of_a_deployment_reads_only(blobs: Blobs, target: str) -> None:
     assert verbs(plan_deploy(site(), [small(blobs)], target)) == ["+"]
     assert not os.path.exists(target)
