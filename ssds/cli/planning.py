@@ -20,6 +20,7 @@ from ssds.delivery import (
 )
 from ssds.graph.compile import Graph
 from ssds.graph.plan import Facts, Plan, Verb, make_plan
+from ssds.kinds.build.contained import lost_versions, refuse_removal
 from ssds.workspace import Workspace, parse_date
 
 _ORDER = (Verb.HELD, Verb.REMOVE, Verb.RUN, Verb.UNKNOWN, Verb.WAIT, Verb.REUSE)
@@ -58,6 +59,7 @@ def make(workspace: Workspace, asked: Asked) -> Planned:
     """Returns the joint plan; reads, and changes nothing."""
     as_of = parse_date(asked.as_of)
     graph = workspace.graph(as_of)
+    refuse_removal(lost_versions(workspace.catalog, workspace.pins()))
     pushes = channels.look(workspace, refresh=asked.refresh)
     wishes = make_wishes(
         graph,

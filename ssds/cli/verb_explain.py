@@ -11,7 +11,10 @@ from ssds.cli.app import Context
 from ssds.cli.completing import complete_nodes
 from ssds.cli.output import print_json, table
 from ssds.cli.selecting import platform_option, select_nodes
+from ssds.core.platform import Platform
 from ssds.graph.plan import PlanStep
+from ssds.kinds.build.contained import pin_of
+from ssds.recipe.ranges import range_requests
 from ssds.workspace import Workspace
 
 
@@ -49,6 +52,7 @@ def _entry(workspace: Workspace, step: PlanStep) -> dict[str, Any]:
         "reason": step.text,
         "key": str(step.action.key) if step.action else "",
         "inputs": {r: str(d) for r, d in step.action.inputs.items()} if step.action else {},
+        "recipes": _recipes(workspace, step),
         "outputs": {n: str(d) for n, d in step.outputs.items()},
         "differences": [
             {
@@ -62,9 +66,28 @@ def _entry(workspace: Workspace, step: PlanStep) -> dict[str, Any]:
     }
 
 
+def _recipes(workspace: Workspace, step: PlanStep) -> dict[str, dict[str, str]]:
+    """Returns what a build asks of other recipes by ranges, and the version that its pin chose."""
+    node = step.node.id
+    if node.kind != "build":
+        return {}
+    release = next(r for r in workspace.catalog.releases.values() if str(r.id) == node.owner)
+    target = release.targets[Platform(node.platform)]
+    pins = workspace.pins()
+    return {
+        request.name: {"asked": request.text, "pinned": pin.version if pin else ""}
+        for request in range_requests(target)
+        for pin in [pin_of(request, target, pins)]
+    }
+
+
 def _print(step: PlanStep, entry: dict[str, Any]) -> None:
     print(f"{step.verb.value} {step.node.id.label}: {step.text}")
     rows = [["key", entry["key"] or "known after apply"]]
+    rows += [
+        [f"recipe {name}", f"{found['pinned'] or 'not locked'}, asked for {found['asked']}"]
+        for name, found in sorted(entry["recipes"].items())
+    ]
     rows += [[f"input {role}", digest] for role, digest in sorted(entry["inputs"].items())]
     rows += [[f"output {name}", digest] for name, digest in sorted(entry["outputs"].items())]
     print(table(rows, indent="    "))

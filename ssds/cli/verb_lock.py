@@ -14,7 +14,7 @@ from ssds.core.errors import Refused
 from ssds.kinds.build.requests import requests_of
 from ssds.workspace import Workspace
 
-RENEWABLE = ("base", "sources", "packages")
+RENEWABLE = ("base", "sources", "packages", "recipes")
 
 
 class _PinOrVerb(click.Group):
@@ -66,7 +66,7 @@ def command(
     upgrade: tuple[str, ...],
     check: bool,
 ) -> int:
-    """Pin what moves: bases, sources, package sets; write them to lockfiles/.
+    """Pin what moves: bases, sources, package sets, ranges of recipes; write them to lockfiles/.
 
     `ssds lock merge` and `ssds lock diff` join and compare lock files.
     """

@@ -56,6 +56,7 @@ def _platform(workspace: Workspace, section: PlatformLock) -> dict[str, Any]:
         "base": section.pins.base,
         "packages": len(packages),
         "sources": {n: s.file.name for n, s in section.pins.sources.items()},
+        "recipes": {n: p.version for n, p in section.pins.recipes.items()},
         "verdicts": {k: c.verdict for k, c in sorted(section.latest.items()) if c.verdict},
     }
     if half is not None:
@@ -90,6 +91,7 @@ def _print(entry: dict[str, Any]) -> None:
                 ["size", size_text(facts["size_bytes"])],
                 ["commands", " ".join(facts["commands"])],
             ]
+        lines += [["recipe", f"{n}: {version}"] for n, version in facts["recipes"].items()]
         lines += [["source", f"{n}: {f}"] for n, f in facts["sources"].items()]
         lines += [[f"{kind}", verdict] for kind, verdict in facts["verdicts"].items()]
         lines += [["test", f"{result}: {name}"] for name, result in facts.get("tests", {}).items()]

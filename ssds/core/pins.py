@@ -107,6 +107,14 @@ class AdvisoryPin:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RecipePin:
+    """The version of another recipe that a range was answered with (C16)."""
+
+    request: Digest
+    version: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PlatformPins:
     """All pins of one release on one platform.
 
@@ -115,6 +123,7 @@ class PlatformPins:
         advisories: ``name@date`` of the shared advisory pin, or the empty string.
         sources: by source name.
         packages: by step address (``build/2``).
+        recipes: by name, of those that the release asks for by a range.
         epoch: SOURCE_DATE_EPOCH in seconds: the newest date among the inputs.
     """
 
@@ -122,6 +131,7 @@ class PlatformPins:
     advisories: str = ""
     sources: Mapping[str, SourcePin] = field(default_factory=dict)
     packages: Mapping[str, PackageSet] = field(default_factory=dict)
+    recipes: Mapping[str, RecipePin] = field(default_factory=dict)
     epoch: int = 0
 
 

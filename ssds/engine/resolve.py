@@ -1,4 +1,4 @@
-"""Resolves what moves into pins: bases, sources, package sets (C8-C10).
+"""Resolves what moves into pins: ranges of recipes, bases, sources, package sets (C8-C10, C16).
 
 Pins are stale when their request changed, and only then; ``upgrade`` renews them all the same.
 Requests follow each other: what apt may install depends on the base, what pip may on apt's Python.
@@ -11,9 +11,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from ssds.core.digest import Digest
-from ssds.core.errors import InputError, SsdsError
+from ssds.core.errors import InputError, SsdsError, UsageError
 from ssds.core.model import Claim, ReleaseName
-from ssds.core.pins import BasePin, PackageSet, PlatformPins, SharedPins, SourcePin
+from ssds.core.pins import (
+    BasePin,
+    PackageSet,
+    PlatformPins,
+    RecipePin,
+    SharedPins,
+    SourcePin,
+)
 from ssds.core.platform import Platform
 from ssds.engine.report import Reporter
 from ssds.engine.runner import Crew
@@ -22,17 +29,18 @@ from ssds.kinds.api import Bench
 from ssds.kinds.base import spec as base_spec
 from ssds.kinds.base.resolve import resolve_base
 from ssds.kinds.base.run import run as run_base
+from ssds.kinds.build.contained import Lost, pin_of, refuse_removal, target_of
 from ssds.kinds.build.requests import (
     PackageRequest,
     base_pin,
     base_request,
-    ref_release,
     requests_of,
     source_request,
 )
 from ssds.kinds.source.resolve import resolve_source
 from ssds.packages import apt, pip
-from ssds.recipe.model import Base, Catalog, CopyStep, Target
+from ssds.recipe.model import Base, Catalog, Target
+from ssds.recipe.ranges import answers, range_requests, references
 
 
 @dataclass(slots=True)
@@ -50,7 +58,7 @@ class Order:
 
     Attributes:
         targets: in any order; recipes that they contain come along.
-        upgrade: of ``base sources packages``: renewed though they are not stale.
+        upgrade: of ``base sources packages recipes``: renewed though they are not stale.
     """
 
     targets: tuple[Target, ...]
@@ -66,7 +74,7 @@ def resolve(
         cache: a folder for package indexes, used for this one call.
     """
     renewed: set[tuple[str, Platform]] = set()
-    for target in _below_first(catalog, order.targets):
+    for target in _below_first(catalog, pins, order, reporter):
         try:
             _resolve_target(catalog, pins, target, order, crew, reporter, cache, renewed)
         except SsdsError as error:
@@ -77,23 +85,67 @@ def resolve(
     return pins
 
 
-def _below_first(catalog: Catalog, targets: tuple[Target, ...]) -> list[Target]:
-    """Returns the targets with the recipes that they contain before them."""
-    ordered: dict[tuple[ReleaseName, Platform], Target] = {}
+def _below_first(
+    catalog: Catalog, pins: Pins, order: Order, reporter: Reporter
+) -> tuple[Target, ...]:
+    """Pins the ranges of recipes; returns the targets with what they contain before them.
+
+    A target whose ranges cannot be answered is left out: it is among the problems.
+    """
+    ordered: dict[tuple[ReleaseName, Platform], Target | None] = {}
 
     def visit(target: Target) -> None:
-        refs = [s.recipe for s in target.steps if isinstance(s, CopyStep) and s.recipe]
-        if target.base_recipe is not None:
-            refs.append(target.base_recipe)
-        for ref in refs:
-            below = catalog.releases[ref_release(ref)].targets.get(target.platform)
+        key = (target.release, target.platform)
+        if key in ordered:
+            return
+        try:
+            _resolve_recipes(catalog, pins, target, order, reporter)
+        except SsdsError as error:
+            pins.problems.append(error)
+            ordered[key] = None
+            return
+        for ref in references(target):
+            below = target_of(ref, target, catalog, pins.releases)
             if below is not None:
                 visit(below)
-        ordered.setdefault((target.release, target.platform), target)
+        ordered[key] = target
 
-    for target in targets:
+    for target in order.targets:
         visit(target)
-    return list(ordered.values())
+    return tuple(target for target in ordered.values() if target is not None)
+
+
+def _resolve_recipes(
+    catalog: Catalog, pins: Pins, target: Target, order: Order, reporter: Reporter
+) -> None:
+    """Pins each range at the newest version that answers it; a valid pin stays where it is.
+
+    Raises:
+        Refused: a valid pin names what the catalog does not offer any more; nothing is pinned.
+    """
+    name = (target.release, target.platform)
+    chosen: dict[str, RecipePin] = {}
+    for request in range_requests(target):
+        known = answers(request, catalog, target.platform)
+        pin = pin_of(request, target, pins.releases)
+        if pin is None or "recipes" in order.upgrade:
+            if not known:
+                raise UsageError(
+                    f"{target.release} [{target.platform}]: no {request.name} is {request.text}",
+                    hint="Widen the range, or give the other recipe a version that lies in it.",
+                )
+            newest = RecipePin(request=request.request, version=known[0])
+            if newest != pin:
+                word = f"recipe {request.name} {newest.version} for {request.text}"
+                reporter.note(f"{target.release} [{target.platform}]: {word}")
+            pin = newest
+        elif pin.version not in known:
+            pinned = f"{request.name}@{pin.version}"
+            refuse_removal([Lost(by=name[0], platform=name[1], pinned=pinned, asked=request.text)])
+        chosen[request.name] = pin
+    held = pins.releases.get(name, PlatformPins())
+    if dict(held.recipes) != chosen:
+        pins.releases[name] = replace(held, recipes=chosen)
 
 
 def _resolve_target(

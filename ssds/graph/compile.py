@@ -16,7 +16,8 @@ from ssds.core.pins import AdvisoryPin, PlatformPins, SharedPins
 from ssds.core.platform import Platform
 from ssds.kinds.base import spec as base_spec
 from ssds.kinds.build import spec as build_spec
-from ssds.kinds.build.requests import PinMap, Requests, ref_release, requests_of
+from ssds.kinds.build.contained import PinMap, release_of
+from ssds.kinds.build.requests import Requests, requests_of
 from ssds.kinds.gate import spec as gate_spec
 from ssds.kinds.index import spec as index_spec
 from ssds.kinds.metadata import spec as metadata_spec
@@ -25,7 +26,8 @@ from ssds.kinds.sbom import spec as sbom_spec
 from ssds.kinds.scan import spec as scan_spec
 from ssds.kinds.source import spec as source_spec
 from ssds.kinds.test import spec as test_spec
-from ssds.recipe.model import Catalog, CopyStep, RecipeRef, Release, Target
+from ssds.recipe.model import Catalog, RecipeRef, Release, Target
+from ssds.recipe.ranges import joined, references
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +121,7 @@ class _Compiler:
             pins,
             base=self.base(target, asked),
             sources=sources,
-            recipe=lambda ref, role: self.recipe(ref, target.platform, role),
+            recipe=lambda ref, role: self.recipe(ref, target, role),
             unpinned=asked.missing,
             recipe_path=path,
         )
@@ -161,33 +163,41 @@ class _Compiler:
         return ids, publish.id
 
     def contained_gates(self, target: Target) -> list[Input]:
-        """Returns the gates of the recipes that this one contains: they hold it too (C16)."""
-        refs = [s.recipe for s in target.steps if isinstance(s, CopyStep) and s.recipe]
-        if target.base_recipe is not None:
-            refs.insert(0, target.base_recipe)
-        names = dict.fromkeys(str(ref_release(ref)) for ref in refs)
+        """Returns the gates of the recipes that this one contains: they hold it too (C16).
+
+        What is not locked yet has none; neither is the build then.
+        """
+        refs = references(target)
+        names = dict.fromkeys(release_of(ref, target, self.catalog, self.pins) for ref in refs)
         return [
             Input(
                 role=f"gate/{name}",
-                node=NodeId(name, "gate", str(target.platform)),
+                node=NodeId(str(name), "gate", str(target.platform)),
                 output="verdict",
                 gate=True,
             )
             for name in names
+            if name is not None
         ]
 
     def base(self, target: Target, asked: Requests) -> Input:
         if target.base_recipe is not None:
-            return self.recipe(target.base_recipe, target.platform, "base")
+            return self.recipe(target.base_recipe, target, "base")
         base = self.catalog.bases[target.base]
         node = base_spec.node(base, target.platform, asked.base)
         return Input(role="base", node=self.add(node), output="layer")
 
-    def recipe(self, ref: RecipeRef, platform: Platform, role: str) -> Input:
-        """Returns the input for another recipe's image on this platform (C16)."""
-        name = ref_release(ref)
+    def recipe(self, ref: RecipeRef, target: Target, role: str) -> Input:
+        """Returns the input for another recipe's image on this platform (C16).
+
+        A range without a pin gives its request instead: the build is then not locked (C10).
+        """
+        name = release_of(ref, target, self.catalog, self.pins)
+        if name is None:
+            return Input(role=role, digest=joined((ref,))[0].request)
         self.release(self.catalog.releases[name])
-        return Input(role=role, node=NodeId(str(name), "build", str(platform)), output="config")
+        node = NodeId(str(name), "build", str(target.platform))
+        return Input(role=role, node=node, output="config")
 
     def sources(self, target: Target, pins: PlatformPins) -> dict[str, Input]:
         inputs: dict[str, Input] = {}

@@ -118,6 +118,11 @@ def _pins(old: PlatformPins, new: PlatformPins, at: str) -> Iterator[LockChange]
             for pins in (old, new)
         )
         yield from _one(f"{at} source {name}", before, after)
+    for name in sorted({*old.recipes, *new.recipes}):
+        before, after = (
+            pin.version if (pin := pins.recipes.get(name)) else "" for pins in (old, new)
+        )
+        yield from _one(f"{at} recipe {name}", before, after)
     for step in sorted({*old.packages, *new.packages}):
         yield from _set(old.packages.get(step), new.packages.get(step), f"{at} {step}")
 

@@ -180,6 +180,7 @@ def _pins(
         advisories=c.three(base.advisories, ours.advisories, theirs.advisories, f"{at}.advisories"),
         sources=c.maps(base.sources, ours.sources, theirs.sources, f"{at}.sources"),
         packages=c.maps(base.packages, ours.packages, theirs.packages, f"{at}.packages"),
+        recipes=c.maps(base.recipes, ours.recipes, theirs.recipes, f"{at}.recipes"),
         epoch=epoch,
     )
 

@@ -11,6 +11,7 @@ from ssds.core.pins import (
     PinnedFile,
     PinnedPackage,
     PlatformPins,
+    RecipePin,
     SharedPins,
     SourcePin,
 )
@@ -22,12 +23,14 @@ STEP = r"[a-z]+(?:/[0-9]{1,4})?"
 SOURCE = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}"
 PACKAGE = r"[A-Za-z0-9][A-Za-z0-9+._-]*"
 PACKAGE_VERSION = r"[A-Za-z0-9][A-Za-z0-9+._~:!-]*"
+RECIPE = r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?"
+VERSION = r"[A-Za-z0-9][A-Za-z0-9._+~:-]{0,127}"
 URL = r"(?:https?|ftp)://[^\s/@]+/\S*"
 
 
 def platform_pins(c: Checker, value: object, path: Path) -> PlatformPins:
     """Returns the pins of one release on one platform."""
-    top = c.map(value, path, optional="base advisories sources packages epoch")
+    top = c.map(value, path, optional="base advisories sources packages recipes epoch")
     sources, sets = {}, {}
     for name, item in c.any_map(top.get("sources", {}), (*path, "sources")).items():
         c.text(name, (*path, "sources", name), pattern=SOURCE)
@@ -35,6 +38,12 @@ def platform_pins(c: Checker, value: object, path: Path) -> PlatformPins:
     for name, item in c.any_map(top.get("packages", {}), (*path, "packages")).items():
         c.text(name, (*path, "packages", name), pattern=STEP)
         sets[name] = package_set(c, item, (*path, "packages", name))
+    recipes = {
+        c.text(name, (*path, "recipes", name), pattern=RECIPE): _recipe(
+            c, item, (*path, "recipes", name)
+        )
+        for name, item in c.any_map(top.get("recipes", {}), (*path, "recipes")).items()
+    }
     texts = {
         part: c.text(top[part], (*path, part), pattern=IDENTITY) if part in top else ""
         for part in ("base", "advisories")
@@ -44,7 +53,16 @@ def platform_pins(c: Checker, value: object, path: Path) -> PlatformPins:
         advisories=texts["advisories"],
         sources=sources,
         packages=sets,
+        recipes=recipes,
         epoch=c.number(top.get("epoch", 0), (*path, "epoch")),
+    )
+
+
+def _recipe(c: Checker, value: object, path: Path) -> RecipePin:
+    top = c.map(value, path, required="request version")
+    return RecipePin(
+        request=c.digest(top.get("request", MISSING), (*path, "request"), "blake3"),
+        version=c.text(top.get("version", MISSING), (*path, "version"), pattern=VERSION),
     )
 
 

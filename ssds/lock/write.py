@@ -126,6 +126,10 @@ def _pins(pins: PlatformPins) -> dict[str, Json]:
             "epoch": pins.epoch,
             "sources": {name: _source(pin) for name, pin in pins.sources.items()},
             "packages": {step: set_to_dict(found) for step, found in pins.packages.items()},
+            "recipes": {
+                name: {"request": str(pin.request), "version": pin.version}
+                for name, pin in pins.recipes.items()
+            },
         }
     )
 

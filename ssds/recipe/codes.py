@@ -110,6 +110,14 @@ _TABLE: dict[str, tuple[str, str]] = {
     "R047": ("unknown channel", "Channels are declared in catalog/channels.yaml."),
     "R048": ("unknown recipe", "Name a folder of the catalog."),
     "R049": ("unknown version or variant of a recipe", "Name one that its recipe declares."),
+    "R077": (
+        "neither a version nor a range of versions",
+        'Write one version, or comparisons joined by commas: ">=1.16,<2" (>= > <= < == !=).',
+    ),
+    "R078": (
+        "no version lies in the range",
+        "Widen the range, or give the other recipe a version that lies in it.",
+    ),
     "R050": ("the other recipe lacks this platform", "Add it there, or remove it here."),
     "R051": ("the base lacks this platform", "Add it to the base, or remove it here."),
     "R052": ("recipes depend on each other in a circle", "Remove one of the edges."),

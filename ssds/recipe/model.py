@@ -13,6 +13,7 @@ from ssds.core.canonical import Json
 from ssds.core.digest import Digest
 from ssds.core.model import ReleaseName
 from ssds.core.platform import Platform
+from ssds.core.versions import VersionRange, is_version, parse_range
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,11 +44,20 @@ class SourceRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecipeRef:
-    """Another recipe's image as an input: a real edge (C16)."""
+    """Another recipe's image as an input: a real edge (C16).
+
+    Attributes:
+        version: one exact version, or the one text of a range that a pin answers.
+    """
 
     name: str
     version: str
     variant: str = ""
+
+    @property
+    def range(self) -> VersionRange | None:
+        """The range, or None for an exact version."""
+        return None if is_version(self.version) else parse_range(self.version)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

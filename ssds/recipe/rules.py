@@ -11,6 +11,7 @@ from ssds.core.model import ReleaseName
 from ssds.recipe.codes import diagnostic, near
 from ssds.recipe.formats.ssds import Edge
 from ssds.recipe.model import Release
+from ssds.recipe.ranges import joined
 from ssds.recipe.shared import Shared
 from ssds.recipe.yamlmarks import Spans
 
@@ -42,7 +43,7 @@ def check_releases(
         known.setdefault(release.id.name, {})[release.id] = release
     _check_tags(known, spans, collector)
     _check_edges(known, edges, broken, spans, collector)
-    _check_circles(edges, spans, collector)
+    _check_circles(known, edges, spans, collector)
     _check_sites(known, shared, broken, spans, collector, catalog)
 
 
@@ -78,9 +79,13 @@ def _check_edges(
     spans: Spans,
     collector: Collector,
 ) -> None:
+    ranges: dict[tuple[ReleaseName, str, str], list[Edge]] = {}
     for edge in edges:
         to = edge.to
         if to.name in broken:
+            continue
+        if to.range is not None and to.name in known:
+            ranges.setdefault((edge.release, edge.platform, to.name), []).append(edge)
             continue
         identity = ReleaseName(to.name, to.version, to.variant)
         facts: tuple[tuple[str, str], ...]
@@ -104,14 +109,56 @@ def _check_edges(
         part = {"R048": ".recipe", "R049": ".version"}.get(code, "")
         span = spans(edge.path, edge.address + part)
         collector.add(diagnostic(code, span, edge.address, facts, first=first))
+    for asked in ranges.values():
+        _check_ranges(asked, known[asked[0].to.name], spans, collector)
 
 
-def _check_circles(edges: Sequence[Edge], spans: Spans, collector: Collector) -> None:
-    """Reports one circle of every tangle, with the place of every edge of it."""
+def _check_ranges(
+    edges: Sequence[Edge],
+    known: Mapping[ReleaseName, Release],
+    spans: Spans,
+    collector: Collector,
+) -> None:
+    """Reports ranges of one target for one recipe that no version of it answers."""
+    platform = edges[0].platform
+    versions = [name.version for name in known]
+    told = [("known", ", ".join(map(str, known)))]
+    for edge in edges:
+        request = joined((edge.to,))[0]
+        if not request.answers(versions, known.__contains__):
+            facts = [("recipe", edge.to.name), ("range", request.text), *told]
+            code, part = "R078", ".version"
+        elif not request.answers(versions, lambda n: n in known and platform in known[n].targets):
+            facts = [("recipe", edge.to.name), ("range", request.text), ("platform", platform)]
+            code, part = "R050", ""
+        else:
+            continue
+        span = spans(edge.path, edge.address + part)
+        collector.add(diagnostic(code, span, edge.address, tuple(facts)))
+        return
+    request = joined(edge.to for edge in edges)[0]
+    if not request.answers(versions, lambda n: n in known and platform in known[n].targets):
+        edge = edges[-1]
+        facts = [("recipe", edge.to.name), ("range", request.text), *told]
+        first = "One release takes one version of a recipe for all its ranges."
+        span = spans(edge.path, edge.address + ".version")
+        collector.add(diagnostic("R078", span, edge.address, tuple(facts), first=first))
+
+
+def _check_circles(
+    known: Mapping[str, Mapping[ReleaseName, Release]],
+    edges: Sequence[Edge],
+    spans: Spans,
+    collector: Collector,
+) -> None:
+    """Reports one circle of every tangle, with the place of every edge of it.
+
+    A range leads to every version that may answer it, whatever is pinned today.
+    """
     after: dict[str, dict[str, Edge]] = {}
     for edge in edges:
-        to = ReleaseName(edge.to.name, edge.to.version, edge.to.variant)
-        after.setdefault(str(edge.release), {}).setdefault(str(to), edge)
+        for to in _reached(edge, known.get(edge.to.name, {})):
+            after.setdefault(str(edge.release), {}).setdefault(str(to), edge)
     try:
         graphlib.TopologicalSorter(after).prepare()
     except graphlib.CycleError:
@@ -125,6 +172,18 @@ def _check_circles(edges: Sequence[Edge], spans: Spans, collector: Collector) ->
                 _report_circle([edge[0] for edge in circle], after, spans, collector)
 
 
+def _reached(edge: Edge, known: Mapping[ReleaseName, Release]) -> Iterable[ReleaseName]:
+    to = edge.to
+    if to.range is None:
+        return (ReleaseName(to.name, to.version, to.variant),)
+    asked = joined((to,))[0]
+    found = asked.answers(
+        {name.version for name in known},
+        lambda name: name in known and edge.platform in known[name].targets,
+    )
+    return tuple(ReleaseName(to.name, version, to.variant) for version in found)
+
+
 def _report_circle(
     nodes: list[str],
     after: Mapping[str, Mapping[str, Edge]],
@@ -136,7 +195,8 @@ def _report_circle(
     facts = []
     for node, to in zip(nodes, nodes[1:] + nodes[:1], strict=True):
         edge = after[node][to]
-        facts.append((node, f"needs {to}, at {spans(edge.path, edge.address)}"))
+        why = f" (in {edge.to.version})" if edge.to.range is not None else ""
+        facts.append((node, f"needs {to}{why}, at {spans(edge.path, edge.address)}"))
     first = after[nodes[0]][nodes[1] if len(nodes) > 1 else nodes[0]]
     span = spans(first.path, first.address)
     collector.add(diagnostic("R052", span, first.address, tuple(facts)))

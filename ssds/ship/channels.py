@@ -18,6 +18,7 @@ from ssds.core.canonical import pretty_bytes
 from ssds.core.digest import Digest, sha256_of
 from ssds.core.errors import InvalidValue, Refused, SsdsError
 from ssds.core.platform import Platform
+from ssds.core.versions import version_key
 from ssds.host.files import atomic_write
 from ssds.lock.model import LayerRecord, Released
 from ssds.oci import types
@@ -77,13 +78,6 @@ class Backend(Protocol):
 
     def attach(self, name: str, index: Descriptor, metadata: bytes) -> None:
         """Makes ``metadata`` the one metadata blob that refers to the index."""
-
-
-def version_key(version: str) -> tuple[tuple[int, int, str], ...]:
-    """Returns a sort key: numbers by value, ``~`` before the end, letters after it."""
-    parts = re.findall(r"\d+|~|[A-Za-z]+", version)
-    keys = [(2, int(p), "") if p.isdecimal() else (-(p == "~"), 0, p) for p in parts]
-    return (*keys, (0, 0, ""))
 
 
 def wanted_tags(channel: Channel, releases: Sequence[Released]) -> dict[str, dict[str, Released]]:

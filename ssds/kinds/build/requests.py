@@ -7,7 +7,7 @@ holds everything that the answer depends on: the packages asked for and what is 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ssds.core.canonical import Json, fingerprint
@@ -15,19 +15,17 @@ from ssds.core.digest import Digest
 from ssds.core.model import ReleaseName
 from ssds.core.pins import BasePin, PackageSet, PlatformPins, SharedPins
 from ssds.core.platform import Platform
+from ssds.kinds.build.contained import PinMap, release_of, target_of, unanswered
 from ssds.recipe.model import (
     AptStep,
     Base,
     Catalog,
     PipStep,
-    RecipeRef,
     RunStep,
     SourceRequest,
     Step,
     Target,
 )
-
-PinMap = Mapping[tuple[ReleaseName, Platform], PlatformPins]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,21 +91,15 @@ def source_request(source: SourceRequest) -> Digest:
     return fingerprint(asked, "source-request")
 
 
-def ref_release(ref: RecipeRef) -> ReleaseName:
-    """Returns the release that a recipe reference names."""
-    return ReleaseName(ref.name, ref.version, ref.variant)
-
-
 def base_pin(target: Target, catalog: Catalog, shared: SharedPins, pins: PinMap) -> BasePin | None:
     """Returns the bootstrapped base below a target, through recipes that it builds on."""
     seen: set[ReleaseName] = set()
     while target.base_recipe is not None:
-        name = ref_release(target.base_recipe)
-        release = catalog.releases.get(name)
-        if name in seen or release is None or target.platform not in release.targets:
+        below = target_of(target.base_recipe, target, catalog, pins)
+        if below is None or below.release in seen:
             return None
-        seen.add(name)
-        target = release.targets[target.platform]
+        seen.add(below.release)
+        target = below
     held = pins.get((target.release, target.platform))
     identity = held.base if held and held.base else shared.current.get(target.base, "")
     return shared.bases.get((identity, str(target.platform)))
@@ -115,12 +107,13 @@ def base_pin(target: Target, catalog: Catalog, shared: SharedPins, pins: PinMap)
 
 def requests_of(target: Target, catalog: Catalog, shared: SharedPins, pins: PinMap) -> Requests:
     """Says what the target needs pinned and which of it is missing or stale."""
-    missing: list[str] = []
+    missing = list(unanswered(target, catalog, pins))
     base = base_pin(target, catalog, shared, pins)
     own_base = catalog.bases.get(target.base)
     if base is None:
-        below = target.base_recipe.name if target.base_recipe else target.base
-        missing.append(f"base {below}")
+        below = target.base_recipe
+        if below is None or release_of(below, target, catalog, pins) is not None:
+            missing.append(f"base {below.name if below else target.base}")
     elif own_base and base.request != base_request(own_base, target.platform):
         missing.append(f"base {target.base}")
     held = pins.get((target.release, target.platform), PlatformPins())
@@ -146,8 +139,7 @@ def _inherited(
 ) -> list[PackageSet] | None:
     """Returns what the recipes below have installed, or None when they are not locked."""
     assert target.base_recipe is not None
-    release = catalog.releases.get(ref_release(target.base_recipe))
-    parent = release.targets.get(target.platform) if release else None
+    parent = target_of(target.base_recipe, target, catalog, pins)
     if parent is None:
         return None
     asked = requests_of(parent, catalog, shared, pins)

@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from ssds.core.errors import InvalidValue
+from ssds.core.versions import is_version, parse_range
 from ssds.recipe.address import Path
 from ssds.recipe.codes import near
 from ssds.recipe.formats.scope import COMMAND, Scope
@@ -195,12 +197,23 @@ class TargetReader:
         variant = scope.text(value.get("variant", ""), (*path, "variant"))
         reference = RecipeRef(
             name=scope.filled(value["recipe"], (*path, "recipe")),
-            version=scope.filled(value["version"], (*path, "version")),
+            version=self._version(value["version"], (*path, "version")),
             variant="" if variant == "default" else variant,
         )
         if reference.name and reference.version:
             self.edges.append((reference, path))
         return reference
+
+    def _version(self, value: Any, path: Path) -> str:
+        """Returns one exact version, or the one text of a range; the empty text after a problem."""
+        text = self.scope.filled(value, path)
+        if not text or is_version(text):
+            return text
+        try:
+            return str(parse_range(text))
+        except InvalidValue as error:
+            self.scope.report("R077", path, ("found", text[:80]), ("reason", error.message))
+            return ""
 
     def _file(self, value: Any, path: Path, common: dict[str, Any]) -> Step:
         return FileStep(
