@@ -5,12 +5,16 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from typing import TextIO
 
 from ssds.core.diagnostics import Diagnostic, Severity
 from ssds.core.errors import InputError, SsdsError
+from ssds.core.text import shown
+
+_JSON_CONTROL = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def prepare_streams() -> None:
@@ -30,12 +34,18 @@ def _is_utf8(stream: TextIO) -> bool:
 def print_json(value: object) -> None:
     """Prints one JSON object, sorted and indented; escaped where the stream is not UTF-8."""
     escaped = not _is_utf8(sys.stdout)
-    print(json.dumps(value, ensure_ascii=escaped, indent=2, sort_keys=True))
+    text = json.dumps(value, ensure_ascii=escaped, indent=2, sort_keys=True)
+    print(_JSON_CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text))
+
+
+def show(text: str) -> None:
+    """Prints a result; what terminals would obey in it is written as an escape."""
+    print(shown(text, lines=True))
 
 
 def say(line: str) -> None:
     """Prints a line of progress or advice."""
-    print(line, file=sys.stderr, flush=True)
+    print(shown(line, lines=True), file=sys.stderr, flush=True)
 
 
 def report_error(error: SsdsError) -> None:
@@ -43,9 +53,10 @@ def report_error(error: SsdsError) -> None:
     if isinstance(error, InputError):
         report_diagnostics(d for d in error.diagnostics if isinstance(d, Diagnostic))
         return
-    print(f"error[{error.code}]: {error.message}", file=sys.stderr)
+    message = shown(error.message, lines=True)
+    print(f"error[{error.code}]: {message}", file=sys.stderr)
     if error.hint:
-        print(f"  {error.hint}", file=sys.stderr)
+        print(f"  {shown(error.hint, lines=True)}", file=sys.stderr)
 
 
 def report_diagnostics(diagnostics: Iterable[Diagnostic]) -> None:
@@ -63,6 +74,7 @@ def table(rows: Sequence[Sequence[str]], *, indent: str = "") -> str:
     """Returns rows with aligned columns."""
     if not rows:
         return ""
+    rows = [[shown(cell) for cell in row] for row in rows]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = []
     for row in rows:

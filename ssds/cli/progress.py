@@ -9,6 +9,7 @@ from typing import Any
 
 from ssds.cli.output import duration_text
 from ssds.core.model import Claim, NodeId
+from ssds.core.text import shown
 from ssds.engine.report import Reporter
 
 _WORDS = {
@@ -37,7 +38,7 @@ class PlainReporter(Reporter):
 
     def _print(self, line: str) -> None:
         with self._lock:
-            print(line, file=sys.stderr, flush=True)
+            print(shown(line, lines=True), file=sys.stderr, flush=True)
 
     def began(self, total: int) -> None:
         self._total = total
@@ -78,7 +79,7 @@ class LiveReporter(PlainReporter):
         )
 
     def _print(self, line: str) -> None:
-        self._console.print(line, markup=False, soft_wrap=True)
+        self._console.print(shown(line, lines=True), markup=False, soft_wrap=True)
 
     def _view(self) -> Any:
         from rich.table import Table
@@ -94,7 +95,7 @@ class LiveReporter(PlainReporter):
             view.add_row(
                 Text("⟳", style="cyan"),
                 Text(node.label),
-                Text(line, style="dim"),
+                Text(shown(line), style="dim"),
                 Text(duration_text(int((now - began) * 1000)), style="dim"),
             )
         if self._total:

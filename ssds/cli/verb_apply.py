@@ -11,7 +11,7 @@ import click
 
 from ssds.cli import applied, channels, planning, resolving
 from ssds.cli.app import Context
-from ssds.cli.output import print_json
+from ssds.cli.output import print_json, show
 from ssds.cli.progress import make_reporter
 from ssds.cli.roots import register_roots
 from ssds.cli.selecting import planning_options
@@ -69,7 +69,7 @@ def command(
         planned = planning.make(workspace, options)
         delivery = planned.delivery
         _check(delivery, locked=locked, resolve=resolve, allow_remove=allow_remove)
-        print(planning.render(delivery))
+        show(planning.render(delivery))
         result, locks, code = None, list[str](), delivery.exit_code
         if code not in (0, 3):
             if not yes and not _confirmed():

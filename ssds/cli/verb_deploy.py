@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+
 import click
 
 from ssds.cli.app import Context
@@ -79,8 +82,9 @@ def command(
     if not report.written:
         print(f"Nothing to do: {target} is as the locks say (generation {report.generation}).")
     else:
+        modules = shlex.quote(os.path.join(os.path.abspath(target), "modules"))
         print(
             f"Deployed generation {report.generation} to {target}: "
-            f"{counted(report.images_written, 'image')} unpacked. `module use {target}/modules`"
+            f"{counted(report.images_written, 'image')} unpacked. `module use {modules}`"
         )
     return 0

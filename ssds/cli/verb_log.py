@@ -13,6 +13,7 @@ from ssds.cli.selecting import platform_option, select_nodes
 from ssds.core.digest import Digest
 from ssds.core.errors import UsageError
 from ssds.core.model import NodeId
+from ssds.core.text import shown
 from ssds.engine.runner import log_record_path
 from ssds.workspace import Workspace, parse_date
 
@@ -22,7 +23,10 @@ from ssds.workspace import Workspace, parse_date
 @platform_option
 @click.pass_obj
 def command(context: Context, /, node: str, platform: str) -> int:
-    """Show the newest log of NODE (``samtools:build``), also of a failed run."""
+    """Show the newest log of NODE (``samtools:build``), also of a failed run.
+
+    On a terminal control characters are written as escapes; a pipe or a file gets the bytes.
+    """
     workspace = Workspace.open(context.folder)
     graph = workspace.graph(parse_date(""))
     found = [
@@ -38,8 +42,7 @@ def command(context: Context, /, node: str, platform: str) -> int:
         if len(found) > 1:
             print(f"──── {name.label}")
             sys.stdout.flush()
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
+        _write(data)
         shown += 1
     if not shown:
         raise UsageError(
@@ -48,6 +51,17 @@ def command(context: Context, /, node: str, platform: str) -> int:
             code="E033",
         )
     return 0
+
+
+def _write(data: bytes) -> None:
+    """Prints a log: what a step printed must not command a terminal."""
+    if sys.stdout.isatty():
+        lines = data.decode("utf-8", "surrogateescape").replace("\r\n", "\n").replace("\r", "\n")
+        sys.stdout.write(shown(lines, lines=True))
+        sys.stdout.flush()
+        return
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
 
 
 def _log(workspace: Workspace, name: NodeId) -> bytes | None:

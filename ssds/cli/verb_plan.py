@@ -8,7 +8,7 @@ import click
 
 from ssds.cli import planning
 from ssds.cli.app import Context
-from ssds.cli.output import print_json
+from ssds.cli.output import print_json, show
 from ssds.cli.selecting import planning_options
 from ssds.workspace import Workspace
 
@@ -35,5 +35,5 @@ def command(
     if as_json:
         print_json(planned.delivery.to_dict(full=full))
     else:
-        print(planning.render(planned.delivery, full=full))
+        show(planning.render(planned.delivery, full=full))
     return planned.delivery.exit_code if detailed_exitcode else 0

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from ssds.core.errors import InputError
+from ssds.core.text import shown
 
 
 class Severity(enum.Enum):
@@ -56,12 +57,12 @@ class Diagnostic:
     def render(self) -> str:
         """Returns the text that people read; ends without a newline."""
         lines = [f"{self.severity.value}[{self.code}]: {self.summary}"]
-        where = f"  --> {self.span}"
-        lines.append(where + (f"  ({self.address})" if self.address else ""))
+        where = f"  --> {shown(str(self.span))}"
+        lines.append(where + (f"  ({shown(self.address)})" if self.address else ""))
         width = max((len(label) for label, _ in self.facts), default=0)
-        lines += [f"      {label:<{width}}  {_printable(text)}" for label, text in self.facts]
+        lines += [f"      {label:<{width}}  {_short(text)}" for label, text in self.facts]
         if self.hint:
-            lines.append(f"  {self.hint}")
+            lines.append(f"  {shown(self.hint, lines=True)}")
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, object]:
@@ -79,10 +80,9 @@ class Diagnostic:
         }
 
 
-def _printable(text: str) -> str:
-    """Returns ``text`` with control characters escaped: it comes from outside."""
-    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-    return shown if len(shown) <= 200 else shown[:197] + "..."
+def _short(text: str) -> str:
+    text = shown(text)
+    return text if len(text) <= 200 else text[:197] + "..."
 
 
 class Collector:
