@@ -13,6 +13,7 @@ from ssds.core.pins import (
     PinnedFile,
     PinnedPackage,
     PlatformPins,
+    RecipePin,
     SharedPins,
     SourcePin,
 )
@@ -32,6 +33,7 @@ from ssds.recipe.model import (
     Target,
     Test,
 )
+from ssds.recipe.ranges import answers, range_requests
 
 AMD64 = Platform("linux/amd64")
 ARM64 = Platform("linux/arm64")
@@ -134,10 +136,12 @@ def pinned(catalog: Catalog) -> dict[tuple[ReleaseName, Platform], PlatformPins]
     shared = shared_pins(catalog)
     pins: dict[tuple[ReleaseName, Platform], PlatformPins] = {}
     pending = [t for r in catalog.releases.values() for t in r.targets.values()]
-    for _ in range(len(pending) + 1):
+    while True:
+        known = dict(pins)
         for target in pending:
             _answer(target, catalog, shared, pins)
-    return pins
+        if pins == known:
+            return pins
 
 
 def _answer(
@@ -154,9 +158,14 @@ def _answer(
         )
         for name, source in target.sources.items()
     }
+    recipes = {
+        asked.name: RecipePin(request=asked.request, version=found[0])
+        for asked in range_requests(target)
+        if (found := answers(asked, catalog, target.platform))
+    }
     base = f"{target.base}@20231114" if target.base else ""
     held = pins.get(key, PlatformPins())
-    pins[key] = replace(held, base=base, sources=sources, epoch=EPOCH)
+    pins[key] = replace(held, base=base, sources=sources, recipes=recipes, epoch=EPOCH)
     for _ in range(len(target.steps) + 1):
         asked = requests_of(target, catalog, shared, pins)
         for request in asked.packages:

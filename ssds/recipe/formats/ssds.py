@@ -212,7 +212,8 @@ class _RecipeReader:
                 targets[platform] = self.again(first, platform, required, chosen)
         scope = self.scope(identity, variant, None)
         scope.variables(chosen.variables)
-        metadata, files = read_metadata(self.data, self.variants[variant], scope)
+        deploy = chosen.last("deploy", _NOTHING)
+        metadata, files = read_metadata(self.data, self.variants[variant], deploy, scope)
         return Release(
             id=identity,
             recipe_path=self.path,

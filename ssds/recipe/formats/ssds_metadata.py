@@ -23,21 +23,26 @@ _FILES = {"icon", "readme"}
 
 
 def read_metadata(
-    data: Mapping[str, Any], variant: Mapping[str, Any], scope: Scope
+    data: Mapping[str, Any],
+    variant: Mapping[str, Any],
+    deploy: tuple[Mapping[str, Any], Path],
+    scope: Scope,
 ) -> tuple[dict[str, Json], dict[str, LocalTree]]:
     """Returns the canonical metadata of a release, and role → local file.
 
-    Roles are the addresses of the fields (``icon``, ``gui[0].icon``, ``webapp.icon``,
-    ``help.readme``); the map itself holds none of the files' names.
+    ``deploy`` is the section that counts for this release, with its path: a version or a variant
+    may state its own. Roles are the addresses of the fields (``icon``, ``gui[0].icon``,
+    ``webapp.icon``, ``help.readme``); the map itself holds none of the files' names.
     """
     files: dict[str, LocalTree] = {}
     metadata: dict[str, Json] = {}
     for key in DESCRIPTIVE:
         if key in data:
             metadata[key] = _value(data[key], (key,), scope, files)
-    environment = data.get("deploy", {}).get("environment", {})
+    section, path = deploy
+    environment = section.get("environment", {})
     if environment:
-        place = ("deploy", "environment")
+        place = (*path, "environment")
         metadata["deploy"] = {"environment": _value(environment, place, scope, files)}
     if "icon" in data:
         _value({"icon": data["icon"]}, (), scope, files)

@@ -1,0 +1,353 @@
+"""Each field of a recipe affects exactly the kinds that it should: a table over the schema.
+
+A new field of ``schemas/recipe.schema.json`` fails here until a row says what it re-runs. "Affects"
+means that what a kind itself sees differs; what comes after it runs only where an input came out
+differently.
+"""
+
+from __future__ import annotations
+
+import copy
+import datetime as dt
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from makers import pinned, shared_pins
+
+from ssds.core.digest import sha256_of
+from ssds.core.pins import PinnedFile, SourcePin
+from ssds.graph.compile import compile_graph
+from ssds.kinds.build.requests import source_request
+from ssds.recipe.address import parse_address
+from ssds.recipe.catalog import read_catalog
+from ssds.recipe.schema import schema_bytes
+
+FULL = yaml.safe_load((Path(__file__).parents[1] / "recipe/full-recipe.yaml").read_text())
+EVERYTHING = "build gate index metadata publish sbom scan test"
+OTHER = (
+    "name: other\nversions: {'1': {}, '2': {}}\nvariants: {default: {}, v: {}}\nsummary: s\n"
+    "licenses: [MIT]\nbase: d\nbuild: []\ntests: [{name: t, run: x, stdout: [y]}]\n"
+    "platforms: {linux/amd64: required, linux/arm64: required}\n"
+)
+
+# schema field: (address in the full recipe, its new value, the kinds that it affects)
+ROWS: dict[str, tuple[str, Any, str]] = {
+    "name": ("name", "fuller", EVERYTHING),
+    "version": ("version", "3.0", f"{EVERYTHING} source"),
+    "summary": ("summary", "new", "metadata"),
+    "description": ("description", "new", "metadata"),
+    "homepage": ("homepage", "https://example.org/new", "metadata sbom"),
+    "licenses": ("licenses", ["MIT"], "metadata sbom"),
+    **{
+        f"citations[].{name}": (f"citations[0].{name}", value, "metadata")
+        for name, value in {
+            "doi": "10.1000/999", "pmid": "7", "title": "new", "authors": ["C"], "year": 2021,
+            "url": "https://example.org/new",
+        }.items()
+    },
+    **{
+        f"identifiers.{name}": (f"identifiers.{name}", value, "metadata sbom")
+        for name, value in {
+            "biotools": "new", "bioconda": "new", "rrid": "RRID:SCR_000002", "doi": "10.1000/9",
+            "swhid": "swh:1:dir:1111111111111111111111111111111111111111",
+            "cpe": "cpe:2.3:a:example:new", "purl": "pkg:generic/new",
+        }.items()
+    },
+    "edam.topics": ("edam.topics", ["topic_0001"], "metadata"),
+    "edam.operations": ("edam.operations", ["operation_0001"], "metadata"),
+    "edam.data": ("edam.data", ["data_0001"], "metadata"),
+    "edam.formats": ("edam.formats", ["format_0001"], "metadata"),
+    "categories": ("categories", ["new"], "metadata"),
+    "maintainers[].name": ("maintainers[0].name", "New", "metadata"),
+    "maintainers[].github": ("maintainers[0].github", "new", "metadata"),
+    "maintainers[].email": ("maintainers[0].email", "new@example.org", "metadata"),
+    "maintainers[].orcid": ("maintainers[0].orcid", "0000-0001-5109-3700", "metadata"),
+    "platforms.*": ('platforms["linux/arm64"]', "required", ""),
+    "base": ("base", "d", "build"),
+    "base.recipe": ("base.recipe", "another", "build publish"),
+    "base.version": ("base.version", "2", "build publish"),
+    "base.variant": ("base.variant", "v", "build publish"),
+    "variables.*": ("variables.prefix", "/usr/{{ name }}", "build metadata sbom"),
+    "sources.*.url": ("sources.archive.url", "https://example.org/new.tar.gz", ""),
+    "sources.*.mirrors": ("sources.archive.mirrors", [], ""),
+    "sources.*.sha256": ("sources.archive.sha256", "3d" * 32, "build sbom source"),
+    "sources.*.deb-src": ("sources.orig.deb-src", "full/1.0-2", "build sbom source test"),
+    "sources.*.pypi": ("sources.wheel.pypi", "full/1.0.1", "build sbom source"),
+    "sources.*.file": ("sources.wheel.file", "full-1.0.tar.gz", "build sbom source"),
+    "sources.*.unpack": ("sources.archive.unpack", False, "build"),
+    "sources.*.platforms": ("sources.armdata.platforms", ["linux/arm64", "linux/amd64"], ""),
+    "sources.*.when.version": ("sources.extra.when.version", ["2.0", "1.0"], ""),
+    "sources.*.when.variant": ("sources.extra.when.variant", ["mpi", "default"], ""),
+    "sources.*.when.platform": ("sources.extra.when.platform", ["linux/amd64", "linux/arm64"], ""),
+    "build[].run": ("build[3].run", "echo new", "build"),
+    "build[].run.script": ("build[2].run.script", "echo new", "build"),
+    "build[].run.tools": ("build[2].run.tools", ["gcc"], "build"),
+    "build[].run.sources": ("build[2].run.sources", ["archive", "extra"], "build sbom"),
+    "build[].run.network": ("build[2].run.network", True, "build gate"),
+    "build[].apt": ("build[0].apt", ["zlib1g"], "build"),
+    "build[].pip": ("build[1].pip", ["numpy==1.26.5"], "build"),
+    "build[].copy.local": ("build[4].copy.local", "more", "build"),
+    "build[].copy.source": ("build[5].copy.source", "archive", "build sbom"),
+    "build[].copy.recipe": ("build[6].copy.recipe", "another", "build publish"),
+    "build[].copy.version": ("build[6].copy.version", "2", "build publish"),
+    "build[].copy.variant": ("build[6].copy.variant", "v", "build publish"),
+    "build[].copy.paths": ("build[6].copy.paths", ["/usr/bin/new"], "build"),
+    "build[].copy.to": ("build[6].copy.to", "/opt/", "build"),
+    "build[].copy.executable": ("build[4].copy.executable", False, "build"),
+    "build[].file.path": ("build[7].file.path", "/etc/new.conf", "build"),
+    "build[].file.content": ("build[7].file.content", "new", "build"),
+    "build[].file.executable": ("build[7].file.executable", True, "build"),
+    "build[].env.*": ("build[8].env.THREADS", 5, "build"),
+    "build[].workdir": ("build[9].workdir", "/new", "build"),
+    "build[].user": ("build[10].user", "daemon", "build"),
+    "build[].labels.*": ('build[11].labels["org.example.label"]', "new", "build"),
+    "build[].entrypoint": ("build[12].entrypoint", ["/usr/bin/new"], "build"),
+    "build[].platforms": ("build[9].platforms", ["linux/arm64"], "build"),
+    "build[].when.platform": ("build[3].when.platform", "linux/arm64", "build"),
+    "build[].when.variant": ("build[3].when.variant", "mpi", "build"),
+    "build[].when.version": ("build[3].when.version", "2.0", "build"),
+    "build[].time_limit_s": ("build[2].time_limit_s", 601, ""),
+    "deploy.commands": ("deploy.commands", ["full", "fuller"], "sbom"),
+    "deploy.paths": ("deploy.paths", ["/opt/new"], "sbom"),
+    "deploy.environment.*": ("deploy.environment.FULL_DATA", "/new", "metadata"),
+    "tests[].name": ("tests[0].name", "new", "test"),
+    "tests[].run": ("tests[0].run", "full --new", "test"),
+    "tests[].exit_code": ("tests[0].exit_code", 1, "test"),
+    "tests[].stdout": ("tests[0].stdout", ["new"], "test"),
+    "tests[].stderr": ("tests[0].stderr", ["new"], "test"),
+    "tests[].stdout_equals": ("tests[0].stdout_equals", "new", "test"),
+    "tests[].files[].path": ("tests[0].files[0].path", "new.txt", "test"),
+    "tests[].files[].sha256": ("tests[0].files[0].sha256", "4e" * 32, "test"),
+    "tests[].files[].contains": ("tests[0].files[0].contains", ["new"], "test"),
+    "tests[].files[].min_size_bytes": ("tests[0].files[0].min_size_bytes", 2, "test"),
+    "tests[].sources": ("tests[0].sources", ["orig", "wheel"], "test"),
+    "tests[].environment.*": ("tests[0].environment.A", "new", "test"),
+    "tests[].time_limit_s": ("tests[0].time_limit_s", 61, ""),
+    "tests[].platforms": ("tests[0].platforms", ["linux/amd64", "linux/arm64"], "test"),
+    "tests[].when.platform": ("tests[0].when.platform", "linux/amd64", ""),
+    "tests[].when.variant": ("tests[0].when.variant", "mpi", "publish test"),
+    "tests[].when.version": ("tests[0].when.version", ["2.0"], "publish test"),
+    "scan.policy": ("scan.policy", "default", "gate"),
+    "scan.waivers[].id": ("scan.waivers[0].id", "CVE-2023-2", "gate"),
+    "scan.waivers[].package": ("scan.waivers[0].package", "new", "gate"),
+    "scan.waivers[].reason": ("scan.waivers[0].reason", "new", "gate"),
+    "scan.waivers[].owner": ("scan.waivers[0].owner", "new", "gate"),
+    "scan.waivers[].until": ("scan.waivers[0].until", "2024-01-01", "gate"),
+    "publish": ("publish", [], ""),
+    "hints.gpu": ("hints.gpu", "amd", "metadata"),
+    "hints.binds": ("hints.binds", ["/new"], "metadata"),
+    "hints.mpi": ("hints.mpi", False, "metadata"),
+    "icon": ("icon", "new.svg", "metadata"),
+    "gui[].name": ("gui[0].name", "New", "metadata"),
+    "gui[].command": ("gui[0].command", "full --new", "metadata"),
+    "gui[].icon": ("gui[0].icon", "new.svg", "metadata"),
+    **{
+        f"webapp.{name}": (f"webapp.{name}", value, "metadata")
+        for name, value in {
+            "title": "New", "command": "full --new", "port": 8082, "start_page": "/new",
+            "description": "new", "category": "new", "startup_timeout_s": 61, "icon": "new.svg",
+        }.items()
+    },
+    "webapp.proxies[].path": ("webapp.proxies[0].path", "/new", "metadata"),
+    "webapp.proxies[].port": ("webapp.proxies[0].port", 8083, "metadata"),
+    **{
+        f"help.{name}": (f"help.{name}", "new", "metadata")
+        for name in ("description", "example", "documentation", "citation")
+    },
+    "help.readme": ("help.readme", "NEW.md", "metadata"),
+    "runtime.arguments": ("runtime.arguments", [], "metadata"),
+    "menu.show": ("menu.show", False, "metadata"),
+    "menu.list": ("menu.list", False, "metadata"),
+    "license_files[].path": ("license_files[0].path", "/new", "metadata"),
+    "license_files[].environment": ("license_files[0].environment", "NEW", "metadata"),
+    "license_files[].hint": ("license_files[0].hint", "new", "metadata"),
+    "resources.disk_mib": ("resources.disk_mib", 501, ""),
+    "resources.memory_mib": ("resources.memory_mib", 2001, ""),
+    "resources.time_s": ("resources.time_s", 601, ""),
+    "variants.*.description": ("variants.mpi.description", "new", "metadata"),
+}  # fmt: skip
+REFUSED = {"build[].conda"}
+"""In the schema, and refused until it can be built."""
+PARTS = ('versions["2.0"]', "variants.mpi")
+"""What may state some of the recipe's fields anew."""
+
+
+def fields_of(
+    part: Any, document: Any, path: str = "", seen: tuple[str, ...] = ()
+) -> Iterator[str]:
+    """Gives the address of every field of a schema; ``*`` stands for a free key."""
+    if not isinstance(part, dict):
+        return
+    if "$ref" in part and part["$ref"] not in seen:
+        target = document
+        for step in part["$ref"].removeprefix("#/").split("/"):
+            target = target[step]
+        yield from fields_of(target, document, path, (*seen, part["$ref"]))
+    for word in ("oneOf", "anyOf", "allOf"):
+        for choice in part.get(word, ()):
+            yield from fields_of(choice, document, path, seen)
+    for name, inner in part.get("properties", {}).items():
+        here = f"{path}.{name}".lstrip(".")
+        yield here
+        yield from fields_of(inner, document, here, seen)
+    if isinstance(part.get("additionalProperties"), dict):
+        yield f"{path}.*"
+        yield from fields_of(part["additionalProperties"], document, f"{path}.*", seen)
+    yield from fields_of(part.get("items"), document, f"{path}[]", seen)
+
+
+DOCUMENT = json.loads(schema_bytes("recipe"))
+FIELDS = frozenset(fields_of(DOCUMENT, DOCUMENT))
+
+
+def test_every_field_of_the_schema_has_a_row() -> None:
+    inner = {f for f in FIELDS if any(o.startswith((f"{f}.", f"{f}[")) for o in FIELDS)}
+    plain = {f.replace("versions.*.", "").replace("variants.*.", "") for f in FIELDS - inner}
+    own = {"description"} & plain and {"variants.*.description"}
+    assert plain | own | {"base", "build[].run"} == ROWS.keys() | REFUSED
+
+
+def put(holder: Any, address: str, value: Any) -> None:
+    *path, last = parse_address(address)
+    for part in path:
+        holder = holder.setdefault(part, {}) if isinstance(holder, dict) else holder[part]
+    holder[last] = copy.deepcopy(value)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("fields")
+    catalog = root / "catalog"
+    for name in ("full/files", "full/more", "other", "another"):
+        (catalog / name).mkdir(parents=True)
+    for name in ("icon.svg", "new.svg", "README.md", "NEW.md", "files/a", "more/b"):
+        (catalog / "full" / name).write_text(name)
+    (catalog / "bases.yaml").write_text("d: {suite: x, platforms: [linux/amd64, linux/arm64]}")
+    (catalog / "policies.yaml").write_text("default: {}\nstrict: {allow_network: false}")
+    (catalog / "channels.yaml").write_text("local: {kind: layout, location: dist}")
+    (catalog / "other/recipe.yaml").write_text(OTHER)
+    (catalog / "another/recipe.yaml").write_text(OTHER.replace("other", "another"))
+    return root
+
+
+def seen_by_kinds(root: Path, recipe: Mapping[str, Any]) -> dict[str, tuple[str, object]]:
+    """Gives for each node its kind and what it sees: slice, epoch and where its inputs are from."""
+    folder = root / "catalog" / str(recipe["name"])
+    if not folder.exists():
+        shutil.copytree(root / "catalog/full", folder)
+    (folder / "recipe.yaml").write_text(yaml.safe_dump(dict(recipe), sort_keys=False))
+    try:
+        reading = read_catalog(str(root))
+        reading.collector.raise_if_failed()
+    finally:
+        os.unlink(folder / "recipe.yaml")
+        if folder.name != "full":
+            shutil.rmtree(folder)
+    catalog = reading.catalog
+    pins = pinned(catalog)
+    for (name, platform), own in pins.items():
+        asked = catalog.releases[name].targets[platform].sources
+        answers = {
+            key: SourcePin(
+                request=source_request(source),
+                file=PinnedFile(
+                    name="file",
+                    digest=source.sha256 or sha256_of(str(source_request(source)).encode()),
+                ),
+            )
+            for key, source in asked.items()
+        }
+        pins[name, platform] = replace(own, sources=answers)
+    graph = compile_graph(catalog, shared_pins(catalog), pins, dt.date(2023, 11, 14))
+    assert not any(node.unpinned for node in graph.nodes.values())
+    found: dict[str, tuple[str, object]] = {}
+    for node in graph.nodes.values():
+        inputs = {i.role: i.node.label + i.node.part if i.node else i.digest for i in node.inputs}
+        sees = (node.slice, node.kind_version, node.epoch, node.fixed, inputs)
+        found[node.id.label + node.id.part] = (node.kind, sees)
+    return found
+
+
+def affected(
+    root: Path, before: Mapping[str, Any], after: Mapping[str, Any]
+) -> dict[str, set[str]]:
+    """Gives the kinds that see something else, and the releases in which they do."""
+    old, new = seen_by_kinds(root, before), seen_by_kinds(root, after)
+    differing = {n for n in {*old, *new} if old.get(n) != new.get(n)}
+    kinds: dict[str, set[str]] = {}
+    for name in differing:
+        kinds.setdefault((new.get(name) or old[name])[0], set()).add(name.partition(":")[0])
+    return kinds
+
+
+@pytest.mark.parametrize("field", ROWS)
+def test_a_field_affects_exactly_the_kinds_that_its_row_names(field: str, root: Path) -> None:
+    address, value, kinds = ROWS[field]
+    after = copy.deepcopy(FULL)
+    put(after, address, value)
+    if field == "version":
+        del after["versions"]
+        del after["sources"]["extra"]["when"]["version"]
+    assert set(affected(root, FULL, after)) == set(kinds.split())
+
+
+STATED = [
+    (field, part)
+    for field in ROWS
+    for part in PARTS
+    if f"{part.partition('[')[0].partition('.')[0]}.*.{field}" in FIELDS and field != "description"
+]
+
+
+@pytest.mark.parametrize(("field", "part"), STATED)
+def test_what_a_version_or_variant_states_affects_only_itself(
+    field: str, part: str, root: Path
+) -> None:
+    address, value, kinds = ROWS[field]
+    key = str(parse_address(address)[0])
+    before = copy.deepcopy(FULL)
+    stated = {**FULL[key]} if isinstance(FULL[key], dict) else FULL[key]
+    put(before, f"{part}.{key}", stated)
+    if part == "variants.mpi" and key == "variables":
+        put(before, "variants.mpi.variables.flavour", "-openmpi")
+    after = copy.deepcopy(before)
+    put(after, f"{part}.{address}", value)
+    found = affected(root, before, after)
+    assert set(found) == set(kinds.split())
+    mine = "full@2.0" if part.startswith("versions") else "+mpi"
+    assert all(mine in name for kind, names in found.items() if kind != "source" for name in names)
+
+
+def test_comments_and_the_order_of_keys_change_nothing(root: Path) -> None:
+    def turned(value: Any) -> Any:
+        if isinstance(value, dict):
+            ordered = value.keys() & {"prefix", "flavour"}  # a variable sees those above it
+            items = value.items() if ordered else reversed(value.items())
+            return {key: turned(item) for key, item in items}
+        return [turned(item) for item in value] if isinstance(value, list) else value
+
+    assert affected(root, FULL, turned(FULL)) == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("files/a", "build"), ("icon.svg", "metadata"), ("README.md", "metadata"), ("new.svg", "")],
+)
+def test_a_file_beside_the_recipe_affects_who_takes_it(root: Path, name: str, kind: str) -> None:
+    before = seen_by_kinds(root, FULL)
+    path = root / "catalog/full" / name
+    kept = path.read_text()
+    try:
+        path.write_text("changed")
+        after = seen_by_kinds(root, FULL)
+    finally:
+        path.write_text(kept)
+    kinds = {after[n][0] for n in after if after[n] != before[n]}
+    assert kinds == set(kind.split())
