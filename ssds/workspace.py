@@ -128,13 +128,7 @@ class Workspace:
 
     def pins(self) -> dict[tuple[ReleaseName, Platform], PlatformPins]:
         """Returns every release's own pins."""
-        found = {}
-        for lock in self.locks.releases.values():
-            for variant, entry in lock.variants.items():
-                name = lock.release_name(variant)
-                for platform, section in entry.platforms.items():
-                    found[name, platform] = section.pins
-        return found
+        return self.locks.pins
 
     def graph(self, as_of: dt.date) -> Graph:
         """Returns the graph of catalog and pins on a date."""

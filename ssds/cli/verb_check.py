@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 import click
 
@@ -10,8 +11,11 @@ from ssds.cli.app import EXIT_ERROR, Context
 from ssds.cli.output import counted, print_json, report_diagnostics
 from ssds.core.diagnostics import Collector, Diagnostic, Severity
 from ssds.core.errors import InputError
-from ssds.lock.read import read_locks
+from ssds.kinds.build.contained import lost_versions
+from ssds.lock.model import DEFAULT_VARIANT, Locks
+from ssds.lock.read import diagnostic, read_locks
 from ssds.recipe.catalog import read_catalog
+from ssds.recipe.model import Catalog
 from ssds.recipe.settings import read_settings
 from ssds.workspace import LOCK_FOLDER, find_root
 
@@ -32,6 +36,8 @@ def command(context: Context, /, as_json: bool, strict: bool) -> int:
     catalog = settings.catalog if settings else "catalog"
     reading = read_catalog(root, catalog=catalog, collector=collector)
     locks = read_locks(os.path.join(root, LOCK_FOLDER), shown=LOCK_FOLDER, collector=collector)
+    if not collector.failed:
+        collector.extend(_lost(reading.catalog, locks))
     bad = collector.failed or (strict and len(collector) > 0)
     if as_json:
         print_json(
@@ -52,3 +58,15 @@ def command(context: Context, /, as_json: bool, strict: bool) -> int:
                 f"{counted(len(locks.releases), 'lock')}{extra}."
             )
     return EXIT_ERROR if bad else 0
+
+
+def _lost(catalog: Catalog, locks: Locks) -> Iterator[Diagnostic]:
+    """Gives a finding for each pinned version that the catalog does not offer any more (C16)."""
+    for lost in lost_versions(catalog, locks.pins):
+        variant = lost.by.variant or DEFAULT_VARIANT
+        yield diagnostic(
+            "L029",
+            locks.paths[lost.by.name, lost.by.version],
+            at=f"variants.{variant}.platforms.{lost.platform}.pins.recipes",
+            facts=(("pinned", lost.pinned), ("range", lost.asked)),
+        )

@@ -11,6 +11,7 @@ from ssds.cli.completing import complete_locking, complete_platforms
 from ssds.cli.output import print_json
 from ssds.cli.resolving import chosen_targets, lock_all
 from ssds.core.errors import Refused
+from ssds.kinds.build.contained import lost_versions, refuse_removal
 from ssds.kinds.build.requests import requests_of
 from ssds.workspace import Workspace
 
@@ -86,6 +87,7 @@ def command(
 
 def _check(workspace: Workspace, selectors: tuple[str, ...], platforms: tuple[str, ...]) -> None:
     shared, pins = workspace.locks.catalog.pins, workspace.pins()
+    refuse_removal(lost_versions(workspace.catalog, pins))
     missing = [
         f"{target.release} [{target.platform}]: {what}"
         for target in chosen_targets(workspace, selectors, platforms)

@@ -33,4 +33,8 @@ CODES: dict[str, tuple[str, str]] = {
     "L026": ("an adopted release and a built one are mixed", RESTORE),
     "L027": ("a file in lockfiles is not a lock", "Move it elsewhere."),
     "L028": ("a package appears twice in one set", "Run ssds lock to resolve the set again."),
+    "L029": (
+        "a lock refers to a version that its recipe does not offer any more",
+        "Put the version back, or choose another: ssds lock --upgrade recipes NAME.",
+    ),
 }

@@ -190,6 +190,16 @@ class Locks:
     catalog: CatalogLock = field(default_factory=CatalogLock)
     paths: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
+    @property
+    def pins(self) -> dict[tuple[ReleaseName, Platform], PlatformPins]:
+        """Every release's own pins."""
+        return {
+            (lock.release_name(variant), platform): section.pins
+            for lock in self.releases.values()
+            for variant, entry in lock.variants.items()
+            for platform, section in entry.platforms.items()
+        }
+
     def get(self, release: ReleaseName) -> Lock:
         """Returns the lock of a release; an empty one where there is none."""
         found = self.releases.get((release.name, release.version))

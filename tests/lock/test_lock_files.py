@@ -23,6 +23,7 @@ from ssds.core.pins import (
     PinnedFile,
     PinnedPackage,
     PlatformPins,
+    RecipePin,
     SharedPins,
     SourcePin,
 )
@@ -129,6 +130,7 @@ def pins() -> PlatformPins:
                 packages=(package("bwa"), package("samtools")),
             )
         },
+        recipes={"htslib": RecipePin(request=Digest(key("r")), version="1.16+ds")},
     )
 
 
@@ -280,6 +282,12 @@ platform_pins = st.builds(
     base=st.sampled_from(["", "debian-12@20260101"]),
     sources=st.dictionaries(words, st.builds(SourcePin, request=keys.map(Digest), file=files())),
     packages=st.dictionaries(st.sampled_from(["build/0", "build/12"]), sets()),
+    recipes=st.dictionaries(
+        st.sampled_from(["htslib", "a.b-c"]),
+        st.builds(
+            RecipePin, request=keys.map(Digest), version=st.sampled_from(["1.0", "2~rc1", "1:3"])
+        ),
+    ),
     epoch=st.integers(0, 2**33),
 )
 sections = st.builds(
@@ -371,6 +379,12 @@ BAD = [
     ("L014", edited('"name": "samtools"', '"name": "\\ud800"'), None, None),
     ("L014", edited('"revision": 1', '"revision": -1'), None, None),
     ("L014", edited("https://example.org/a", "file:///etc/passwd"), None, None),
+    ("L011", edited('"version": "1.16+ds"', '"version": "1.16", "range": ">=1"'), None, None),
+    ("L012", edited(',\n        "version": "1.16+ds"', ""), None, None),
+    ("L013", edited('"htslib": {', '"htslib": [], "x": {'), None, None),
+    ("L014", edited('"version": "1.16+ds"', '"version": ">=1.16"'), None, None),
+    ("L014", edited('"version": "1.16+ds"', '"version": "../../x"'), None, None),
+    ("L014", edited('"htslib": {', '"../htslib": {'), None, None),
     ("L015", edited("sha256:", "sha512:"), None, None),
     ("L015", edited("blake3:", "blake2:"), None, None),
     ("L015", edited('"sha256": "', '"sha256": "X'), None, None),
@@ -581,6 +595,20 @@ def test_an_index_that_still_holds_is_kept() -> None:
     assert merged.revision == 1
 
 
+def test_pinned_versions_of_recipes_merge_one_by_one() -> None:
+    def moved(**versions: str) -> Lock:
+        chosen = {
+            name: RecipePin(request=Digest(key("r")), version=version)
+            for name, version in {"htslib": "1.16", "zlib": "1.2", **versions}.items()
+        }
+        return with_platform(full_lock(), NAME, AMD, pins=replace(pins(), recipes=chosen))
+
+    merged = merge(moved(), moved(htslib="1.17"), moved(zlib="1.3"))
+    assert lock_bytes(merged) == lock_bytes(moved(htslib="1.17", zlib="1.3"))
+    with pytest.raises(Refused, match=r"pins\.recipes\.htslib"):
+        merge(moved(), moved(htslib="1.17"), moved(htslib="1.18"))
+
+
 def test_one_thing_changed_in_two_ways_is_refused_by_name() -> None:
     base = full_lock()
     ours = with_platform(base, NAME, AMD, half=half("one"))
@@ -666,11 +694,17 @@ def test_the_difference_of_two_locks_reads_well() -> None:
             packages=(package("bwa", "2.0-1"), package("zlib1g")),
         )
     }
-    new = with_platform(old, NAME, AMD, pins=replace(pins(), packages=sets_of), half=half("y"))
+    newer = replace(
+        pins(),
+        packages=sets_of,
+        recipes={"htslib": RecipePin(request=Digest(key("r")), version="1.17")},
+    )
+    new = with_platform(old, NAME, AMD, pins=newer, half=half("y"))
     text = lock_diff.render(lock_diff.diff(old, new))
     assert "~ samtools@1.16.1 linux/amd64 build/0 package bwa:amd64: 1.0-1 -> 2.0-1" in text
     assert "+ samtools@1.16.1 linux/amd64 build/0 package zlib1g:amd64: 1.0-1" in text
     assert "- samtools@1.16.1 linux/amd64 build/0 package samtools:amd64: 1.0-1" in text
+    assert "~ samtools@1.16.1 linux/amd64 recipe htslib: 1.16+ds -> 1.17" in text
     assert lock_diff.diff(old, old) == ()
     assert lock_diff.diff(None, old)
 
