@@ -25,7 +25,7 @@ SAID = {
     "O087": "the registry does not have it (status 404)",
     "O088": "the registry asks to slow down (status 429)",
     "O089": "the registry's certificate is not trusted",
-    "O08A": "the registry cannot be reached",
+    "O079": "the registry cannot be reached",
 }
 """What is said where the source puts the words together somewhere else than the code."""
 

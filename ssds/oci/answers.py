@@ -130,6 +130,6 @@ def no_answer(error: BaseException, method: str, host: str) -> RegistryError:
         hint="The certificate is not trusted: set ca_bundle to the authority's PEM file."
         if untrusted
         else "Check the address, the network and the proxy; then try again.",
-        code="O089" if untrusted else "O08A",
+        code="O089" if untrusted else "O079",
         temporary=not untrusted,
     )

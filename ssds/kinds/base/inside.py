@@ -1,6 +1,8 @@
-"""The part of the bootstrap that runs as the sandbox's root, in a user namespace of its own.
+"""The part of the bootstrap that runs as the sandbox's root.
 
-Maintainer scripts therefore have no more rights than build steps, and no network.
+Mounts, processes, network, host name and IPC are its own, so maintainer scripts have no network and
+see no process of the host. In mode ``subuid`` the user namespace is its own too; in mode
+``identity`` it is not: the scripts of the base's pinned packages, and only they, run as root.
 """
 
 from __future__ import annotations

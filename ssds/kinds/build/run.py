@@ -99,7 +99,8 @@ def _start(build: _Build) -> None:
 def _file_step(build: _Build, number: int, step: dict[str, Any], count: int) -> None:
     bench = build.bench
     bench.say(f"step {number + 1}/{count}: {step['type']}")
-    bench.log(f"==> step {number} ({step['type']})\n".encode())
+    place = bench.action.node.origin.get(f"slice.steps[{number}]", f"step {number + 1}")
+    bench.log(f"==> {place} ({step['type']})\n".encode())
     tools: list[str] = []
     if step.get("tools"):
         slice_ = {"type": "apt", "packages": step["tools"]}

@@ -43,6 +43,12 @@ class StepBench:
     epoch: int
     time_limit_s: int
 
+    @property
+    def name(self) -> str:
+        """What people call the step: its address in the recipe (``build[2]``)."""
+        known = self.bench.action.node.origin.get(f"slice.steps[{self.number}]", "")
+        return known or f"step {self.number + 1}"
+
     def folder(self, name: str) -> str:
         """Makes and returns a folder of this step below the bench's folder."""
         path = os.path.join(self.bench.folder, f"{self.number}-{name}")
@@ -96,11 +102,11 @@ def _shell(
     result = step_bench.sandbox.run(job)
     if result.exit_code != 0 and local.disk_is_full(step_bench.upper):
         raise StepFailed(
-            f"step {step_bench.number} ended with exit code {result.exit_code}: the disk is full",
+            f"{step_bench.name} ended with exit code {result.exit_code}: the disk is full",
             hint="Free some space (`ssds gc` helps) or set store.path in ssds.yaml.",
             code="E074",
         )
-    check(result, f"step {step_bench.number}", step_bench.time_limit_s)
+    check(result, step_bench.name, step_bench.time_limit_s)
 
 
 def check(result: JobResult, what: str, time_limit_s: int) -> None:
