@@ -28,7 +28,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ssds.core.digest import Digest
-from ssds.core.errors import IntegrityError
+from ssds.core.errors import EnvironmentProblem, IntegrityError, StepFailed
 from ssds.host.files import explained
 from ssds.oci import normal
 from ssds.oci.overlay import Unpacked, UnpackLimits, unpack_layer
@@ -77,10 +77,13 @@ def export_layer(upper: str, lowers: Sequence[str], epoch: int, out: str) -> Exp
 
     Raises:
         IntegrityError: a file changed while it was read.
-        EnvironmentProblem: the disk is full or a file may not be read.
+        StepFailed: O039, more than a layer may hold; holes in files count.
+        EnvironmentProblem: the disk is full or a file may not be read; O040, what has to be written
+            is more than there is room for.
     """
     with explained(out), open(out, "wb", buffering=_CHUNK) as stream:
-        export = _Export(TarWriter(stream), epoch)
+        disk = os.statvfs(os.path.dirname(os.path.abspath(out)))
+        export = _Export(TarWriter(stream), epoch, disk.f_bavail * disk.f_frsize)
         export.folder(os.path.abspath(upper), "", [os.path.abspath(f) for f in reversed(lowers)])
         diff_id = export.writer.finish()
     return ExportedLayer(
@@ -99,9 +102,11 @@ def export_tree(root: str, epoch: int, out: str) -> ExportedLayer:
 class _Export:
     """One walk over the changes."""
 
-    def __init__(self, writer: TarWriter, epoch: int) -> None:
+    def __init__(self, writer: TarWriter, epoch: int, free_bytes: int) -> None:
         self.writer = writer
         self.epoch = epoch
+        self.free_bytes = free_bytes
+        self.limits = UnpackLimits()
         self.skipped: list[str] = []
         self._pending: list[Member] = []
         self._links: dict[tuple[int, int], bytes] = {}
@@ -158,7 +163,27 @@ class _Export:
             return
         if state.st_nlink > 1:
             self._links[identity] = member.name
+        self._check_room(name, member.size_bytes)
         self._file(path, name, member)
+
+    def _check_room(self, name: str, size_bytes: int) -> None:
+        """Refuses a file before it is written: a sparse one takes no room until it is."""
+        total = self.writer.size_bytes + size_bytes
+        what = f"the file {('/' + name)[:200]!r} has {size_bytes} bytes"
+        if total > self.limits.size_bytes or self.writer.entries >= self.limits.entries:
+            raise StepFailed(
+                f"the step leaves more than a layer may hold ({self.limits.size_bytes >> 30} GiB, "
+                f"{self.limits.entries} entries): {what}",
+                hint="Remove what the image does not need at the end of the step; holes count.",
+                code="O039",
+            )
+        if total > self.free_bytes:
+            raise EnvironmentProblem(
+                f"the step's layer needs more than the {self.free_bytes >> 20} MiB that are free "
+                f"here: {what}",
+                hint="Free some space or set store.path in ssds.yaml; holes in files count.",
+                code="O040",
+            )
 
     def _file(self, path: str, name: str, member: Member) -> None:
         if name in normal.EMPTIED:
