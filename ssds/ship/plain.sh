@@ -123,15 +123,15 @@ ssds_visible() {
 ssds_lay() {
     for ssds_entry in "$ssds_tree$1"/* "$ssds_tree$1"/.[!.]* "$ssds_tree$1"/..?*; do
         ssds_path=$1/${ssds_entry##*/}
+        case $ssds_path in
+        *["$ssds_newline$ssds_tab"]*) continue ;;
+        esac
         if [ -h "$ssds_entry" ]; then
             ssds_look "$ssds_path"
             [ -n "$ssds_where" ] || ssds_links=$ssds_links$ssds_entry$ssds_newline
             continue
         fi
         [ -e "$ssds_entry" ] || continue
-        case $ssds_path in
-        *["$ssds_newline$ssds_tab"]*) continue ;;
-        esac
         ssds_look "$ssds_path"
         case $ssds_where in
         at) continue ;;
