@@ -32,6 +32,7 @@ from ssds.kinds.base.run import run as run_base
 from ssds.kinds.build.contained import Lost, pin_of, refuse_removal, target_of
 from ssds.kinds.build.requests import (
     PackageRequest,
+    Requests,
     base_pin,
     base_request,
     requests_of,
@@ -41,6 +42,7 @@ from ssds.kinds.source.resolve import resolve_source
 from ssds.packages import apt, pip
 from ssds.recipe.model import Base, Catalog, Target
 from ssds.recipe.ranges import answers, range_requests, references
+from ssds.recipe.uses import build_sources
 
 
 @dataclass(slots=True)
@@ -164,8 +166,10 @@ def _resolve_target(
         identity = _resolve_base(
             base, target, pins, order, crew, reporter, cache, renewed, catalog.salt
         )
-        held = pins.releases.get(name, PlatformPins())
-        pins.releases[name] = replace(held, base=identity)
+    else:
+        identity = ""
+    held = pins.releases.get(name, PlatformPins())
+    pins.releases[name] = replace(held, base=identity)
     _resolve_sources(catalog, pins, target, order, crew, reporter, cache)
     fresh: set[str] = set()
     while True:
@@ -178,7 +182,10 @@ def _resolve_target(
         found = _resolve_packages(request, target, asked.base, catalog, crew, cache)
         fresh.add(request.place)
         pins.releases[name] = replace(held, packages={**held.packages, request.place: found})
-    _finish(target, asked.base, pins, {r.place for r in asked.packages})
+    below = [target_of(ref, target, catalog, pins.releases) for ref in references(target)]
+    locked = [pins.releases.get((t.release, t.platform)) for t in below if t is not None]
+    contained = [other.epoch for other in locked if other is not None]
+    _finish(target, asked, pins, contained)
 
 
 def _next_request(
@@ -343,12 +350,18 @@ def _resolve_packages(
     return replace(found, request=request.request)
 
 
-def _finish(target: Target, base: BasePin | None, pins: Pins, places: set[str]) -> None:
-    """Drops pins that nobody asks for any more and sets the epoch: the newest date of all."""
+def _finish(target: Target, asked: Requests, pins: Pins, contained: list[int]) -> None:
+    """Drops pins that nobody asks for any more and sets the epoch: the newest date of all.
+
+    All are the inputs of the image, those of the recipes that it contains too. Data that only
+    tests read has no part in it: a test never makes another image.
+    """
     name = (target.release, target.platform)
     held = pins.releases.get(name, PlatformPins())
+    places = {request.place for request in asked.packages}
     packages: Mapping[str, PackageSet] = {p: s for p, s in held.packages.items() if p in places}
-    dates = [base.epoch if base else 0]
+    dates = [asked.base.epoch if asked.base else 0, *contained]
     dates += [s.epoch for s in packages.values()]
-    dates += [s.epoch for s in held.sources.values()]
+    used = build_sources(target)
+    dates += [s.epoch for n, s in held.sources.items() if n in used]
     pins.releases[name] = replace(held, packages=packages, epoch=max(dates))

@@ -7,7 +7,7 @@ are the same (C7).
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 
 from ssds.core.errors import UsageError
@@ -16,7 +16,7 @@ from ssds.core.pins import AdvisoryPin, PlatformPins, SharedPins
 from ssds.core.platform import Platform
 from ssds.kinds.base import spec as base_spec
 from ssds.kinds.build import spec as build_spec
-from ssds.kinds.build.contained import PinMap, release_of
+from ssds.kinds.build.contained import PinMap, release_of, target_of
 from ssds.kinds.build.requests import Requests, requests_of
 from ssds.kinds.gate import spec as gate_spec
 from ssds.kinds.index import spec as index_spec
@@ -28,6 +28,7 @@ from ssds.kinds.source import spec as source_spec
 from ssds.kinds.test import spec as test_spec
 from ssds.recipe.model import Catalog, RecipeRef, Release, Target
 from ssds.recipe.ranges import joined, references
+from ssds.recipe.uses import build_sources, tested_sources
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,14 +123,15 @@ class _Compiler:
             base=self.base(target, asked),
             sources=sources,
             recipe=lambda ref, role: self.recipe(ref, target, role),
-            unpinned=asked.missing,
+            unpinned=_lacking(asked, build_sources(target)),
             recipe_path=path,
         )
         ids = [self.add(build)]
         config = Input(role="config", node=build.id, output="config")
         verdicts: list[Input] = []
         if target.tests:
-            lacking = tuple(m for m in asked.missing if m.startswith("source "))
+            lacking = _lacking(asked, tested_sources(target))
+            lacking = tuple(text for text in lacking if text.startswith("source "))
             test = test_spec.node(
                 target, config=config, sources=sources, unpinned=lacking, recipe_path=path
             )
@@ -165,10 +167,9 @@ class _Compiler:
     def contained_gates(self, target: Target) -> list[Input]:
         """Returns the gates of the recipes that this one contains: they hold it too (C16).
 
-        What is not locked yet has none; neither is the build then.
+        Those that they contain themselves are among them. What is not locked yet has none; neither
+        is the build then.
         """
-        refs = references(target)
-        names = dict.fromkeys(release_of(ref, target, self.catalog, self.pins) for ref in refs)
         return [
             Input(
                 role=f"gate/{name}",
@@ -176,9 +177,18 @@ class _Compiler:
                 output="verdict",
                 gate=True,
             )
-            for name in names
-            if name is not None
+            for name in self.contained(target)
         ]
+
+    def contained(self, target: Target) -> dict[ReleaseName, None]:
+        """Returns the releases that a target contains, each before what it contains itself."""
+        names: dict[ReleaseName, None] = {}
+        for ref in references(target):
+            below = target_of(ref, target, self.catalog, self.pins)
+            if below is not None:
+                names[below.release] = None
+                names.update(self.contained(below))
+        return names
 
     def base(self, target: Target, asked: Requests) -> Input:
         if target.base_recipe is not None:
@@ -214,6 +224,12 @@ class _Compiler:
             return None
         identity = self.shared.current.get(f"advisories/{base.advisories}", "")
         return self.shared.advisories.get(identity)
+
+
+def _lacking(asked: Requests, sources: Container[str]) -> tuple[str, ...]:
+    """Returns what is not locked, without the sources that others use: test data builds nothing."""
+    kept = [m for m in asked.missing if not m.startswith("source ") or m[7:] in sources]
+    return tuple(kept)
 
 
 def compile_graph(catalog: Catalog, shared: SharedPins, pins: PinMap, as_of: dt.date) -> Graph:

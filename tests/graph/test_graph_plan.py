@@ -365,6 +365,44 @@ def test_a_release_is_held_while_a_recipe_that_it_contains_fails_its_gate() -> N
     assert verbs(make_plan(graph, memory.facts()))["neuro@1:publish"] == "x"
 
 
+def test_a_release_is_held_by_what_the_recipes_below_it_contain() -> None:
+    lower, upper = (RecipeRef(name=name, version="1") for name in ("lower", "upper"))
+    graph = graph_of(
+        a_catalog(
+            a_release("lower", "1"),
+            a_release("upper", "1", base_recipe=lower),
+            a_release("top", "1", base_recipe=upper),
+        )
+    )
+    memory = Memory()
+    run_plan(make_plan(graph, memory.facts()), memory, {"lower@1:gate": "fail"})
+    assert verbs(make_plan(graph, memory.facts()))["top@1:publish"] == "x"
+
+
+def test_a_release_whose_lock_holds_no_pins_is_not_locked_though_its_base_is() -> None:
+    catalog = a_catalog(a_release())
+    graph = compile_graph(catalog, shared_pins(catalog), {}, TODAY)
+    build = graph.nodes[NodeId("samtools@1.16.1", "build", "linux/amd64")]
+    assert build.unpinned == ("base debian-12",)
+
+
+def test_test_data_that_is_not_locked_stops_the_test_and_not_the_build() -> None:
+    catalog = a_catalog(
+        a_release(
+            sources={"data": a_source(), "code": a_source("code")},
+            steps=(RunStep(address="build[0]", script="make", sources=("code",)),),
+            tests=(Test(name="works", script="true", sources=("data",)),),
+        )
+    )
+    pins = {
+        key: replace(held, sources={"code": held.sources["code"]})
+        for key, held in pinned(catalog).items()
+    }
+    graph = compile_graph(catalog, shared_pins(catalog), pins, TODAY)
+    lacking = {n.kind: n.unpinned for n in graph.nodes.values() if n.unpinned}
+    assert lacking == {"source": ("source data",), "test": ("source data",)}
+
+
 def test_the_salt_disowns_every_result() -> None:
     before = a_catalog(a_release())
     after = replace(before, salt="2026-poisoned")

@@ -117,6 +117,8 @@ def requests_of(target: Target, catalog: Catalog, shared: SharedPins, pins: PinM
     elif own_base and base.request != base_request(own_base, target.platform):
         missing.append(f"base {target.base}")
     held = pins.get((target.release, target.platform), PlatformPins())
+    if base is not None and not missing and not held.epoch:
+        missing.append(f"base {base.name}")  # known to others; this lock does not hold it yet
     for name, source in target.sources.items():
         pin = held.sources.get(name)
         if pin is None or pin.request != source_request(source):

@@ -27,6 +27,7 @@ from ssds.recipe.model import (
     UserStep,
     WorkdirStep,
 )
+from ssds.recipe.uses import sources_of
 
 KIND_VERSION = 1
 
@@ -62,7 +63,7 @@ def node(
         origin[f"slice.steps[{len(steps)}]"] = step.address
         limits.append(step.time_limit_s)
         steps.append(entry)
-        for name in _sources_of(step):
+        for name in sources_of(step):
             inputs[f"source/{name}"] = sources[name]
         if isinstance(step, CopyStep) and step.recipe is not None:
             role = f"recipe/{number}"
@@ -92,14 +93,6 @@ def _local_paths(target: Target) -> Json:
         for number, step in enumerate(target.steps)
         if isinstance(step, CopyStep) and step.local is not None
     }
-
-
-def _sources_of(step: Step) -> tuple[str, ...]:
-    if isinstance(step, RunStep):
-        return step.sources
-    if isinstance(step, CopyStep) and step.source:
-        return (step.source,)
-    return ()
 
 
 def _packages_json(packages: PackageSet | None) -> Json:

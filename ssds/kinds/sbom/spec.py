@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from ssds.core.canonical import Json
 from ssds.core.model import Input, Node, NodeId
 from ssds.core.pins import PlatformPins
-from ssds.recipe.model import CopyStep, RunStep, Target
+from ssds.recipe.model import Target
+from ssds.recipe.uses import build_sources
 
 KIND_VERSION = 1
 INVENTORY: dict[str, Json] = {"name": "ssds-inventory", "version": 1}
@@ -54,14 +55,8 @@ def node(
 
 def _sources(target: Target, pins: PlatformPins) -> list[Json]:
     """Returns the sources that build steps use, by name; test data is not part of the software."""
-    used: set[str] = set()
-    for step in target.steps:
-        if isinstance(step, RunStep):
-            used.update(step.sources)
-        elif isinstance(step, CopyStep) and step.source:
-            used.add(step.source)
     entries: list[Json] = []
-    for name in sorted(used & set(target.sources)):
+    for name in sorted(build_sources(target) & set(target.sources)):
         request = target.sources[name]
         pin = pins.sources.get(name)
         digest = pin.file.digest if pin else request.sha256

@@ -1,0 +1,22 @@
+"""Which sources a target's image is made from, and which ones its tests read. Pure."""
+
+from __future__ import annotations
+
+from ssds.recipe.model import CopyStep, RunStep, Step, Target
+
+
+def sources_of(step: Step) -> tuple[str, ...]:
+    """Returns the names of the sources that a step takes."""
+    if isinstance(step, RunStep):
+        return step.sources
+    return (step.source,) if isinstance(step, CopyStep) and step.source else ()
+
+
+def build_sources(target: Target) -> frozenset[str]:
+    """Returns the names of the sources that the image is made from."""
+    return frozenset(name for step in target.steps for name in sources_of(step))
+
+
+def tested_sources(target: Target) -> frozenset[str]:
+    """Returns the names of the sources that tests read."""
+    return frozenset(name for test in target.tests for name in test.sources)
