@@ -10,9 +10,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
-from ssds.core.model import ReleaseName
+from ssds.core.model import Claim, NodeId
 from ssds.graph.explain import Difference, differences, distance
 from ssds.graph.plan import Plan, PlanStep
+from ssds.lock.make import locked_claims
 from ssds.workspace import Workspace
 
 _EXPLAINED_AT_MOST = 200
@@ -40,20 +41,26 @@ def explained(workspace: Workspace, plan: Plan) -> Plan:
             more = f" and {len(found) - 1} more" if len(found) > 1 else ""
             text = f"changed: {told(workspace, step, found[0])}{more}"
             steps[step.node.id] = replace(step, reason="changed", text=text)
-        elif _locked_otherwise(workspace, step):
+        elif _locked(workspace, step.node.id):
             text = "its key is not the lock's: recipe, pins or ssds changed since"
             steps[step.node.id] = replace(step, reason="changed", text=text)
     return replace(plan, steps=steps)
 
 
 def nearest(workspace: Workspace, step: PlanStep) -> tuple[Difference, ...]:
-    """Returns the differences from the nearest remembered key, or nothing without one."""
+    """Returns the differences from the nearest remembered key, or nothing without one.
+
+    The locked key is among them: another node may have made its result, and have the same key.
+    """
     store = workspace.store_if_there
     if store is None or step.action is None:
         return ()
     node = step.node
     known = store.claims.nearest(node.kind, node.id.owner, node.id.platform)
-    preimages = [json.loads(entry.preimage) for entry in known]
+    found = [entry.preimage for entry in known]
+    locked = _locked(workspace, node.id)
+    other = store.claims.preimage(locked.key) if locked else None
+    preimages = [json.loads(preimage) for preimage in (*found, other) if preimage is not None]
     if not preimages:
         return ()
     now = json.loads(step.action.preimage_bytes)
@@ -61,22 +68,14 @@ def nearest(workspace: Workspace, step: PlanStep) -> tuple[Difference, ...]:
     return differences(best, now, node)
 
 
-def _locked_otherwise(workspace: Workspace, step: PlanStep) -> bool:
-    """Whether the lock has a claim of this node, which then is under another key."""
-    name = step.node.id
-    for (recipe, version), lock in workspace.locks.releases.items():
+def _locked(workspace: Workspace, node: NodeId) -> Claim | None:
+    """Returns the claim that a lock has of this node, under whatever key."""
+    for lock in workspace.locks.releases.values():
         for variant, entry in lock.variants.items():
-            if str(ReleaseName(recipe, version, variant)) != name.owner:
-                continue
-            if name.kind == "metadata":
-                return entry.metadata is not None
-            if name.kind == "index":
-                return entry.index is not None
-            for platform, section in entry.platforms.items():
-                actions = section.release.actions if section.release else {}
-                if platform == name.platform:
-                    return name.kind in actions or name.kind in section.latest
-    return False
+            name = lock.release_name(variant)
+            if str(name) == node.owner:
+                return locked_claims(name, entry).get(node)
+    return None
 
 
 def told(workspace: Workspace, step: PlanStep, difference: Difference) -> str:
