@@ -76,35 +76,46 @@ def resolve(
         cache: a folder for package indexes, used for this one call.
     """
     renewed: set[tuple[str, Platform]] = set()
-    for target in _below_first(catalog, pins, order, reporter):
+    failed: set[tuple[ReleaseName, Platform]] = set()
+    for target in _below_first(catalog, pins, order, reporter, failed):
+        name = (target.release, target.platform)
+        below = [target_of(ref, target, catalog, pins.releases) for ref in references(target)]
+        if any(t is not None and (t.release, t.platform) in failed for t in below):
+            failed.add(name)  # what it contains is among the problems; its own pins stay
+            continue
         try:
             _resolve_target(catalog, pins, target, order, crew, reporter, cache, renewed)
         except SsdsError as error:
             if isinstance(error, InputError):
                 raise
+            failed.add(name)
             what = f"{target.release} [{target.platform}]: {error.message}"
             pins.problems.append(type(error)(what, hint=error.hint, code=error.code))
     return pins
 
 
 def _below_first(
-    catalog: Catalog, pins: Pins, order: Order, reporter: Reporter
+    catalog: Catalog,
+    pins: Pins,
+    order: Order,
+    reporter: Reporter,
+    failed: set[tuple[ReleaseName, Platform]],
 ) -> tuple[Target, ...]:
     """Pins the ranges of recipes; returns the targets with what they contain before them.
 
-    A target whose ranges cannot be answered is left out: it is among the problems.
+    A target whose ranges cannot be answered is in ``failed`` instead, and among the problems.
     """
-    ordered: dict[tuple[ReleaseName, Platform], Target | None] = {}
+    ordered: dict[tuple[ReleaseName, Platform], Target] = {}
 
     def visit(target: Target) -> None:
         key = (target.release, target.platform)
-        if key in ordered:
+        if key in ordered or key in failed:
             return
         try:
             _resolve_recipes(catalog, pins, target, order, reporter)
         except SsdsError as error:
             pins.problems.append(error)
-            ordered[key] = None
+            failed.add(key)
             return
         for ref in references(target):
             below = target_of(ref, target, catalog, pins.releases)
@@ -114,7 +125,7 @@ def _below_first(
 
     for target in order.targets:
         visit(target)
-    return tuple(target for target in ordered.values() if target is not None)
+    return tuple(ordered.values())
 
 
 def _resolve_recipes(

@@ -177,17 +177,16 @@ class _Compiler:
                 output="verdict",
                 gate=True,
             )
-            for name in self.contained(target)
+            for name in self.contained(target, {})
         ]
 
-    def contained(self, target: Target) -> dict[ReleaseName, None]:
-        """Returns the releases that a target contains, each before what it contains itself."""
-        names: dict[ReleaseName, None] = {}
+    def contained(self, target: Target, names: dict[ReleaseName, None]) -> dict[ReleaseName, None]:
+        """Adds the releases that a target contains, each before what it contains itself, once."""
         for ref in references(target):
             below = target_of(ref, target, self.catalog, self.pins)
-            if below is not None:
+            if below is not None and below.release not in names:
                 names[below.release] = None
-                names.update(self.contained(below))
+                self.contained(below, names)
         return names
 
     def base(self, target: Target, asked: Requests) -> Input:

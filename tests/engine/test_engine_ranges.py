@@ -214,3 +214,13 @@ def test_many_diamonds_of_ranges_are_visited_once_each(resolver: Resolver) -> No
     catalog = a_catalog(*releases)
     assert resolver.run(catalog, names=("n39",)) == []
     assert len(resolver.releases) == 40
+
+
+def test_what_stands_on_a_release_that_cannot_be_locked_keeps_its_pins(resolver: Resolver) -> None:
+    top = a_release("top", "1.0", base_recipe=RecipeRef(name="app", version="<2"))
+    resolver.run(a_catalog(*libs("1.9", "1.10"), app(), top), names=("top",))
+    before = dict(resolver.releases)
+    after = a_catalog(*libs("1.9"), app(), top)
+    [problem] = resolver.run(after, names=("top",))
+    assert problem.startswith("E087: ")
+    assert resolver.releases == before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import time
 from dataclasses import replace
 
 import pytest
@@ -248,3 +249,27 @@ def test_pins_that_nobody_asks_for_are_harmless() -> None:
     held = {**pins, (APP, AMD64): replace(pins[APP, AMD64], recipes=odd)}
     assert compiled(catalog, held).nodes == compiled(catalog, pins).nodes
     assert lost_versions(catalog, held) == ()
+
+
+# -- shape --------------------------------------------------------------------------------------
+
+
+def test_diamonds_and_long_chains_of_recipes_are_compiled_soon() -> None:
+    asked = (">=1", "<2", "1.0")
+    releases = [a_release("n0", "1.0", steps=(an_apt_step("p0"),))]
+    for number in range(1, 20):
+        below = [RecipeRef(name=f"n{number - 1}", version=version) for version in asked]
+        copies = tuple(
+            CopyStep(address=f"build[{n}]", to="/opt/", recipe=ref, paths=("/x",))
+            for n, ref in enumerate(below)
+        )
+        steps = (*copies, an_apt_step(f"p{number}", address="build[3]"))
+        releases.append(a_release(f"n{number}", "1.0", base_recipe=below[0], steps=steps))
+    catalog = a_catalog(*releases)
+    start = time.process_time()
+    graph = compiled(catalog, pinned(catalog))
+    assert time.process_time() - start < 30
+    top = node(graph, "publish", "n19@1.0")
+    assert len([i for i in top.inputs if i.role.startswith("gate/")]) == 19
+    installed = graph.requests[ReleaseName("n19", "1.0"), AMD64].packages[0].installed
+    assert [s.packages[0].name for s in installed[1:]] == [f"p{n}" for n in range(19)]

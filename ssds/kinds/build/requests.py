@@ -58,12 +58,14 @@ class Requests:
         packages: by place, in step order.
         missing: texts that name what has no valid pin; empty means locked.
         stopped: True when a later request cannot be said before an earlier one is answered.
+        image: the sets that the finished image has, base first; what builds on it starts there.
     """
 
     base: BasePin | None
     packages: tuple[PackageRequest, ...]
     missing: tuple[str, ...]
     stopped: bool
+    image: tuple[PackageSet, ...] = ()
 
 
 def base_request(base: Base, platform: Platform) -> Digest:
@@ -123,47 +125,39 @@ def requests_of(target: Target, catalog: Catalog, shared: SharedPins, pins: PinM
         pin = held.sources.get(name)
         if pin is None or pin.request != source_request(source):
             missing.append(f"source {name}")
-    installed: list[PackageSet] | None = [base.packages] if base else None
-    if installed is not None and target.base_recipe is not None:
-        installed = _inherited(target, catalog, shared, pins, installed)
+    installed = _below(target, catalog, shared, pins, base)
     if installed is None:
         return Requests(base=base, packages=(), missing=tuple(missing), stopped=True)
-    packages, absent, stopped = _package_requests(target.steps, held, installed, target.platform)
-    return Requests(base=base, packages=packages, missing=(*missing, *absent), stopped=stopped)
+    packages, absent, image = _package_requests(target.steps, held, installed, target.platform)
+    return Requests(
+        base=base,
+        packages=packages,
+        missing=(*missing, *absent),
+        stopped=bool(absent),
+        image=image,
+    )
 
 
-def _inherited(
-    target: Target,
-    catalog: Catalog,
-    shared: SharedPins,
-    pins: PinMap,
-    installed: list[PackageSet],
-) -> list[PackageSet] | None:
-    """Returns what the recipes below have installed, or None when they are not locked."""
-    assert target.base_recipe is not None
+def _below(
+    target: Target, catalog: Catalog, shared: SharedPins, pins: PinMap, base: BasePin | None
+) -> tuple[PackageSet, ...] | None:
+    """Returns what is installed before the first step, or None when that is not locked."""
+    if base is None:
+        return None
+    if target.base_recipe is None:
+        return (base.packages,)
     parent = target_of(target.base_recipe, target, catalog, pins)
-    if parent is None:
-        return None
-    asked = requests_of(parent, catalog, shared, pins)
-    if asked.missing:
-        return None
-    held = pins.get((parent.release, parent.platform), PlatformPins())
-    if parent.base_recipe is not None:
-        below = _inherited(parent, catalog, shared, pins, installed)
-        if below is None:
-            return None
-        installed = below
-    kept = [r.place for r in asked.packages if not _is_tools(parent.steps, r.place)]
-    return [*installed, *(held.packages[place] for place in kept)]
-
-
-def _is_tools(steps: Sequence[Step], place: str) -> bool:
-    return isinstance(steps[int(place.rpartition("/")[2])], RunStep)
+    asked = requests_of(parent, catalog, shared, pins) if parent else None
+    return None if asked is None or asked.missing or asked.stopped else asked.image
 
 
 def _package_requests(
-    steps: Sequence[Step], held: PlatformPins, installed: list[PackageSet], platform: Platform
-) -> tuple[tuple[PackageRequest, ...], list[str], bool]:
+    steps: Sequence[Step],
+    held: PlatformPins,
+    installed: tuple[PackageSet, ...],
+    platform: Platform,
+) -> tuple[tuple[PackageRequest, ...], list[str], tuple[PackageSet, ...]]:
+    """Returns the requests, what is missing (the first one stops), and the sets of the image."""
     found: list[PackageRequest] = []
     missing: list[str] = []
     for number, step in enumerate(steps):
@@ -193,17 +187,17 @@ def _package_requests(
                 manager=manager,
                 asked=asked,
                 python=python,
-                installed=tuple(installed),
+                installed=installed,
                 request=request,
             )
         )
         pin = held.packages.get(place)
         if pin is None or pin.request != request:
             missing.append(f"{manager} packages of {step.address}")
-            return tuple(found), missing, True
+            return tuple(found), missing, installed
         if not isinstance(step, RunStep):
-            installed = [*installed, pin]
-    return tuple(found), missing, False
+            installed = (*installed, pin)
+    return tuple(found), missing, installed
 
 
 def _content(packages: PackageSet) -> Digest:
