@@ -90,6 +90,15 @@ class Workspace:
         root = os.path.abspath(folder) if folder else find_root(".")
         if folder and not is_workspace(root):
             root = find_root(root)
+        home = os.path.realpath(root) + os.sep
+        for name in (LOCK_FOLDER, STATE_FOLDER):
+            place = os.path.join(root, name)
+            if os.path.islink(place) and not os.path.realpath(place).startswith(home):
+                raise UsageError(
+                    f"{place} is a link out of the workspace",
+                    hint="Files are written there: make it a folder.",
+                    code="E035",
+                )
         return cls(root=root, settings=read_settings(root, os.environ))
 
     @property

@@ -172,7 +172,7 @@ def parse_catalog_lock_bytes(data: bytes, path: str, collector: Collector) -> Ca
 
 def _bytes(path: str, shown: str, collector: Collector) -> bytes | None:
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
         with open(handle, "rb") as file:
             return file.read(SIZE_LIMIT_BYTES + 1)
     except FileNotFoundError:

@@ -20,7 +20,7 @@ from ssds.recipe.model import Catalog, LocalTree, Policy, Release
 from ssds.recipe.rules import check_releases
 from ssds.recipe.schema import schema
 from ssds.recipe.shared import Shared, read_shared
-from ssds.recipe.yamlmarks import Spans, load, read_file
+from ssds.recipe.yamlmarks import Spans, lies_in, load, read_file
 
 RECIPE_FILE = "recipe.yaml"
 RESERVED_FOLDERS = frozenset({"sites", "advisories"})
@@ -58,13 +58,12 @@ def recipe_folders(root: str, catalog: str, collector: Collector) -> list[str]:
         collector.add(diagnostic("K010", Span(path=catalog), facts=facts))
         return []
     found = []
-    home = os.path.realpath(top)
     for name in names:
         path = os.path.join(top, name, RECIPE_FILE)
         shown = f"{catalog}/{name}/{RECIPE_FILE}"
         if not os.path.lexists(path):
             collector.add(diagnostic("R062", Span(path=f"{catalog}/{name}")))
-        elif not _inside(home, os.path.join(top, name), path):
+        elif not _inside(top, os.path.join(top, name), path):
             collector.add(diagnostic("R072", Span(path=shown)))
         else:
             found.append(name)
@@ -75,7 +74,7 @@ def _inside(home: str, folder: str, path: str) -> bool:
     """Whether a recipe file lies in the catalog ``home`` whatever links there are."""
     if not os.path.islink(folder) and not os.path.islink(path):
         return True
-    return os.path.realpath(path).startswith(home + os.sep)
+    return lies_in(home, path)
 
 
 def read_catalog(

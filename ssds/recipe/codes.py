@@ -136,7 +136,7 @@ _TABLE: dict[str, tuple[str, str]] = {
     "R069": ("an empty value after rendering", "Give it a value."),
     "R070": ("file name contains a folder", "Write the file's own name."),
     "R071": ("not a user", "Write a user name or number that exists in the image."),
-    "R072": ("recipe file lies outside the catalog", "Replace the link by a real file or folder."),
+    "R072": ("file lies outside the catalog", "Replace the link by a real file or folder."),
     "R073": ("package would stand twice", "Remove one."),
     "R074": ("address holds a password", "Secrets never enter a recipe; use a public address."),
     "R076": ("too many releases", "Versions times variants times platforms: at most 1,000."),

@@ -21,7 +21,7 @@ from ssds.recipe.codes import diagnostic
 from ssds.recipe.formats.scope import Report
 from ssds.recipe.schema import schema
 from ssds.recipe.shared import plain_relative
-from ssds.recipe.yamlmarks import load, read_file
+from ssds.recipe.yamlmarks import lies_in, load, read_file
 
 WORKSPACE_FILE = "ssds.yaml"
 _MIRROR = re.compile(r"(?:https?://[^\s/]+|file://)(?:/[^\s]*)?")
@@ -111,6 +111,10 @@ def read_settings(
         (os.path.join(workspace, WORKSPACE_FILE), WORKSPACE_FILE, workspace),
     ):
         if path == os.devnull or not os.path.lexists(path):
+            continue
+        if base == workspace and not lies_in(workspace, path):
+            reason = ("reason", "a link out of the workspace")
+            own.add(diagnostic("Y001", Span(path=shown), facts=(reason,)))
             continue
         files.insert(0, path)
         found = _read_file(path, shown, base, own, _home(environment))

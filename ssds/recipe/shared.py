@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ssds.core.diagnostics import Collector
+from ssds.core.diagnostics import Collector, Span
 from ssds.core.platform import Platform
-from ssds.recipe.codes import near
+from ssds.recipe.codes import diagnostic, near
 from ssds.recipe.formats.scope import PACKAGE, Report
 from ssds.recipe.model import Base, Channel, Policy, Site
 from ssds.recipe.schema import schema
-from ssds.recipe.yamlmarks import Document, Spans, load, read_file
+from ssds.recipe.yamlmarks import Document, Spans, lies_in, load, read_file
 
 _SITE_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
 _REGISTRY = re.compile(
@@ -58,6 +58,9 @@ class _Files:
         document = Document(data={}, path=path, text=b"")
         if not os.path.lexists(os.path.join(self.root, path)):
             return {}, Report(document, self.collector), True
+        if not lies_in(os.path.join(self.root, self.folder), os.path.join(self.root, path)):
+            self.collector.add(diagnostic("R072", Span(path=path)))
+            return {}, Report(document, self.collector), False
         data = read_file(os.path.join(self.root, path), path, self.collector)
         value: Any = None
         if data is not None:
@@ -77,6 +80,10 @@ def read_shared(root: str, folder: str, spans: Spans, collector: Collector) -> S
             report("V011", (name,), ("found", path))
         elif not os.path.isfile(os.path.join(root, path)):
             report("V010", (name,), ("found", path))
+        elif not any(
+            lies_in(os.path.join(root, f), os.path.join(root, path)) for f in ("", folder)
+        ):
+            report("V011", (name,), ("found", f"{path}, a link out of the workspace"))
     known = advisories if advisories_good else None
     bases, report, bases_good = files.read("bases.yaml", "bases", "B")
     policies, _, policies_good = files.read("policies.yaml", "policies", "P")

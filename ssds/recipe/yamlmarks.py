@@ -98,6 +98,11 @@ class Document:
         return start
 
 
+def lies_in(home: str, path: str) -> bool:
+    """Whether ``path`` lies below the folder ``home``, whatever links there are."""
+    return os.path.realpath(path).startswith(os.path.realpath(home) + os.sep)
+
+
 def read_file(path: str, name: str, collector: Collector) -> bytes | None:
     """Returns the bytes of a regular file of at most 1 MiB, or None with a diagnostic.
 

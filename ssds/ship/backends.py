@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from ssds.core.digest import Digest
-from ssds.core.errors import InvalidValue
+from ssds.core.errors import InvalidValue, Refused
 from ssds.core.platform import Platform
 from ssds.oci import types
 from ssds.oci.copy import End, HasBlobs, Repository, copy_release, reader
@@ -237,7 +237,14 @@ def open_channel(
         ca_bundle: a PEM file of further authorities; proxy: an address, or the empty string.
     """
     if channel.kind == "layout":
-        return LayoutChannel(os.path.join(workspace, channel.location))
+        place = os.path.join(os.path.realpath(workspace), channel.location)
+        if os.path.realpath(place) != place:
+            raise Refused(
+                f"the folder {channel.location} of the channel {channel.name} lies behind a link",
+                hint="Write its real place below the workspace into channels.yaml.",
+                code="D033",
+            )
+        return LayoutChannel(place)
     if channel.kind == "registry":
         host, prefix = split_location(channel.location)
         registry = Registry(host, insecure=channel.insecure, ca_bundle=ca_bundle, proxy=proxy)
