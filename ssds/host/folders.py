@@ -6,10 +6,10 @@ import contextlib
 import ctypes
 import os
 import secrets
-import stat
 from collections.abc import Iterator
 
 from ssds.host.files import TEMPORARY_PREFIX, explained, sync_folder, write_point
+from ssds.host.removal import remove_whole
 
 
 def _temporary(folder: str) -> str:
@@ -83,23 +83,8 @@ def sync_file_system(path: str) -> None:
 
 def remove_tree(path: str) -> None:
     """Removes a folder with all in it, also where folders in it are read-only; follows no link."""
-    with contextlib.suppress(FileNotFoundError), explained(path):
-        if not stat.S_ISDIR(os.lstat(path).st_mode):
-            os.unlink(path)
-            return
-        _empty(path)
-        os.rmdir(path)
-
-
-def _empty(path: str) -> None:
-    os.chmod(path, 0o700)
-    with os.scandir(path) as entries:
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                _empty(entry.path)
-                os.rmdir(entry.path)
-            else:
-                os.unlink(entry.path)
+    with explained(path):
+        remove_whole(path)
 
 
 def discard_folder(path: str) -> None:

@@ -22,6 +22,7 @@ from typing import Any
 
 from ssds.host import kernel
 from ssds.host.cgroups import Group
+from ssds.host.removal import remove_whole
 
 Spec = dict[str, Any]
 IDS = 65536
@@ -158,27 +159,14 @@ def remove_tree(path: str) -> None:
     """
     for _ in range(20):
         try:
-            _remove_tree(path)
+            remove_whole(path)
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EBUSY):
                 raise
             time.sleep(0.1)
         else:
             return
-    _remove_tree(path)
-
-
-def _remove_tree(path: str) -> None:
-    import shutil
-
-    with contextlib.suppress(FileNotFoundError):
-        if os.geteuid() != 0:  # root, also of a namespace, needs no permission bits
-            for folder, names, _ in os.walk(path):
-                for name in names:
-                    inner = os.path.join(folder, name)
-                    if not os.path.islink(inner):
-                        os.chmod(inner, 0o700)
-        shutil.rmtree(path)
+    remove_whole(path)
 
 
 def run_job(spec: Spec, status: int) -> None:

@@ -11,6 +11,7 @@ import stat
 from ssds.core.digest import Digest
 from ssds.core.errors import InvalidValue
 from ssds.host.files import explained
+from ssds.host.removal import remove_whole
 
 _CHUNK = 1 << 20
 
@@ -115,4 +116,4 @@ def make_executable(path: str) -> None:
 def remove_folder(path: str) -> None:
     """Removes a scratch folder; what cannot be removed stays for the next sweep."""
     with contextlib.suppress(OSError):
-        shutil.rmtree(path, ignore_errors=True)
+        remove_whole(path)

@@ -32,6 +32,7 @@ from ssds.core.errors import EnvironmentProblem, IntegrityError, StepFailed
 from ssds.host.files import explained
 from ssds.oci import normal
 from ssds.oci.overlay import Unpacked, UnpackLimits, unpack_layer
+from ssds.oci.tarindex import DEPTH_LIMIT
 from ssds.oci.tarwriter import FIFO, FOLDER, HARD_LINK, REGULAR, SYMLINK, Member, TarWriter
 
 __all__ = [
@@ -136,6 +137,13 @@ class _Export:
                 self._leaf(f"{path}/{child}", child_name, state)
 
     def _subfolder(self, path: str, name: str, state: os.stat_result, below: list[str]) -> None:
+        if name.count("/") >= DEPTH_LIMIT:
+            raise StepFailed(
+                f"the step leaves folders in one another more than {DEPTH_LIMIT} deep, below "
+                f"{('/' + name)[:60]!r}",
+                hint="Remove what the image does not need at the end of the step.",
+                code="O039",
+            )
         below = [f for f in below if os.path.isdir(f) and not os.path.islink(f)]
         opaque = _is_opaque(path)
         member = self._member(path, name, state, existed=bool(below))

@@ -42,3 +42,9 @@ def test_a_layer_beyond_the_free_room_is_refused_before_it_is_written(tmp_path: 
 
 def test_a_sparse_file_that_fits_is_written_whole(tmp_path: Path) -> None:
     assert os.path.getsize(export(tmp_path, 3 << 20)) > 3 << 20
+
+
+def test_folders_too_deep_for_every_layer_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "upper" / "/".join("d" * 300)).mkdir(parents=True)
+    with pytest.raises(StepFailed, match="more than 200 deep"):
+        export_layer(str(tmp_path / "upper"), (), 0, str(tmp_path / "layer.tar"))
