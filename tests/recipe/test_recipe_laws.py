@@ -130,11 +130,10 @@ def test_the_two_readers_of_the_recipe_schema_have_one_opinion(data: st.DataObje
         if action == "remove":
             del holder[path[-1]]
         elif action == "replace":
-            holder[path[-1]] = data.draw(JUNK)
+            holder[path[-1]] = copy.deepcopy(data.draw(JUNK))
         elif isinstance(holder, dict):
-            holder[data.draw(st.sampled_from(["zzz", "", "run", "version", "A\n", "url"]))] = (
-                data.draw(JUNK)
-            )
+            name = data.draw(st.sampled_from(["zzz", "", "run", "version", "A\n", "url"]))
+            holder[name] = copy.deepcopy(data.draw(JUNK))
     checker = schema("recipe", "R")
     assert checker.accepts(recipe) == (not checker.problems(recipe))
 
