@@ -124,8 +124,13 @@ def found_by_plan(plan: Plan, read: Callable[[Digest], bytes | None]) -> Found:
     return Found(claims=claims, read=read)
 
 
-def lock_rows(graph: Graph, catalog: Catalog, plan: Plan, locks: Locks, found: Found) -> list[Row]:
-    """Returns a row for every lock that is behind, and one for every lock that has no recipe."""
+def lock_rows(
+    graph: Graph, catalog: Catalog, plan: Plan, locks: Locks, found: Found, *, whole: bool
+) -> list[Row]:
+    """Returns a row for every lock that is behind, and one for every lock without a recipe.
+
+    The latter only for the ``whole`` catalog: a selection removes nothing.
+    """
     rows = []
     for name, nodes in graph.releases.items():
         if not all(node in plan.steps for node in nodes):
@@ -139,12 +144,22 @@ def lock_rows(graph: Graph, catalog: Catalog, plan: Plan, locks: Locks, found: F
         after = make_variant(name, tuple(catalog.releases[name].targets), before, found)
         if after != before:
             rows.append(_lock_row(name, Verb.RUN, "behind", _what_changes(before, after)))
-    for (recipe, version), lock in locks.releases.items():
-        for variant, entry in lock.variants.items():
-            name = ReleaseName(recipe, version, variant)
-            if name not in catalog.releases and entry.origin != "adopted":
-                rows.append(_lock_row(name, Verb.REMOVE, "gone", "no longer in the catalog"))
+    if whole:
+        rows += [
+            _lock_row(name, Verb.REMOVE, "gone", "no longer in the catalog")
+            for name in gone(catalog, locks)
+        ]
     return rows
+
+
+def gone(catalog: Catalog, locks: Locks) -> list[ReleaseName]:
+    """Returns the locked releases that the catalog has no more; adopted ones were never there."""
+    return [
+        lock.release_name(variant)
+        for lock in locks.releases.values()
+        for variant, entry in lock.variants.items()
+        if lock.release_name(variant) not in catalog.releases and entry.origin != "adopted"
+    ]
 
 
 def _lock_row(name: ReleaseName, verb: Verb, reason: str, text: str) -> Row:

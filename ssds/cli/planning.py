@@ -75,7 +75,8 @@ def make(workspace: Workspace, asked: Asked) -> Planned:
     found = found_by_plan(plan, workspace.read_blob)
     rows = graph_rows(plan)
     rows += bring_rows(plan, lambda digest, owner: pushes.offer(digest, owner)[0].name)
-    rows += lock_rows(graph, workspace.catalog, plan, workspace.locks, found)
+    whole = not asked.selectors
+    rows += lock_rows(graph, workspace.catalog, plan, workspace.locks, found, whole=whole)
     rows += change_rows(pushes.judged(plan, graph))
     delivery = Delivery(
         plan=plan,

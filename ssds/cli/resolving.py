@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from ssds.cli.output import report_error, say
@@ -159,5 +159,20 @@ def update_locks(workspace: Workspace, graph: Graph, result: Result) -> list[str
 
         if _update(workspace, release.name, release.version, change):
             changed.append(f"{LOCK_FOLDER}/{lock_file_name(release.name, release.version)}")
+    workspace.forget_locks()
+    return changed
+
+
+def remove_locks(workspace: Workspace, names: Iterable[ReleaseName]) -> list[str]:
+    """Takes releases out of the locks; returns the files that were changed or removed."""
+    changed = []
+    for gone in names:
+
+        def change(lock: Lock, gone: ReleaseName = gone) -> Lock:
+            kept = {v: e for v, e in lock.variants.items() if lock.release_name(v) != gone}
+            return replace(lock, variants=kept)
+
+        if _update(workspace, gone.name, gone.version, change):
+            changed.append(f"{LOCK_FOLDER}/{lock_file_name(gone.name, gone.version)}")
     workspace.forget_locks()
     return changed

@@ -11,12 +11,12 @@ import click
 
 from ssds.cli import applied, channels, planning, resolving
 from ssds.cli.app import Context
-from ssds.cli.output import print_json, show
+from ssds.cli.output import counted, print_json, say, show
 from ssds.cli.progress import make_reporter
 from ssds.cli.roots import register_roots
 from ssds.cli.selecting import planning_options
-from ssds.core.errors import Refused
-from ssds.delivery import Delivery
+from ssds.core.errors import Refused, UsageError
+from ssds.delivery import Delivery, gone
 from ssds.engine.apply import Result, apply
 from ssds.engine.runner import Crew
 from ssds.graph.plan import Verb
@@ -61,6 +61,8 @@ def command(
 
     Goes on past failures. Exit code 1 when a step failed, 3 when something is held.
     """
+    if resolve and locked:
+        raise UsageError("--lock and --locked exclude each other", hint="Leave one out.")
     workspace = Workspace.open(context.folder)
     options = planning.Asked(**asked)
     with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
@@ -99,6 +101,8 @@ def _carry_out(
         channels.bring_bytes(workspace, planned.pushes, planned.plan)
         result = _run(planned, crew)
         locks = resolving.update_locks(workspace, planned.graph, result)
+        if not result.stopped:
+            locks += _remove(workspace, planned.delivery)
         register_roots(workspace)
         applied.remember(workspace, result)
         code = applied.exit_code(result)
@@ -106,6 +110,15 @@ def _carry_out(
         if push and not result.stopped:
             code = channels.push(workspace, whole, refresh=options.refresh) or code
     return result, locks, code
+
+
+def _remove(workspace: Workspace, delivery: Delivery) -> list[str]:
+    """Takes out of the locks what the plan removes, and nothing else."""
+    told = {row.node for row in delivery.rows if row.verb is Verb.REMOVE}
+    names = [n for n in gone(workspace.catalog, workspace.locks) if f"{n}:lock" in told]
+    for name in names:
+        say(f"  - {name}: its lock is removed")
+    return resolving.remove_locks(workspace, names)
 
 
 def _run(planned: planning.Planned, crew: Crew) -> Result:
@@ -119,9 +132,11 @@ def _check(delivery: Delivery, *, locked: bool, resolve: bool, allow_remove: int
     unlocked = [r for r in delivery.rows if r.reason == "unlocked"]
     if unlocked and not resolve:
         names = ", ".join(dict.fromkeys(r.node for r in unlocked[:5]))
+        are = "is" if len(unlocked) == 1 else "are"
         raise Refused(
-            f"{len(unlocked)} steps are not locked: {names}" + (" …" if len(unlocked) > 5 else ""),
-            hint="--locked refuses to resolve anything."
+            f"{counted(len(unlocked), 'step')} {are} not locked: {names}"
+            + (" …" if len(unlocked) > 5 else ""),
+            hint="Run `ssds lock` and commit lockfiles/; --locked resolves nothing itself."
             if locked
             else "Run `ssds lock`, or `ssds apply --lock`.",
             code="E082",
@@ -129,7 +144,7 @@ def _check(delivery: Delivery, *, locked: bool, resolve: bool, allow_remove: int
     removals = delivery.count(Verb.REMOVE)
     if removals > allow_remove:
         raise Refused(
-            f"the plan removes {removals} thing{'s' if removals != 1 else ''}",
+            f"the plan removes {counted(removals, 'thing')}",
             hint=f"Check the rows with '-' and pass --allow-remove {removals}.",
             code="E083",
         )

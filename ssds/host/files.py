@@ -166,6 +166,19 @@ def atomic_write(path: str, data: bytes, *, point: str, mode: int = 0o644) -> No
         file.write(data)
 
 
+def remove_file(path: str, *, point: str) -> bool:
+    """Removes a file for good; returns whether it was there."""
+    write_point(f"{point}.remove")
+    try:
+        with explained(path):
+            os.unlink(path)
+    except FileNotFoundError:
+        return False
+    sync_folder(os.path.dirname(path) or ".")
+    write_point(f"{point}.removed")
+    return True
+
+
 def atomic_symlink(target: str, path: str, *, point: str) -> None:
     """Makes ``path`` a symbolic link to ``target`` in one step, replacing a file or link there."""
     folder = os.path.dirname(path) or "."

@@ -16,7 +16,7 @@ from ssds.core.errors import UsageError
 from ssds.core.model import Claim, ReleaseName
 from ssds.core.pins import PackageSet, PinnedFile, PlatformPins, SourcePin
 from ssds.core.platform import Platform
-from ssds.host.files import atomic_write, locked, sweep
+from ssds.host.files import atomic_write, locked, remove_file, sweep
 from ssds.lock.model import (
     DEFAULT_VARIANT,
     LOCK_VERSION,
@@ -237,6 +237,8 @@ def update_lock(
 ) -> bool:
     """Re-reads the lock at ``path``, applies ``change``, writes it; returns whether it changed.
 
+    A lock without any variant is no file.
+
     Args:
         path: the lock file; it may be missing.
         guard: a lock file of its own, outside of git (``.ssds/locks/<file>.flock``).
@@ -253,6 +255,8 @@ def update_lock(
         new = change(old or Lock(name=name, version=version))
         if (new.name, new.version) != (name, version):
             raise UsageError(f"a change of {name}@{version} gave {new.name}@{new.version}")
+        if not new.variants:
+            return remove_file(path, point="lock")
         return _replace(path, lock_bytes(new), point="lock")
 
 
