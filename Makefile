@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 
 $(BIN)/ssds: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "ssds needs Python 3.11 or newer"; exit 1; }
-	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || .ci/packages env
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || .ci/packages env demo
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	@touch $(BIN)/ssds

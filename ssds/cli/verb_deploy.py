@@ -14,6 +14,8 @@ from ssds.core.errors import UnavailableError, UsageError
 from ssds.ship.deploy import REMOVAL_LIMIT, deploy, plan_deploy
 from ssds.workspace import Workspace
 
+DROPPED_SHOWN = 10
+
 
 @click.command("deploy")
 @click.option(
@@ -79,6 +81,10 @@ def command(
     print(table([[c.verb, c.what, c.reason] for c in report.changes], indent="  "))
     for release, reason in report.left_out:
         say(f"left out {release}: {reason}")
+    for release, path in report.dropped[:DROPPED_SHOWN]:
+        say(f"left out of {release}: /{path}, which is a device, a fifo or a socket")
+    if len(report.dropped) > DROPPED_SHOWN:
+        say(f"left out {len(report.dropped) - DROPPED_SHOWN} more of these")
     if not report.written:
         print(f"Nothing to do: {target} is as the locks say (generation {report.generation}).")
     else:
