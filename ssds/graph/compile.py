@@ -125,6 +125,7 @@ class _Compiler:
             recipe=lambda ref, role: self.recipe(ref, target, role),
             unpinned=_lacking(asked, build_sources(target)),
             recipe_path=path,
+            below=self.catalog.bases.get(asked.base.name) if asked.base else None,
         )
         ids = [self.add(build)]
         config = Input(role="config", node=build.id, output="config")

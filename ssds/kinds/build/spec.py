@@ -14,6 +14,7 @@ from ssds.core.pins import PackageSet, PlatformPins
 from ssds.packages.wire import identities, package_to_json
 from ssds.recipe.model import (
     AptStep,
+    Base,
     CopyStep,
     EntrypointStep,
     EnvStep,
@@ -43,6 +44,7 @@ def node(
     recipe: RefInput,
     unpinned: tuple[str, ...],
     recipe_path: str,
+    below: Base | None = None,
 ) -> Node:
     """Returns the build node.
 
@@ -51,6 +53,7 @@ def node(
         sources: by source name, the inputs of role ``source/<name>``.
         recipe: gives the input of a role for another recipe's build.
         unpinned: what has no valid pin; the node is then "not locked" (C10).
+        below: the bootstrapped base; steps with network see its archive.
     """
     inputs: dict[str, Input] = {base.role: base}
     files: dict[str, Json] = {}
@@ -71,14 +74,21 @@ def node(
         if packages is not None:
             for package in packages.packages:
                 files[str(package.file.digest)] = package_to_json(package)
+    hints: dict[str, Json] = {
+        "packages": files,
+        "time_limits_s": limits,
+        "local": _local_paths(target),
+    }
     impure = any(isinstance(s, RunStep) and s.network for s in target.steps)
+    if impure and below is not None:
+        hints["archive"] = {"suite": below.suite, "components": list(below.components)}
     return Node(
         id=NodeId(str(target.release), "build", str(target.platform)),
         kind_version=KIND_VERSION,
         slice={"name": target.release.name, "version": target.release.version, "steps": steps},
         inputs=tuple(inputs.values()),
         epoch=pins.epoch,
-        hints={"packages": files, "time_limits_s": limits, "local": _local_paths(target)},
+        hints=hints,
         marks=frozenset({"impure"} if impure else ()),
         unpinned=unpinned,
         origin=origin,

@@ -13,6 +13,7 @@ from ssds.core.pins import PinnedPackage
 from ssds.host import local
 from ssds.host.sandbox import Bind, Job, JobResult, Sandbox
 from ssds.kinds.api import Bench, bind_sources
+from ssds.kinds.build.network import write_aids
 from ssds.kinds.build.state import ConfigState, step_environment
 from ssds.oci.flatten import flatten
 from ssds.oci.types import parse_config
@@ -85,10 +86,15 @@ def _shell(
 ) -> None:
     """Runs a script as root, or as the image's own user in its own environment."""
     state = step_bench.state if as_image else ConfigState()
+    more: dict[str, str] = {}
+    if network:
+        bench = step_bench.bench
+        aids, more = write_aids(step_bench.folder("network"), bench.action.node, bench.mirrors)
+        binds = [*binds, *aids]
     job = Job(
         lowers=step_bench.lowers,
         argv=("/bin/sh", "-eu", "-c", script),
-        environment=step_environment(state, step_bench.epoch),
+        environment={**more, **step_environment(state, step_bench.epoch)},
         working_folder=state.working_folder or "/",
         user=state.user,
         network=network,
