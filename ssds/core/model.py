@@ -28,6 +28,20 @@ KINDS = (
 )
 """Every kind of node, in the order in which a release passes them."""
 
+OUTPUTS: Mapping[str, tuple[str, ...]] = {
+    "source": ("file",),
+    "base": ("layer",),
+    "build": ("config",),
+    "test": ("verdict",),
+    "metadata": ("metadata",),
+    "sbom": ("sbom", "commands"),
+    "scan": ("findings",),
+    "gate": ("verdict",),
+    "publish": ("manifest",),
+    "index": ("index",),
+}
+"""The outputs that every claim of a kind names, for others take them; there may be more."""
+
 PASS = b'{"verdict":"pass"}'
 FAIL = b'{"verdict":"fail"}'
 """The two canonical verdict blobs (contract C6)."""
@@ -201,6 +215,10 @@ class Claim:
     made_at: int = 0
     duration_ms: int = 0
     origin: str = "store"
+
+    def is_whole(self, kind: str) -> bool:
+        """Whether this can be a claim of a node of that kind: it names all that others take."""
+        return self.kind == kind and all(name in self.outputs for name in OUTPUTS.get(kind, ()))
 
     def same_outputs(self, other: Claim) -> bool:
         """Whether both claim the same outputs and verdict."""

@@ -145,7 +145,8 @@ def _resolve(run: _Run, step: PlanStep, record: Record) -> Action | None:
     action = step.node.resolve(inputs, run.plan.salt)
     forced = step.reason in ("bytes", "rerun", "retry")
     if not forced:
-        claim = choose((*run.facts.claims(action.key), *run.crew.store.claims.find(action.key)))
+        known = (*run.facts.claims(action.key), *run.crew.store.claims.find(action.key))
+        claim = choose(known, step.node.kind)
         if claim is not None and not _bytes_wanted(run, step, claim):
             set_state(record, State.REUSED, claim=claim, why="its inputs came out as before")
             run.reporter.finished(record.node, "reused", 0, claim)

@@ -104,7 +104,7 @@ def still_good(crew: Crew, step: PlanStep, action: Action) -> Claim | None:
     """Returns a claim that appeared since the plan was made, when it makes the run needless."""
     if step.reason in ("rerun", "retry"):
         return None
-    claim = choose(crew.store.claims.find(action.key))
+    claim = choose(crew.store.claims.find(action.key), step.node.kind)
     if step.reason == "bytes" and step.claim is not None and step.claim.key == action.key:
         claim = step.claim
     if claim is None or not all(crew.store.blobs.has(d) for d in claim.outputs.values()):
@@ -184,7 +184,8 @@ def _claim(action: Action, outcome: Outcome, log: Digest, duration_ms: int) -> C
 def _compare(crew: Crew, facts: Facts, step: PlanStep, claim: Claim) -> None:
     """Refuses outputs that differ from the locked ones, or from those that were to come again."""
     node = step.node
-    expected = choose(facts.claims(claim.key)) if step.reason != "retry" else None
+    known_claims = facts.claims(claim.key) if step.reason != "retry" else ()
+    expected = choose(known_claims, node.kind)
     known = dict(expected.outputs) if expected else dict(node.fixed)
     differing = {
         name: (digest, claim.outputs.get(name))

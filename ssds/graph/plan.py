@@ -128,10 +128,13 @@ class Plan:
         return sum(1 for s in self.steps.values() if s.verb is verb)
 
 
-def choose(claims: tuple[Claim, ...], *, retry: bool = False) -> Claim | None:
-    """Returns the claim that counts: the locked one, then the earliest (C3)."""
+def choose(claims: tuple[Claim, ...], kind: str, *, retry: bool = False) -> Claim | None:
+    """Returns the claim that counts: the locked one, then the earliest (C3).
+
+    One that does not name what a node of that kind gives is none (C2).
+    """
     for claim in sorted(claims, key=lambda c: c.origin != "lock"):
-        if not (retry and claim.verdict == "fail"):
+        if claim.is_whole(kind) and not (retry and claim.verdict == "fail"):
             return claim
     return None
 
@@ -204,7 +207,7 @@ def _when_known(node: Node, running: list[str], facts: Facts, wishes: Wishes) ->
 
 def _with_key(node: Node, action: Action, facts: Facts, wishes: Wishes) -> PlanStep:
     claims = facts.claims(action.key)
-    claim = choose(claims, retry=wishes.retry)
+    claim = choose(claims, node.kind, retry=wishes.retry)
     if claim is None and node.fixed:
         claim = Claim(key=action.key, kind=node.kind, outputs=node.fixed, origin="pin")
     asked = node.id in wishes.rerun

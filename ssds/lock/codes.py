@@ -37,4 +37,6 @@ CODES: dict[str, tuple[str, str]] = {
         "a lock refers to a version that its recipe does not offer any more",
         "Put the version back, or choose another: ssds lock --upgrade recipes NAME.",
     ),
+    "L030": ("a verdict in a lock is not the one that its output says", RESTORE),
+    "L031": ("a result in a lock lacks an output of its kind", RESTORE),
 }

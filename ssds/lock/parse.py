@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TypeVar
 
-from ssds.core.digest import Digest
+from ssds.core.digest import Digest, sha256_of
 from ssds.core.errors import InvalidValue
-from ssds.core.model import Claim
+from ssds.core.model import FAIL, OUTPUTS, PASS, Claim
 from ssds.core.platform import Platform
 from ssds.lock.check import MISSING, Checker
 from ssds.lock.marks import Path, address
@@ -157,6 +157,13 @@ def _claim(c: Checker, kind: str, value: object, path: Path) -> Claim:
     verdict = mode = ""
     if "verdict" in top:
         verdict = c.choice(top["verdict"], (*path, "verdict"), ("pass", "fail"))
+    for name in OUTPUTS[kind]:
+        if name not in outputs:
+            c.fault("L031", at, missing=name)
+    if "verdict" in OUTPUTS[kind]:
+        wanted = {"pass": sha256_of(PASS), "fail": sha256_of(FAIL)}.get(verdict)
+        if outputs.get("verdict") != wanted:
+            c.fault("L030", path, verdict=verdict or "none", output=str(outputs.get("verdict")))
     if "mode" in top:
         mode = c.text(top["mode"], (*path, "mode"), pattern=r"[a-z][a-z0-9-]*")
     return Claim(

@@ -403,6 +403,21 @@ def test_test_data_that_is_not_locked_stops_the_test_and_not_the_build() -> None
     assert lacking == {"source": ("source data",), "test": ("source data",)}
 
 
+@pytest.mark.parametrize("wrong", [{"outputs": {}}, {"kind": "sbom"}])
+def test_a_claim_that_does_not_name_what_its_node_gives_is_none(wrong: dict[str, Any]) -> None:
+    graph = graph_of(a_catalog(a_release()))
+    memory = Memory()
+    run_plan(make_plan(graph, memory.facts()), memory)
+    whole = memory.facts()
+
+    def claims(key: ActionKey) -> tuple[Claim, ...]:
+        found = whole.claims(key)
+        return tuple(replace(c, **wrong) if c.kind == "build" else c for c in found)
+
+    found = verbs(make_plan(graph, replace(whole, claims=claims)))
+    assert (found["samtools@1.16.1:build"], found["samtools@1.16.1:test"]) == ("+", "?")
+
+
 def test_the_salt_disowns_every_result() -> None:
     before = a_catalog(a_release())
     after = replace(before, salt="2026-poisoned")

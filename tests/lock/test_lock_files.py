@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from ssds.core.diagnostics import Collector
 from ssds.core.digest import ActionKey, Digest, sha256_of
 from ssds.core.errors import InputError, InvalidValue, Refused
-from ssds.core.model import Claim, ReleaseName
+from ssds.core.model import FAIL, OUTPUTS, PASS, Claim, ReleaseName
 from ssds.core.pins import (
     AdvisoryPin,
     BasePin,
@@ -56,6 +56,7 @@ from ssds.lock.write import (
     with_variant,
 )
 
+VERDICTS = {"pass": sha256_of(PASS), "fail": sha256_of(FAIL)}
 AMD, ARM = Platform("linux/amd64"), Platform("linux/arm64")
 NAME = ReleaseName("samtools", "1.16.1")
 
@@ -69,7 +70,10 @@ def key(text: str) -> ActionKey:
 
 
 def claim(kind: str, text: str, **more: object) -> Claim:
-    outputs = {"report": digest(text)}
+    outputs = {name: digest(text) for name in ("report", *OUTPUTS[kind])}
+    if "verdict" in outputs:
+        verdict = str(more.setdefault("verdict", "pass"))
+        outputs["verdict"] = VERDICTS[verdict]
     return replace(Claim(key=key(text), kind=kind, outputs=outputs, origin="lock"), **more)  # type: ignore[arg-type]
 
 
@@ -271,12 +275,12 @@ claims_of = st.builds(
     key=keys,
     kind=st.just("test"),
     outputs=st.dictionaries(words, digests, max_size=3),
-    verdict=st.sampled_from(["", "pass", "fail"]),
+    verdict=st.sampled_from(["pass", "fail"]),
     mode=st.sampled_from(["", "identity"]),
     emulated=st.booleans(),
     impure=st.booleans(),
     origin=st.just("lock"),
-)
+).map(lambda c: replace(c, outputs={**c.outputs, "verdict": VERDICTS[c.verdict]}))
 platform_pins = st.builds(
     PlatformPins,
     base=st.sampled_from(["", "debian-12@20260101"]),
@@ -405,6 +409,15 @@ BAD = [
     ("L025", edited('"/opt/x/bin/wgsim"', '"/opt/samtools"'), None, None),
     ("L026", edited('"origin": "built"', '"origin": "adopted"'), None, None),
     ("L026", edited('"manifest": {', '"evidence": "none", "manifest": {'), None, None),
+    (
+        "L031",
+        edited(f'"verdict": "{VERDICTS["pass"]}"', f'"other": "{VERDICTS["pass"]}"'),
+        None,
+        None,
+    ),
+    ("L031", edited('"config": "sha', '"other": "sha'), None, None),
+    ("L030", edited('"verdict": "pass"', '"verdict": "fail"'), None, None),
+    ("L030", edited(VERDICTS["pass"], VERDICTS["fail"]), None, None),
     ("L028", edited('"name": "samtools", "version"', '"name": "bwa", "version"'), None, None),
 ]
 
@@ -539,8 +552,8 @@ def test_two_platforms_written_at_once_are_both_there(tmp_path: object) -> None:
 
 
 def test_a_claim_with_equal_outputs_keeps_the_locked_record() -> None:
-    old = with_platform(full_lock(), NAME, AMD, latest={"test": claim("test", "t", mode="subuid")})
-    new = with_platform(old, NAME, AMD, latest={"test": claim("test", "t", mode="identity")})
+    old = with_platform(full_lock(), NAME, AMD, latest={"test": claim("test", "v", mode="subuid")})
+    new = with_platform(old, NAME, AMD, latest={"test": claim("test", "v", mode="identity")})
     assert new.platform(NAME, AMD).latest["test"].mode == "subuid"
     other = with_platform(old, NAME, AMD, latest={"test": claim("test", "u", mode="identity")})
     assert other.platform(NAME, AMD).latest["test"].mode == "identity"
