@@ -20,6 +20,7 @@ from typing import IO
 
 from ssds.core.errors import IntegrityError, UnavailableError
 from ssds.host.files import explained
+from ssds.host.local import make_folder
 from ssds.host.streams import damage_explained, deb_member, decompressed
 
 MIB = 1024 * 1024
@@ -50,7 +51,7 @@ class _Target:
     """The folder that is written to; every name is checked and opened part by part."""
 
     def __init__(self, folder: str, archive: str, limits: Limits) -> None:
-        os.makedirs(folder, exist_ok=True)
+        make_folder(folder)
         self.root = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         self.archive = os.path.basename(archive)
         self.limits = limits
@@ -93,7 +94,8 @@ class _Target:
         try:
             for part in parts:
                 with contextlib.suppress(FileExistsError):
-                    os.mkdir(part, 0o755, dir_fd=handle)
+                    os.mkdir(part, dir_fd=handle)
+                    os.chmod(part, 0o755, dir_fd=handle)
                 try:
                     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
                     following = os.open(part, flags, dir_fd=handle)

@@ -23,6 +23,19 @@ def write(path: str, data: bytes, *, mode: int = 0o644) -> None:
     os.chmod(path, mode)
 
 
+def make_folder(path: str) -> None:
+    """Makes a folder, and those above it that are missing, with mode 755 under any umask.
+
+    Steps and tests see scratch folders, and copy them: a caller's umask must not reach an image.
+    """
+    if os.path.isdir(path):
+        return
+    make_folder(os.path.dirname(path))
+    with explained(path):
+        os.mkdir(path)
+        os.chmod(path, 0o755)
+
+
 def link_or_copy(source: str, target: str) -> None:
     """Makes ``target`` the same bytes as ``source``: a hard link where possible, else a copy."""
     with explained(target):
@@ -35,7 +48,7 @@ def link_or_copy(source: str, target: str) -> None:
 
 def symlink(target: str, path: str) -> None:
     """Makes a symbolic link, and its folder when missing."""
-    os.makedirs(os.path.dirname(path), exist_ok=True)
+    make_folder(os.path.dirname(path))
     os.symlink(target, path)
 
 
@@ -46,7 +59,7 @@ def copy_hashed(source: str, target: str, *, mode: int) -> Digest:
         InvalidValue: ``source`` is no regular file any more.
     """
     digest = hashlib.sha256()
-    os.makedirs(os.path.dirname(target), exist_ok=True)
+    make_folder(os.path.dirname(target))
     try:
         handle = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:

@@ -100,7 +100,7 @@ def bind_sources(bench: Bench, sources: Mapping[str, bool], folder: str) -> list
         if unpack:
             unpack_archive(path, target, name=file_name)
         else:
-            os.makedirs(target, exist_ok=True)
+            local.make_folder(target)
             local.link_or_copy(path, os.path.join(target, file_name))
         binds.append(Bind(source=target, target=f"{SOURCES}/{name}"))
     return binds

@@ -164,7 +164,8 @@ class _Unpack:
                 try:
                     inner = os.open(part, _OPEN_FOLDER, dir_fd=handle)
                 except FileNotFoundError:
-                    os.mkdir(part, 0o755, dir_fd=handle)
+                    os.mkdir(part, dir_fd=handle)
+                    os.chmod(part, 0o755, dir_fd=handle)
                     inner = os.open(part, _OPEN_FOLDER, dir_fd=handle)
                 os.close(handle)
                 handle = inner

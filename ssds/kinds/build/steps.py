@@ -53,7 +53,7 @@ class StepBench:
     def folder(self, name: str) -> str:
         """Makes and returns a folder of this step below the bench's folder."""
         path = os.path.join(self.bench.folder, f"{self.number}-{name}")
-        os.makedirs(path, exist_ok=True)
+        local.make_folder(path)
         return path
 
 
@@ -196,8 +196,9 @@ def _copy(step_bench: StepBench, step: Mapping[str, Any]) -> None:
     to = step["to"]
     target = shlex.quote(to)
     copy = "cp -RP --preserve=mode,links"
-    if to.endswith("/") or not single:
-        script = f"mkdir -p -- {target}; {copy} {STAGED}/. {target}"
+    if to.endswith("/") or not single:  # a folder that is there keeps its own mode
+        each = f"find {STAGED} -mindepth 1 -maxdepth 1"
+        script = f"mkdir -p -- {target}; {each} -exec {copy} -t {target} -- {{}} +"
     else:
         script = f'mkdir -p -- "$(dirname -- {target})"; {copy} -T {STAGED}/* {target}'
     _shell(step_bench, script, [Bind(source=folder, target=STAGED)])
@@ -217,7 +218,7 @@ def _stage_local(step_bench: StepBench, step: Mapping[str, Any], folder: str) ->
             local.symlink(entry["link"], target)
             continue
         if "sha256" not in entry:
-            os.makedirs(target, exist_ok=True)
+            local.make_folder(target)
             continue
         executable = entry.get("executable") or step.get("executable")
         mode = 0o755 if executable else 0o644

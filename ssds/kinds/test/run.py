@@ -92,7 +92,7 @@ def _one(
 ) -> _Result:
     folder = os.path.join(bench.folder, f"test-{number}")
     work = os.path.join(folder, "work")
-    os.makedirs(work)
+    local.make_folder(work)
     binds = bind_sources(bench, test.get("sources", {}), os.path.join(folder, "sources"))
     binds.append(Bind(source=work, target=WORK, read_only=False))
     bench.log(f"==> test {number} ({test['name']})\n".encode())
