@@ -11,6 +11,7 @@ WITH_POINTS = {"host/files.py", "host/folders.py", "store/trees.py"}
 SCRATCH = {
     "host/inside_probe.py": "inside of a probe's sandbox",
     "host/local.py": "scratch files of a running step",
+    "host/removal.py": "what is being removed",
     "kinds/build/steps.py": "the staged files of a copy step",
     "packages/apt.py": "the package index cache of one call",
     "packages/apt_index.py": "the package index cache of one call",

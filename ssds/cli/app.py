@@ -36,6 +36,7 @@ VERBS = {
     "completion": "print the shell completion script",
 }
 EXIT_ERROR = 1
+HELP_NAMES = ("-h", "--help")
 EXIT_STOPPED = 130
 EXIT_PIPE = 141
 
@@ -59,6 +60,7 @@ class _Verbs(click.Group):
             return None
         module = importlib.import_module(f"ssds.cli.verb_{cmd_name}")
         command: click.Command = module.command
+        command.context_settings.setdefault("help_option_names", list(HELP_NAMES))
         return command
 
     def resolve_command(
@@ -79,7 +81,7 @@ class _Verbs(click.Group):
 
 @click.group(
     cls=_Verbs,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    context_settings={"help_option_names": list(HELP_NAMES), "max_content_width": 100},
     epilog="Exit codes: 0 done, 1 an error or a failed step, 3 something is held. "
     "`plan --detailed-exitcode`: 0 nothing to do, 2 something to do, 3 held or waiting.",
 )

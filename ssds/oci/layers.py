@@ -187,8 +187,8 @@ class _Export:
             )
         if total > self.free_bytes:
             raise EnvironmentProblem(
-                f"the step's layer needs more than the {self.free_bytes >> 20} MiB that are free "
-                f"here: {what}",
+                f"the disk is full: the step's layer needs more than the "
+                f"{self.free_bytes >> 20} MiB that are free: {what}",
                 hint="Free some space or set store.path in ssds.yaml; holes in files count.",
                 code="O040",
             )
