@@ -82,7 +82,7 @@ def _command_text(command: click.Command, path: str, parent: click.Context | Non
     rows = [
         p.get_help_record(context)
         for p in command.get_params(context)
-        if isinstance(p, click.Option) and p.name != "help"
+        if isinstance(p, click.Option) and "--help" not in p.opts
     ]
     shown = [row for row in rows if row]
     if shown:
