@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import tarfile
 from hashlib import sha256
@@ -70,3 +71,29 @@ def test_a_strict_umask_gives_the_same_image_and_no_folder_changes_its_mode(
         assert section["latest"]["test"]["verdict"] == "pass"
         layers.append(section["release"]["layers"])
     assert layers[0] == layers[1]
+
+
+ABOVE = """\
+name: above
+version: "1.0"
+summary: Stands on ground.
+licenses: [MIT]
+base: {recipe: ground, version: "1.0"}
+build:
+  - labels: {org.example.kept: "yes"}
+tests: [{name: has what lies below, run: ground, stdout: [ground]}]
+"""
+
+
+def test_an_image_on_another_recipe_has_its_own_name_and_the_others_environment(site: Site) -> None:
+    site.write("catalog/above/recipe.yaml", ABOVE)
+    site.good("lock", "above")
+    site.good("apply", "--yes", "--no-push", "above")
+    half = site.lock("above")["variants"]["default"]["platforms"]["linux/amd64"]["release"]
+    config = json.loads(site.blob(half["config"]["digest"]).read_bytes())["config"]
+    assert config["Labels"] == {
+        "org.example.kept": "yes",
+        "org.opencontainers.image.title": "above",
+        "org.opencontainers.image.version": "1.0",
+    }
+    assert "TINY_HOME=/opt/ground" in config["Env"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from ssds.core.canonical import Json, action_key, canonical_bytes
@@ -26,6 +26,9 @@ from ssds.oci.types import config_bytes, parse_config
 from ssds.store.trees import Trees
 
 STEP_VERSION = 1
+TITLE = "org.opencontainers.image.title"
+VERSION = "org.opencontainers.image.version"
+"""Labels that name the image itself; they are not inherited from the image below."""
 _FILE_STEPS = frozenset({"run", "apt", "pip", "copy", "file", "workdir"})
 
 
@@ -93,7 +96,9 @@ def _start(build: _Build) -> None:
     if config.platform != build.platform:
         raise IntegrityError(f"the image below is for {config.platform}, not {build.platform}")
     build.chain = list(config.diff_ids)
-    build.state = ConfigState.of(config)
+    state = ConfigState.of(config)
+    labels = {k: v for k, v in state.labels.items() if k not in (TITLE, VERSION)}
+    build.state = replace(state, labels=labels)
 
 
 def _file_step(build: _Build, number: int, step: dict[str, Any], count: int) -> None:
@@ -250,11 +255,7 @@ def _folder(build: _Build, digest: Digest) -> str:
 
 def _config(build: _Build) -> bytes:
     node = build.bench.action.node
-    labels = {
-        "org.opencontainers.image.title": str(node.slice["name"]),
-        "org.opencontainers.image.version": str(node.slice["version"]),
-        **build.state.labels,
-    }
+    names = {TITLE: str(node.slice["name"]), VERSION: str(node.slice["version"])}
     return config_bytes(
         platform=build.platform,
         diff_ids=build.chain,
@@ -262,6 +263,6 @@ def _config(build: _Build) -> bytes:
         working_folder=build.state.working_folder,
         user=build.state.user,
         entrypoint=build.state.entrypoint,
-        labels=labels,
+        labels={**names, **build.state.labels},
         created=build.epoch,
     )

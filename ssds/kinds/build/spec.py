@@ -31,6 +31,8 @@ from ssds.recipe.model import (
 from ssds.recipe.uses import sources_of
 
 KIND_VERSION = 1
+ON_RECIPE_VERSION = 2
+"""The version of a build that starts from another recipe's image (2: with its own name)."""
 
 RefInput = Callable[[RecipeRef, str], Input]
 
@@ -84,7 +86,7 @@ def node(
         hints["archive"] = {"suite": below.suite, "components": list(below.components)}
     return Node(
         id=NodeId(str(target.release), "build", str(target.platform)),
-        kind_version=KIND_VERSION,
+        kind_version=KIND_VERSION if base.output == "layer" else ON_RECIPE_VERSION,
         slice={"name": target.release.name, "version": target.release.version, "steps": steps},
         inputs=tuple(inputs.values()),
         epoch=pins.epoch,
