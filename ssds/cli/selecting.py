@@ -17,8 +17,6 @@ from ssds.workspace import select
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-SELECTOR_HELP = "NAME, NAME@VERSION or NAME[@VERSION]:KIND"
-
 
 def platform_option(function: F) -> F:
     """Adds ``--platform`` to a verb that works on one."""

@@ -74,11 +74,6 @@ class Record:
     duration_ms: int = 0
     why: str = ""
 
-    @property
-    def executed(self) -> bool:
-        """Whether it ran here, now, to a result."""
-        return self.state is State.DONE
-
 
 def set_state(
     record: Record,

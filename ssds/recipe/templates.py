@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from typing import Any
 
 MAX_OUTPUT = 262_144
-MAX_VARIABLE = 8_192
 MAX_TEMPLATE = 262_144
 _MAX_NODES = 400
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.resources
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cache
 
 from ssds.core.errors import UnavailableError
@@ -91,8 +91,3 @@ def site_facts(site: Site) -> bytes:
     binds = "".join(f"{source}\t{target}\t{mode}\n" for source, target, mode in binds_of(site))
     runtimes = " ".join(site.runtimes)
     return f"ssds_runtimes={quoted(runtimes)}\nssds_binds={quoted(binds)}\n".encode()
-
-
-def command_names(commands: Sequence[str]) -> dict[str, str]:
-    """Returns wrapper name → absolute path in the image, or the empty string: look it up."""
-    return {c.rsplit("/", 1)[-1]: c if c.startswith("/") else "" for c in commands}

@@ -31,7 +31,6 @@ class Report:
         removed: digest → size in bytes; with ``dry_run`` what would be removed.
         size_bytes: of the removed blobs.
         missing: roots and what they name that the store does not have.
-        stale_trees: hex of layers whose blob went; their unpacked trees may go too.
     """
 
     kept: Mapping[Digest, str]
@@ -39,11 +38,6 @@ class Report:
     size_bytes: int
     missing: tuple[Digest, ...]
     dry_run: bool
-
-    @property
-    def stale_trees(self) -> tuple[str, ...]:
-        """Hex of the removed blobs, under which unpacked trees may stand."""
-        return tuple(digest.hex for digest in self.removed)
 
 
 def collect(
