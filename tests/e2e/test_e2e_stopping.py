@@ -123,6 +123,30 @@ def test_two_applies_at_once_execute_each_node_once(site):
     check_clean(site)
 
 
+def test_two_applies_of_two_platforms_at_once_end_with_both_sections(site):
+    """Both platforms run here without emulation: amd64, and its level v2."""
+    both = ["linux/amd64", "linux/amd64/v2"]
+    site.edit("catalog/bases.yaml", "[linux/amd64]", "[linux/amd64, linux/amd64/v2]")
+    site.edit(
+        "catalog/tiny/recipe.yaml",
+        "platforms: {linux/amd64: required}",
+        "platforms: {linux/amd64: required, linux/amd64/v2: required}",
+    )
+    site.good("lock", "tiny")
+    processes = [site.start("apply", "tiny", "--platform", p, "--yes") for p in both]
+    ended = [finish(process) for process in processes]
+    assert [e.code for e in ended] == [0, 0], "\n".join(e.text for e in ended)
+    section = site.lock("tiny")["variants"]["default"]["platforms"]
+    assert [p for p in both if "manifest" in section[p].get("release", {})] == both
+    builds = [n for e in ended for n in e.err.splitlines() if "✓ tiny@1.0:build" in n]
+    assert len(builds) == 2, builds
+    site.good("apply", "tiny", "--yes")
+    index = site.lock("tiny")["variants"]["default"]["index"]
+    assert sorted(index["platforms"]) == both
+    site.good("plan", "tiny", "--detailed-exitcode")
+    check_clean(site)
+
+
 def test_many_first_users_of_a_store_do_not_disturb_each_other(tmp_path):
     site = make_site(tmp_path / "site")
     processes = [site.start("store") for _ in range(6)]
