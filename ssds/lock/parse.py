@@ -157,10 +157,11 @@ def _claim(c: Checker, kind: str, value: object, path: Path) -> Claim:
     verdict = mode = ""
     if "verdict" in top:
         verdict = c.choice(top["verdict"], (*path, "verdict"), ("pass", "fail"))
-    for name in OUTPUTS[kind]:
+    promised = OUTPUTS.get(kind, ())  # an unknown kind has its own fault
+    for name in promised:
         if name not in outputs:
             c.fault("L031", at, missing=name)
-    if "verdict" in OUTPUTS[kind]:
+    if "verdict" in promised:
         wanted = {"pass": sha256_of(PASS), "fail": sha256_of(FAIL)}.get(verdict)
         if outputs.get("verdict") != wanted:
             c.fault("L030", path, verdict=verdict or "none", output=str(outputs.get("verdict")))

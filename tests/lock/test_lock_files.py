@@ -462,6 +462,13 @@ def test_what_the_schema_refuses_the_reader_refuses_too() -> None:
     assert seen > 10
 
 
+def test_a_claim_of_an_unknown_kind_is_told_and_raises_nothing() -> None:
+    text = lock_bytes(full_lock()).decode().replace('"test": {', '"0test": {', 1)
+    collector = Collector()
+    assert parse_lock_bytes(text.encode(), "lockfiles/x.lock.json", collector) is None
+    assert collector.failed
+
+
 @settings(max_examples=300, deadline=None)
 @given(st.integers(0, len(GOOD) - 1), st.text(max_size=3), st.integers(0, 30))
 def test_a_damaged_lock_never_raises_anything_but_diagnostics(at: int, text: str, cut: int) -> None:
