@@ -42,7 +42,7 @@ def damage_explained(path: str) -> Iterator[None]:
         UnicodeError,
         OverflowError,
         ValueError,
-        NotImplementedError,
+        NotImplementedError,  # zipfile: a compression method that Python does not have
         RuntimeError,
         RecursionError,
     ) as error:
