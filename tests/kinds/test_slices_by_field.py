@@ -13,30 +13,19 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from makers import pinned, shared_pins
+from full_workspace import FULL, answered, write_neighbours
 
-from ssds.core.digest import sha256_of
-from ssds.core.pins import PinnedFile, SourcePin
 from ssds.graph.compile import compile_graph
-from ssds.kinds.build.requests import source_request
 from ssds.recipe.address import parse_address
 from ssds.recipe.catalog import read_catalog
 from ssds.recipe.schema import schema_bytes
 
-FULL = yaml.safe_load((Path(__file__).parents[1] / "recipe/full-recipe.yaml").read_text())
 EVERYTHING = "build gate index metadata publish sbom scan test"
-OTHER = (
-    "name: other\nversions: {'1': {}, '2': {}}\nvariants: {default: {}, v: {}}\nsummary: s\n"
-    "licenses: [MIT]\nbase: d\nbuild: []\ntests: [{name: t, run: x, stdout: [y]}]\n"
-    "platforms: {linux/amd64: required, linux/arm64: required}\n"
-)
-
 # schema field: (address in the full recipe, its new value, the kinds that it affects)
 ROWS: dict[str, tuple[str, Any, str]] = {
     "name": ("name", "fuller", EVERYTHING),
@@ -224,16 +213,7 @@ def put(holder: Any, address: str, value: Any) -> None:
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("fields")
-    catalog = root / "catalog"
-    for name in ("full/files", "full/more", "other", "another"):
-        (catalog / name).mkdir(parents=True)
-    for name in ("icon.svg", "new.svg", "README.md", "NEW.md", "files/a", "more/b"):
-        (catalog / "full" / name).write_text(name)
-    (catalog / "bases.yaml").write_text("d: {suite: x, platforms: [linux/amd64, linux/arm64]}")
-    (catalog / "policies.yaml").write_text("default: {}\nstrict: {allow_network: false}")
-    (catalog / "channels.yaml").write_text("local: {kind: layout, location: dist}")
-    (catalog / "other/recipe.yaml").write_text(OTHER)
-    (catalog / "another/recipe.yaml").write_text(OTHER.replace("other", "another"))
+    write_neighbours(root)
     return root
 
 
@@ -251,21 +231,8 @@ def seen_by_kinds(root: Path, recipe: Mapping[str, Any]) -> dict[str, tuple[str,
         if folder.name != "full":
             shutil.rmtree(folder)
     catalog = reading.catalog
-    pins = pinned(catalog)
-    for (name, platform), own in pins.items():
-        asked = catalog.releases[name].targets[platform].sources
-        answers = {
-            key: SourcePin(
-                request=source_request(source),
-                file=PinnedFile(
-                    name="file",
-                    digest=source.sha256 or sha256_of(str(source_request(source)).encode()),
-                ),
-            )
-            for key, source in asked.items()
-        }
-        pins[name, platform] = replace(own, sources=answers)
-    graph = compile_graph(catalog, shared_pins(catalog), pins, dt.date(2023, 11, 14))
+    shared, pins = answered(catalog)
+    graph = compile_graph(catalog, shared, pins, dt.date(2023, 11, 14))
     assert not any(node.unpinned for node in graph.nodes.values())
     found: dict[str, tuple[str, object]] = {}
     for node in graph.nodes.values():

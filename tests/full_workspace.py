@@ -1,0 +1,59 @@
+"""The workspace around the recipe that uses every field: its neighbours, files and pins."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import yaml
+from makers import pinned, shared_pins
+
+from ssds.core.digest import sha256_of
+from ssds.core.model import ReleaseName
+from ssds.core.pins import PinnedFile, PlatformPins, SharedPins, SourcePin
+from ssds.core.platform import Platform
+from ssds.kinds.build.requests import source_request
+from ssds.recipe.model import Catalog
+
+FULL_TEXT = (Path(__file__).parent / "recipe/full-recipe.yaml").read_text(encoding="utf-8")
+FULL = yaml.safe_load(FULL_TEXT)
+OTHER = (
+    "name: other\nversions: {'1': {}, '2': {}}\nvariants: {default: {}, v: {}}\nsummary: s\n"
+    "licenses: [MIT]\nbase: d\nbuild: []\ntests: [{name: t, run: x, stdout: [y]}]\n"
+    "platforms: {linux/amd64: required, linux/arm64: required}\n"
+)
+
+
+def write_neighbours(root: Path) -> None:
+    """Writes all that the full recipe names beside itself; the recipe is left to the caller."""
+    catalog = root / "catalog"
+    for name in ("full/files", "full/more", "other", "another"):
+        (catalog / name).mkdir(parents=True)
+    for name in ("icon.svg", "new.svg", "README.md", "NEW.md", "files/a", "more/b"):
+        (catalog / "full" / name).write_text(name)
+    (catalog / "bases.yaml").write_text("d: {suite: x, platforms: [linux/amd64, linux/arm64]}")
+    (catalog / "policies.yaml").write_text("default: {}\nstrict: {allow_network: false}")
+    (catalog / "channels.yaml").write_text("local: {kind: layout, location: dist}")
+    (catalog / "other/recipe.yaml").write_text(OTHER)
+    (catalog / "another/recipe.yaml").write_text(OTHER.replace("other", "another"))
+
+
+def answered(
+    catalog: Catalog,
+) -> tuple[SharedPins, dict[tuple[ReleaseName, Platform], PlatformPins]]:
+    """Returns pins for every request; a source without a digest has that of its request."""
+    pins = pinned(catalog)
+    for (name, platform), own in pins.items():
+        asked = catalog.releases[name].targets[platform].sources
+        answers = {
+            key: SourcePin(
+                request=source_request(source),
+                file=PinnedFile(
+                    name="file",
+                    digest=source.sha256 or sha256_of(str(source_request(source)).encode()),
+                ),
+            )
+            for key, source in asked.items()
+        }
+        pins[name, platform] = replace(own, sources=answers)
+    return shared_pins(catalog), pins
