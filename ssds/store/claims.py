@@ -98,6 +98,24 @@ class Claims:
             UnavailableError: T010, an output is not a blob of the store.
             EnvironmentProblem: disk full, no permission.
         """
+        return self.add_many([(claim, preimage, node)]) == 1
+
+    def add_many(self, entries: Sequence[tuple[Claim, bytes, str]]) -> int:
+        """Remembers many as ``add`` does each, all or none; returns how many were not known.
+
+        Args:
+            entries: (claim, pre-image, node's text).
+        """
+        for claim, _, _ in entries:
+            self._check_outputs(claim)
+        write_point("claim.add")
+        with self._writing() as database:
+            added = sum(_add(database, *entry) for entry in entries)
+            write_point("claim.written")
+        write_point("claim.durable")
+        return added
+
+    def _check_outputs(self, claim: Claim) -> None:
         for name, digest in claim.outputs.items():
             if not self._has_blob(digest):
                 raise UnavailableError(
@@ -106,22 +124,6 @@ class Claims:
                     hint="A claim follows its blobs; put them into the store first.",
                     code="T010",
                 )
-        write_point("claim.add")
-        with self._writing() as database:
-            cursor = database.execute(
-                "INSERT OR IGNORE INTO claims (key, kind, outputs, verdict, record) "
-                "VALUES (?, ?, ?, ?, ?)",
-                (str(claim.key), claim.kind, _outputs(claim), claim.verdict, _record(claim)),
-            )
-            added = cursor.rowcount == 1
-            database.executemany(
-                "DELETE FROM collected WHERE digest = ?",
-                [(str(digest),) for digest in {*claim.outputs.values(), *claim.logs.values()}],
-            )
-            _keep_preimage(database, claim.key, claim.kind, preimage, node)
-            write_point("claim.written")
-        write_point("claim.durable")
-        return added
 
     def preimage(self, key: ActionKey) -> bytes | None:
         """Returns the canonical pre-image of ``key``, or None where it is not known."""
@@ -312,6 +314,19 @@ def _corrupt(path: str, reason: str) -> IntegrityError:
         "and the next apply finds its claims in the locks or makes them again.",
         code="T001",
     )
+
+
+def _add(database: sqlite3.Connection, claim: Claim, preimage: bytes, node: str) -> bool:
+    cursor = database.execute(
+        "INSERT OR IGNORE INTO claims (key, kind, outputs, verdict, record) VALUES (?, ?, ?, ?, ?)",
+        (str(claim.key), claim.kind, _outputs(claim), claim.verdict, _record(claim)),
+    )
+    database.executemany(
+        "DELETE FROM collected WHERE digest = ?",
+        [(str(digest),) for digest in {*claim.outputs.values(), *claim.logs.values()}],
+    )
+    _keep_preimage(database, claim.key, claim.kind, preimage, node)
+    return cursor.rowcount == 1
 
 
 def _keep_preimage(
