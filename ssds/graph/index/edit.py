@@ -1,0 +1,244 @@
+"""Changes an index in memory: entries replaced, added or taken out, rows looked at anew."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ssds.graph.index.rows import ROW_BYTES
+from ssds.graph.index.table import (
+    DIGEST_BYTES,
+    GONE,
+    NEVER_DAY,
+    NO_DIGEST,
+    Groups,
+    Table,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A file that a plan rests on: its base folder and path, its row, the sha256 of its content.
+
+    ``digest`` is NO_DIGEST for a folder, for what is absent, and for what must be read again.
+    """
+
+    base: str
+    path: bytes
+    row: bytes
+    digest: bytes = NO_DIGEST
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Everything that the table holds of one recipe; see ``Table``."""
+
+    flags: int = 0
+    until: int = NEVER_DAY
+    own: int = 0
+    seen: bytes = NO_DIGEST
+    channels: tuple[str, ...] = ()
+    releases: str = ""
+    builds_on: tuple[str, ...] = ()
+    shared: tuple[tuple[str, bytes], ...] = ()
+    rows: tuple[Row, ...] = ()
+
+
+class Editor:
+    """An index while it is changed; ``groups`` and ``table`` are whole after every call."""
+
+    def __init__(self, groups: Groups | None = None, table: Table | None = None) -> None:
+        self.groups = groups or Groups()
+        self.table = table or Table()
+        self.changed = groups is None
+        self._numbers: dict[str, int] | None = None
+        self._shared: dict[str, int] | None = None
+
+    @property
+    def numbers(self) -> dict[str, int]:
+        """Name → number of every recipe that ever had one."""
+        if self._numbers is None:
+            self._numbers = {name: number for number, name in enumerate(self.table.names)}
+        return self._numbers
+
+    # -- entries -------------------------------------------------------------------------------
+
+    def put(self, entries: Mapping[str, Entry]) -> None:
+        """Sets the entries of these recipes and the rows of their files."""
+        new = [name for name in entries if name not in self.numbers]
+        new += {
+            to for entry in entries.values() for to in entry.builds_on if to not in self.numbers
+        } - set(new)
+        for name in new:
+            self._add(name)
+        table = self.table
+        for name, entry in entries.items():
+            number = self.numbers[name]
+            mask = sum(1 << self._channel(channel) for channel in entry.channels)
+            for column, value in (
+                (table.flags, entry.flags),
+                (table.until, entry.until),
+                (table.own, entry.own),
+                (table.channels, mask),
+            ):
+                if column[number] != value:
+                    column[number] = value
+                    self.changed = True
+            at = number * DIGEST_BYTES
+            if table.prints[at : at + DIGEST_BYTES] != entry.seen:
+                table.prints[at : at + DIGEST_BYTES] = entry.seen
+                self.changed = True
+            if table.releases[number] != entry.releases:
+                table.releases[number] = entry.releases
+                self.changed = True
+        self._set_edges(entries)
+        self._set_shared(entries)
+        self.set_rows({self.numbers[name]: entry.rows for name, entry in entries.items()})
+
+    def drop(self, names: Sequence[str]) -> None:
+        """Takes recipes out; their numbers stay empty."""
+        self.put({name: Entry(flags=GONE) for name in names if name in self.numbers})
+
+    def _add(self, name: str) -> None:
+        table = self.table
+        self.numbers[name] = len(table.names)
+        table.names.append(name)
+        table.flags.append(GONE)
+        table.until.append(NEVER_DAY)
+        table.own.append(0)
+        table.channels.append(0)
+        table.releases.append("")
+        table.prints += NO_DIGEST
+        table.edges_at.append(len(table.edges))
+        table.shared_at.append(len(table.shared))
+        self.changed = True
+
+    def _channel(self, name: str) -> int:
+        names = self.table.channel_names
+        if name not in names:
+            names.append(name)
+        return names.index(name)
+
+    def _set_edges(self, entries: Mapping[str, Entry]) -> None:
+        new = {
+            self.numbers[name]: array("i", sorted(self.numbers[to] for to in entry.builds_on))
+            for name, entry in entries.items()
+        }
+        table = self.table
+        if any(table.builds_on(number) != edges for number, edges in new.items()):
+            table.edges_at, table.edges = _spliced(table.edges_at, table.edges, new)
+            self.changed = True
+
+    def _set_shared(self, entries: Mapping[str, Entry]) -> None:
+        table = self.table
+        if self._shared is None:
+            self._shared = {name: number for number, name in enumerate(table.shared_names)}
+        new: dict[int, array[int]] = {}
+        for name, entry in entries.items():
+            used = []
+            for node, key in entry.shared:
+                number = self._shared.setdefault(node, len(table.shared_names))
+                if number == len(table.shared_names):
+                    table.shared_names.append(node)
+                    table.shared_keys += key
+                elif table.shared_keys[number * DIGEST_BYTES :][:DIGEST_BYTES] != key:
+                    table.shared_keys[number * DIGEST_BYTES : (number + 1) * DIGEST_BYTES] = key
+                    self.changed = True
+                used.append(number)
+            new[self.numbers[name]] = array("i", sorted(used))
+        if any(table.shares(number) != nodes for number, nodes in new.items()):
+            table.shared_at, table.shared = _spliced(table.shared_at, table.shared, new)
+            self.changed = True
+
+    # -- rows ----------------------------------------------------------------------------------
+
+    def set_rows(self, rows: Mapping[int, Sequence[Row]]) -> None:
+        """Sets the rows of these owners; an owner's rows of before are forgotten."""
+        if self._patched(rows):
+            return
+        self.changed = True
+        groups, table = self.groups, self.table
+        owners, digests = array("i"), bytearray()
+        added: dict[str, list[tuple[int, Row]]] = {}
+        for owner, own in rows.items():
+            for row in own:
+                added.setdefault(row.base, []).append((owner, row))
+        for base in added:
+            if base not in groups.bases:
+                groups.bases.append(base)
+                groups.paths.append([])
+                groups.rows.append(bytearray())
+        start = 0
+        for number, base in enumerate(groups.bases):
+            paths, old = groups.paths[number], groups.rows[number]
+            kept = [at for at in range(len(paths)) if table.owners[start + at] not in rows]
+            if len(kept) == len(paths):
+                owners += table.owners[start : start + len(paths)]
+                digests += table.digests[start * DIGEST_BYTES : (start + len(paths)) * DIGEST_BYTES]
+                new_rows = bytearray(old)
+            else:
+                new_rows = bytearray()
+                for at in kept:
+                    here = start + at
+                    owners.append(table.owners[here])
+                    digests += table.digests[here * DIGEST_BYTES : (here + 1) * DIGEST_BYTES]
+                    new_rows += old[at * ROW_BYTES : (at + 1) * ROW_BYTES]
+            start += len(paths)
+            groups.paths[number] = [paths[at] for at in kept]
+            for owner, row in added.get(base, ()):
+                groups.paths[number].append(row.path)
+                owners.append(owner)
+                digests += row.digest
+                new_rows += row.row
+            groups.rows[number] = new_rows
+        table.owners, table.digests = owners, digests
+
+    def _patched(self, rows: Mapping[int, Sequence[Row]]) -> bool:
+        """Writes new values over the old ones where every owner has the same paths as before."""
+        wanted = {(row.base, row.path, owner): row for owner, own in rows.items() for row in own}
+        places: list[tuple[int, int, int, Row]] = []
+        start = 0
+        for number, base in enumerate(self.groups.bases):
+            paths = self.groups.paths[number]
+            owners = self.table.owners[start : start + len(paths)]
+            for at, owner in enumerate(owners):
+                if owner in rows:
+                    row = wanted.pop((base, paths[at], owner), None)
+                    if row is None:
+                        return False
+                    places.append((number, at, start + at, row))
+            start += len(paths)
+        if wanted:
+            return False
+        for number, at, place, row in places:
+            self.set_row(number, at, row.row, place=place, digest=row.digest)
+        return True
+
+    def set_row(
+        self, group: int, at: int, row: bytes, *, place: int = -1, digest: bytes = b""
+    ) -> None:
+        """Sets one row, and the digest at ``place`` among all rows where one is given."""
+        rows = self.groups.rows[group]
+        span = slice(at * ROW_BYTES, (at + 1) * ROW_BYTES)
+        if bytes(rows[span]) != row:
+            if not isinstance(rows, bytearray):
+                rows = self.groups.rows[group] = bytearray(rows)
+            rows[span] = row
+            self.changed = True
+        span = slice(place * DIGEST_BYTES, (place + 1) * DIGEST_BYTES)
+        if digest and self.table.digests[span] != digest:
+            self.table.digests[span] = digest
+            self.changed = True
+
+
+def _spliced(
+    starts: array[int], values: array[int], new: Mapping[int, array[int]]
+) -> tuple[array[int], array[int]]:
+    """Returns the columns with the lists of some numbers replaced."""
+    at, out = array("i", [0]), array("i")
+    for number in range(len(starts) - 1):
+        found = new.get(number)
+        out += values[starts[number] : starts[number + 1]] if found is None else found
+        at.append(len(out))
+    return at, out

@@ -1,0 +1,300 @@
+"""What the index remembers, as columns: rows of files, and one entry for each recipe.
+
+A recipe is *settled* when everything of it was reused because its lock or a pin says so, and
+nothing waited to be done: no step, no lock update, no push. Then its plan depends on its files,
+on the ground that all recipes share, and on the recipes that it builds on, and on nothing else;
+its nodes need not be made to know that they are reused.
+"""
+
+from __future__ import annotations
+
+import json
+import operator
+import zlib
+from array import array
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from ssds.graph.index.layout import BadIndex, IndexFile
+from ssds.graph.index.rows import ROW_BYTES
+
+DIGEST_BYTES = 32
+NO_DIGEST = bytes(DIGEST_BYTES)
+NEVER_DAY = 1 << 30
+
+GROUND, CATALOG, LOCKS, STORE, SETTINGS, CODE = -1, -2, -3, -4, -5, -6
+"""Owners of rows that are no recipe's: what all recipes share (bases, policies, sites, shared
+pins, observations); the catalog's folder; the folder of the locks; the claims; the settings; ssds
+itself."""
+
+SETTLED, WAIVERS, GONE = 1, 2, 4
+"""Flags of an entry: settled; has waivers, so the date counts; the recipe is not there any more."""
+
+_INTS = ("flags", "until", "own", "edges_at", "edges", "shared_at", "shared")
+
+
+class Groups:
+    """The rows: paths in groups, each group below one base folder.
+
+    Attributes:
+        bases: the base folder of each group, relative to the workspace, or absolute.
+        paths: of each group, relative to its base.
+        rows: of each group, ``ROW_BYTES`` for each path.
+    """
+
+    __slots__ = ("bases", "paths", "rows")
+
+    def __init__(self) -> None:
+        self.bases: list[str] = []
+        self.paths: list[list[bytes]] = []
+        self.rows: list[memoryview | bytearray] = []
+
+    @classmethod
+    def load(cls, file: IndexFile) -> Groups:
+        """Returns the groups of an index file."""
+        self = cls()
+        rows = file.section("rows", ROW_BYTES)
+        names = bytes(file.section("paths")).split(b"\0")
+        at = 0
+        for line in words(file, "groups"):
+            count, _, base = line.partition(" ")
+            end = at + int(count)
+            self.bases.append(base)
+            self.paths.append(names[at:end])
+            self.rows.append(rows[at * ROW_BYTES : end * ROW_BYTES])
+            at = end
+        if at * ROW_BYTES != len(rows) or at != len(names) - 1:
+            raise BadIndex("its rows and paths do not agree")
+        return self
+
+    def sections(self) -> Iterator[tuple[str, bytes]]:
+        """Gives the hot sections."""
+        heads = [f"{len(p)} {b}" for b, p in zip(self.bases, self.paths, strict=True)]
+        yield "groups", join(heads)
+        yield "paths", b"".join(p + b"\0" for paths in self.paths for p in paths)
+        yield "rows", b"".join(self.rows)
+
+    def __len__(self) -> int:
+        return sum(map(len, self.paths))
+
+
+def words(file: IndexFile, name: str) -> list[str]:
+    """Returns a section of texts, each of which ends with a NUL."""
+    try:
+        return bytes(file.section(name)).decode("utf-8", "surrogateescape").split("\0")[:-1]
+    except UnicodeDecodeError as error:
+        raise BadIndex(f"its section {name} is no text") from error
+
+
+def join(texts: Iterable[str]) -> bytes:
+    """Returns what ``words`` reads."""
+    return b"".join(text.encode("utf-8", "surrogateescape") + b"\0" for text in texts)
+
+
+class Table:
+    """The entries of the recipes, as columns; a number is an entry's place in all of them.
+
+    Attributes:
+        names: the recipes' names; a number is never given to another name.
+        flags, until, own: SETTLED and the like; the day from which its keys differ; how many
+            nodes it has of its own.
+        prints: what others see of it (its outputs, verbs, packages), as a digest each.
+        channels: bit n is set where it is published to ``channel_names[n]``.
+        releases: its releases, separated by blanks.
+        owners, digests: for each row of a file: whose it is, and the sha256 of its content.
+        shared_names, shared_keys: nodes of no single recipe (bases, sources), and their keys.
+    """
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self.flags = array("i")
+        self.until = array("i")
+        self.own = array("i")
+        self.prints = bytearray()
+        self.channels = array("Q")
+        self.channel_names: list[str] = []
+        self.releases: list[str] = []
+        self.edges_at = array("i", [0])
+        self.edges = array("i")
+        self.shared_at = array("i", [0])
+        self.shared = array("i")
+        self.shared_names: list[str] = []
+        self.shared_keys = bytearray()
+        self.owners = array("i")
+        self.digests = bytearray()
+        self.facts: dict[str, str] = {}
+
+    @classmethod
+    def load(cls, file: IndexFile) -> Table:
+        """Returns the table of an index file.
+
+        Raises:
+            BadIndex: its columns do not agree.
+        """
+        self = cls()
+        self.names = words(file, "names")
+        self.releases = words(file, "releases")
+        self.channel_names = words(file, "channel_names")
+        self.shared_names = words(file, "shared_names")
+        self.facts = dict(word.split("=", 1) for word in words(file, "facts") if "=" in word)
+        for name in _INTS:
+            setattr(self, name, array("i", bytes(file.section(name, 4))))
+        self.owners = array("i", bytes(file.section("owners", 4)))
+        self.channels = array("Q", bytes(file.section("channels", 8)))
+        self.prints = bytearray(file.section("prints", DIGEST_BYTES))
+        self.shared_keys = bytearray(file.section("shared_keys", DIGEST_BYTES))
+        self.digests = bytearray(file.section("digests", DIGEST_BYTES))
+        self._check()
+        return self
+
+    def _check(self) -> None:
+        count = len(self.names)
+        lengths = {
+            len(self.flags), len(self.until), len(self.own), len(self.channels),
+            len(self.releases), len(self.prints) // DIGEST_BYTES,
+            len(self.edges_at) - 1, len(self.shared_at) - 1,
+        }  # fmt: skip
+        whole = (
+            lengths == {count}
+            and len(self.shared_names) * DIGEST_BYTES == len(self.shared_keys)
+            and len(self.owners) * DIGEST_BYTES == len(self.digests)
+            and _in_order(self.edges_at, len(self.edges))
+            and _in_order(self.shared_at, len(self.shared))
+            and _within(self.edges, 0, count)
+            and _within(self.shared, 0, len(self.shared_names))
+            and _within(self.owners, CODE, count)
+        )
+        if not whole:
+            raise BadIndex("its columns do not agree")
+
+    def sections(self) -> Iterator[tuple[str, bytes | bytearray]]:
+        """Gives the sections of the table."""
+        yield "facts", join(f"{name}={text}" for name, text in sorted(self.facts.items()))
+        yield "names", join(self.names)
+        yield "releases", join(self.releases)
+        yield "channel_names", join(self.channel_names)
+        yield "shared_names", join(self.shared_names)
+        for name in _INTS:
+            yield name, getattr(self, name).tobytes()
+        yield "owners", self.owners.tobytes()
+        yield "channels", self.channels.tobytes()
+        yield "prints", self.prints
+        yield "shared_keys", self.shared_keys
+        yield "digests", self.digests
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def print_of(self, number: int) -> bytes:
+        """Returns the digest of what others see of a recipe."""
+        return bytes(self.prints[number * DIGEST_BYTES : (number + 1) * DIGEST_BYTES])
+
+    def builds_on(self, number: int) -> array[int]:
+        """Returns the recipes that a recipe builds on."""
+        return self.edges[self.edges_at[number] : self.edges_at[number + 1]]
+
+    def shares(self, number: int) -> array[int]:
+        """Returns the shared nodes that a recipe uses."""
+        return self.shared[self.shared_at[number] : self.shared_at[number + 1]]
+
+    def built_on(self, numbers: set[int]) -> set[int]:
+        """Returns the recipes that build directly on any of ``numbers``."""
+        places = [at for at, to in enumerate(self.edges) if to in numbers]
+        return {bisect_right(self.edges_at, at) - 1 for at in places}
+
+    def users(self, nodes: set[int]) -> set[int]:
+        """Returns the recipes that use any of these shared nodes."""
+        places = [at for at, node in enumerate(self.shared) if node in nodes]
+        return {bisect_right(self.shared_at, at) - 1 for at in places}
+
+    def all_with(self, flag: int, *, without: bool = False) -> set[int]:
+        """Returns the recipes that have (or have not) a flag; those that are gone left out."""
+        wanted = 0 if without else flag
+        return {
+            number
+            for number, flags in enumerate(self.flags)
+            if flags & flag == wanted and not flags & GONE
+        }
+
+
+def _in_order(starts: Sequence[int], end: int) -> bool:
+    return starts[0] == 0 and starts[-1] == end and all(map(operator.le, starts[:-1], starts[1:]))
+
+
+def _within(numbers: array[int], least: int, end: int) -> bool:
+    return not numbers or (min(numbers) >= least and max(numbers) < end)
+
+
+class Documents:
+    """Parsed and checked recipes by the sha256 of their bytes.
+
+    They are kept as JSON text, each with its CRC-32: a damaged one is as good as none.
+    """
+
+    def __init__(self, file: IndexFile | None = None) -> None:
+        self.added: dict[bytes, bytes] = {}
+        self.digests: bytes | memoryview = b""
+        self.at = array("Q", [0])
+        self.data: bytes | memoryview = b""
+        self._numbers: dict[bytes, int] | None = None
+        if file is not None:
+            self.digests = file.section("document_digests", DIGEST_BYTES)
+            self.at = array("Q", bytes(file.section("documents_at", 8)))
+            self.data = file.section("documents", checked=False)
+            if len(self.at) != len(self) + 1 or not _in_order(self.at, len(self.data)):
+                raise BadIndex("its documents do not agree")
+
+    def __len__(self) -> int:
+        return len(self.digests) // DIGEST_BYTES
+
+    def get(self, digest: bytes) -> Any:
+        """Returns the value of a recipe whose bytes have that sha256, or None."""
+        text = self.added.get(digest) or self._known(digest)
+        if text is None:
+            return None
+        try:
+            return json.loads(text[4:])
+        except (ValueError, RecursionError):
+            return None
+
+    def _known(self, digest: bytes) -> bytes | None:
+        if self._numbers is None:
+            text = bytes(self.digests)
+            starts = range(0, len(text), DIGEST_BYTES)
+            self._numbers = {text[at : at + DIGEST_BYTES]: n for n, at in enumerate(starts)}
+        number = self._numbers.get(digest)
+        if number is None:
+            return None
+        text = bytes(self.data[self.at[number] : self.at[number + 1]])
+        return text if zlib.crc32(text[4:]).to_bytes(4, "little") == text[:4] else None
+
+    def add(self, digest: bytes, value: Any) -> None:
+        """Keeps the value of a recipe that had no problem."""
+        text = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(
+            "utf-8", "surrogatepass"
+        )
+        self.added[digest] = zlib.crc32(text).to_bytes(4, "little") + text
+
+    def sections(self, kept: set[bytes] | None = None) -> Iterator[tuple[str, bytes]]:
+        """Gives the sections; of the known ones all, or those in ``kept``."""
+        digests, at, data = bytes(self.digests), array("Q", self.at), [bytes(self.data)]
+        if kept is not None:
+            digests, at, data = self._only(kept)
+        yield "document_digests", digests + b"".join(self.added)
+        for text in self.added.values():
+            at.append(at[-1] + len(text))
+            data.append(text)
+        yield "documents_at", at.tobytes()
+        yield "documents", b"".join(data)
+
+    def _only(self, kept: set[bytes]) -> tuple[bytes, array[int], list[bytes]]:
+        digests, at, data = [], array("Q", [0]), []
+        for number in range(len(self)):
+            digest = bytes(self.digests[number * DIGEST_BYTES : (number + 1) * DIGEST_BYTES])
+            if digest in kept and digest not in self.added:
+                text = bytes(self.data[self.at[number] : self.at[number + 1]])
+                digests.append(digest)
+                at.append(at[-1] + len(text))
+                data.append(text)
+        return b"".join(digests), at, data
