@@ -5,10 +5,12 @@ A recipe that is wrong hides nothing in the others: all diagnostics of all files
 
 from __future__ import annotations
 
+import hashlib
 import os
 import unicodedata
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 from ssds.core.diagnostics import Collector, Span
 from ssds.core.model import ReleaseName
@@ -20,7 +22,7 @@ from ssds.recipe.model import Catalog, LocalTree, Policy, Release
 from ssds.recipe.rules import check_releases
 from ssds.recipe.schema import schema
 from ssds.recipe.shared import Shared, read_shared
-from ssds.recipe.yamlmarks import Spans, lies_in, load, read_file
+from ssds.recipe.yamlmarks import Document, Spans, lies_in, load, read_file
 
 RECIPE_FILE = "recipe.yaml"
 RESERVED_FOLDERS = frozenset({"sites", "advisories"})
@@ -43,6 +45,16 @@ class CatalogReading:
     edges: tuple[Edge, ...] = ()
 
 
+class Documents(Protocol):
+    """Remembers the checked value of recipes by the sha256 of their bytes."""
+
+    def get(self, digest: bytes, /) -> Any:
+        """Returns the value, or None where it is not known."""
+
+    def add(self, digest: bytes, value: Any, /) -> None:
+        """Keeps the value of a recipe that had no problem."""
+
+
 def recipe_folders(root: str, catalog: str, collector: Collector) -> list[str]:
     """Returns the sorted names of the folders that hold recipes; warns of those without one."""
     top = os.path.join(root, catalog)
@@ -57,6 +69,10 @@ def recipe_folders(root: str, catalog: str, collector: Collector) -> list[str]:
         facts = (("folder", catalog), ("reason", os.strerror(error.errno or 0)))
         collector.add(diagnostic("K010", Span(path=catalog), facts=facts))
         return []
+    return _with_recipe(top, catalog, names, collector)
+
+
+def _with_recipe(top: str, catalog: str, names: Iterable[str], collector: Collector) -> list[str]:
     found = []
     for name in names:
         path = os.path.join(top, name, RECIPE_FILE)
@@ -78,7 +94,12 @@ def _inside(home: str, folder: str, path: str) -> bool:
 
 
 def read_catalog(
-    root: str, *, catalog: str = "catalog", collector: Collector | None = None
+    root: str,
+    *,
+    catalog: str = "catalog",
+    collector: Collector | None = None,
+    only: Collection[str] | None = None,
+    documents: Documents | None = None,
 ) -> CatalogReading:
     """Returns everything that the catalog folder says.
 
@@ -87,22 +108,36 @@ def read_catalog(
         catalog: the catalog's folder below it.
         collector: takes the problems; a new one stands in the reading otherwise. Nothing is
             raised: call ``reading.collector.raise_if_failed()``.
+        only: read these recipes and those that they are built on, and nothing of the others;
+            what sites select is then not checked.
+        documents: gives recipes that were read and checked before.
     """
     collector = Collector() if collector is None else collector
     spans = Spans(root)
     shared = read_shared(root, catalog, spans, collector)
-    reader = RecipeReader(root, spans, shared, collector)
+    reader = RecipeReader(root, spans, shared, collector, documents)
     releases: list[Release] = []
     edges: list[Edge] = []
     broken: set[str] = set()
-    for name in recipe_folders(root, catalog, collector):
+    if only is None:
+        waiting = recipe_folders(root, catalog, collector)[::-1]
+    else:
+        waiting = _named_folders(root, catalog, only, collector)[::-1]
+    seen = set(waiting)
+    while waiting:
+        name = waiting.pop()
         reading = reader.read(f"{catalog}/{name}", name)
         if reading is None:
             broken.add(name)
-        else:
-            releases += reading.releases
-            edges += reading.edges
-    check_releases(releases, edges, shared, broken, spans, collector, catalog)
+            continue
+        releases += reading.releases
+        edges += reading.edges
+        below = {edge.to.name for edge in reading.edges} - seen if only is not None else set()
+        if below:
+            waiting += _named_folders(root, catalog, below, collector)
+            seen |= below
+    whole = shared if only is None else replace(shared, sites={})
+    check_releases(releases, edges, whole, broken, spans, collector, catalog)
     chosen: dict[ReleaseName, Release] = {}
     for release in releases:
         chosen.setdefault(release.id, release)
@@ -122,11 +157,34 @@ def read_catalog(
     )
 
 
+def _named_folders(
+    root: str, catalog: str, names: Iterable[str], collector: Collector
+) -> list[str]:
+    """Returns those of ``names`` that are folders with a recipe, sorted."""
+    top = os.path.join(root, catalog)
+    folders = [
+        name
+        for name in sorted(names)
+        if not name.startswith(".")
+        and name not in RESERVED_FOLDERS
+        and os.path.isdir(os.path.join(top, name))
+    ]
+    return _with_recipe(top, catalog, folders, collector)
+
+
 class RecipeReader:
     """Reads single recipes of one workspace; local files are hashed once."""
 
-    def __init__(self, root: str, spans: Spans, shared: Shared, collector: Collector) -> None:
+    def __init__(
+        self,
+        root: str,
+        spans: Spans,
+        shared: Shared,
+        collector: Collector,
+        documents: Documents | None = None,
+    ) -> None:
         self._root = root
+        self._documents = documents
         self._spans = spans
         self._shared = shared
         self._collector = collector
@@ -145,12 +203,7 @@ class RecipeReader:
     def _read(
         self, data: bytes, path: str, folder: str, name: str, collector: Collector
     ) -> Reading | None:
-        document = load(data, path, collector)
-        if not document.usable:
-            return None
-        if not data.isascii():
-            _check_normal(data, path, collector)
-        value = self._schema.check(document, collector)
+        document, value = self._document(data, path, collector)
         if value is None:
             return None
         report = Report(document, collector, whole=value is document.data)
@@ -166,6 +219,22 @@ class RecipeReader:
         if collector.failed:
             self._spans.keep(document)
         return reading
+
+    def _document(self, data: bytes, path: str, collector: Collector) -> tuple[Document, Any]:
+        """Returns the document and its checked value; the value is None for an unusable one."""
+        digest = b"" if self._documents is None else hashlib.sha256(data).digest()
+        known = None if self._documents is None else self._documents.get(digest)
+        if known is not None:
+            return Document(data=known, path=path, text=data), known
+        document = load(data, path, collector)
+        if not document.usable:
+            return document, None
+        if not data.isascii():
+            _check_normal(data, path, collector)
+        value = self._schema.check(document, collector)
+        if self._documents is not None and value is document.data and not len(collector):
+            self._documents.add(digest, value)
+        return document, value
 
     def _tree(self, folder: str, name: str) -> LocalTree:
         key = (folder, name)
