@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TypeVar
 
 from ssds.core.diagnostics import Collector, Diagnostic, Severity, Span
@@ -204,15 +204,24 @@ def read_catalog_lock(path: str, *, shown: str = "") -> CatalogLock:
     return lock or CatalogLock()
 
 
-def read_locks(folder: str, *, shown: str = "lockfiles", collector: Collector) -> Locks:
+def read_locks(
+    folder: str,
+    *,
+    shown: str = "lockfiles",
+    collector: Collector,
+    only: Collection[str] | None = None,
+) -> Locks:
     """Returns all locks of ``folder`` that are sound; problems of the others are collected.
 
-    A missing folder gives no locks. ``shown`` is the folder's name in diagnostics.
+    A missing folder gives no locks. ``shown`` is the folder's name in diagnostics. With ``only``
+    just the locks of recipes of these names are read, and the shared one.
     """
     releases: dict[tuple[str, str], Lock] = {}
     paths: dict[tuple[str, str], str] = {}
     catalog = CatalogLock()
     for name in _names(folder, shown, collector):
+        if only is not None and name != CATALOG_LOCK and name.partition("@")[0] not in only:
+            continue
         path, seen = os.path.join(folder, name), f"{shown}/{name}"
         if not name.endswith(SUFFIX):
             if not name.startswith("."):
