@@ -116,7 +116,7 @@ def a_catalog(*releases: Release, **fields: Any) -> Catalog:
 
 def a_package_set(request: Digest, *names: str) -> PackageSet:
     return PackageSet(
-        manager="apt", request=request, packages=tuple(map(a_package, names)), epoch=EPOCH
+        manager="apt", request=request, packages=tuple(map(a_package, sorted(names))), epoch=EPOCH
     )
 
 
