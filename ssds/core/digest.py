@@ -7,12 +7,19 @@ are blake3 (design section 3).
 from __future__ import annotations
 
 import hashlib
+import re
+from collections.abc import Callable, Iterable
 from typing import Self
 
 from ssds.core.errors import InvalidValue
 
 _HEX_LENGTH = {"sha256": 64, "sha512": 128, "blake3": 64}
-_HEX = frozenset("0123456789abcdef")
+
+
+def _form(algorithms: Iterable[str]) -> Callable[[str], object]:
+    """Returns a function that says whether a text is a digest of one of ``algorithms``."""
+    forms = [f"{name}:[0-9a-f]{{{_HEX_LENGTH[name]}}}" for name in sorted(algorithms)]
+    return re.compile("|".join(forms)).fullmatch
 
 
 class Digest(str):
@@ -24,19 +31,19 @@ class Digest(str):
 
     __slots__ = ()
     algorithms = frozenset(_HEX_LENGTH)
+    _fits = staticmethod(_form(_HEX_LENGTH))
 
     def __new__(cls, text: str) -> Self:
         """Validates ``text``; raises InvalidValue when it is not a digest."""
-        algorithm, colon, encoded = text.partition(":")
-        if (
-            not colon
-            or algorithm not in cls.algorithms
-            or len(encoded) != _HEX_LENGTH[algorithm]
-            or not _HEX.issuperset(encoded)
-        ):
+        if not cls._fits(text):
             wanted = " or ".join(f"{a}:<{_HEX_LENGTH[a]} hex>" for a in sorted(cls.algorithms))
             raise InvalidValue(f"{text[:100]!r} is not a digest; expected {wanted}")
         return super().__new__(cls, text)
+
+    @classmethod
+    def made(cls, text: str) -> Self:
+        """Returns the digest of a text that is known to be one: just computed, or checked."""
+        return str.__new__(cls, text)
 
     @property
     def algorithm(self) -> str:
@@ -59,8 +66,9 @@ class ActionKey(Digest):
 
     __slots__ = ()
     algorithms = frozenset({"blake3"})
+    _fits = staticmethod(_form({"blake3"}))
 
 
 def sha256_of(data: bytes) -> Digest:
     """Returns the sha256 digest of ``data``."""
-    return Digest("sha256:" + hashlib.sha256(data).hexdigest())
+    return Digest.made("sha256:" + hashlib.sha256(data).hexdigest())

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from ssds.core.canonical import Json, action_key, canonical_bytes
 from ssds.core.digest import ActionKey, Digest
@@ -49,9 +50,11 @@ FAIL = b'{"verdict":"fail"}'
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?")
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class ReleaseName:
-    """Name, version and variant of a release; the revision is added by the lock (C12)."""
+class ReleaseName(NamedTuple):
+    """Name, version and variant of a release; the revision is added by the lock (C12).
+
+    A tuple, as NodeId is: both are keys of large maps, and a tuple's hash is made in C.
+    """
 
     name: str
     version: str
@@ -67,8 +70,7 @@ class ReleaseName:
         return re.sub(r"[+~:]", "_", text)
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class NodeId:
+class NodeId(NamedTuple):
     """What a node is called: an owner (release or shared name), a kind, a platform.
 
     Attributes:

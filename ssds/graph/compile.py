@@ -17,7 +17,7 @@ from ssds.core.platform import Platform
 from ssds.kinds.base import spec as base_spec
 from ssds.kinds.build import spec as build_spec
 from ssds.kinds.build.contained import PinMap, release_of, target_of
-from ssds.kinds.build.requests import Requests, requests_of
+from ssds.kinds.build.requests import Asking, Requests
 from ssds.kinds.gate import spec as gate_spec
 from ssds.kinds.index import spec as index_spec
 from ssds.kinds.metadata import spec as metadata_spec
@@ -78,6 +78,8 @@ class _Compiler:
         self.nodes: dict[NodeId, Node] = {}
         self.releases: dict[ReleaseName, tuple[NodeId, ...]] = {}
         self.requests: dict[tuple[ReleaseName, Platform], Requests] = {}
+        self.asking = Asking(catalog, shared, pins)
+        self.bases: dict[tuple[str, Platform, str], NodeId] = {}
 
     def add(self, node: Node) -> NodeId:
         known = self.nodes.get(node.id)
@@ -112,7 +114,7 @@ class _Compiler:
 
     def target(self, release: Release, target: Target) -> tuple[list[NodeId], NodeId]:
         """Compiles one platform; returns its nodes and the publish node."""
-        asked = requests_of(target, self.catalog, self.shared, self.pins)
+        asked = self.asking.requests(target)
         self.requests[release.id, target.platform] = asked
         pins = self.pins.get((release.id, target.platform), PlatformPins())
         sources = self.sources(target, pins)
@@ -193,9 +195,13 @@ class _Compiler:
     def base(self, target: Target, asked: Requests) -> Input:
         if target.base_recipe is not None:
             return self.recipe(target.base_recipe, target, "base")
-        base = self.catalog.bases[target.base]
-        node = base_spec.node(base, target.platform, asked.base)
-        return Input(role="base", node=self.add(node), output="layer")
+        key = (target.base, target.platform, asked.base.identity if asked.base else "")
+        node = self.bases.get(key)
+        if node is None:  # hundreds of packages: once for all that stand on them
+            base = self.catalog.bases[target.base]
+            node = self.add(base_spec.node(base, target.platform, asked.base))
+            self.bases[key] = node
+        return Input(role="base", node=node, output="layer")
 
     def recipe(self, ref: RecipeRef, target: Target, role: str) -> Input:
         """Returns the input for another recipe's image on this platform (C16).

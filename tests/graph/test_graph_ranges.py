@@ -121,7 +121,7 @@ def test_another_range_makes_the_pin_stale(version: str) -> None:
 
 
 def test_another_variant_makes_the_pin_stale() -> None:
-    mpi = [replace(r, id=replace(r.id, variant="mpi")) for r in LIBS]
+    mpi = [replace(r, id=r.id._replace(variant="mpi")) for r in LIBS]
     pins = pinned(a_catalog(*LIBS, app()))
     other = RecipeRef(name="lib", version=">=1,<2", variant="mpi")
     catalog = a_catalog(*LIBS, *mpi, a_release("app", "1.0", base_recipe=other))

@@ -27,6 +27,8 @@ from ssds.recipe.model import (
     Target,
 )
 
+_PYTHON = re.compile(r"python(3\.\d+)(?:-minimal)?")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PackageRequest:
@@ -109,95 +111,150 @@ def base_pin(target: Target, catalog: Catalog, shared: SharedPins, pins: PinMap)
 
 def requests_of(target: Target, catalog: Catalog, shared: SharedPins, pins: PinMap) -> Requests:
     """Says what the target needs pinned and which of it is missing or stale."""
-    missing = list(unanswered(target, catalog, pins))
-    base = base_pin(target, catalog, shared, pins)
-    own_base = catalog.bases.get(target.base)
-    if base is None:
-        below = target.base_recipe
-        if below is None or release_of(below, target, catalog, pins) is not None:
-            missing.append(f"base {below.name if below else target.base}")
-    elif own_base and base.request != base_request(own_base, target.platform):
-        missing.append(f"base {target.base}")
-    held = pins.get((target.release, target.platform), PlatformPins())
-    if base is not None and not missing and not held.epoch:
-        missing.append(f"base {base.name}")  # known to others; this lock does not hold it yet
-    for name, source in target.sources.items():
-        pin = held.sources.get(name)
-        if pin is None or pin.request != source_request(source):
-            missing.append(f"source {name}")
-    installed = _below(target, catalog, shared, pins, base)
-    if installed is None:
-        return Requests(base=base, packages=(), missing=tuple(missing), stopped=True)
-    packages, absent, image = _package_requests(target.steps, held, installed, target.platform)
-    return Requests(
-        base=base,
-        packages=packages,
-        missing=(*missing, *absent),
-        stopped=bool(absent),
-        image=image,
-    )
+    return Asking(catalog, shared, pins).requests(target)
 
 
-def _below(
-    target: Target, catalog: Catalog, shared: SharedPins, pins: PinMap, base: BasePin | None
-) -> tuple[PackageSet, ...] | None:
-    """Returns what is installed before the first step, or None when that is not locked."""
-    if base is None:
-        return None
-    if target.base_recipe is None:
-        return (base.packages,)
-    parent = target_of(target.base_recipe, target, catalog, pins)
-    asked = requests_of(parent, catalog, shared, pins) if parent else None
-    return None if asked is None or asked.missing or asked.stopped else asked.image
+class Asking:
+    """Says what the targets of one catalog ask for; what many of them share is worked out once.
 
+    The pins must not change while it is used.
+    """
 
-def _package_requests(
-    steps: Sequence[Step],
-    held: PlatformPins,
-    installed: tuple[PackageSet, ...],
-    platform: Platform,
-) -> tuple[tuple[PackageRequest, ...], list[str], tuple[PackageSet, ...]]:
-    """Returns the requests, what is missing (the first one stops), and the sets of the image."""
-    found: list[PackageRequest] = []
-    missing: list[str] = []
-    for number, step in enumerate(steps):
-        if isinstance(step, AptStep):
-            manager, asked = "apt", step.packages
-        elif isinstance(step, RunStep) and step.tools:
-            manager, asked = "apt", step.tools
-        elif isinstance(step, PipStep):
-            manager, asked = "pip", step.requirements
-        else:
-            continue
-        place = f"build/{number}"
-        python = image_python(installed) if manager == "pip" else ""
-        request = fingerprint(
-            {
-                "manager": manager,
-                "asked": list(asked),
-                "platform": str(platform),
-                "python": python,
-                "installed": [str(_content(s)) for s in installed],
-            },
-            "package-request",
+    def __init__(self, catalog: Catalog, shared: SharedPins, pins: PinMap) -> None:
+        self._catalog = catalog
+        self._shared = shared
+        self._pins = pins
+        self._known: dict[tuple[ReleaseName, Platform], Requests] = {}
+        self._bases: dict[tuple[str, Platform], Digest] = {}
+        self._sources: dict[int, tuple[SourceRequest, Digest]] = {}
+        self._contents: dict[int, tuple[PackageSet, str]] = {}
+        self._pythons: dict[int, tuple[PackageSet, str]] = {}
+
+    def requests(self, target: Target) -> Requests:
+        """Says what the target needs pinned and which of it is missing or stale."""
+        key = (target.release, target.platform)
+        known = self._known.get(key)
+        if known is None:
+            known = self._known[key] = self._requests(target)
+        return known
+
+    def _requests(self, target: Target) -> Requests:
+        catalog, pins = self._catalog, self._pins
+        missing = list(unanswered(target, catalog, pins))
+        base = base_pin(target, catalog, self._shared, pins)
+        own_base = catalog.bases.get(target.base)
+        if base is None:
+            below = target.base_recipe
+            if below is None or release_of(below, target, catalog, pins) is not None:
+                missing.append(f"base {below.name if below else target.base}")
+        elif own_base and base.request != self._base_request(own_base, target.platform):
+            missing.append(f"base {target.base}")
+        held = pins.get((target.release, target.platform), PlatformPins())
+        if base is not None and not missing and not held.epoch:
+            missing.append(f"base {base.name}")  # known to others; this lock does not hold it yet
+        for name, source in target.sources.items():
+            pin = held.sources.get(name)
+            if pin is None or pin.request != self._source_request(source):
+                missing.append(f"source {name}")
+        installed = self._below(target, base)
+        if installed is None:
+            return Requests(base=base, packages=(), missing=tuple(missing), stopped=True)
+        packages, absent, image = self._packages(target.steps, held, installed, target.platform)
+        return Requests(
+            base=base,
+            packages=packages,
+            missing=(*missing, *absent),
+            stopped=bool(absent),
+            image=image,
         )
-        found.append(
-            PackageRequest(
-                place=place,
-                manager=manager,
-                asked=asked,
-                python=python,
-                installed=installed,
-                request=request,
+
+    def _below(self, target: Target, base: BasePin | None) -> tuple[PackageSet, ...] | None:
+        """Returns what is installed before the first step, or None when that is not locked."""
+        if base is None:
+            return None
+        if target.base_recipe is None:
+            return (base.packages,)
+        parent = target_of(target.base_recipe, target, self._catalog, self._pins)
+        asked = self.requests(parent) if parent else None
+        return None if asked is None or asked.missing or asked.stopped else asked.image
+
+    def _packages(
+        self,
+        steps: Sequence[Step],
+        held: PlatformPins,
+        installed: tuple[PackageSet, ...],
+        platform: Platform,
+    ) -> tuple[tuple[PackageRequest, ...], list[str], tuple[PackageSet, ...]]:
+        """Returns the requests, what is missing (the first one stops), the sets of the image."""
+        found: list[PackageRequest] = []
+        missing: list[str] = []
+        for number, step in enumerate(steps):
+            if isinstance(step, AptStep):
+                manager, asked = "apt", step.packages
+            elif isinstance(step, RunStep) and step.tools:
+                manager, asked = "apt", step.tools
+            elif isinstance(step, PipStep):
+                manager, asked = "pip", step.requirements
+            else:
+                continue
+            place = f"build/{number}"
+            python = self._python(installed) if manager == "pip" else ""
+            request = fingerprint(
+                {
+                    "manager": manager,
+                    "asked": list(asked),
+                    "platform": str(platform),
+                    "python": python,
+                    "installed": [self._content(s) for s in installed],
+                },
+                "package-request",
             )
-        )
-        pin = held.packages.get(place)
-        if pin is None or pin.request != request:
-            missing.append(f"{manager} packages of {step.address}")
-            return tuple(found), missing, installed
-        if not isinstance(step, RunStep):
-            installed = (*installed, pin)
-    return tuple(found), missing, installed
+            found.append(
+                PackageRequest(
+                    place=place,
+                    manager=manager,
+                    asked=asked,
+                    python=python,
+                    installed=installed,
+                    request=request,
+                )
+            )
+            pin = held.packages.get(place)
+            if pin is None or pin.request != request:
+                missing.append(f"{manager} packages of {step.address}")
+                return tuple(found), missing, installed
+            if not isinstance(step, RunStep):
+                installed = (*installed, pin)
+        return tuple(found), missing, installed
+
+    # -- what many targets share: by identity, for comparing sets is as slow as working it out ---
+
+    def _base_request(self, base: Base, platform: Platform) -> Digest:
+        found = self._bases.get((base.name, platform))
+        if found is None:
+            found = self._bases[base.name, platform] = base_request(base, platform)
+        return found
+
+    def _source_request(self, source: SourceRequest) -> Digest:
+        found = self._sources.get(id(source))
+        if found is None:
+            found = self._sources[id(source)] = (source, source_request(source))
+        return found[1]
+
+    def _content(self, packages: PackageSet) -> str:
+        found = self._contents.get(id(packages))
+        if found is None:
+            found = self._contents[id(packages)] = (packages, str(_content(packages)))
+        return found[1]
+
+    def _python(self, installed: Sequence[PackageSet]) -> str:
+        for packages in reversed(installed):
+            found = self._pythons.get(id(packages))
+            if found is None:
+                found = self._pythons[id(packages)] = (packages, _python(packages))
+            if found[1]:
+                return found[1]
+        return ""
 
 
 def _content(packages: PackageSet) -> Digest:
@@ -207,13 +264,11 @@ def _content(packages: PackageSet) -> Digest:
     )
 
 
-def image_python(installed: Sequence[PackageSet]) -> str:
-    """Returns the version of the image's Python (``3.11``), or the empty string without one."""
-    for packages in reversed(installed):
-        if packages.manager != "apt":
-            continue
+def _python(packages: PackageSet) -> str:
+    """Returns the version of the Python in a set (``3.11``), or the empty string without one."""
+    if packages.manager == "apt":
         for package in packages.packages:
-            match = re.fullmatch(r"python(3\.\d+)(?:-minimal)?", package.name)
+            match = _PYTHON.fullmatch(package.name)
             if match:
                 return match[1]
     return ""
