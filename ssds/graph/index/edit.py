@@ -10,6 +10,7 @@ from ssds.graph.index.rows import ROW_BYTES
 from ssds.graph.index.table import (
     DIGEST_BYTES,
     GONE,
+    KEY_BYTES,
     NEVER_DAY,
     NO_DIGEST,
     Groups,
@@ -41,6 +42,7 @@ class Entry:
     channels: tuple[str, ...] = ()
     releases: str = ""
     builds_on: tuple[str, ...] = ()
+    keys: tuple[bytes, ...] = ()
     shared: tuple[tuple[str, bytes], ...] = ()
     rows: tuple[Row, ...] = ()
 
@@ -94,6 +96,7 @@ class Editor:
                 self.changed = True
         self._set_edges(entries)
         self._set_shared(entries)
+        self._set_keys(entries)
         self.set_rows({self.numbers[name]: entry.rows for name, entry in entries.items()})
 
     def drop(self, names: Sequence[str]) -> None:
@@ -112,6 +115,7 @@ class Editor:
         table.prints += NO_DIGEST
         table.edges_at.append(len(table.edges))
         table.shared_at.append(len(table.shared))
+        table.keys_at.append(len(table.keys) // KEY_BYTES)
         self.changed = True
 
     def _channel(self, name: str) -> int:
@@ -150,6 +154,18 @@ class Editor:
         if any(table.shares(number) != nodes for number, nodes in new.items()):
             table.shared_at, table.shared = _spliced(table.shared_at, table.shared, new)
             self.changed = True
+
+    def _set_keys(self, entries: Mapping[str, Entry]) -> None:
+        new = {self.numbers[name]: b"".join(sorted(e.keys)) for name, e in entries.items()}
+        table = self.table
+        if all(table.keys_of(number) == keys for number, keys in new.items()):
+            return
+        at, keys = array("i", [0]), bytearray()
+        for number in range(len(table.names)):
+            keys += new[number] if number in new else table.keys_of(number)
+            at.append(len(keys) // KEY_BYTES)
+        table.keys_at, table.keys = at, keys
+        self.changed = True
 
     # -- rows ----------------------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ from ssds.graph.index.layout import BadIndex, IndexFile
 from ssds.graph.index.rows import ROW_BYTES
 
 DIGEST_BYTES = 32
+KEY_BYTES = 8
 NO_DIGEST = bytes(DIGEST_BYTES)
 NEVER_DAY = 1 << 30
 
@@ -31,7 +32,7 @@ itself."""
 SETTLED, WAIVERS, GONE = 1, 2, 4
 """Flags of an entry: settled; has waivers, so the date counts; the recipe is not there any more."""
 
-_INTS = ("flags", "until", "own", "edges_at", "edges", "shared_at", "shared")
+_INTS = ("flags", "until", "own", "edges_at", "edges", "shared_at", "shared", "keys_at")
 
 
 class Groups:
@@ -103,6 +104,7 @@ class Table:
         channels: bit n is set where it is published to ``channel_names[n]``.
         releases: its releases, separated by blanks.
         owners, digests: for each row of a file: whose it is, and the sha256 of its content.
+        keys: the first ``KEY_BYTES`` of every action key that its locks claim.
         shared_names, shared_keys: nodes of no single recipe (bases, sources), and their keys.
     """
 
@@ -119,6 +121,8 @@ class Table:
         self.edges = array("i")
         self.shared_at = array("i", [0])
         self.shared = array("i")
+        self.keys_at = array("i", [0])
+        self.keys = bytearray()
         self.shared_names: list[str] = []
         self.shared_keys = bytearray()
         self.owners = array("i")
@@ -143,6 +147,7 @@ class Table:
         self.owners = array("i", bytes(file.section("owners", 4)))
         self.channels = array("Q", bytes(file.section("channels", 8)))
         self.prints = bytearray(file.section("prints", DIGEST_BYTES))
+        self.keys = bytearray(file.section("keys", KEY_BYTES))
         self.shared_keys = bytearray(file.section("shared_keys", DIGEST_BYTES))
         self.digests = bytearray(file.section("digests", DIGEST_BYTES))
         self._check()
@@ -153,7 +158,7 @@ class Table:
         lengths = {
             len(self.flags), len(self.until), len(self.own), len(self.channels),
             len(self.releases), len(self.prints) // DIGEST_BYTES,
-            len(self.edges_at) - 1, len(self.shared_at) - 1,
+            len(self.edges_at) - 1, len(self.shared_at) - 1, len(self.keys_at) - 1,
         }  # fmt: skip
         whole = (
             lengths == {count}
@@ -161,6 +166,7 @@ class Table:
             and len(self.owners) * DIGEST_BYTES == len(self.digests)
             and _in_order(self.edges_at, len(self.edges))
             and _in_order(self.shared_at, len(self.shared))
+            and _in_order(self.keys_at, len(self.keys) // KEY_BYTES)
             and _within(self.edges, 0, count)
             and _within(self.shared, 0, len(self.shared_names))
             and _within(self.owners, CODE, count)
@@ -180,6 +186,7 @@ class Table:
         yield "owners", self.owners.tobytes()
         yield "channels", self.channels.tobytes()
         yield "prints", self.prints
+        yield "keys", self.keys
         yield "shared_keys", self.shared_keys
         yield "digests", self.digests
 
@@ -207,6 +214,21 @@ class Table:
         """Returns the recipes that use any of these shared nodes."""
         places = [at for at, node in enumerate(self.shared) if node in nodes]
         return {bisect_right(self.shared_at, at) - 1 for at in places}
+
+    def keys_of(self, number: int) -> bytes:
+        """Returns the beginnings of the keys that a recipe's locks claim, one after another."""
+        start, end = self.keys_at[number], self.keys_at[number + 1]
+        return bytes(self.keys[start * KEY_BYTES : end * KEY_BYTES])
+
+    def claiming(self, key: bytes) -> set[int]:
+        """Returns the recipes whose locks may claim a key, by its beginning."""
+        found = set()
+        at = self.keys.find(key)
+        while at >= 0:
+            if at % KEY_BYTES == 0:
+                found.add(bisect_right(self.keys_at, at // KEY_BYTES) - 1)
+            at = self.keys.find(key, at + 1)
+        return found
 
     def all_with(self, flag: int, *, without: bool = False) -> set[int]:
         """Returns the recipes that have (or have not) a flag; those that are gone left out."""

@@ -1,0 +1,154 @@
+"""What a plan says of each recipe, as the index keeps it. Pure."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+from collections.abc import Collection, Iterable, Iterator, Mapping
+
+from ssds.core.model import ReleaseName
+from ssds.graph.compile import Graph
+from ssds.graph.index.edit import Entry
+from ssds.graph.index.table import KEY_BYTES, NEVER_DAY, SETTLED, WAIVERS
+from ssds.graph.plan import Plan, PlanStep, Verb
+from ssds.kinds.gate.spec import next_change
+from ssds.recipe.model import Catalog, CopyStep, LocalTree, Release
+
+_SEEN_KINDS = ("build", "gate")
+"""Kinds whose outputs other recipes take."""
+
+_EPOCH = dt.date(1970, 1, 1)
+
+
+def day_of(date: dt.date) -> int:
+    """Returns the days since 1970-01-01."""
+    return (date - _EPOCH).days
+
+
+def describe(
+    graph: Graph,
+    plan: Plan,
+    catalog: Catalog,
+    *,
+    built_on: Mapping[str, Collection[str]],
+    locked: Mapping[str, Iterable[str]],
+    busy: Collection[str],
+    unsure: Collection[str],
+    as_of: dt.date,
+) -> dict[str, Entry]:
+    """Returns an entry for each recipe of the catalog and each name with a lock, without rows.
+
+    Args:
+        graph: of at least these recipes.
+        plan: its whole plan.
+        catalog: the recipes.
+        built_on: recipe → the recipes that it is built on.
+        locked: recipe → the keys that its locks claim.
+        busy: the recipes of which something is to be done.
+        unsure: recipes that are never settled (links lead out of their folders' plain files).
+        as_of: the date of the plan.
+    """
+    releases: dict[str, list[Release]] = {}
+    for release in catalog.releases.values():
+        releases.setdefault(release.id.name, []).append(release)
+    return {
+        name: _entry(
+            releases.get(name, []),
+            graph,
+            plan,
+            builds_on=built_on.get(name, ()),
+            keys=locked.get(name, ()),
+            idle=name not in busy and name not in unsure,
+            as_of=as_of,
+        )
+        for name in sorted({*releases, *locked})
+    }
+
+
+def _entry(
+    releases: list[Release],
+    graph: Graph,
+    plan: Plan,
+    *,
+    builds_on: Iterable[str],
+    keys: Iterable[str],
+    idle: bool,
+    as_of: dt.date,
+) -> Entry:
+    owners = {str(release.id) for release in releases}
+    seen = hashlib.sha256()
+    shared: dict[str, bytes] = {}
+    settled, own = idle, 0
+    until, waivers = NEVER_DAY, False
+    for release in releases:
+        seen.update(_offer(release).encode())
+        for target in release.targets.values():
+            waivers = waivers or bool(target.waivers)
+            change = next_change(target.waivers, as_of)
+            until = min(until, day_of(change)) if change else until
+        for name in graph.releases[release.id]:
+            step = plan.steps[name]
+            own += 1
+            settled = settled and _is_settled(step)
+            if name.kind in _SEEN_KINDS:
+                seen.update(_outcome(step).encode())
+            for item in step.node.inputs:
+                other = item.node
+                if other is not None and other.owner not in owners and other.label not in shared:
+                    source = plan.steps[other]
+                    if other.kind in ("source", "base"):
+                        settled = settled and _is_settled(source)
+                        key = source.action.key.hex if source.action else ""
+                        shared[other.label] = bytes.fromhex(key).ljust(32, b"\0")
+    return Entry(
+        flags=(SETTLED if settled else 0) | (WAIVERS if waivers else 0),
+        until=until,
+        own=own,
+        seen=seen.digest(),
+        channels=tuple(sorted({channel for release in releases for channel in release.channels})),
+        releases=" ".join(sorted(owners)),
+        builds_on=tuple(sorted(set(builds_on))),
+        keys=tuple({bytes.fromhex(key.rpartition(":")[2][: 2 * KEY_BYTES]) for key in keys}),
+        shared=tuple(sorted(shared.items())),
+    )
+
+
+def _is_settled(step: PlanStep) -> bool:
+    """Whether a step is reused because of its lock or its pin, whatever the store remembers."""
+    if step.verb is not Verb.REUSE or step.claim is None:
+        return False
+    fixed = step.node.fixed
+    if fixed:
+        return all(step.claim.outputs.get(name) == digest for name, digest in fixed.items())
+    return step.claim.origin == "lock"
+
+
+def _offer(release: Release) -> str:
+    targets = (f"{target.platform} {target.required}" for target in release.targets.values())
+    return f"release {release.id} {' '.join(targets)}\n"
+
+
+def _outcome(step: PlanStep) -> str:
+    outputs = " ".join(f"{name}={digest}" for name, digest in sorted(step.outputs.items()))
+    verdict = step.claim.verdict if step.claim else ""
+    return f"{step.node.id.label} {step.verb.value} {verdict} {outputs}\n"
+
+
+def local_trees(releases: Iterable[Release]) -> Iterator[LocalTree]:
+    """Gives every local file and folder that releases rest on."""
+    for release in releases:
+        yield from release.metadata_files.values()
+        for target in release.targets.values():
+            for step in target.steps:
+                if isinstance(step, CopyStep) and step.local is not None:
+                    yield step.local
+
+
+def unit_of(owner: str) -> str:
+    """Returns the recipe's name of a release's text (``samtools`` of ``samtools@1.16.1``)."""
+    return owner.partition("@")[0]
+
+
+def names_of(releases: Iterable[ReleaseName]) -> set[str]:
+    """Returns the recipes of releases."""
+    return {release.name for release in releases}
