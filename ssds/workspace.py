@@ -5,8 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import functools
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ssds.core.diagnostics import Collector
@@ -21,7 +21,7 @@ from ssds.graph.plan import Facts
 from ssds.lock.make import locked_claims, locked_sizes
 from ssds.lock.model import Lock, Locks, VariantLock
 from ssds.lock.read import read_locks
-from ssds.recipe.catalog import CatalogReading, read_catalog
+from ssds.recipe.catalog import CatalogReading, Documents, read_catalog
 from ssds.recipe.model import Catalog
 from ssds.recipe.settings import Settings, read_settings
 from ssds.store.store import Store
@@ -74,10 +74,18 @@ class _Present:
 
 @dataclass(frozen=True)
 class Workspace:
-    """A folder with ssds.yaml, catalog/ and lockfiles/."""
+    """A folder with ssds.yaml, catalog/ and lockfiles/.
+
+    Attributes:
+        only: where a part of the catalog is enough: the recipes that are read, with those that
+            they are built on; None for all.
+        documents: recipes that were parsed and checked before.
+    """
 
     root: str
     settings: Settings
+    only: frozenset[str] | None = None
+    documents: Documents | None = None
 
     @classmethod
     def open(cls, folder: str = "") -> Workspace:
@@ -114,7 +122,9 @@ class Workspace:
     @functools.cached_property
     def reading(self) -> CatalogReading:
         """The catalog as read, with its spans and warnings; errors are raised together."""
-        reading = read_catalog(self.root, catalog=self.settings.catalog)
+        reading = read_catalog(
+            self.root, catalog=self.settings.catalog, only=self.only, documents=self.documents
+        )
         reading.collector.raise_if_failed()
         return reading
 
@@ -127,9 +137,19 @@ class Workspace:
     def locks(self) -> Locks:
         """The checked lock files."""
         collector = Collector()
-        locks = read_locks(self.lock_folder, shown=LOCK_FOLDER, collector=collector)
+        only = self.only
+        if only is not None:
+            only |= {release.name for release in self.catalog.releases}
+        locks = read_locks(self.lock_folder, shown=LOCK_FOLDER, collector=collector, only=only)
         collector.raise_if_failed()
         return locks
+
+    def part(self, names: Iterable[str]) -> Workspace:
+        """Returns this workspace with some recipes only, those below them, and their locks."""
+        part = replace(self, only=frozenset(names))
+        if "store" in self.__dict__:
+            part.__dict__["store"] = self.store
+        return part
 
     def forget_locks(self) -> None:
         """Makes the next look at ``locks`` read the files again."""

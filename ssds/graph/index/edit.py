@@ -6,6 +6,7 @@ from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from ssds.graph.index.groups import Groups
 from ssds.graph.index.rows import ROW_BYTES
 from ssds.graph.index.table import (
     DIGEST_BYTES,
@@ -13,7 +14,6 @@ from ssds.graph.index.table import (
     KEY_BYTES,
     NEVER_DAY,
     NO_DIGEST,
-    Groups,
     Table,
 )
 
