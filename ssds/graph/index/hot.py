@@ -1,0 +1,56 @@
+"""The shortest way to a plan: nothing changed since the last one, and then nothing was to do.
+
+Only what the index itself says and one look at each file; whatever is unusual is left to the long
+way, which gives the same answer. Imports nothing that costs time.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+from ssds.graph.index import rows
+from ssds.graph.index.groups import Groups, words
+from ssds.graph.index.layout import NOTHING_TO_DO, BadIndex, open_index
+
+_VARIABLES = ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME")
+_DAY_S = 86_400
+
+
+def surroundings() -> str:
+    """Returns what settings come from beside files, and which Python and ssds run, as one text."""
+    found = [f"{name}={os.environ.get(name, '')}" for name in _VARIABLES]
+    found += sorted(
+        f"{name}={text}"
+        for name, text in os.environ.items()
+        if name.startswith("SSDS_") and not name.startswith("SSDS_FAULT_")
+    )
+    return "\n".join([sys.version, sys.prefix, os.path.dirname(__file__), *found])
+
+
+def printed(root: str, path: str, *, as_json: bool) -> str | None:
+    """Returns what the last plan printed where it still holds, else None.
+
+    Args:
+        root: the workspace.
+        path: the index file.
+        as_json: what ``--json`` prints.
+    """
+    try:
+        file = open_index(path)
+        if file is None or not file.flags & NOTHING_TO_DO:
+            return None
+        now_s = time.time()
+        if not file.from_day <= now_s // _DAY_S < file.until_day or now_s >= file.notes_until_s:
+            return None
+        text, json_text, around = words(file, "printed")
+        if around != surroundings():
+            return None
+        groups = Groups.load(file)
+        for base, paths, known in zip(groups.bases, groups.paths, groups.rows, strict=True):
+            if rows.changed(os.path.join(root, base), paths, known):
+                return None
+    except (BadIndex, OSError, ValueError):
+        return None  # the long way says what is wrong
+    return json_text if as_json else text
