@@ -1,133 +1,246 @@
 """Why a node has a new key, in the recipe's own words: ``build[1].run (catalog/x/recipe.yaml:23)``.
 
-The pre-image speaks of slices; people read addresses of their recipe, and what stood there before.
+The pre-image speaks of slices; people read addresses of their recipe or a pin of a lock, what stood
+there before, and who changed it.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 import json
+import os
 import re
-from collections.abc import Mapping
-from dataclasses import replace
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 
-from ssds.core.model import Claim, NodeId
-from ssds.graph.explain import Difference, differences, distance
+from ssds.core.canonical import Json
+from ssds.core.model import Claim, Node
+from ssds.graph.explain import Difference, Nearest, Remembered, nearest, own_address
 from ssds.graph.plan import Plan, PlanStep
+from ssds.host.git import BLAME_S, LineOrigin, in_checkout, line_origin
 from ssds.lock.make import locked_claims
-from ssds.workspace import Workspace
+from ssds.lock.marks import marks_of
+from ssds.lock.model import lock_file_name
+from ssds.lock.places import PinPlace, pin_place, variant_of
+from ssds.lock.read import CATALOG_LOCK, SIZE_LIMIT_BYTES
+from ssds.workspace import LOCK_FOLDER, Workspace
 
 _EXPLAINED_AT_MOST = 200
+_BLAMED_AT_MOST = 5
+_BLAMES_S = 1.0
 _SHOWN = 36
-_OWN = {
-    "run": {"script": ""},
-    "apt": {"packages": ""},
-    "pip": {"packages": ""},
-    "env": {"values": ""},
-    "labels": {"values": ""},
-    "workdir": {"path": ""},
-    "user": {"name": ""},
-    "entrypoint": {"arguments": ""},
-}
-"""Step type → field of its slice → its name below ``build[n].<type>``, where they differ."""
+_PLATFORMS = ("linux/amd64", "linux/arm64")
+_UNKNOWN_LOCK = "its key is not the lock's: recipe, pins or ssds changed since"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spot:
+    """Where a difference comes from.
+
+    Attributes:
+        address: the recipe's own address, or plain words.
+        pin: the pin's name where it comes from a lock.
+        file, line: the place, relative to the workspace; an empty text and 0 where there is none.
+        origin: the commit that last changed the line, where git knows it.
+    """
+
+    address: str
+    pin: str = ""
+    file: str = ""
+    line: int = 0
+    origin: LineOrigin | None = None
+
+    def __str__(self) -> str:
+        words = [f"pin {self.pin}"] if self.pin else []
+        words += [f"{self.file}:{self.line}"] if self.line else []
+        return f"{self.address} ({', '.join(words)})" if words else self.address
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Neighbour:
+    """The nearest remembered key of a node, and what is known of its making.
+
+    Attributes:
+        made_at: seconds since the Unix epoch; 0 where only a lock knows it.
+        builder: who made it; the empty string where only a lock knows it.
+    """
+
+    nearest: Nearest
+    made_at: int = 0
+    builder: str = ""
+
+    def told(self, node: Node) -> str:
+        """Returns ``1a2b3c4d5e6f, made 2026-11-22 by embedded, of x@1:build``."""
+        words = [self.nearest.key.short]
+        if self.made_at:
+            words.append(f"made {moment(self.made_at)[:10]}")
+        words[-1] += f" by {self.builder}" if self.builder else ""
+        if not self.made_at:
+            words.append("known from its lock")
+        other = self.nearest.of_another(node)
+        return ", ".join([*words, f"of {other}"] if other else words)
+
+
+def moment(seconds: int) -> str:
+    """Returns a time for people: ``2026-11-22 14:03 UTC``; empty for what is no time."""
+    try:
+        return dt.datetime.fromtimestamp(seconds, dt.UTC).strftime("%Y-%m-%d %H:%M UTC")
+    except (ValueError, OverflowError, OSError):
+        return ""
+
+
+class Places:
+    """Finds the places of differences in recipes and locks, and who wrote them.
+
+    Args:
+        blames: how many lines may be looked up in git, and for how long in all.
+    """
+
+    def __init__(self, workspace: Workspace, *, blames: int, limit_s: float) -> None:
+        self._workspace = workspace
+        self._blames = blames if in_checkout(workspace.root) else 0
+        self._until = time.monotonic() + limit_s
+        self._locks: dict[str, str] = {}
+        self._known: dict[tuple[str, int], LineOrigin | None] = {}
+
+    def spot(self, step: PlanStep, difference: Difference) -> Spot:
+        """Returns where a difference of a step's key comes from."""
+        address = own_address(step.node, difference)
+        pin = pin_place(self._workspace.locks, step.node, difference.path)
+        if pin is not None:
+            file, line = self._pin_line(pin)
+            return self._blamed(Spot(address=address, pin=pin.name, file=file, line=line))
+        if not difference.address or not step.node.recipe_path:
+            return Spot(address=address)
+        span = self._workspace.reading.spans(step.node.recipe_path, address)
+        return self._blamed(Spot(address=address, file=span.path, line=span.line))
+
+    def _pin_line(self, pin: PinPlace) -> tuple[str, int]:
+        name = lock_file_name(*pin.lock) if any(pin.lock) else CATALOG_LOCK
+        if name not in self._locks:
+            try:
+                path = os.path.join(self._workspace.lock_folder, name)
+                with open(path, encoding="utf-8") as file:
+                    self._locks[name] = file.read(SIZE_LIMIT_BYTES)
+            except (OSError, ValueError):
+                self._locks[name] = ""
+        text = self._locks[name]
+        return f"{LOCK_FOLDER}/{name}", marks_of(text).place(pin.path)[0] if text else 0
+
+    def _blamed(self, spot: Spot) -> Spot:
+        where = (spot.file, spot.line)
+        if where not in self._known:
+            left_s = self._until - time.monotonic()
+            if not spot.line or self._blames <= 0 or left_s <= 0:
+                return spot
+            self._blames -= 1
+            path = os.path.join(self._workspace.root, spot.file)
+            self._known[where] = line_origin(path, spot.line, timeout_s=min(BLAME_S, left_s))
+        return replace(spot, origin=self._known[where])
 
 
 def explained(workspace: Workspace, plan: Plan) -> Plan:
-    """Says for each new key which fields differ from the nearest remembered one."""
+    """Says for each new key which fields differ from the nearest remembered one.
+
+    Git is asked for the authors of a handful of lines, and not for longer than a second.
+    """
     fresh = [s for s in plan.steps.values() if s.reason == "new" and s.action is not None]
+    if not fresh:
+        return plan
     steps = dict(plan.steps)
+    places = Places(workspace, blames=_BLAMED_AT_MOST, limit_s=_BLAMES_S)
     for step in fresh[:_EXPLAINED_AT_MOST]:
-        found = nearest(workspace, step)
-        if found:
-            more = f" and {len(found) - 1} more" if len(found) > 1 else ""
-            text = f"changed: {told(workspace, step, found[0])}{more}"
+        near = neighbour(workspace, step)
+        if near is not None:
+            text = "changed: " + _row(places, step, near)
             steps[step.node.id] = replace(step, reason="changed", text=text)
-        elif _locked(workspace, step.node.id):
-            text = "its key is not the lock's: recipe, pins or ssds changed since"
-            steps[step.node.id] = replace(step, reason="changed", text=text)
+        elif _locked(workspace, step.node) is not None:
+            steps[step.node.id] = replace(step, reason="changed", text=_UNKNOWN_LOCK)
     return replace(plan, steps=steps)
 
 
-def nearest(workspace: Workspace, step: PlanStep) -> tuple[Difference, ...]:
-    """Returns the differences from the nearest remembered key, or nothing without one.
+def _row(places: Places, step: PlanStep, near: Neighbour) -> str:
+    found = near.nearest.differences
+    if not found:
+        return f"nothing that is shown; nearest {near.told(step.node)}"
+    spot = places.spot(step, found[0])
+    more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+    origin = f"; {spot.origin}" if spot.origin else ""
+    return f"{told(spot, found[0])}{more}{origin}; nearest {near.told(step.node)}"
+
+
+def neighbour(workspace: Workspace, step: PlanStep) -> Neighbour | None:
+    """Returns the nearest remembered key of a step's node; None where nothing near is known.
 
     The locked key is among them: another node may have made its result, and have the same key.
+    Only where nothing of its own platform is known, those of the release's others count.
     """
     store = workspace.store_if_there
     if store is None or step.action is None:
-        return ()
-    node = step.node
-    known = store.claims.nearest(node.kind, node.id.owner, node.id.platform)
-    found = [entry.preimage for entry in known]
-    locked = _locked(workspace, node.id)
-    other = store.claims.preimage(locked.key) if locked else None
-    preimages = [json.loads(preimage) for preimage in (*found, other) if preimage is not None]
-    if not preimages:
-        return ()
-    now = json.loads(step.action.preimage_bytes)
-    best = min(preimages, key=lambda before: distance(before, now))
-    return differences(best, now, node)
+        return None
+    found = nearest(_known(workspace, step.node), step.action)
+    if found is None:
+        return None
+    claims = store.claims.find(found.key)
+    made = next((c for c in claims if c.made_at), None)
+    if made is None:
+        return Neighbour(nearest=found)
+    return Neighbour(nearest=found, made_at=made.made_at, builder=made.builder)
 
 
-def _locked(workspace: Workspace, node: NodeId) -> Claim | None:
+def _known(workspace: Workspace, node: Node) -> Iterator[Remembered]:
+    store = workspace.store_if_there
+    assert store is not None
+    own = list(_on_platform(workspace, node, node.id.platform))
+    locked = _locked(workspace, node)
+    preimage = _read(store.claims.preimage(locked.key)) if locked else None
+    if locked is not None and preimage is not None:
+        own.append(Remembered(key=locked.key, node=str(node.id), preimage=preimage))
+    yield from own
+    if not own and node.id.platform:
+        for platform in _PLATFORMS:
+            if platform != node.id.platform:
+                yield from _on_platform(workspace, node, platform)
+
+
+def _on_platform(workspace: Workspace, node: Node, platform: str) -> Iterator[Remembered]:
+    store = workspace.store_if_there
+    assert store is not None
+    for entry in store.claims.nearest(node.kind, node.id.owner, platform):
+        preimage = _read(entry.preimage)
+        if preimage is not None:
+            yield Remembered(key=entry.key, node=entry.node, preimage=preimage)
+
+
+def _read(preimage: bytes | None) -> Mapping[str, Json] | None:
+    """Returns a pre-image as the store has it; None for what is none, it may come from others."""
+    if preimage is None:
+        return None
+    try:
+        value = json.loads(preimage)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _locked(workspace: Workspace, node: Node) -> Claim | None:
     """Returns the claim that a lock has of this node, under whatever key."""
-    for lock in workspace.locks.releases.values():
-        for variant, entry in lock.variants.items():
-            name = lock.release_name(variant)
-            if str(name) == node.owner:
-                return locked_claims(name, entry).get(node)
-    return None
+    found = variant_of(workspace.locks, node.id.owner)
+    if found is None:
+        return None
+    lock, variant = found
+    return locked_claims(lock.release_name(variant), lock.variants[variant]).get(node.id)
 
 
-def told(workspace: Workspace, step: PlanStep, difference: Difference) -> str:
+def told(spot: Spot, difference: Difference) -> str:
     """Returns where a field is, and its value before and after, shortened."""
     before, after = (_short(text) for text in (difference.before, difference.after))
-    where = place(workspace, step, difference)
     if not before:
-        return f"{where} is new: {after}"
+        return f"{spot} is new: {after}"
     if not after:
-        return f"{where} is gone, was {before}"
-    return f"{where}: {before} → {after}"
-
-
-def place(workspace: Workspace, step: PlanStep, difference: Difference) -> str:
-    """Returns where a difference comes from: ``build[1].run (catalog/x/recipe.yaml:23)``."""
-    address = _address(step, difference)
-    if not difference.address or not step.node.recipe_path:
-        return address
-    span = workspace.reading.spans(step.node.recipe_path, address)
-    return f"{address} ({span.path}:{span.line})" if span.line else address
-
-
-def _address(step: PlanStep, difference: Difference) -> str:
-    """Returns the recipe's own address of a field, or plain words for what is in no recipe."""
-    path = difference.path
-    if not difference.address:
-        kind, _, rest = path.partition(".")
-        plain = {"source_date_epoch": "the date of the inputs", "kind_version": "ssds itself"}
-        if kind == "inputs":
-            return f"its input {rest}"
-        return plain.get(path, rest if kind == "slice" else path)
-    prefix = max((p for p in step.node.origin if path.startswith(p)), key=len, default="")
-    rest = path[len(prefix) :]
-    field = re.match(r"\.([A-Za-z_]+)", rest)
-    if step.node.kind == "build" and field:
-        return difference.address + _step_field(step, prefix, field[1], rest[field.end() :])
-    if step.node.kind == "test" and rest == ".script":
-        rest = ".run"
-    return difference.address + rest
-
-
-def _step_field(step: PlanStep, prefix: str, field: str, rest: str) -> str:
-    number = re.search(r"\[(\d+)\]$", prefix)
-    steps = step.node.slice.get("steps")
-    if number is None or not isinstance(steps, list) or int(number[1]) >= len(steps):
-        return f".{field}{rest}"
-    entry = steps[int(number[1])]
-    kind = str(entry["type"]) if isinstance(entry, Mapping) else ""
-    if field == "type":
-        return ""
-    own = _OWN.get(kind, {}).get(field, f".{field}")
-    return f".{kind}{own}{rest}"
+        return f"{spot} is gone, was {before}"
+    return f"{spot}: {before} → {after}"
 
 
 def _short(text: str) -> str:

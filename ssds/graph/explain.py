@@ -7,14 +7,33 @@ The same pre-image gives the key, the explanation and the difference, so they ca
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from ssds.core.canonical import Json
-from ssds.core.model import Node
+from ssds.core.digest import ActionKey
+from ssds.core.model import Action, Node
 
 _SHOWN = 120
 _CONTEXT = 16
+_PLAIN = {
+    "source_date_epoch": "the date of the inputs",
+    "kind_version": "ssds itself",
+    "salt": "the catalog's salt",
+    "platform": "the platform",
+}
+_OWN = {
+    "run": {"script": ""},
+    "apt": {"packages": ""},
+    "pip": {"packages": ""},
+    "env": {"values": ""},
+    "labels": {"values": ""},
+    "workdir": {"path": ""},
+    "user": {"name": ""},
+    "entrypoint": {"arguments": ""},
+}
+"""Step type → field of its slice → its name below ``build[n].<type>``, where they differ."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +138,92 @@ def _address(path: str, node: Node) -> str:
         if path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in ("", ".", "["):
             found = address
     return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remembered:
+    """A key that is known with its pre-image; ``node`` is the text of the node that it was of."""
+
+    key: ActionKey
+    node: str
+    preimage: Mapping[str, Json]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Nearest:
+    """The remembered key that differs least from an action's.
+
+    Attributes:
+        key: that key.
+        node, platform: whose it was; the same as the asked node's, or a neighbour's.
+        differences: the fields that differ, in the order of their paths.
+    """
+
+    key: ActionKey
+    node: str
+    platform: str
+    differences: tuple[Difference, ...]
+
+    def of_another(self, node: Node) -> str:
+        """Returns whose key it is when not the node's own: ``x@1:build [linux/arm64]``."""
+        if self.node in ("", str(node.id)) and self.platform in ("any", node.id.platform):
+            return ""
+        return f"{self.node or node.id}" + ("" if self.platform == "any" else f" [{self.platform}]")
+
+
+def nearest(known: Iterable[Remembered], action: Action) -> Nearest | None:
+    """Returns the remembered key nearest to an action's, the first of equals; None without one.
+
+    The action's own key is no neighbour of itself.
+    """
+    best: Remembered | None = None
+    least = 0
+    now = json.loads(action.preimage_bytes)
+    for entry in known:
+        if entry.key == action.key:
+            continue
+        fields = distance(entry.preimage, now)
+        if best is None or fields < least:
+            best, least = entry, fields
+    if best is None:
+        return None
+    return Nearest(
+        key=best.key,
+        node=best.node,
+        platform=str(best.preimage.get("platform", "any")),
+        differences=differences(best.preimage, now, action.node),
+    )
+
+
+def own_address(node: Node, difference: Difference) -> str:
+    """Returns the recipe's own address of a field, or plain words for what is in no recipe."""
+    path = difference.path
+    if not difference.address:
+        kind, _, rest = path.partition(".")
+        if kind == "inputs":
+            return f"its input {rest}"
+        return _PLAIN.get(path, rest if kind == "slice" else path)
+    prefix = max((p for p in node.origin if path.startswith(p)), key=len, default="")
+    rest = path[len(prefix) :]
+    field = re.match(r"\.([A-Za-z_]+)", rest)
+    if node.kind == "build" and field:
+        return difference.address + _step_field(node, prefix, field[1], rest[field.end() :])
+    if node.kind == "test" and rest == ".script":
+        rest = ".run"
+    return difference.address + rest
+
+
+def _step_field(node: Node, prefix: str, field: str, rest: str) -> str:
+    number = re.search(r"\[(\d+)\]$", prefix)
+    steps = node.slice.get("steps")
+    if number is None or not isinstance(steps, list) or int(number[1]) >= len(steps):
+        return f".{field}{rest}"
+    entry = steps[int(number[1])]
+    kind = str(entry["type"]) if isinstance(entry, Mapping) else ""
+    if field == "type":
+        return ""
+    own = _OWN.get(kind, {}).get(field, f".{field}")
+    return f".{kind}{own}{rest}"
 
 
 def distance(before: Mapping[str, Json], after: Mapping[str, Json]) -> int:

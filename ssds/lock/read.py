@@ -227,6 +227,8 @@ def read_locks(
             if not name.startswith("."):
                 collector.add(diagnostic("L027", seen))
             continue
+        if only is not None and name != CATALOG_LOCK and name.partition("@")[0] not in only:
+            continue
         data = _bytes(path, seen, collector)
         if data is None:
             continue

@@ -202,6 +202,24 @@ class Claims:
             rows = database.execute("SELECT digest FROM collected").fetchall()
         return frozenset(Digest(row[0]) for row in rows)
 
+    def collected_at(self, digests: Iterable[Digest]) -> dict[Digest, int]:
+        """Returns when garbage collection removed blobs, in seconds since the Unix epoch.
+
+        Only of those that it did remove; the blobs may be here again.
+        """
+        wanted = [str(digest) for digest in dict.fromkeys(digests)]
+        found: dict[Digest, int] = {}
+        with self._reading() as database:
+            for start in range(0, len(wanted), _MANY):
+                part = wanted[start : start + _MANY]
+                marks = ",".join("?" * len(part))
+                rows = database.execute(
+                    f"SELECT digest, at FROM collected WHERE digest IN ({marks})",  # noqa: S608
+                    part,
+                )
+                found.update({Digest(digest): int(at) for digest, at in rows})
+        return found
+
     def check(self) -> list[str]:
         """Returns what SQLite's own integrity check finds; empty when all is well."""
         with self._reading() as database:

@@ -1,0 +1,125 @@
+"""The part of a workspace that a question about one node needs, so that nothing else is read.
+
+A node's plan rests on what it depends on, and on what depends on it: that may want its bytes. So
+the part holds the recipes below, those above, and what these stand on; of the locks only theirs.
+The rest of a big catalog is only searched for the word that every reference has.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from dataclasses import dataclass
+
+from ssds.cli import planning
+from ssds.cli.selecting import select_nodes
+from ssds.core.diagnostics import Collector
+from ssds.core.model import NodeId
+from ssds.graph.compile import Graph
+from ssds.graph.plan import Verb
+from ssds.lock.model import Locks
+from ssds.lock.read import read_locks
+from ssds.recipe.catalog import RECIPE_FILE, CatalogReading, read_catalog
+from ssds.recipe.refers import References
+from ssds.workspace import LOCK_FOLDER, Workspace
+
+
+@dataclass(frozen=True)
+class Part(Workspace):
+    """A workspace with some recipes and their locks only.
+
+    Attributes:
+        names: the recipes.
+        all_locks: read every lock all the same.
+    """
+
+    names: frozenset[str] = frozenset()
+    all_locks: bool = False
+
+    @functools.cached_property
+    def reading(self) -> CatalogReading:
+        """The recipes of this part, checked among themselves."""
+        reading = read_catalog(self.root, catalog=self.settings.catalog, only=self.names)
+        reading.collector.raise_if_failed()
+        return reading
+
+    @functools.cached_property
+    def locks(self) -> Locks:
+        """The locks of this part's recipes, and the shared pins."""
+        collector = Collector()
+        only = None if self.all_locks else self.names
+        locks = read_locks(self.lock_folder, shown=LOCK_FOLDER, collector=collector, only=only)
+        collector.raise_if_failed()
+        return locks
+
+
+def part_of(workspace: Workspace, *texts: str, users: bool) -> Workspace:
+    """Returns the part that a question needs; the whole where its names are not all recipes.
+
+    Args:
+        texts: ``samtools``, ``samtools@1.16.1`` or ``samtools:build``.
+        users: with the recipes that stand on these.
+    """
+    names = frozenset(text.partition(":")[0].partition("@")[0] for text in texts)
+    catalog = workspace.settings.catalog
+    for name in names:
+        path = os.path.join(workspace.root, catalog, name, RECIPE_FILE)
+        if not name or "/" in name or name.startswith(".") or not os.path.isfile(path):
+            return workspace
+    references = References(workspace.root, catalog)
+    wanted: frozenset[str] | None = names
+    if users:
+        above = [references.above(name) for name in names]
+        wanted = frozenset().union(*(a for a in above if a)) if all(above) else None
+    below = references.below(wanted) if wanted is not None else None
+    if below is None:
+        return workspace
+    return Part(root=workspace.root, settings=workspace.settings, names=below)
+
+
+def plan_for(
+    workspace: Workspace, text: str, asked: planning.Asked
+) -> tuple[Workspace, planning.Planned]:
+    """Returns the plan of a node and of what it concerns, and the workspace that it is of.
+
+    Its rows of these nodes are those of the whole plan.
+    """
+    part = part_of(workspace, text, users=True)
+    planned = planning.make(part, asked)
+    if isinstance(part, Part) and _rests_on_others(planned):
+        part = Part(root=part.root, settings=part.settings, names=part.names, all_locks=True)
+        planned = planning.make(part, asked)
+    return part, planned
+
+
+def _rests_on_others(planned: planning.Planned) -> bool:
+    """Whether the lock of an unrelated recipe could change a row.
+
+    Two releases without findings have gates of one key; and a channel that has another release
+    gives the layers that this one shares with it.
+    """
+    steps = planned.plan.steps.values()
+    return any(s.reason == "bytes" or (s.node.kind == "gate" and s.verb is Verb.RUN) for s in steps)
+
+
+def nodes_called(graph: Graph, text: str) -> frozenset[NodeId]:
+    """Returns the nodes that a text names: those of releases, and shared ones (``debian-12``).
+
+    Raises:
+        UsageError: it names nothing.
+    """
+    owner, colon, kind = text.partition(":")
+    kind, _, part = kind.partition("/")
+    releases = {str(name) for name in graph.releases}
+    shared = frozenset(
+        node
+        for node in graph.nodes
+        if node.owner not in releases
+        and owner in (node.owner, f"{node.owner}@{node.part}")
+        and (not colon or node.kind == kind)
+        and (not part or node.part == part)
+    )
+    if shared:
+        return shared
+    found = select_nodes(graph, (text,))
+    return frozenset(n for n in found if not part or n.part == part) or found

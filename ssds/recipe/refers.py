@@ -1,0 +1,101 @@
+"""Which recipes name which others, without reading whole recipes.
+
+An over-estimate is allowed: it is used to leave out what a question cannot concern.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+
+from ssds.core.diagnostics import Collector
+from ssds.recipe.catalog import RECIPE_FILE, recipe_folders
+from ssds.recipe.yamlmarks import load, read_file
+
+_KEY = re.compile(rb"recipe[\"']?\s*:|\\[xuU]")
+"""What a text has that refers to another recipe; an escape may hide the word."""
+_TEMPLATE = "{{"
+
+
+class References:
+    """The references of one catalog folder; each file is looked at once, when it is asked for.
+
+    Args:
+        root: the workspace's folder.
+        catalog: the catalog's folder below it.
+    """
+
+    def __init__(self, root: str, catalog: str) -> None:
+        self._root = root
+        self._catalog = catalog
+        self._known: dict[str, frozenset[str] | None] = {}
+
+    def of(self, name: str) -> frozenset[str] | None:
+        """Returns the names that a recipe refers to; None where that cannot be said cheaply."""
+        if name not in self._known:
+            self._known[name] = self._read(name)
+        return self._known[name]
+
+    def below(self, names: frozenset[str]) -> frozenset[str] | None:
+        """Returns ``names`` and all that they stand on, however deep; None as above."""
+        found: set[str] = set()
+        stack = list(names)
+        while stack:
+            name = stack.pop()
+            if name in found or name not in self._names:
+                continue
+            found.add(name)
+            named = self.of(name)
+            if named is None:
+                return None
+            stack += named
+        return frozenset(found)
+
+    def above(self, name: str) -> frozenset[str] | None:
+        """Returns ``name`` and all that stand on it, however far; None as above."""
+        users: dict[str, set[str]] = {}
+        for user in self._names:
+            named = self.of(user)
+            if named is None:
+                return None
+            for used in named:
+                users.setdefault(used, set()).add(user)
+        found: set[str] = set()
+        stack = [name]
+        while stack:
+            used = stack.pop()
+            if used not in found:
+                found.add(used)
+                stack += users.get(used, ())
+        return frozenset(found)
+
+    @functools.cached_property
+    def _names(self) -> frozenset[str]:
+        return frozenset(recipe_folders(self._root, self._catalog, Collector()))
+
+    def _read(self, name: str) -> frozenset[str] | None:
+        path = f"{self._catalog}/{name}/{RECIPE_FILE}"
+        data = read_file(os.path.join(self._root, path), path, Collector())
+        if data is None or not _KEY.search(data):
+            return frozenset()
+        document = load(data, path, Collector())
+        return _named(document.data) if document.usable else None
+
+
+def _named(data: object) -> frozenset[str] | None:
+    """Returns every text under a key ``recipe``; None where one is a template."""
+    found: set[str] = set()
+    stack = [data]
+    while stack:
+        value = stack.pop()
+        if isinstance(value, dict):
+            stack += value.values()
+            text = value.get("recipe")
+            if isinstance(text, str):
+                if _TEMPLATE in text:
+                    return None
+                found.add(text)
+        elif isinstance(value, list):
+            stack += value
+    return frozenset(found)
