@@ -20,7 +20,8 @@ NO_KEY = ActionKey("blake3:" + "0" * 64)
 NO_PLATFORM = Platform("linux/amd64")
 
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-_COMMAND = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+@%=,~:-]{0,127}")
+COMMAND = r"[A-Za-z0-9_][A-Za-z0-9_.+@%=,~:-]{0,127}"
+_COMMAND = re.compile(COMMAND)
 _HEX = re.compile(r"[0-9a-f]{64}")
 
 

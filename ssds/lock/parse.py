@@ -37,9 +37,10 @@ from ssds.lock.parse_pins import platform_pins, shared_pins
 NAME = r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?"
 VERSION = r"[A-Za-z0-9][A-Za-z0-9._+~:-]{0,127}"
 VARIANT = r"[a-z0-9][a-z0-9._-]{0,63}"
+MODE = r"[a-z][a-z0-9-]*"
 OUTPUT = r"[a-z][a-z0-9_-]*(?:/[][A-Za-z0-9_.-]{1,64}){0,3}"
 
-
+_VERDICTS = {"pass": sha256_of(PASS), "fail": sha256_of(FAIL)}
 T = TypeVar("T")
 
 
@@ -162,11 +163,11 @@ def _claim(c: Checker, kind: str, value: object, path: Path) -> Claim:
         if name not in outputs:
             c.fault("L031", at, missing=name)
     if "verdict" in promised:
-        wanted = {"pass": sha256_of(PASS), "fail": sha256_of(FAIL)}.get(verdict)
+        wanted = _VERDICTS.get(verdict)
         if outputs.get("verdict") != wanted:
             c.fault("L030", path, verdict=verdict or "none", output=str(outputs.get("verdict")))
     if "mode" in top:
-        mode = c.text(top["mode"], (*path, "mode"), pattern=r"[a-z][a-z0-9-]*")
+        mode = c.text(top["mode"], (*path, "mode"), pattern=MODE)
     return Claim(
         key=c.key(top.get("key", MISSING), (*path, "key")),
         kind=kind,
@@ -236,11 +237,11 @@ def _half(c: Checker, value: Mapping[str, object], path: Path) -> ReleaseHalf:
         commands=_commands(c, top.get("commands", []), (*path, "commands")),
     )
     if not c.faults:
-        _fits(c, half, path)
+        fits(c, half, path)
     return half
 
 
-def _fits(c: Checker, half: ReleaseHalf, path: Path) -> None:
+def fits(c: Checker, half: ReleaseHalf, path: Path) -> None:
     """Compares layers, manifest and config with what the claims say."""
     publish, build = half.actions.get("publish"), half.actions.get("build")
     if publish is not None:

@@ -23,6 +23,8 @@ STEP = r"[a-z]+(?:/[0-9]{1,4})?"
 SOURCE = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}"
 PACKAGE = r"[A-Za-z0-9][A-Za-z0-9+._-]*"
 PACKAGE_VERSION = r"[A-Za-z0-9][A-Za-z0-9+._~:!-]*"
+ARCHITECTURE = r"[a-z0-9_.-]+"
+ARCHIVE = r"[a-z][a-z0-9-]*"
 RECIPE = r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?"
 VERSION = r"[A-Za-z0-9][A-Za-z0-9._+~:-]{0,127}"
 URL = r"(?:https?|ftp)://[^\s/@]+/\S*"
@@ -80,7 +82,7 @@ def _source(c: Checker, value: object, path: Path) -> SourcePin:
 def _file(c: Checker, top: Mapping[str, object], path: Path, name: str) -> PinnedFile:
     archive = location = ""
     if "archive" in top:
-        archive = c.text(top["archive"], (*path, "archive"), pattern=r"[a-z][a-z0-9-]*")
+        archive = c.text(top["archive"], (*path, "archive"), pattern=ARCHIVE)
     if "path" in top:
         location = c.relative_path(top["path"], (*path, "path"))
     at = (*path, "urls")
@@ -130,7 +132,7 @@ def _package(c: Checker, entry: Mapping[str, object], at: Path) -> PinnedPackage
         name=c.text(entry.get("name", MISSING), (*at, "name"), pattern=PACKAGE),
         version=c.text(entry.get("version", MISSING), (*at, "version"), pattern=PACKAGE_VERSION),
         architecture=c.text(
-            entry.get("architecture", MISSING), (*at, "architecture"), pattern=r"[a-z0-9_.-]+"
+            entry.get("architecture", MISSING), (*at, "architecture"), pattern=ARCHITECTURE
         ),
         file=_file(c, entry, at, file_name),
     )

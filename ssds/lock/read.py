@@ -14,6 +14,7 @@ from ssds.lock.codes import CODES
 from ssds.lock.marks import DEPTH_LIMIT, Marks, address, line_column, marks_of
 from ssds.lock.model import CatalogLock, Lock, Locks
 from ssds.lock.parse import parse_catalog_lock, parse_lock
+from ssds.lock.quick import quick_lock
 
 SIZE_LIMIT_BYTES = 16 * 1024 * 1024
 CATALOG_LOCK = "catalog.lock.json"
@@ -154,6 +155,9 @@ def _no_float(text: str) -> object:
 
 def parse_lock_bytes(data: bytes, path: str, collector: Collector) -> Lock | None:
     """Returns the lock in ``data``; None with diagnostics where it is wrong."""
+    quick = quick_lock(data) if len(data) <= SIZE_LIMIT_BYTES else None
+    if quick is not None and os.path.basename(path) == quick.file_name:
+        return quick
 
     def parse(checker: Checker, value: object) -> Lock:
         lock = parse_lock(checker, value)

@@ -1,0 +1,121 @@
+"""The fast reader of locks: what it takes, the strict one takes too, with the same values."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from ssds.core.diagnostics import Collector
+from ssds.lock.check import Checker
+from ssds.lock.model import Lock
+from ssds.lock.parse import parse_lock
+from ssds.lock.quick import quick_lock
+from ssds.lock.read import parse_bytes
+
+LOCKS = sorted((Path(__file__).resolve().parents[2] / "lockfiles").glob("*@*.lock.json"))
+TEXTS = {path.name: path.read_bytes() for path in LOCKS}
+
+VALUES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-1, 3),
+    st.sampled_from([2**63, 2**62, 1.5, "", ".", "..", "a/../b", "/a", "a/", "a//b", "é", "\x7f"]),
+    st.sampled_from(["pass", "fail", "built", "adopted", "x" * 4097, "a\n", "sha256:" + "0" * 64]),
+    st.sampled_from(["0" * 64, "blake3:" + "f" * 64, "sha256:" + "A" * 64, "linux/amd64/v3"]),
+    st.sampled_from(["apt", "conda", "debian-12@20260711", "https://example.org/a", "ftp://u@h/a"]),
+    st.sampled_from([[], {}, [1], {"a": 1}, ["a", "b"], ["a", "/x/a"], ["/../a"], {"base": "x"}]),
+)
+
+
+def strict(data: bytes) -> Lock | None:
+    def parse(checker: Checker, value: object) -> Lock:
+        return parse_lock(checker, value)
+
+    return parse_bytes(data, "a.lock.json", parse, Collector())
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Returns every path in a JSON value."""
+    items: Any = ()
+    if isinstance(value, dict):
+        items = value.items()
+    elif isinstance(value, list):
+        items = enumerate(value)
+    return [path, *(p for key, item in items for p in places(item, (*path, key)))]
+
+
+def changed(data: bytes, place: tuple[Any, ...], how: str, new: Any) -> bytes:
+    """Returns a lock with one place changed, taken out, doubled or renamed."""
+    value = json.loads(data)
+    if not place:
+        return json.dumps(new).encode()
+    inside: Any = value
+    for part in place[:-1]:
+        inside = inside[part]
+    last = place[-1]
+    if how == "set":
+        inside[last] = new
+    elif how == "remove":
+        del inside[last]
+    elif isinstance(inside, list):
+        inside.append(inside[last])
+    else:
+        inside[f"{new}"] = inside.pop(last) if how == "rename" else inside[last]
+    return json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")
+
+
+@pytest.mark.parametrize("name", sorted(TEXTS))
+def test_a_sound_lock_is_read_fast_with_the_same_values(name: str) -> None:
+    quick = quick_lock(TEXTS[name])
+
+    assert quick is not None
+    assert quick == strict(TEXTS[name])
+    assert repr(quick) == repr(strict(TEXTS[name]))
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.sampled_from(sorted(TEXTS)), st.randoms(), VALUES, st.data())
+def test_what_the_fast_reader_takes_the_strict_one_takes_too(
+    name: str, random: Any, new: Any, data: st.DataObject
+) -> None:
+    all_places = places(json.loads(TEXTS[name]))
+    place = all_places[random.randrange(len(all_places))]
+    how = data.draw(st.sampled_from(["set", "remove", "double", "rename"]))
+    text = changed(TEXTS[name], place, how, new)
+
+    quick = quick_lock(text)
+
+    if quick is not None:
+        assert quick == strict(text), (place, how, new)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.sampled_from(sorted(TEXTS)),
+    st.integers(0, 6000),
+    st.sampled_from([b"", b'"', b"0", b",", b" ", b"\\", b"a", b"/", b"}", b'"a":1,', b"\xff"]),
+    st.integers(0, 2),
+)
+@example(LOCKS[0].name, 3, b'"name": "other", ', 0)
+def test_damaged_bytes_are_never_read_in_another_way(
+    name: str, at: int, new: bytes, cut: int
+) -> None:
+    text = TEXTS[name][:at] + new + TEXTS[name][at + cut :]
+
+    quick = quick_lock(text)
+
+    if quick is not None:
+        assert quick == strict(text)
+
+
+def test_a_key_that_stands_twice_is_left_to_the_strict_reader() -> None:
+    text = TEXTS["seqtk@1.3.lock.json"]
+    double = text.replace(b'"lock_version": 1,', b'"lock_version": 1, "lock_version": 1,', 1)
+
+    assert quick_lock(text) is not None
+    assert quick_lock(double) is None
