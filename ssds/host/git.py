@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ssds.core.errors import SsdsError, UnavailableError, UsageError
@@ -37,6 +37,7 @@ _ELSEWHERE = frozenset(
     }
 )
 """Variables that name another checkout; a hook of git sets them."""
+_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _SIZE = re.compile(r"[0-9]{1,15}\s*")
 
 
@@ -65,6 +66,19 @@ class LineOrigin:
         if not self.commit:
             return "not committed yet"
         return f'{self.short}, {self.date}, {self.author}: "{self.subject}"'
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """What is checked out.
+
+    Attributes:
+        commit: the full commit id, or the empty string where git knows none.
+        dirty: some of the files that were asked for have changes that are not committed.
+    """
+
+    commit: str = ""
+    dirty: bool = False
 
 
 def in_checkout(folder: str) -> bool:
@@ -139,6 +153,26 @@ def _is_shallow(folder: str, timeout_s: float) -> bool:
     return done.text.strip() != "false"
 
 
+def head_of(folder: str, paths: Sequence[str]) -> Head:
+    """Returns the commit of the checkout that ``folder`` is in, and whether ``paths`` differ.
+
+    Args:
+        paths: files and folders, relative to ``folder``; new files in them count as changes.
+    """
+    if not in_checkout(folder):
+        return Head()
+    try:
+        done = _git(folder, "rev-parse", "--verify", "--quiet", "HEAD", timeout_s=READ_S)
+        commit = done.text.strip()
+        if done.returncode or not _ID.fullmatch(commit):
+            return Head()
+        words = ("status", "--porcelain", "--untracked-files=normal", "--", *paths)
+        changed = _git(folder, *words, timeout_s=READ_S)
+    except SsdsError:
+        return Head()
+    return Head(commit=commit, dirty=bool(changed.returncode or changed.stdout))
+
+
 def resolve_revision(folder: str, revision: str) -> str:
     """Returns the full id of the commit (or tree) that ``revision`` names.
 
@@ -155,7 +189,7 @@ def resolve_revision(folder: str, revision: str) -> str:
     words = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{tree}}")
     done = _answered(_git(folder, *words, timeout_s=READ_S))
     found = done.text.strip()
-    if done.returncode or not re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", found):
+    if done.returncode or not _ID.fullmatch(found):
         raise UsageError(
             f"git knows no revision {shown(revision)!r} here",
             hint="Name a commit, a branch or a tag: `git log --oneline` lists commits. git also "
