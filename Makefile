@@ -1,11 +1,12 @@
 # make demo   installs what it needs, then runs the main job on the starter catalog
 # make test   installs what it needs, then passes the tests; CI calls exactly this
+# make bench  measures the speed of plans; docs/explanation/speed.md has the results
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo demo-arm64 test lint env clean
+.PHONY: demo demo-arm64 test lint bench env clean
 
 $(BIN)/ssds: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "ssds needs Python 3.11 or newer"; exit 1; }
@@ -25,13 +26,17 @@ demo-arm64: env
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python .ci/demo.py --arm64
 
 lint: env
-	$(BIN)/ruff format --check ssds tests .ci
-	$(BIN)/ruff check ssds tests .ci
+	$(BIN)/ruff format --check ssds tests benchmarks .ci
+	$(BIN)/ruff check ssds tests benchmarks .ci
 	$(BIN)/mypy
 
 test: lint
 	@.ci/packages demo test
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n 2 --dist loadfile
+
+bench: env
+	$(BIN)/python -m pip install --quiet --editable '.[bench]'
+	$(BIN)/python benchmarks/run.py --save $(BENCH)
 
 clean:
 	rm -rf .demo .ssds build dist *.egg-info

@@ -220,3 +220,35 @@ def test_flipped_bytes_in_the_database_never_give_a_traceback(store: Store) -> N
             hints.append(error.hint)
     assert hints
     assert all(hints)
+
+
+def test_many_claims_are_added_as_one_by_one(store: Store, tmp_path: Path) -> None:
+    values = [preimage(x=n % 3) for n in range(5)]
+    entries = [
+        (claim_of(store, value, b"%d" % n), canonical_bytes(value), f"a@{n}:build")
+        for n, value in enumerate(values)
+    ]
+    other = Store(str(tmp_path / "other"))
+    for claim, data, node in entries:
+        other.blobs.put(store.blobs.read(claim.outputs["config"]))
+        assert other.claims.add(claim, data, node)
+    assert store.claims.add_many(entries) == 5
+    assert list(store.claims.all()) == list(other.claims.all())
+    near = [s.claims.nearest("build", "a@4", "linux/amd64") for s in (store, other)]
+    assert [r.node for r in near[0]] == [r.node for r in near[1]] != []
+    assert store.claims.add_many(entries) == store.claims.add_many([]) == 0
+
+
+def test_of_many_claims_none_is_added_when_one_lacks_its_blob(store: Store) -> None:
+    good, bad = preimage(x=1), preimage(x=2)
+    absent = Digest("sha256:" + "0" * 64)
+    wrong = Claim(key=action_key(bad), kind="build", outputs={"config": absent})
+    entries = [
+        (claim_of(store, good), canonical_bytes(good), ""),
+        (wrong, canonical_bytes(bad), ""),
+    ]
+    before = store.claims.generation()
+    with pytest.raises(UnavailableError, match="which the store does not have"):
+        store.claims.add_many(entries)
+    assert list(store.claims.all()) == []
+    assert store.claims.generation() == before
