@@ -15,7 +15,6 @@ from ssds.core.errors import EnvironmentProblem, SsdsError, UsageError
 from ssds.core.model import Claim, ReleaseName
 from ssds.core.pins import PlatformPins
 from ssds.core.platform import Platform
-from ssds.engine.runner import Crew
 from ssds.graph.compile import Graph, compile_graph
 from ssds.graph.plan import Facts
 from ssds.lock.make import locked_claims, locked_sizes
@@ -24,12 +23,13 @@ from ssds.lock.read import read_locks
 from ssds.recipe.catalog import CatalogReading, Documents, read_catalog
 from ssds.recipe.model import Catalog
 from ssds.recipe.settings import Settings, read_settings
-from ssds.store.store import Store
 
 if TYPE_CHECKING:
+    from ssds.engine.runner import Crew
     from ssds.host.mirrors import Mirrors
     from ssds.host.probe import Probe
     from ssds.host.sandbox import Sandbox
+    from ssds.store.store import Store
 
 SETTINGS_FILE = "ssds.yaml"
 STATE_FOLDER = ".ssds"
@@ -171,6 +171,8 @@ class Workspace:
     @functools.cached_property
     def store(self) -> Store:
         """The store, made when missing."""
+        from ssds.store.store import Store
+
         store = Store.open(self.store_path)
         store.register_workspace(self.root)
         return store
@@ -243,6 +245,8 @@ class Workspace:
 
     def crew(self, *, jobs: int = 1, keep_failed: bool = False, accept: bool = False) -> Crew:
         """Returns everything that the engine works with."""
+        from ssds.engine.runner import Crew
+
         return Crew(
             store=self.store,
             sandbox=self.sandbox,

@@ -22,7 +22,6 @@ from ssds.lock.model import (
     SizedBlob,
     VariantLock,
 )
-from ssds.oci.types import parse_manifest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +100,8 @@ def _half(
     data = found.read(publish.outputs["manifest"])
     if data is None:
         return None
+    from ssds.oci.types import parse_manifest  # only news needs it, a plan has none as a rule
+
     manifest = parse_manifest(data)
     diff_ids = [digest for name, digest in _numbered(build.outputs, "layer/")]
     layers = tuple(

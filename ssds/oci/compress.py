@@ -17,9 +17,7 @@ from typing import IO
 from ssds.core.digest import Digest
 from ssds.core.errors import IntegrityError, StepFailed, UnavailableError
 from ssds.oci import types
-
-COMPRESSOR = {"name": "gzip-deflate", "version": "zlib-1.2-level-6"}
-"""Stands in the publish slice; a change of bytes needs a new version here."""
+from ssds.oci.compressor import COMPRESSOR
 
 LAYER_LIMIT_BYTES = 256 * 1024**3
 """The largest uncompressed layer that is accepted."""

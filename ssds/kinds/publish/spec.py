@@ -6,7 +6,7 @@ Publish sees the verdicts of test and gate, so it cannot run before them (design
 from __future__ import annotations
 
 from ssds.core.model import Input, Node, NodeId
-from ssds.oci.compress import COMPRESSOR
+from ssds.oci.compressor import COMPRESSOR
 from ssds.recipe.model import Target
 
 KIND_VERSION = 1
