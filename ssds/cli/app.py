@@ -23,6 +23,7 @@ VERBS = {
     "plan": "show what apply would do, and why",
     "apply": "build, test, scan, publish; update the locks",
     "explain": "say why a node runs or is reused",
+    "diff": "say what differs between two locks or two plans",
     "why": "show by which path one thing depends on another",
     "graph": "draw what is built on what",
     "show": "show a release, a recipe or a node",

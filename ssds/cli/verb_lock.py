@@ -8,7 +8,7 @@ import click
 
 from ssds.cli.app import Context
 from ssds.cli.completing import complete_locking, complete_platforms
-from ssds.cli.output import print_json
+from ssds.cli.output import print_json, show
 from ssds.cli.resolving import chosen_targets, lock_all
 from ssds.core.errors import Refused
 from ssds.kinds.build.contained import lost_versions, refuse_removal
@@ -131,12 +131,15 @@ def merge_command(base: str, ours: str, theirs: str, name: str, to_stdout: bool)
 @click.argument("new", type=click.Path())
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def diff_command(old: str, new: str, as_json: bool) -> int:
-    """Say what differs between two lock files, in a reviewer's words; a missing file is no lock."""
-    from ssds.lock.diff import diff_files, render
+    """Say what differs between two lock files, in a reviewer's words; a missing file is no lock.
 
-    found = diff_files(old, new)
+    `ssds diff` does the same, also for revisions of git and for plans.
+    """
+    from ssds.cli.comparing import compared, lock_side
+
+    one = compared(lock_side(old, new), lock_side(new, old))
     if as_json:
-        print_json([{"what": c.address, "before": c.before, "after": c.after} for c in found])
+        print_json(one.to_dicts())
     else:
-        print(render(found))
+        show(one.render())
     return 0

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from ssds.core.errors import Refused
 from ssds.core.model import Claim
 from ssds.core.pins import BasePin, PackageSet, PlatformPins
 from ssds.lock.model import CatalogLock, Lock, PlatformLock, ReleaseHalf, VariantLock
-from ssds.lock.read import CATALOG_LOCK, read_catalog_lock, read_lock
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,34 +167,6 @@ def _base(pin: BasePin | None) -> str:
         return ""
     layer = pin.diff_id.short if pin.diff_id else "not bootstrapped"
     return f"{layer} ({len(pin.packages.packages)} packages)"
-
-
-def diff_files(old: str, new: str) -> tuple[LockChange, ...]:
-    """Returns the differences between two lock files of one kind; a missing file is no lock.
-
-    Raises:
-        InputError: a file is no sound lock.
-        Refused: they are locks of different things, or neither is there.
-    """
-    if not os.path.exists(old) and not os.path.exists(new):
-        raise Refused(f"neither {old} nor {new} is there", hint="Give two lock files.")
-    if CATALOG_LOCK in (os.path.basename(old), os.path.basename(new)):
-        return diff_catalog(read_catalog_lock(old), read_catalog_lock(new))
-    before, after = _read(old, new), _read(new, old)
-    if before and after and before.name != after.name:
-        raise Refused(
-            f"{before.name} and {after.name} are different software",
-            hint="Compare two locks of one recipe.",
-        )
-    return diff(before, after)
-
-
-def _read(path: str, other: str) -> Lock | None:
-    """Reads a lock; a copy under another name (``git show`` wrote it) goes by its twin's."""
-    if path == os.devnull:
-        return None
-    named = "@" in os.path.basename(path)
-    return read_lock(path, shown=path if named else os.path.basename(other))
 
 
 def render(changes: tuple[LockChange, ...]) -> str:

@@ -1,0 +1,150 @@
+"""``ssds diff``: what differs between two locks, or between two plans."""
+
+from __future__ import annotations
+
+import difflib
+import os
+
+import click
+
+from ssds.cli.app import Context
+from ssds.cli.comparing import Compared, Side, at_revision, compared, side
+from ssds.cli.output import print_json, show
+from ssds.core.errors import UsageError
+from ssds.core.text import shown
+from ssds.host.git import list_at, resolve_revision
+from ssds.lock.read import SUFFIX
+from ssds.workspace import LOCK_FOLDER, Workspace, find_root
+
+DIFFERENT = 1
+
+
+@click.command("diff")
+@click.argument("things", nargs=-1, metavar="[OLD NEW | RELEASE...]", type=click.Path())
+@click.option("--since", default="", metavar="REV", help="Compare locks with those of a revision.")
+@click.option(
+    "--until",
+    default="",
+    metavar="REV",
+    help="With --since: compare with this revision, not with the files here.",
+)
+@click.option("--exit-code", is_flag=True, help="Exit with 1 when there are differences.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_obj
+def command(
+    context: Context, /, things: tuple[str, ...], since: str, until: str, exit_code: bool,
+    as_json: bool,
+) -> int:  # fmt: skip
+    """Say what differs between two locks or two plans: OLD and NEW are files, or REV:PATH.
+
+    \b
+    ssds diff main:lockfiles/samtools@1.16.1.lock.json lockfiles/samtools@1.16.1.lock.json
+    ssds diff --since main samtools      the locks of one release
+    ssds diff --since v1 --until v2      all locks
+    ssds diff before.json after.json     two plans (`plan --json`, or `plan --out`)
+    """  # noqa: D301 - click leaves the block after \\b as it is
+    if since:
+        workspace = Workspace.open(context.folder)
+        names = tuple(things)
+        found = _since(workspace, names, since, until)
+        if as_json:
+            print_json(
+                {
+                    "kind": "locks",
+                    "files": [
+                        {"file": file, "kind": one.kind, "differences": one.to_dicts()}
+                        for file, one in found.items()
+                    ],
+                }
+            )
+        else:
+            show(_text(found))
+        return DIFFERENT if exit_code and found else 0
+    if until or len(things) != 2:
+        raise UsageError(
+            "--until goes with --since" if until else f"diff compares two files, not {len(things)}",
+            hint="`ssds diff OLD NEW`, or `ssds diff --since REV [RELEASE]...`.",
+            code="E147",
+        )
+    folder = _folder(context)
+    old, new = (side(text, folder) for text in things)
+    one = compared(old, new)
+    if as_json:
+        differences = one.to_dicts()
+        print_json({"kind": one.kind, "old": old.name, "new": new.name, "differences": differences})
+    else:
+        show(one.render())
+    return DIFFERENT if exit_code and one.changes else 0
+
+
+def _folder(context: Context) -> str:
+    """Returns where a revision's paths start: the workspace, else the current folder."""
+    try:
+        return find_root(context.folder or ".")
+    except UsageError:
+        return os.path.abspath(context.folder or ".")
+
+
+def _since(
+    workspace: Workspace, names: tuple[str, ...], since: str, until: str
+) -> dict[str, Compared]:
+    """Returns lock file → what differs, of those that differ."""
+    old_tree = resolve_revision(workspace.root, since)
+    new_tree = resolve_revision(workspace.root, until) if until else ""
+    before = list_at(workspace.root, old_tree, LOCK_FOLDER)
+    after = list_at(workspace.root, new_tree, LOCK_FOLDER) if until else _here(workspace)
+    found: dict[str, Compared] = {}
+    for name in _chosen(sorted({*before, *after}), names):
+        file = f"{LOCK_FOLDER}/{name}"
+        old = at_revision(f"{since}:{file}", workspace.root, old_tree, f"./{file}")
+        if until:
+            new = at_revision(f"{until}:{file}", workspace.root, new_tree, f"./{file}")
+        elif name in after:
+            new = side(os.path.join(workspace.root, file), workspace.root)
+            new = Side(name=file, file=file, data=new.data)
+        else:
+            new = Side(name=file, file=file, data=None)
+        if old.data == new.data:
+            continue
+        one = compared(old, new)
+        if one.changes:
+            found[file] = one
+    return found
+
+
+def _here(workspace: Workspace) -> tuple[str, ...]:
+    try:
+        return tuple(os.listdir(workspace.lock_folder))
+    except FileNotFoundError:
+        return ()
+
+
+def _chosen(files: list[str], names: tuple[str, ...]) -> list[str]:
+    """Returns the lock files that names mean (``samtools``, ``samtools@1.16.1``), or all.
+
+    Raises:
+        UsageError: E148, a name means none.
+    """
+    known = {f: f.removesuffix(SUFFIX) for f in files if f.endswith(SUFFIX)}
+    if not names:
+        return list(known)
+    chosen: dict[str, None] = {}
+    for text in names:
+        wanted = os.path.basename(text).removesuffix(SUFFIX)
+        found = [f for f, n in known.items() if wanted in (n, n.partition("@")[0])]
+        if not found:
+            words = {n.partition("@")[0] for n in known.values()} | set(known.values())
+            near = difflib.get_close_matches(wanted, sorted(words), 1)
+            raise UsageError(
+                f"neither revision has a lock of {shown(text)}",
+                hint=f'Did you mean "{near[0]}"?' if near else f"{LOCK_FOLDER}/ lists the locks.",
+                code="E148",
+            )
+        chosen.update(dict.fromkeys(found))
+    return list(chosen)
+
+
+def _text(found: dict[str, Compared]) -> str:
+    if not found:
+        return "0 differences"
+    return "\n\n".join(f"{file}\n{one.render()}" for file, one in found.items())
