@@ -26,6 +26,7 @@ ORDER = [
     {"lock"},
     {"engine", "ship"},
     {"delivery"},
+    {"saved"},
     {"workspace"},
     {"cli"},
     {"__main__"},

@@ -20,6 +20,7 @@ _TOLD = (
     State.REUSED,
     State.FAILED,
     State.SKIPPED,
+    State.STALE,
     State.HELD,
     State.WAITING,
     State.STOPPED,
@@ -48,7 +49,7 @@ def exit_code(result: Result) -> int:
     print("Applied: " + ", ".join(words) + ".")
     if result.stopped:
         return EXIT_STOPPED
-    if result.failures or result.count(State.SKIPPED):
+    if result.failures or result.count(State.SKIPPED) or result.count(State.STALE):
         return 1
     failed_tests = [r for r in result.records.values() if r.claim and r.claim.verdict == "fail"]
     for record in failed_tests:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from ssds.cli.output import report_error, say
@@ -21,7 +21,6 @@ from ssds.graph.compile import Graph
 from ssds.graph.plan import Plan, Verb
 from ssds.lock.model import Released, releasable
 from ssds.recipe.model import Channel
-from ssds.ship.backends import open_channel
 from ssds.ship.changes import Change
 from ssds.ship.channels import (
     Backend,
@@ -32,12 +31,14 @@ from ssds.ship.channels import (
     offers,
     plan_channel,
     read_observation,
+    state_of,
     wanted_tags,
     write_observation,
 )
 from ssds.workspace import Workspace
 
 _OLD_S = 24 * 3600
+States = Mapping[tuple[str, ReleaseName], Digest]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,12 +91,10 @@ def look(workspace: Workspace, *, refresh: bool) -> Pushes:
     offered: dict[Digest, list[tuple[Channel, Released]]] = {}
     for channel, releases in _used(workspace).items():
         observed = _observation(workspace, channel, releases, refresh=refresh)
+        note, _ = _note(channel.name, observed, int(time.time()))
+        notes += [note] if note else []
         if observed is None:
-            notes.append(f"channel {channel.name} was never observed; --refresh looks")
             continue
-        age = int(time.time()) - observed.at
-        if age > _OLD_S:
-            notes.append(f"channel {channel.name} was observed {age // 3600} hours ago")
         for released in releases:
             for digest in offers(released, observed):
                 offered.setdefault(digest, []).append((channel, released))
@@ -105,6 +104,40 @@ def look(workspace: Workspace, *, refresh: bool) -> Pushes:
             if owner is not None:
                 changes.append((change, owner))
     return Pushes(changes=tuple(changes), notes=tuple(notes), offers=offered)
+
+
+def _note(name: str, observed: Observation | None, now_s: int) -> tuple[str, int]:
+    """Returns what is worth a line on a channel, and the second from which it says another thing.
+
+    0 stands for "not before somebody looks".
+    """
+    if observed is None:
+        return f"channel {name} was never observed; --refresh looks", 0
+    age_s = now_s - observed.at
+    if age_s <= _OLD_S:
+        return "", observed.at + _OLD_S + 1
+    hours = age_s // 3600
+    return f"channel {name} was observed {hours} hours ago", observed.at + (hours + 1) * 3600
+
+
+def notes(workspace: Workspace, names: Iterable[str]) -> tuple[tuple[str, ...], int]:
+    """Returns the notes on these channels as last observed, and until when (s) they say the same.
+
+    0 stands for "not before somebody looks".
+    """
+    now_s = int(time.time())
+    found = [
+        _note(name, read_observation(_file(workspace, name)), now_s) for name in sorted(set(names))
+    ]
+    return (
+        tuple(text for text, _ in found if text),
+        min((until for _, until in found if until), default=0),
+    )
+
+
+def any_observed(workspace: Workspace, names: Iterable[str]) -> bool:
+    """Whether somebody looked at one of these channels from this workspace."""
+    return any(read_observation(_file(workspace, name)) is not None for name in names)
 
 
 def bring_bytes(workspace: Workspace, pushes: Pushes, plan: Plan) -> None:
@@ -128,14 +161,48 @@ def bring_bytes(workspace: Workspace, pushes: Pushes, plan: Plan) -> None:
             raise
 
 
-def push(workspace: Workspace, names: frozenset[ReleaseName], *, refresh: bool) -> int:
-    """Carries out the changes of these releases on observed channels; returns 1 on a failure."""
+def states(workspace: Workspace, names: Iterable[ReleaseName]) -> States:
+    """Returns what observed channels held of these releases when somebody last looked."""
+    found: dict[tuple[str, ReleaseName], Digest] = {}
+    seen: dict[str, Observation | None] = {}
+    for name in names:
+        for channel in workspace.catalog.releases[name].channels:
+            if channel not in seen:
+                path = _path(workspace, workspace.catalog.channels[channel])
+                seen[channel] = read_observation(path)
+            observed = seen[channel]
+            if observed is not None:
+                found[channel, name] = state_of(name, observed)
+    return found
+
+
+def push(
+    workspace: Workspace,
+    names: frozenset[ReleaseName],
+    *,
+    refresh: bool,
+    expected: States | None = None,
+) -> int:
+    """Carries out the changes of these releases on observed channels; returns 1 on a failure.
+
+    With ``expected`` (of a saved plan) only its pairs are pushed, and only where the channel,
+    looked at anew, still holds what it held.
+    """
     code = 0
     for channel, releases in _used(workspace).items():
         if not refresh and read_observation(_path(workspace, channel)) is None:
             continue
         ready = [r for r in releases if r.id in names and not _missing(workspace, r.id)]
+        if expected is not None:
+            ready = [r for r in ready if (channel.name, r.id) in expected]
+            if not ready:
+                continue
         try:
+            if expected is not None:
+                ready, stale = _as_expected(workspace, channel, releases, ready, expected)
+                code = 1 if stale else code
+                if not ready:
+                    continue
             done, _ = apply_changes(
                 channel,
                 _backend(workspace, channel),
@@ -156,11 +223,40 @@ def push(workspace: Workspace, names: frozenset[ReleaseName], *, refresh: bool) 
     return code
 
 
+def _as_expected(
+    workspace: Workspace,
+    channel: Channel,
+    releases: list[Released],
+    ready: list[Released],
+    expected: States,
+) -> tuple[list[Released], bool]:
+    """Looks at the channel anew; returns the releases to push, and whether one was refused."""
+    observed = _observation(workspace, channel, releases, refresh=True)
+    assert observed is not None
+    owners = _owners(channel, releases)
+    changes = [c for c in plan_channel(channel, releases, observed) if c.effective]
+    changing = {owners.get(change.what.partition(" ")[0]) for change in changes}
+    good = []
+    for released in ready:
+        if released.id not in changing:
+            continue
+        if state_of(released.id, observed) == expected[channel.name, released.id]:
+            good.append(released)
+        else:
+            say(
+                f"STALE {released.id}:push/{channel.name}: the channel holds something else than "
+                "when the plan was made"
+            )
+    return good, len(good) < sum(1 for r in ready if r.id in changing)
+
+
 def _said(channel: str, line: str) -> None:
     say(f"  {channel}: {line}")
 
 
 def _backend(workspace: Workspace, channel: Channel) -> Backend:
+    from ssds.ship.backends import open_channel
+
     mirrors = workspace.mirrors
     return open_channel(channel, workspace.root, ca_bundle=mirrors.ca_bundle, proxy=mirrors.proxy)
 
@@ -185,7 +281,11 @@ def _owners(channel: Channel, releases: list[Released]) -> dict[str, ReleaseName
 
 
 def _path(workspace: Workspace, channel: Channel) -> str:
-    return os.path.join(workspace.state_folder, "observed", f"{channel.name}.json")
+    return _file(workspace, channel.name)
+
+
+def _file(workspace: Workspace, name: str) -> str:
+    return os.path.join(workspace.state_folder, "observed", f"{name}.json")
 
 
 def _observation(

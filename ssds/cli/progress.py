@@ -19,6 +19,7 @@ _WORDS = {
     "held": "x",
     "waiting": "w",
     "skipped": "-",
+    "stale": "x",
     "stopped": "■",
 }
 

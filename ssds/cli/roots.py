@@ -1,15 +1,16 @@
-"""What a workspace keeps alive in the store: everything that its locks name (C21)."""
+"""What a workspace keeps alive in the store: what its locks and saved plans name (C21)."""
 
 from __future__ import annotations
 
 import os
 
+from ssds.cli.saving import plan_roots
 from ssds.core.digest import Digest
 from ssds.workspace import Workspace, is_workspace
 
 
 def workspace_roots(workspace: Workspace) -> dict[Digest, str]:
-    """Returns digest → reason for every digest in the workspace's locks."""
+    """Returns digest → reason for every digest in the workspace's locks and saved plans."""
     roots: dict[Digest, str] = {}
     for lock in workspace.locks.releases.values():
         for variant, entry in lock.variants.items():
@@ -35,6 +36,8 @@ def workspace_roots(workspace: Workspace) -> dict[Digest, str]:
             roots.setdefault(base.diff_id, f"base {identity} [{on}]")
         for package in base.packages.packages:
             roots.setdefault(package.file.digest, f"package of base {identity}")
+    for digest, reason in plan_roots(workspace).items():
+        roots.setdefault(digest, reason)
     return roots
 
 

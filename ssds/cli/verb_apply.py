@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,11 +18,16 @@ from ssds.cli.progress import make_reporter
 from ssds.cli.roots import register_roots
 from ssds.cli.selecting import planning_options
 from ssds.core.errors import Refused, UsageError
+from ssds.core.model import ReleaseName
 from ssds.delivery import Delivery, gone
 from ssds.engine.apply import Result, apply
 from ssds.engine.runner import Crew
 from ssds.graph.plan import Verb
+from ssds.saved.read import names_plan
 from ssds.workspace import Workspace
+
+if TYPE_CHECKING:
+    from ssds.cli.saved_apply import Prepared
 
 
 @click.command("apply")
@@ -60,11 +67,19 @@ def command(
     """Run the plan: build, test, scan, publish; then update the locks and the channels.
 
     Goes on past failures. Exit code 1 when a step failed, 3 when something is held.
+
+    With a file of `ssds plan --out` in place of selectors: run that plan and nothing else, without
+    a question. What a step rests on may have changed since: then that step, and what needs it, is
+    refused as stale, the others run, and the exit code is 1.
     """
     if resolve and locked:
         raise UsageError("--lock and --locked exclude each other", hint="Leave one out.")
-    workspace = Workspace.open(context.folder)
     options = planning.Asked(**asked)
+    run = _Run(locked=locked, allow_remove=allow_remove, push=not no_push)
+    crew_of = _crew_of(jobs, keep_failed=keep_failed, accept=accept)
+    if any(names_plan(text) for text in options.selectors):
+        return _apply_file(context, options, run, crew_of, lock=resolve, as_json=as_json)
+    workspace = Workspace.open(context.folder)
     with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
         if resolve:
             resolving.lock_all(workspace, options.selectors, options.platforms, frozenset())
@@ -77,23 +92,106 @@ def command(
             if not yes and not _confirmed():
                 return 1
             workspace.check_writable()
-            jobs = workspace.settings.jobs if jobs is None else jobs
-            crew = workspace.crew(
-                jobs=jobs or len(os.sched_getaffinity(0)), keep_failed=keep_failed, accept=accept
-            )
-            result, locks, code = _carry_out(workspace, planned, crew, options, push=not no_push)
+            whole = channels.whole_releases(planned.plan, planned.graph)
+            pushing = _Pushing(names=whole if run.push else frozenset(), refresh=options.refresh)
+            result, locks, code = _carry_out(workspace, planned, crew_of(workspace), pushing)
     if as_json:
         print_json(applied.to_dict(result, locks, code))
     return code
 
 
-def _carry_out(
-    workspace: Workspace,
-    planned: planning.Planned,
-    crew: Crew,
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Run:
+    """The options that hold for plans of both sorts."""
+
+    locked: bool
+    allow_remove: int
+    push: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Pushing:
+    """What is pushed afterwards; ``expected`` as in ``channels.push``."""
+
+    names: frozenset[ReleaseName]
+    refresh: bool
+    expected: channels.States | None = None
+
+
+def _crew_of(jobs: int | None, *, keep_failed: bool, accept: bool) -> Callable[[Workspace], Crew]:
+    def crew(workspace: Workspace) -> Crew:
+        wanted = workspace.settings.jobs if jobs is None else jobs
+        return workspace.crew(
+            jobs=wanted or len(os.sched_getaffinity(0)), keep_failed=keep_failed, accept=accept
+        )
+
+    return crew
+
+
+def _apply_file(
+    context: Context,
     options: planning.Asked,
+    run: _Run,
+    crew_of: Callable[[Workspace], Crew],
     *,
-    push: bool,
+    lock: bool,
+    as_json: bool,
+) -> int:
+    """Applies a saved plan; what it rests on is judged first."""
+    from ssds.cli import saved_apply
+
+    (file, *rest) = sorted(options.selectors, key=lambda text: not names_plan(text))
+    given = {
+        " ".join(rest): rest,
+        "--platform": options.platforms,
+        "--as-of": options.as_of,
+        "--fetch": options.fetch,
+        "--rerun": options.rerun,
+        "--retry": options.retry,
+        "--lock": lock,
+    }
+    saved_apply.refuse_options(given)
+    with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
+        opened = Workspace.open(context.folder)
+        prepared = saved_apply.prepare(opened, file, refresh=options.refresh)
+        delivery = prepared.planned.delivery
+        saved_apply.check_platforms(prepared)
+        _check(delivery, locked=run.locked, resolve=False, allow_remove=run.allow_remove)
+        say(saved_apply.headline(prepared))
+        show(planning.render(delivery))
+        if prepared.refused:
+            say(saved_apply.refusals(prepared))
+        result, locks, code = None, list[str](), delivery.exit_code
+        if prepared.idle and not prepared.refused:
+            print("Everything in this plan that can run is done already.")
+        if not prepared.idle:
+            result, locks, code = _carry_out_saved(prepared, file, run, crew_of)
+        code = 1 if prepared.refused and code in (0, 3) else code
+    if as_json:
+        told = applied.to_dict(result, locks, code)
+        print_json({**told, "plan_id": str(prepared.plan_id), "refused": list(prepared.refused)})
+    return code
+
+
+def _carry_out_saved(
+    prepared: Prepared, file: str, run: _Run, crew_of: Callable[[Workspace], Crew]
+) -> tuple[Result, list[str], int]:
+    from ssds.cli import saved_apply, saving
+
+    workspace = prepared.workspace
+    workspace.check_writable()
+    names = frozenset(name for _, name in prepared.pushes) if run.push else frozenset()
+    pushing = _Pushing(names=names, refresh=False, expected=prepared.pushes)
+    crew = crew_of(workspace)
+    result, locks, code = _carry_out(workspace, prepared.planned, crew, pushing)
+    again = saved_apply.ran_again(prepared, result)
+    if again:
+        saving.note_finished(workspace, prepared.plan_id, file, again)
+    return result, locks, code
+
+
+def _carry_out(
+    workspace: Workspace, planned: planning.Planned, crew: Crew, pushing: _Pushing
 ) -> tuple[Result, list[str], int]:
     """Runs the plan, then updates the locks, then the channels (C14)."""
     workspace.tidy()
@@ -106,9 +204,11 @@ def _carry_out(
         register_roots(workspace)
         applied.remember(workspace, result)
         code = applied.exit_code(result)
-        whole = channels.whole_releases(planned.plan, planned.graph)
-        if push and not result.stopped:
-            code = channels.push(workspace, whole, refresh=options.refresh) or code
+        if pushing.names and not result.stopped:
+            pushed = channels.push(
+                workspace, pushing.names, refresh=pushing.refresh, expected=pushing.expected
+            )
+            code = pushed or code
     return result, locks, code
 
 

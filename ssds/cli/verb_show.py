@@ -9,18 +9,25 @@ import click
 
 from ssds.cli.app import Context
 from ssds.cli.completing import complete_releases
-from ssds.cli.output import print_json, size_text, table
+from ssds.cli.output import print_json, show, size_text, table
 from ssds.core.model import ReleaseName
 from ssds.lock.model import PlatformLock
+from ssds.saved.read import names_plan, read_saved
 from ssds.workspace import Workspace, select
 
 
 @click.command("show")
-@click.argument("release", shell_complete=complete_releases)
+@click.argument("release", metavar="RELEASE|FILE", shell_complete=complete_releases)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
 def command(context: Context, /, release: str, as_json: bool) -> int:
-    """Show RELEASE (``samtools``, ``samtools@1.16.1``): what it offers and what it rests on."""
+    """Show RELEASE (``samtools``, ``samtools@1.16.1``): what it offers and what it rests on.
+
+    Or show the plan that ``ssds plan --out FILE`` saved: anywhere, also when it is stale. FILE is a
+    name that ends in ``.plan.json``, or a file that holds JSON.
+    """
+    if names_plan(release):
+        return _show_plan(release, as_json=as_json)
     workspace = Workspace.open(context.folder)
     entries = [_entry(workspace, n) for n in sorted(select(workspace.catalog.releases, (release,)))]
     if as_json:
@@ -28,6 +35,17 @@ def command(context: Context, /, release: str, as_json: bool) -> int:
         return 0
     for entry in entries:
         _print(entry)
+    return 0
+
+
+def _show_plan(path: str, *, as_json: bool) -> int:
+    from ssds.cli import saved_show
+
+    saved, plan_id = read_saved(path)
+    if as_json:
+        print_json(saved_show.to_json(saved, plan_id))
+    else:
+        show(saved_show.told(saved, plan_id))
     return 0
 
 

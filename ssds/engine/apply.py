@@ -19,6 +19,9 @@ from ssds.engine.runner import Crew, execute, still_good
 from ssds.engine.states import ENDED, USABLE, Record, State, set_state
 from ssds.graph.plan import Facts, Plan, PlanStep, Verb, choose, needs_bytes
 
+_PASSED_ON = frozenset({State.WAITING, State.HELD, State.STALE})
+"""What a node ends with when an input of it did."""
+
 
 @dataclass(slots=True, kw_only=True)
 class Result:
@@ -109,7 +112,8 @@ def _advance(run: _Run, step: PlanStep) -> Action | None:
     if step.verb is Verb.WAIT and step.claim is None:
         _end(run, record, State.WAITING, why=step.text)
     elif step.verb is Verb.HELD:
-        _end(run, record, State.HELD, why=step.text)
+        state = State.STALE if step.reason == "stale" else State.HELD
+        _end(run, record, state, why=step.text)
     elif step.reason == "unlocked":
         _end(run, record, State.SKIPPED, why=step.text)
     elif step.verb is Verb.REUSE or (step.verb is Verb.WAIT and step.claim is not None):
@@ -180,9 +184,7 @@ def _inputs(run: _Run, node: Node, record: Record) -> dict[str, Digest] | None:
         if source.state not in USABLE:
             if item.optional:
                 continue
-            state = {State.WAITING: State.WAITING, State.HELD: State.HELD}.get(
-                source.state, State.SKIPPED
-            )
+            state = source.state if source.state in _PASSED_ON else State.SKIPPED
             _end(run, record, state, why=f"{item.node.label}: {source.state.value}")
             return None
         if item.gate and source.claim is not None and source.claim.verdict == "fail":

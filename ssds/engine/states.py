@@ -10,6 +10,7 @@
        ├──► WAITING                              no builder here, or not selected
        ├──► HELD                                 a gate failed
        ├──► SKIPPED                              an input failed or was skipped
+       ├──► STALE                                what a saved plan rests on changed
        └──► STOPPED                              the user stopped the apply
 
 Preconditions: READY needs every input in DONE or REUSED (optional ones may be left out);
@@ -37,6 +38,7 @@ class State(enum.Enum):
     HELD = "held"
     WAITING = "waiting"
     SKIPPED = "skipped"
+    STALE = "stale"
     STOPPED = "stopped"
 
 
@@ -47,6 +49,7 @@ _ALLOWED = {
         State.WAITING,
         State.HELD,
         State.SKIPPED,
+        State.STALE,
         State.STOPPED,
     },
     State.READY: {State.RUNNING, State.REUSED, State.FAILED, State.STOPPED},

@@ -12,21 +12,22 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from ssds.core.canonical import pretty_bytes
+from ssds.core.canonical import Json, fingerprint, pretty_bytes
 from ssds.core.digest import Digest, sha256_of
 from ssds.core.errors import InvalidValue, Refused, SsdsError
+from ssds.core.model import ReleaseName
 from ssds.core.platform import Platform
 from ssds.core.versions import version_key
 from ssds.host.files import atomic_write
 from ssds.lock.model import LayerRecord, Released
-from ssds.oci import types
-from ssds.oci.compress import decompress_stream
-from ssds.oci.copy import HasBlobs
-from ssds.oci.types import Descriptor
 from ssds.recipe.model import Channel
 from ssds.ship.changes import Change
+
+if TYPE_CHECKING:  # planning reads observations only: it needs none of these
+    from ssds.oci.copy import HasBlobs
+    from ssds.oci.types import Descriptor
 
 METADATA_TYPE = "application/vnd.ssds.metadata.v1+json"
 OBSERVATION_VERSION = 1
@@ -187,10 +188,28 @@ def observe(backend: Backend, releases: Sequence[Released], at: int) -> Observat
     return Observation(at=at, tags=found.tags, metadata=found.metadata)
 
 
+def state_of(release: ReleaseName, observed: Observation) -> Digest:
+    """Returns the fingerprint of the tags that a push of this release would write or move."""
+    prefix, revision = f"{release.name}:", re.compile(re.escape(release.tag) + r"-r[1-9][0-9]*")
+    tags: dict[str, Json] = {
+        text: str(digest)
+        for text, digest in observed.tags.items()
+        if text.startswith(prefix)
+        and (
+            (tag := text.removeprefix(prefix)) in (release.tag, "latest") or revision.fullmatch(tag)
+        )
+    }
+    return fingerprint(tags, "channel state")
+
+
 def index_descriptor(released: Released) -> Descriptor:
     """Returns the descriptor of a release's index."""
+    from ssds.oci import types
+
     index = released.index
-    return Descriptor(media_type=types.INDEX, digest=index.digest, size_bytes=index.size_bytes)
+    return types.Descriptor(
+        media_type=types.INDEX, digest=index.digest, size_bytes=index.size_bytes
+    )
 
 
 def offers(released: Released, observed: Observation | None) -> frozenset[Digest]:
@@ -246,6 +265,9 @@ def bring(
 
 
 def _unpack(sink: HasBlobs, layer: LayerRecord) -> None:
+    from ssds.oci import types
+    from ssds.oci.compress import decompress_stream
+
     with (
         sink.blobs.open(layer.digest) as file,
         sink.blobs.writer(expected=layer.diff_id) as blob,
@@ -314,7 +336,9 @@ def _held(channel: Channel, releases: Sequence[Released], refused: set[str]) -> 
 
 def metadata_manifest(index: Descriptor, metadata: bytes) -> bytes:
     """Returns the canonical manifest that attaches a metadata blob to an index."""
-    blob = Descriptor(
+    from ssds.oci import types
+
+    blob = types.Descriptor(
         media_type=METADATA_TYPE, digest=sha256_of(metadata), size_bytes=len(metadata)
     )
     return types.manifest_bytes(
@@ -327,6 +351,8 @@ def metadata_manifest(index: Descriptor, metadata: bytes) -> bytes:
 
 def attached_blob(manifest: bytes) -> Digest | None:
     """Returns the metadata blob that a referrer's manifest names, or None where it is no such."""
+    from ssds.oci import types
+
     try:
         found = types.parse_manifest(manifest)
     except SsdsError:
