@@ -23,8 +23,8 @@ from laws_catalogs import source_content
 
 from ssds.cli import planning, resolving
 from ssds.core.canonical import Json, canonical_bytes
-from ssds.core.digest import sha256_of
-from ssds.core.model import FAIL, PASS
+from ssds.core.digest import ActionKey, sha256_of
+from ssds.core.model import FAIL, PASS, NodeId
 from ssds.core.platform import Platform
 from ssds.delivery import gone
 from ssds.engine import runner as engine_runner
@@ -138,23 +138,33 @@ class BenchWorkspace(Workspace):
 
 @dataclass
 class Ran:
-    """What an apply did: its plan, its result, the labels of what was really called."""
+    """What an apply did.
+
+    Attributes:
+        called: node → key of every run that really happened.
+        locks: the lock files that changed.
+    """
 
     planned: planning.Planned
     result: Result
-    called: list[str]
+    called: list[tuple[NodeId, ActionKey]]
     locks: list[str]
+
+    @property
+    def labels(self) -> set[str]:
+        """The labels of what was called."""
+        return {name.label for name, _ in self.called}
 
 
 @contextlib.contextmanager
-def small_kinds(called: list[str]) -> Iterator[None]:
+def small_kinds(called: list[tuple[NodeId, ActionKey]]) -> Iterator[None]:
     """Puts the small kinds into the engine's table; notes what is called."""
 
     def chosen(kind: str) -> Callable[[Bench], Outcome]:
         run = SMALL.get(kind) or real_runner(kind)
 
         def noted(bench: Bench) -> Outcome:
-            called.append(bench.action.node.id.label)
+            called.append((bench.action.node.id, bench.action.key))
             return run(bench)
 
         return noted
@@ -217,7 +227,7 @@ def lock(root: Path) -> list[str]:
 
 def apply_plan(root: Path, *, jobs: int = 1, asked: planning.Asked | None = None) -> Ran:
     """Plans and applies; the locks are updated, and those of lost releases removed."""
-    called: list[str] = []
+    called: list[tuple[NodeId, ActionKey]] = []
     with no_sync(), small_kinds(called):
         workspace = open_workspace(root)
         planned = planning.make(workspace, asked or planning.Asked())

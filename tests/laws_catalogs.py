@@ -23,19 +23,27 @@ SET_PATH = "catalog/advisories/set.json"
 Recipe = dict[str, Any]
 
 
+class _NoAliases(yaml.SafeDumper):
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
 def dump(path: Path, value: object) -> None:
     """Writes YAML (JSON for ``.json``), making folders."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".json":
         text = json.dumps(value, ensure_ascii=False, indent=1)
     else:
-        text = yaml.safe_dump(value, sort_keys=False, allow_unicode=True)
+        text = yaml.dump(value, Dumper=_NoAliases, sort_keys=False, allow_unicode=True)
     path.write_text(text, encoding="utf-8")
 
 
 def load(path: Path) -> Any:
-    """Returns what ``dump`` wrote."""
-    return yaml.safe_load(path.read_text(encoding="utf-8"))
+    """Returns what ``dump`` wrote, or None for a file that is broken or missing."""
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError):
+        return None
 
 
 def source_content(name: str) -> bytes:
