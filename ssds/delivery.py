@@ -60,16 +60,19 @@ class Delivery:
         rows: graph first, then locks, then channels.
         notes: what is worth a line but no row (a channel that was never observed).
         required_waits: releases that wait for a platform that they require.
+        rowless: reused results that have no row: nobody asked for them one by one.
     """
 
     plan: Plan
     rows: tuple[Row, ...]
     notes: tuple[str, ...] = ()
     required_waits: tuple[str, ...] = ()
+    rowless: int = 0
 
     def count(self, verb: Verb) -> int:
-        """How many rows have that verb."""
-        return sum(1 for row in self.rows if row.verb is verb)
+        """How many rows, or reused results without a row, have that verb."""
+        found = sum(1 for row in self.rows if row.verb is verb)
+        return found + self.rowless if verb is Verb.REUSE else found
 
     @property
     def summary(self) -> dict[str, int]:

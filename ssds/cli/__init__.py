@@ -13,6 +13,12 @@ def main(arguments: list[str] | None = None) -> int:
 
         print(f"ssds {VERSION}")
         return 0
+    if "plan" in arguments[:3]:
+        from ssds.cli.fast import answer
+
+        code = answer(arguments)
+        if code is not None:
+            return code
     from ssds.cli.app import run
 
     return run(arguments)

@@ -137,14 +137,7 @@ def run(arguments: list[str]) -> int:
         report_error(error)
         return EXIT_ERROR
     except OSError as error:
-        report_error(
-            SsdsError(
-                f"{error.strerror or error}: {error.filename or 'no file named'}",
-                hint="Check the file's owner, permissions and disk.",
-                code="E062",
-            )
-        )
-        return EXIT_ERROR
+        return report_os_error(error)
     except Exception as error:
         if os.environ.get("SSDS_TRACEBACK"):
             raise
@@ -156,6 +149,18 @@ def run(arguments: list[str]) -> int:
             )
         )
         return EXIT_ERROR
+
+
+def report_os_error(error: OSError) -> int:
+    """Prints an error of the system that nobody expected, and returns the exit code."""
+    report_error(
+        SsdsError(
+            f"{error.strerror or error}: {error.filename or 'no file named'}",
+            hint="Check the file's owner, permissions and disk.",
+            code="E062",
+        )
+    )
+    return EXIT_ERROR
 
 
 def _interrupt(number: int, frame: object) -> None:

@@ -33,9 +33,13 @@ def _is_utf8(stream: TextIO) -> bool:
 
 def print_json(value: object) -> None:
     """Prints one JSON object, sorted and indented; escaped where the stream is not UTF-8."""
-    escaped = not _is_utf8(sys.stdout)
+    print(json_text(value, escaped=not _is_utf8(sys.stdout)))
+
+
+def json_text(value: object, *, escaped: bool) -> str:
+    """Returns the text of one JSON object; what terminals would obey in it is escaped."""
     text = json.dumps(value, ensure_ascii=escaped, indent=2, sort_keys=True)
-    print(_JSON_CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text))
+    return _JSON_CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def show(text: str) -> None:

@@ -170,6 +170,23 @@ class Claims:
             row = database.execute("SELECT value FROM meta WHERE name = 'generation'").fetchone()
         return int(row[0]) if row else 0
 
+    def since(self, number: int, kinds: Iterable[str]) -> tuple[int, frozenset[ActionKey]]:
+        """Returns the number of the newest claim, and the keys of the claims after ``number``.
+
+        Args:
+            number: what an earlier call returned; 0 for all.
+            kinds: only claims of these kinds.
+        """
+        wanted = tuple(kinds)
+        marks = ",".join("?" * len(wanted))
+        with self._reading() as database:
+            newest = database.execute("SELECT COALESCE(MAX(number), 0) FROM claims").fetchone()[0]
+            rows = database.execute(
+                f"SELECT key FROM claims WHERE number > ? AND kind IN ({marks})",  # noqa: S608
+                (number, *wanted),
+            ).fetchall()
+        return int(newest), frozenset(ActionKey(row[0]) for row in rows)
+
     def disagreements(self) -> dict[ActionKey, tuple[Claim, ...]]:
         """Returns the keys whose claims differ in outputs or verdict, with those claims."""
         with self._reading() as database:

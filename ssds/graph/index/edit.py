@@ -33,7 +33,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Everything that the table holds of one recipe; see ``Table``."""
+    """Everything that the table holds of one recipe; see ``Table``. Rows None: as before."""
 
     flags: int = 0
     until: int = NEVER_DAY
@@ -44,7 +44,7 @@ class Entry:
     builds_on: tuple[str, ...] = ()
     keys: tuple[bytes, ...] = ()
     shared: tuple[tuple[str, bytes], ...] = ()
-    rows: tuple[Row, ...] = ()
+    rows: tuple[Row, ...] | None = None
 
 
 class Editor:
@@ -97,11 +97,13 @@ class Editor:
         self._set_edges(entries)
         self._set_shared(entries)
         self._set_keys(entries)
-        self.set_rows({self.numbers[name]: entry.rows for name, entry in entries.items()})
+        rows = {self.numbers[n]: e.rows for n, e in entries.items() if e.rows is not None}
+        if rows:
+            self.set_rows(rows)
 
     def drop(self, names: Sequence[str]) -> None:
         """Takes recipes out; their numbers stay empty."""
-        self.put({name: Entry(flags=GONE) for name in names if name in self.numbers})
+        self.put({name: Entry(flags=GONE, rows=()) for name in names if name in self.numbers})
 
     def _add(self, name: str) -> None:
         table = self.table

@@ -6,7 +6,6 @@ import datetime as dt
 import hashlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
-from ssds.core.model import ReleaseName
 from ssds.graph.compile import Graph
 from ssds.graph.index.edit import Entry
 from ssds.graph.index.table import KEY_BYTES, NEVER_DAY, SETTLED, WAIVERS
@@ -33,7 +32,6 @@ def describe(
     built_on: Mapping[str, Collection[str]],
     locked: Mapping[str, Iterable[str]],
     busy: Collection[str],
-    unsure: Collection[str],
     as_of: dt.date,
 ) -> dict[str, Entry]:
     """Returns an entry for each recipe of the catalog and each name with a lock, without rows.
@@ -45,7 +43,6 @@ def describe(
         built_on: recipe → the recipes that it is built on.
         locked: recipe → the keys that its locks claim.
         busy: the recipes of which something is to be done.
-        unsure: recipes that are never settled (links lead out of their folders' plain files).
         as_of: the date of the plan.
     """
     releases: dict[str, list[Release]] = {}
@@ -58,7 +55,7 @@ def describe(
             plan,
             builds_on=built_on.get(name, ()),
             keys=locked.get(name, ()),
-            idle=name not in busy and name not in unsure,
+            idle=name not in busy,
             as_of=as_of,
         )
         for name in sorted({*releases, *locked})
@@ -147,8 +144,3 @@ def local_trees(releases: Iterable[Release]) -> Iterator[LocalTree]:
 def unit_of(owner: str) -> str:
     """Returns the recipe's name of a release's text (``samtools`` of ``samtools@1.16.1``)."""
     return owner.partition("@")[0]
-
-
-def names_of(releases: Iterable[ReleaseName]) -> set[str]:
-    """Returns the recipes of releases."""
-    return {release.name for release in releases}

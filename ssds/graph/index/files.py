@@ -18,6 +18,7 @@ from ssds.graph.index.rows import ABSENT, UNKNOWN, is_racy, look, row_of
 from ssds.graph.index.table import NO_DIGEST
 
 MAX_BYTES = 1 << 30
+_MOST_LINKS = 40
 
 
 class Notes:
@@ -26,15 +27,18 @@ class Notes:
     Attributes:
         root: the workspace.
         seen: path (relative to the workspace, or absolute) → row.
-        links: the symbolic links among them.
+        links, folders: the symbolic links and the folders among them.
+        clock_ns: the file system's time when it began, as far as it is known.
     """
 
     def __init__(self, root: str) -> None:
         self.root = root
         self.seen: dict[bytes, bytes] = {}
         self.links: set[bytes] = set()
+        self.folders: set[bytes] = set()
         self._began = time.monotonic_ns()
-        self._clock_ns = time.time_ns()
+        self._hops: dict[bytes, list[bytes]] = {}
+        self.clock_ns = time.time_ns()
 
     def set_clock(self, folder: str) -> None:
         """Takes the file system's time from a new file, which may differ from this machine's."""
@@ -48,13 +52,30 @@ class Notes:
         finally:
             os.close(handle)
             os.unlink(name)
-        self._clock_ns = min(self._clock_ns, now_ns - (time.monotonic_ns() - self._began))
+        self.clock_ns = min(self.clock_ns, now_ns - (time.monotonic_ns() - self._began))
 
     def look(self, paths: Iterable[bytes]) -> None:
         """Notes single paths, as they are now."""
         root = os.fsencode(self.root)
         for path in paths:
             self._note(path, os.path.join(root, path))
+
+    def follow(self, path: bytes) -> list[bytes]:
+        """Notes a path and, where it is a link, each path that it leads to; returns them all."""
+        known = self._hops.get(path)
+        if known is not None:
+            return known
+        found = [path]
+        self.look(found)
+        while found[-1] in self.links and len(found) < _MOST_LINKS:
+            here = os.path.join(os.fsencode(self.root), found[-1])
+            try:
+                found.append(os.path.join(os.path.dirname(here), os.readlink(here)))
+            except OSError:
+                break
+            self.look(found[-1:])
+        self._hops[path] = found
+        return found
 
     def walk(self, folder: str) -> None:
         """Notes everything below a folder of the workspace, and the folder itself."""
@@ -74,6 +95,7 @@ class Notes:
                         if entry.is_symlink():
                             self.links.add(path)
                         elif entry.is_dir(follow_symlinks=False):
+                            self.folders.add(path)
                             waiting.append(path)
             except OSError:
                 continue
@@ -87,6 +109,8 @@ class Notes:
         self.seen[path] = row_of(status)
         if stat.S_ISLNK(status.st_mode):
             self.links.add(path)
+        elif stat.S_ISDIR(status.st_mode):
+            self.folders.add(path)
 
     def row(self, base: str, path: bytes, *, content: bool = True) -> Row:
         """Returns the row that the index keeps of a path.
@@ -94,15 +118,18 @@ class Notes:
         Args:
             base: the folder (relative to the workspace, or absolute) that it is told from.
             path: relative to the workspace, or absolute.
-            content: False for a folder, whose content is its names.
+            content: False where the row alone counts; so it is for folders.
         """
+        content = content and path not in self.folders
         before = self.seen.get(path, UNKNOWN)
         shown = (
             path[len(base) + 1 :] if base != "." and path.startswith(os.fsencode(base)) else path
         )
         if before in (ABSENT, UNKNOWN):
             return Row(base, shown, before)
-        if is_racy(before, self._clock_ns):
+        if path in self.links:
+            return Row(base, shown, before)
+        if is_racy(before, self.clock_ns):
             return Row(base, shown, UNKNOWN)
         place = os.path.join(os.fsencode(self.root), path)
         if not content:

@@ -131,13 +131,13 @@ def _mapped(handle: int, size: int) -> mmap.mmap | bytes:
 
 
 def pack(
-    sections: Iterable[tuple[str, bytes | memoryview]],
+    sections: Iterable[tuple[str, bytes | bytearray]],
     *,
     from_day: int,
     until_day: int,
     notes_until_s: int,
     flags: int,
-) -> list[bytes | memoryview]:
+) -> list[bytes | bytearray]:
     """Returns the pieces of an index file, in order; those given are not copied."""
     parts = list(sections)
     offset = _HEADER.size + len(parts) * _ENTRY.size
@@ -151,7 +151,7 @@ def pack(
         MAGIC, FORM, len(parts), offset, from_day, until_day, notes_until_s, flags, 0
     )[:-4]
     crc = zlib.crc32(table, zlib.crc32(head))
-    pieces: list[bytes | memoryview] = [head, struct.pack("<I", crc), table]
+    pieces: list[bytes | bytearray] = [head, struct.pack("<I", crc), table]
     at = _HEADER.size + len(table)
     for _, data in parts:
         pieces += [bytes(-at % 8), data]

@@ -39,7 +39,9 @@ def look(path: bytes | str) -> bytes:
         return ABSENT
 
 
-def changed(base: str, names: Sequence[bytes], rows: memoryview | bytearray) -> list[tuple[int, bytes]]:
+def changed(
+    base: str, names: Sequence[bytes], rows: memoryview | bytearray
+) -> list[tuple[int, bytes]]:
     """Returns number and new row of every path below ``base`` whose row differs.
 
     Args:

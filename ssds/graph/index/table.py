@@ -29,8 +29,9 @@ GROUND, CATALOG, LOCKS, STORE, SETTINGS, CODE = -1, -2, -3, -4, -5, -6
 pins, observations); the catalog's folder; the folder of the locks; the claims; the settings; ssds
 itself."""
 
-SETTLED, WAIVERS, GONE = 1, 2, 4
-"""Flags of an entry: settled; has waivers, so the date counts; the recipe is not there any more."""
+SETTLED, WAIVERS, GONE, FOLDER = 1, 2, 4, 8
+"""Flags of an entry: settled; has waivers, so the date counts; nothing of it is there any more;
+it has a folder in the catalog."""
 
 _INTS = ("flags", "until", "own", "edges_at", "edges", "shared_at", "shared", "keys_at")
 
