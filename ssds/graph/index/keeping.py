@@ -1,0 +1,249 @@
+"""Makes an index of a plan, and writes it: one file, replaced as a whole."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from dataclasses import replace
+
+from ssds.core.errors import SsdsError
+from ssds.graph.index.changes import LOCK_SUFFIX
+from ssds.graph.index.edit import Editor, Row
+from ssds.graph.index.entries import local_trees
+from ssds.graph.index.files import Notes
+from ssds.graph.index.groups import join
+from ssds.graph.index.hot import surroundings
+from ssds.graph.index.layout import NOTHING_TO_DO, IndexFile, pack
+from ssds.graph.index.rows import ABSENT, UNKNOWN
+from ssds.graph.index.table import (
+    CATALOG,
+    CODE,
+    DIGEST_BYTES,
+    GONE,
+    GROUND,
+    LOCKS,
+    NEVER_DAY,
+    SETTINGS,
+    STORE,
+    Documents,
+)
+from ssds.host.files import replacing
+from ssds.recipe.model import Release
+
+_GARBAGE = 1.25
+
+
+def note_recipe(
+    notes: Notes, name: str, *, catalog: str, locks: str, known: Iterable[bytes]
+) -> None:
+    """Takes note of everything of one recipe, before it is read.
+
+    Args:
+        known: names of its lock files.
+    """
+    notes.walk(f"{catalog}/{name}")
+    notes.look(os.fsencode(locks) + b"/" + file for file in known)
+
+
+def recipe_rows(
+    notes: Notes,
+    name: str,
+    releases: Iterable[Release],
+    *,
+    catalog: str,
+    locks: str,
+    lock_files: Iterable[bytes],
+) -> tuple[list[Row], bool]:
+    """Returns the rows of one recipe, and whether they tell all that its plan rests on.
+
+    A symbolic link among its files is not followed here, so they do not.
+    """
+    home = os.fsencode(f"{catalog}/{name}")
+    paths = {home + b"/recipe.yaml": None}
+    for path in paths:
+        notes.seen.setdefault(path, ABSENT)
+    sure = home not in notes.links
+    for tree in local_trees(releases):
+        top = os.fsencode(tree.path)
+        below = top[len(home) + 1 :].split(b"/")
+        for depth in range(1, len(below)):
+            paths[home + b"/" + b"/".join(below[:depth])] = None
+        paths[top] = None
+        if top in notes.folders:
+            paths.update({top + b"/" + os.fsencode(e.path): None for e in tree.entries})
+    sure = sure and not any(path in notes.links or path not in notes.seen for path in paths)
+    rows = [notes.row(catalog, path) for path in paths]
+    rows += [notes.row(locks, os.fsencode(locks) + b"/" + file) for file in sorted(lock_files)]
+    return rows, sure
+
+
+def ground_files(root: str, catalog: str, locks: str, state: str) -> list[str]:
+    """Returns the files that all recipes share, relative to the workspace."""
+    names = ("catalog", "bases", "policies", "channels", "advisories")
+    found = [f"{catalog}/{name}.yaml" for name in names]
+    found.append(f"{locks}/catalog.lock.json")
+    for folder in (f"{catalog}/sites", f"{state}/observed"):
+        found.append(folder)
+        try:
+            found += [f"{folder}/{name}" for name in sorted(os.listdir(os.path.join(root, folder)))]
+        except OSError:
+            continue
+    return found
+
+
+def note_ground(
+    notes: Notes, *, catalog: str, locks: str, state: str, settings: Iterable[str], store: str
+) -> None:
+    """Takes note of what all recipes share, of the settings, the claims and ssds itself."""
+    notes.look([os.fsencode(catalog), os.fsencode(locks)])
+    for path in (*ground_files(notes.root, catalog, locks, state), *settings, *claim_files(store)):
+        notes.follow(os.fsencode(path))
+    notes.look(os.fsencode(path) for path in code_files())
+
+
+def put_ground(
+    editor: Editor,
+    notes: Notes,
+    *,
+    catalog: str,
+    locks: str,
+    state: str,
+    settings: Iterable[str],
+    store: str,
+    more: Iterable[str],
+) -> None:
+    """Sets the rows that are no recipe's.
+
+    Args:
+        more: files that were there, whatever they hold (advisory sets: locks pin their content).
+    """
+
+    def rows(paths: Iterable[str], *, content: bool = True) -> list[Row]:
+        return [
+            notes.row(".", hop, content=content)
+            for path in paths
+            for hop in notes.follow(os.fsencode(path))
+        ]
+
+    home = os.path.dirname(_package())
+    editor.set_rows(
+        {
+            CATALOG: rows([catalog], content=False),
+            LOCKS: rows([locks], content=False),
+            GROUND: [
+                *rows(ground_files(notes.root, catalog, locks, state)),
+                *(
+                    row if row.row != ABSENT else replace(row, row=UNKNOWN)
+                    for row in rows(more, content=False)
+                ),
+            ],
+            SETTINGS: rows(settings),
+            STORE: rows(claim_files(store), content=False),
+            CODE: [notes.row(home, os.fsencode(p), content=False) for p in code_files()],
+        }
+    )
+
+
+def claim_files(store: str) -> tuple[str, str]:
+    """Returns the files of the store's claims; see ``ssds.store.claims``."""
+    path = os.path.join(store, "claims.sqlite")
+    return path, f"{path}-wal"
+
+
+def _package() -> str:
+    return os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
+def code_files() -> list[str]:
+    """Returns the files of ssds, and of the YAML reader, whose change makes an index useless."""
+    import yaml
+
+    found = [os.path.abspath(yaml.__file__)]
+    for folder, folders, files in os.walk(_package()):
+        folders[:] = sorted(name for name in folders if name != "__pycache__")
+        found += [os.path.join(folder, f) for f in sorted(files) if f.endswith((".py", ".json"))]
+    return found
+
+
+def code_digest() -> str:
+    """Returns a digest of ssds itself, of the YAML reader's version and of Python's."""
+    import hashlib
+
+    import yaml
+
+    whole = hashlib.sha256(f"{yaml.__version__} {sys.version_info[:2]}".encode())
+    for path in code_files()[1:]:
+        with open(path, "rb") as file:
+            whole.update(os.path.relpath(path, _package()).encode() + b"\0")
+            whole.update(hashlib.sha256(file.read()).digest())
+    return whole.hexdigest()
+
+
+def first_change(editor: Editor) -> int:
+    """Returns the first day on which the key of any recipe changes."""
+    table = editor.table
+    days = (d for d, f in zip(table.until, table.flags, strict=True) if not f & GONE)
+    return min(days, default=NEVER_DAY)
+
+
+def save(
+    path: str,
+    editor: Editor,
+    documents: Documents,
+    *,
+    before: IndexFile | None,
+    from_day: int,
+    notes_until_s: int,
+    printed: tuple[str, str] | None,
+) -> bool:
+    """Writes the index; False where nothing changed or nothing can be written.
+
+    A workspace that cannot be written costs only time.
+
+    Args:
+        before: the index as it is.
+        from_day: since when the keys hold.
+        notes_until_s: until when the notes say the same.
+        printed: the plan as text and as JSON where nothing is to do, else None.
+    """
+    table = editor.table
+    words = join((*(printed or ("", "")), surroundings()))
+    until_day = first_change(editor)
+    flags = NOTHING_TO_DO if printed is not None else 0
+    if before is not None and not editor.changed and not documents.added:
+        head = (before.from_day, before.until_day, before.notes_until_s, before.flags)
+        same = head == (from_day, until_day, notes_until_s, flags)
+        if same and before.section("printed") == words:
+            return False
+    kept: set[bytes] | None = None
+    if len(documents) + len(documents.added) > _GARBAGE * len(table) + 16:
+        digests = bytes(table.digests)
+        kept = {digests[at : at + DIGEST_BYTES] for at in range(0, len(digests), DIGEST_BYTES)}
+    pieces = pack(
+        [
+            ("printed", words),
+            *editor.groups.sections(),
+            *table.sections(),
+            *documents.sections(kept),
+        ],
+        from_day=from_day,
+        until_day=until_day,
+        notes_until_s=notes_until_s,
+        flags=flags,
+    )
+    try:
+        with replacing(path, point="index", mode=0o600) as file:
+            file.writelines(pieces)
+    except SsdsError:
+        return False
+    return True
+
+
+def lock_files_of(names: Iterable[bytes]) -> dict[str, list[bytes]]:
+    """Returns recipe → its lock files, of the names of files."""
+    found: dict[str, list[bytes]] = {}
+    for file in names:
+        if file.endswith(LOCK_SUFFIX.encode()) and b"@" in file:
+            found.setdefault(os.fsdecode(file).partition("@")[0], []).append(file)
+    return found
