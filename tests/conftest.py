@@ -60,6 +60,7 @@ COMPONENTS = {
     "shellcheck": lambda: _has("shellcheck"),
     "mmdebstrap": lambda: _has("mmdebstrap"),
     "dpkg": lambda: _has("dpkg"),
+    "graphviz": lambda: _has("dot"),
     "syft": lambda: _has("syft"),
     "root": lambda: os.geteuid() == 0,
     "binfmt": lambda: os.path.exists("/proc/sys/fs/binfmt_misc/qemu-aarch64"),

@@ -25,8 +25,8 @@ FORMATS = {"svg": "svg", "dot": "dot", "gv": "dot", "mermaid": "mermaid", "mmd":
 
 _LIMITS = {
     "svg": Limits(),
-    "dot": Limits(boxes=400, lines=4000, asked=20_000, asked_lines=200_000),
-    "mermaid": Limits(boxes=120, lines=450, asked=240, asked_lines=480),
+    "dot": Limits(boxes=400, lines=4000, group_lines=800, asked=20_000, asked_lines=200_000),
+    "mermaid": Limits(lines=450, asked=240, asked_lines=480),
     "json": Limits(),
 }
 """Mermaid draws at most 500 lines and 50,000 letters where its settings are the usual ones."""

@@ -9,6 +9,7 @@ two, so it can never run through a box.
 
 from __future__ import annotations
 
+import itertools
 import math
 from bisect import bisect_right, insort
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +21,7 @@ from ssds.graph.picture.order import layers
 BOX_HEIGHT = 44
 GAP = 14
 _BEND_GAP = 9
+_SLACK = 3
 _COLUMN_GAP = 56
 _SWEEPS = 16
 _SETTLINGS = 20
@@ -216,6 +218,8 @@ def _settled(order: Sequence[Sequence[Item]], links: Sequence[_Link]) -> dict[It
         for column in order if forward else reversed(order):
             beside = (left, right) if last else ((left,) if forward else (right,))
             _settle(column, beside, y)
+    for column in order:
+        _straighten(column, left, y)
     top = min(y.values(), default=0.0) - BOX_HEIGHT / 2
     return {item: round(value - top) for item, value in y.items()}
 
@@ -229,6 +233,20 @@ def _settle(column: Sequence[Item], sides: Sequence[_Neighbours], y: dict[Item, 
         wanted.append(sum(y[o] * weight for o, weight in near) / total if near else y[item])
         weights.append(total or 0.1)
     y.update(zip(column, _apart(wanted, weights, _offsets(column)), strict=True))
+
+
+def _straighten(column: Sequence[Item], left: _Neighbours, y: dict[Item, float]) -> None:
+    """Moves bends to the height that their lines come from, as far as there is room."""
+    rooms = [b - a - _SLACK for a, b in itertools.pairwise(_offsets(column))]
+    for number, item in enumerate(column):
+        if isinstance(item, str):
+            continue
+        wanted = y[left[item][0]]
+        if number + 1 < len(column):
+            wanted = min(wanted, y[column[number + 1]] - rooms[number])
+        if number:
+            wanted = max(wanted, y[column[number - 1]] + rooms[number - 1])
+        y[item] = wanted
 
 
 def _weight(one: Item, other: Item) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -11,6 +12,9 @@ from ssds.graph.plan import Verb
 
 IMPORTANCE = (Verb.HELD, Verb.REMOVE, Verb.RUN, Verb.UNKNOWN, Verb.WAIT, Verb.REUSE)
 """Which verb a box of several nodes is drawn as: the first that one of them has."""
+
+
+_NOT_XML = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 class Level(enum.Enum):
@@ -119,9 +123,14 @@ def added(many: Iterable[Mapping[Verb, int]]) -> dict[Verb, int]:
     return total
 
 
+def printable(text: str, *, lines: bool = False) -> str:
+    """Returns ``text`` without what no XML document can hold, and no terminal should get."""
+    return _NOT_XML.sub("?", shown(text, lines=lines))
+
+
 def shortened(text: str, room: int) -> str:
     """Returns one line of at most ``room`` characters; what is too long loses its middle."""
-    text = shown(text)
+    text = printable(text)
     if len(text) <= room:
         return text
     tail = room * 2 // 5

@@ -6,14 +6,12 @@ reason and the key of a box where one points at it. The same picture gives the s
 
 from __future__ import annotations
 
-import re
 import textwrap
 import unicodedata
 from collections.abc import Iterable, Sequence
 
-from ssds.core.text import shown
 from ssds.graph.picture.layout import BOX_HEIGHT, Layout, Piece, Placed, laid_out
-from ssds.graph.picture.model import IMPORTANCE, Box, Level, Picture, shortened
+from ssds.graph.picture.model import IMPORTANCE, Box, Level, Picture, printable, shortened
 from ssds.graph.picture.style import STYLES
 from ssds.graph.plan import Verb
 
@@ -23,7 +21,6 @@ _NAME_ROOM = 34
 _NOTE_ROOM = 60
 _TOLD_ROOM = 300
 _BADGE = 30
-_NOT_XML = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _LINE = "#8b949e"
 
 
@@ -198,12 +195,12 @@ def _measure(text: str, size: int, *, bold: bool = False) -> int:
 
 
 def _wrapped(note: str, room: int) -> list[str]:
-    return textwrap.wrap(shown(note), max(40, room * 10 // 72))
+    return textwrap.wrap(printable(note), max(40, room * 10 // 72))
 
 
 def _text(text: str) -> str:
-    """Returns text for element content; what XML 1.0 cannot hold becomes a question mark."""
-    lines = _NOT_XML.sub("?", shown(text, lines=True))
+    """Returns text for element content; nothing in it is markup."""
+    lines = printable(text, lines=True)
     return lines.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 
-from ssds.core.text import shown
-from ssds.graph.picture.model import IMPORTANCE, Box, Picture, shortened
+from ssds.graph.picture.model import IMPORTANCE, Box, Picture, printable, shortened
 from ssds.graph.picture.style import STYLES
 from ssds.graph.plan import Verb
 
 _TOLD_ROOM = 300
-_LABEL_ROOM = 60
+_LABEL_ROOM = 48
 _PLAIN = re.compile(r"[^A-Za-z0-9 @._:/+=,·…-]")
+_MARKDOWN = re.compile(
+    r"^(?:[^A-Za-z0-9]|\d+(?=[.)]))|[^A-Za-z0-9 ./+=,·…-]|(?<=www)\.", re.IGNORECASE
+)
 
 
 def dot(picture: Picture) -> str:
@@ -25,7 +27,8 @@ def dot(picture: Picture) -> str:
     ]
     for box in picture.boxes:
         look = STYLES[box.verb]
-        label = f"{box.verb.value} {_dot(box.name)}\\n{_dot(box.note)}"
+        label = f"{box.verb.value} {_dot(shortened(box.name, _LABEL_ROOM))}"
+        label += f"\\n{_dot(shortened(box.note, _LABEL_ROOM))}"
         told = "\\n".join(_dot(shortened(line, _TOLD_ROOM)) for line in box.details)
         style = ', style="filled,rounded,dashed"' if look.dashes else ""
         lines.append(
@@ -40,7 +43,7 @@ def dot(picture: Picture) -> str:
 
 def _dot(text: str) -> str:
     """Returns text for a quoted string, in which Graphviz knows escapes and entities."""
-    return shown(text).replace("\\", "\\\\").replace('"', '\\"').replace("&", "&amp;")
+    return printable(text).replace("\\", "\\\\").replace('"', '\\"').replace("&", "&amp;")
 
 
 def mermaid(picture: Picture) -> str:
@@ -73,10 +76,18 @@ def _class(verb: Verb) -> str:
 
 
 def _quoted(text: str) -> str:
-    """Returns text for a quoted label: what may mean something to Mermaid becomes its number."""
-    return _PLAIN.sub(lambda match: f"#{ord(match[0])};", shown(text))
+    """Returns text for a quoted label: what may mean something to Mermaid becomes its number.
+
+    Some versions read labels as Markdown: so that a line is no list and no address is a link, the
+    first character too, and what addresses are known by.
+    """
+    return _MARKDOWN.sub(_number, printable(text))
+
+
+def _number(match: re.Match[str]) -> str:
+    return "".join(f"#{ord(letter)};" for letter in match[0])
 
 
 def _plain(text: str) -> str:
     """Returns text for a line of its own, where nothing can be quoted."""
-    return _PLAIN.sub("_", shown(text))
+    return _PLAIN.sub("_", printable(text))
