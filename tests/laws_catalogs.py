@@ -101,6 +101,7 @@ def write_files(folder: Path, random: Random) -> None:
     (folder / "files/empty").mkdir(exist_ok=True)
     (folder / "files/plain.txt").write_text(f"plain {random.choice(WORDS)}\n", encoding="utf-8")
     (folder / "files/deep/er/data").write_bytes(b"0123456789")
+    (folder / "files/žluť.txt").write_text("a name that is not ASCII\n")
     tool = folder / "files/tool.sh"
     tool.write_text("#!/bin/sh\necho tool\n")
     tool.chmod(0o755)
