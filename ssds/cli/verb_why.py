@@ -138,7 +138,7 @@ def _text(
     for path in found.paths:
         lines.append(path[0].node.label)
         for depth, edge in enumerate(path, 1):
-            takes = ", ".join(f"{role} ({output})" for role, output in edge.takes)
+            takes = ", ".join(f"{role}: {output}" for role, output in edge.takes)
             lines.append(f"{'  ' * depth}{takes} of {edge.uses.label}")
         lines.append("")
     if every:

@@ -91,10 +91,14 @@ def _walk(a: object, b: object, path: str) -> Iterator[tuple[str, object, object
 
 
 def _named(value: object) -> bool:
-    """Whether it is a list of packages: what one more of them shifts is not a difference."""
-    return isinstance(value, list | tuple) and all(
-        isinstance(item, Mapping) and "name" in item and "version" in item for item in value
-    )
+    """Whether it is a list of packages: what one more of them shifts is not a difference.
+
+    A name that it has twice (of two architectures) makes it a list like any other.
+    """
+    if not isinstance(value, list | tuple):
+        return False
+    names = [i["name"] for i in value if isinstance(i, Mapping) and "name" in i and "version" in i]
+    return len(names) == len(value) and len({str(name) for name in names}) == len(names)
 
 
 def _by_name(value: object) -> dict[str, str]:

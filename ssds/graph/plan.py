@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Container, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from ssds.core.digest import ActionKey, Digest
 from ssds.core.model import Action, Claim, Node, NodeId
 from ssds.core.platform import Platform
+from ssds.core.records import dataclass, field
 from ssds.graph.compile import Graph
 
 EXECUTING = frozenset({"base", "build", "test"})
@@ -223,8 +224,17 @@ def _with_key(node: Node, action: Action, facts: Facts, wishes: Wishes) -> PlanS
         return PlanStep(
             node=node, verb=Verb.RUN, reason="rerun", text="asked to run again", action=action
         )
-    reason, text = ("retry", "it failed before") if claims else ("new", "no result for this key")
+    reason, text = _why_anew(claims, node.kind)
     return PlanStep(node=node, verb=Verb.RUN, reason=reason, text=text, action=action)
+
+
+def _why_anew(claims: tuple[Claim, ...], kind: str) -> tuple[str, str]:
+    """Returns reason and text of a run though there may be claims, of which none counts."""
+    if not claims:
+        return "new", "no result for this key"
+    if any(claim.is_whole(kind) for claim in claims):
+        return "retry", "it failed before"
+    return "incomplete", "the result that is known for this key is not whole"
 
 
 def _selected(node: Node, wishes: Wishes) -> bool:

@@ -186,7 +186,8 @@ def resolve_revision(folder: str, revision: str) -> str:
             hint="Compare two files instead, or work in a clone.",
             code="E140",
         )
-    words = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{tree}}")
+    name = revision.replace("\0", " ")  # a space is in no name of a revision
+    words = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{tree}}")
     done = _answered(_git(folder, *words, timeout_s=READ_S))
     found = done.text.strip()
     if done.returncode or not _ID.fullmatch(found):
