@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import make_catalog
@@ -93,6 +93,7 @@ class Size:
         if not make_catalog.is_made(self.workspace, self.count):
             self.bench.say(f"making {self.count} recipes")
             make_catalog.make(self.count, self.workspace)
+        Edit(self.workspace, self.count).undo()  # a run may have been killed in the middle
         write_paths(self.workspace, self.listing, self.count)
         if self.bench.ninja:
             self.bench.say("making the same shape for ninja")
@@ -104,14 +105,13 @@ class Size:
         if not (self.workspace / INDEX).exists():
             self.bench.skip(f"there is no {INDEX}: every plan is a cold one")
 
-    def _plan(self, **more: Callable[[], None]) -> Way:
+    def _plan(self) -> Way:
         return Way(
             name=PLAN,
             shown=PLAN,
             command=self.bench.ssds("plan"),
             folder=self.workspace,
             expected=_NOTHING,
-            **more,
         )
 
     def _ninja(self) -> Way:
@@ -163,32 +163,19 @@ class Size:
         return samples
 
     def _after_edit(self) -> list[Way]:
-        ways = [
-            Way(
-                name=PLAN,
-                shown=PLAN,
-                command=self.bench.ssds("plan"),
-                folder=self.workspace,
-                expected="to do, ",
-            )
-        ]
+        ways = [replace(self._plan(), expected="to do, ")]
         if self.bench.ninja:
-            ways.append(
-                Way(
-                    name=f"{NINJA} -n",
-                    shown=f"{NINJA} -n",
-                    command=[self.bench.ninja, "-n"],
-                    folder=self.other,
-                    expected="[8/8]",
-                )
-            )
+            name = f"{NINJA} -n"
+            command = [self.bench.ninja, "-n"]
+            way = replace(self._ninja(), name=name, shown=name, command=command)
+            ways.append(replace(way, expected="[8/8]"))
         return ways
 
     def cold(self) -> dict[str, list[Sample]]:
         """Measures a plan without the index, against only loading the recipes' YAML."""
         index = self.workspace / INDEX
         ways = [
-            self._plan(before=lambda: index.unlink(missing_ok=True)),
+            replace(self._plan(), before=lambda: index.unlink(missing_ok=True)),
             self._loop(YAML, "yaml", self.workspace / "catalog"),
         ]
         return interleaved(ways, min(self.bench.rounds, COLD_ROUNDS), self.folder)
@@ -218,7 +205,9 @@ class Size:
                     f"{with_index[-1000:]}\n---\n{without[-1000:]}"
                 )
         run(self._plan(), self.folder)
-        self.bench.checked[str(self.count)] = "the same plan with and without the index"
+        size = (self.workspace / INDEX).stat().st_size / 2**20
+        text = f"the same plan with and without the index, which has {size:.1f} MiB"
+        self.bench.checked[str(self.count)] = text
 
     def _printed(self, *more: str) -> str:
         command = self.bench.ssds("plan", *more)
@@ -227,14 +216,17 @@ class Size:
         return run(way, self.folder)[1]
 
 
-def measure(size: Size) -> Mapping[str, dict[str, list[Sample]]]:
-    """Returns the samples of all cases of one size."""
+CASES = {"no-op": Size.unchanged, "one edit": Size.edited, "cold": Size.cold}
+"""What is measured at each size, by the name that results have."""
+
+
+def measure(size: Size, cases: Collection[str]) -> Mapping[str, dict[str, list[Sample]]]:
+    """Returns the samples of the named cases of one size."""
     size.prepare()
-    say = size.bench.say
-    cases = {"no-op": size.unchanged, "one edit": size.edited, "cold": size.cold}
     found = {}
-    for name, case in cases.items():
-        say(f"{size.count} recipes: {name}")
-        found[name] = case()
+    for name, case in CASES.items():
+        if name in cases:
+            size.bench.say(f"{size.count} recipes: {name}")
+            found[name] = case(size)
     size.check_index()
     return found

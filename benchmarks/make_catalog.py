@@ -136,11 +136,12 @@ class Maker:
         claims: dict[NodeId, Claim] = {}
         entries = []
         for node in graph.nodes.values():
-            inputs = {
-                item.role: item.digest or claims[item.node].outputs[item.output]
-                for item in node.inputs
-                if item.digest or item.node
-            }
+            inputs: dict[str, Digest] = {}
+            for item in node.inputs:
+                if item.digest is not None:
+                    inputs[item.role] = item.digest
+                elif item.node is not None:
+                    inputs[item.role] = claims[item.node].outputs[item.output]
             action = node.resolve(inputs, graph.salt)
             claims[node.id] = self.outcomes.claim(action)
             entries.append((claims[node.id], action.preimage_bytes, str(node.id)))

@@ -63,7 +63,11 @@ def run(way: Way, scratch: Path) -> tuple[Sample, str]:
         WrongOutput: it failed, or its output says that something else was done.
     """
     out = scratch / "output.txt"
-    environment = {**os.environ, "SSDS_USER_SETTINGS": os.devnull}
+    environment = {
+        **os.environ,
+        "SSDS_USER_SETTINGS": os.devnull,
+        "GIT_CEILING_DIRECTORIES": str(way.folder.parent),  # a made catalog is in no checkout
+    }
     launcher = [sys.executable, "-I", "-S", str(HERE / "spawn.py"), str(out), str(way.folder)]
     way.before()
     try:

@@ -45,12 +45,12 @@ def _text(
 
 
 def _bar(entry: Results, top: int, line: float) -> list[str]:
-    share = entry["ratio"] / entry["most"]
-    length = min(share * (line - _LEFT), _WIDTH - _LEFT - _RIGHT)
-    colour = _MET if share <= 1 else _MISSED
+    end = _WIDTH - _RIGHT
+    length = min(entry["ratio"] / entry["most"] * (line - _LEFT), end - _LEFT)
+    colour = _MET if entry["met"] else _MISSED
     size = f'width="{length:.0f}" height="{_ROW - 10}"'
     return [
         _text(_LEFT - 8, top + 14, f"{case_name(entry)}: {entry['against']}", anchor="end"),
         f'<rect x="{_LEFT}" y="{top + 3}" {size} fill="{colour}"/>',
-        _text(_LEFT + length + 6, top + 14, f"{entry['ratio']:.2f} x of {entry['most']:.2f} x"),
+        _text(end + 8, top + 14, f"{entry['ratio']:.2f} x of {entry['most']:.2f} x"),
     ]

@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 
 import report
-from cases import Bench, Size, measure
+from cases import CASES, Bench, Size, measure
 from measure import WrongOutput
 from picture import picture
 
@@ -61,13 +61,15 @@ def commit() -> str:
     return (git("rev-parse", "--short", "HEAD") or "unknown") + ("+" if changed else "")
 
 
-def run(bench: Bench, sizes: tuple[int, ...], command: str) -> report.Results:
-    """Measures all cases of all sizes."""
+def run(
+    bench: Bench, sizes: tuple[int, ...], wanted: tuple[str, ...], command: str
+) -> report.Results:
+    """Measures the wanted cases of all sizes."""
     about = machine(bench.ninja)
     bench.say("the start of a process")
     cases = [report.case_result("start", 0, bench.start())]
     for count in sizes:
-        found = measure(Size(bench, count))
+        found = measure(Size(bench, count), wanted)
         cases += [report.case_result(name, count, samples) for name, samples in found.items()]
     return {
         "command": command,
@@ -116,6 +118,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", type=_sizes, default=SIZES, help="numbers of recipes: 10,1000")
     parser.add_argument("--large", action="store_true", help=f"also {LARGE:,} recipes")
+    parser.add_argument(
+        "--case", dest="cases", action="append", choices=list(CASES), help="only this case"
+    )
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="how often each command runs")
     parser.add_argument(
         "--cache",
@@ -144,6 +149,7 @@ def _command(asked: argparse.Namespace) -> str:
         words.append(f"--sizes {','.join(map(str, asked.sizes))}")
     if asked.large:
         words.append("--large")
+    words += [f"--case '{name}'" for name in asked.cases or ()]
     if asked.rounds != ROUNDS:
         words.append(f"--rounds {asked.rounds}")
     return "make bench" + (f' BENCH="{" ".join(words)}"' if words else "")
@@ -158,7 +164,7 @@ def _measure(asked: argparse.Namespace) -> None:
     )
     command = _command(asked)
     try:
-        results = run(bench, sizes, command)
+        results = run(bench, sizes, asked.cases or tuple(CASES), command)
     except WrongOutput as error:
         raise SystemExit(f"error: {error}") from error
     print(report.targets_table(results))

@@ -87,16 +87,18 @@ class Edit:
 
     def __init__(self, workspace: Path, count: int) -> None:
         name = texts.name_of(count // 2)
-        self.path = workspace / "catalog" / name / "recipe.yaml"
-        self.original = texts.recipe_text(count // 2)
-        self._times = self.path.stat()
+        self._path = workspace / "catalog" / name / "recipe.yaml"
+        self._beside = workspace / "catalog" / name / "settings.conf"
+        self._original = texts.recipe_text(count // 2)
 
     def make(self, unique: int) -> None:
         """Puts a text there that was never there before."""
         line = f"        make install ROUND={unique}"
-        self.path.write_text(self.original.replace("        make install", line, 1))
+        self._path.write_text(self._original.replace("        make install", line, 1))
 
     def undo(self) -> None:
-        """Puts the first text and its modification time back."""
-        self.path.write_text(self.original)
-        os.utime(self.path, ns=(self._times.st_atime_ns, self._times.st_mtime_ns))
+        """Puts the first text back, with the time of its neighbour: ninja goes by that alone."""
+        if self._path.read_text() != self._original:
+            self._path.write_text(self._original)
+            times = self._beside.stat()
+            os.utime(self._path, ns=(times.st_atime_ns, times.st_mtime_ns))
