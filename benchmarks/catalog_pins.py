@@ -106,7 +106,6 @@ def answer(target: Target, catalog: Catalog, shared: SharedPins, pins: PinTable)
             file=PinnedFile(
                 name=source.url.rpartition("/")[2],
                 digest=source.sha256 or sha256_of(name.encode()),
-                size_bytes=1,
                 urls=(source.url,),
             ),
         )

@@ -24,6 +24,7 @@ from catalog_pins import PinTable, answer, shared_pins
 
 from ssds.core.diagnostics import Collector
 from ssds.core.digest import Digest, sha256_of
+from ssds.core.errors import SsdsError
 from ssds.core.model import KINDS, Claim, NodeId
 from ssds.core.pins import SharedPins
 from ssds.core.platform import Platform
@@ -73,11 +74,14 @@ def is_made(folder: Path, count: int) -> bool:
     return _stamp_of(folder) == {**stamp(count), "whole": True}
 
 
-def _stamp_of(folder: Path) -> object:
+def _stamp_of(folder: Path) -> dict[str, object] | None:
+    """Returns the stamp of a folder that this program made, whole or not; None for all others."""
     try:
-        return json.loads((folder / STAMP).read_bytes())
+        found = json.loads((folder / STAMP).read_bytes())
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
+    ours = isinstance(found, dict) and found.keys() == {*stamp(0), "whole"}
+    return found if ours else None
 
 
 def _put_stamp(folder: Path, count: int, *, whole: bool) -> None:
@@ -187,9 +191,9 @@ def make(count: int, folder: Path) -> int:
     Raises:
         SystemExit: the folder holds something that this program did not make.
     """
-    if folder.exists() and any(folder.iterdir()):
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         if _stamp_of(folder) is None:
-            raise SystemExit(f"{folder} holds other files: name an empty or a new folder")
+            raise SystemExit(f"{folder} is a file or holds other files: name a new folder")
         shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
     _put_stamp(folder, count, whole=False)
@@ -241,7 +245,10 @@ def main() -> None:
         print(f"{folder} is made already")
         return
     began = time.monotonic()
-    nodes = make(asked.recipes, folder)
+    try:
+        nodes = make(asked.recipes, folder)
+    except (OSError, SsdsError) as error:
+        raise SystemExit(f"error: {error}") from error
     print(f"{asked.recipes} recipes, {nodes} nodes in {time.monotonic() - began:.0f} s: {folder}")
 
 

@@ -20,6 +20,8 @@ from cases import CASES, Bench, Size, measure
 from measure import WrongOutput
 from picture import picture
 
+from ssds.core.errors import SsdsError
+
 SIZES = (10, 1_000, 10_000)
 LARGE = 100_000
 ROUNDS = 11
@@ -165,8 +167,10 @@ def _measure(asked: argparse.Namespace) -> None:
     command = _command(asked)
     try:
         results = run(bench, sizes, asked.cases or tuple(CASES), command)
-    except WrongOutput as error:
+    except (WrongOutput, OSError, SsdsError) as error:
         raise SystemExit(f"error: {error}") from error
+    except KeyboardInterrupt:
+        raise SystemExit("stopped") from None
     print(report.targets_table(results))
     print(report.table(results))
     for text in (*results["checked"].values(), *results["skipped"]):

@@ -152,11 +152,22 @@ def test_a_made_folder_is_kept_and_another_size_or_a_part_is_made_anew(tmp_path:
     assert "2 recipes" in make(folder, 2).stdout
 
 
-def test_a_folder_of_others_is_refused_and_kept(tmp_path: Path) -> None:
+@pytest.mark.parametrize("stamp", [None, "{}", "[]", '{"recipes": 1, "whole": true}', "no JSON"])
+def test_a_folder_of_others_is_refused_and_kept(tmp_path: Path, stamp: str | None) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")
+    if stamp is not None:
+        (tmp_path / "made.json").write_text(stamp)
     done = make(tmp_path, 1)
     assert done.returncode == 1
     assert "holds other files" in done.stderr
     assert "Traceback" not in done.stderr
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
-    assert make(tmp_path / "new", 0).returncode == 2
+
+
+def test_what_cannot_be_made_is_told_in_words(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for folder, count, code in (("file", 1, 1), ("file/below", 1, 1), ("new", 0, 2)):
+        done = make(tmp_path / folder, count)
+        assert done.returncode == code
+        assert done.stderr
+        assert "Traceback" not in done.stderr
