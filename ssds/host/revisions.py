@@ -6,13 +6,16 @@ written elsewhere, with the line ends and filters that a checkout would give the
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ssds.core.errors import Refused, SsdsError, UnavailableError, UsageError
 from ssds.core.text import shown
+from ssds.host.local import remove_folder
 from ssds.host.process import run
 
 TIMEOUT_S = 600.0
@@ -179,6 +182,31 @@ def write_out(revision: Revision, names: Iterable[str], folder: str) -> str:
     words = ("checkout-index", "--force", "-z", "--stdin", f"--prefix={out}/")
     _good(revision.top, *words, index=index, stdin=b"\0".join(paths))
     return os.path.normpath(os.path.join(out, revision.prefix))
+
+
+@contextlib.contextmanager
+def scratch(folder: str) -> Iterator[str]:
+    """Gives an empty folder below ``folder``, or below the system's where that cannot be written.
+
+    It is removed at the end; what killed runs left beside it is removed at the beginning.
+    """
+    try:
+        os.makedirs(folder, exist_ok=True)
+        _sweep(folder)
+        own = tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=folder)
+    except OSError:
+        own = tempfile.mkdtemp(prefix="ssds-since-")
+    try:
+        yield own
+    finally:
+        remove_folder(own)
+
+
+def _sweep(folder: str) -> None:
+    for name in os.listdir(folder):
+        pid = name.partition("-")[0]
+        if pid.isdigit() and not os.path.exists(f"/proc/{pid}"):
+            remove_folder(os.path.join(folder, name))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
