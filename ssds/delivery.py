@@ -6,11 +6,11 @@ Above both hands: it joins what ``graph`` plans with what ``ship`` would change 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 from ssds.core.canonical import Json
 from ssds.core.digest import Digest
 from ssds.core.model import ReleaseName
+from ssds.core.records import dataclass
 from ssds.graph.compile import Graph
 from ssds.graph.plan import Plan, Verb
 from ssds.lock.make import Found, make_variant

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 from ssds.core.errors import InputError
+from ssds.core.records import dataclass
 from ssds.core.text import shown
 
 

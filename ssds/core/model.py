@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ssds.core.canonical import Json, action_key, canonical_bytes
 from ssds.core.digest import ActionKey, Digest
 from ssds.core.errors import InvalidValue
+from ssds.core.records import dataclass, field
 
 KINDS = (
     "source",

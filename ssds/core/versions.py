@@ -10,10 +10,10 @@ import functools
 import operator
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from ssds.core.errors import InvalidValue
+from ssds.core.records import dataclass
 
 MOST_COMPARISONS = 16
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~:-]{0,63}")

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Container, Mapping
-from dataclasses import dataclass, field
 
 from ssds.core.errors import UsageError
 from ssds.core.model import Input, Node, NodeId, ReleaseName
 from ssds.core.pins import AdvisoryPin, PlatformPins, SharedPins
 from ssds.core.platform import Platform
+from ssds.core.records import dataclass, field
 from ssds.kinds.base import spec as base_spec
 from ssds.kinds.build import spec as build_spec
 from ssds.kinds.build.contained import PinMap, release_of, target_of

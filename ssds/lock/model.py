@@ -7,12 +7,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from ssds.core.digest import ActionKey, Digest
 from ssds.core.model import Claim, ReleaseName
 from ssds.core.pins import PlatformPins, SharedPins
 from ssds.core.platform import Platform
+from ssds.core.records import dataclass, field
 
 LOCK_VERSION = 1
 """The format that this program writes; older ones are read, newer ones are refused."""

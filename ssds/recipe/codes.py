@@ -5,9 +5,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from ssds.core.diagnostics import Diagnostic, Severity, Span
+from ssds.core.records import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

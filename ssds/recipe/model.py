@@ -7,12 +7,12 @@ A *target* is one release on one platform, with templates rendered and condition
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from ssds.core.canonical import Json
 from ssds.core.digest import Digest
 from ssds.core.model import ReleaseName
 from ssds.core.platform import Platform
+from ssds.core.records import dataclass, field
 from ssds.core.versions import VersionRange, is_version, parse_range
 
 

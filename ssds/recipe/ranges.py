@@ -6,12 +6,12 @@ All ranges that one target has for one recipe are answered by one version.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 from ssds.core.canonical import fingerprint
 from ssds.core.digest import Digest
 from ssds.core.model import ReleaseName
 from ssds.core.platform import Platform
+from ssds.core.records import dataclass
 from ssds.core.versions import version_key
 from ssds.recipe.model import Catalog, CopyStep, RecipeRef, Target
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from ssds.core.diagnostics import Collector, Span
 from ssds.core.errors import InvalidValue
 from ssds.core.platform import Platform
+from ssds.core.records import dataclass, field
 from ssds.recipe.address import Path
 from ssds.recipe.codes import diagnostic
 from ssds.recipe.formats.scope import Report

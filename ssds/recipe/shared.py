@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from ssds.core.diagnostics import Collector, Span
 from ssds.core.platform import Platform
+from ssds.core.records import dataclass, field
 from ssds.recipe.codes import diagnostic, near
 from ssds.recipe.formats.scope import PACKAGE, Report
 from ssds.recipe.model import Base, Channel, Policy, Site

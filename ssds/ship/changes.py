@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from ssds.core.canonical import Json
+from ssds.core.records import dataclass
 
 VERBS = ("=", "+", "?", "-", "x", "w", "unmanaged")
 WORDS = {"=": "keep", "+": "run", "?": "unknown", "-": "remove", "x": "refused", "w": "waiting"}

@@ -7,12 +7,12 @@ the request differs, and only then: a newer version in the catalog moves nothing
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 from ssds.core.errors import Refused
 from ssds.core.model import ReleaseName
 from ssds.core.pins import PlatformPins, RecipePin
 from ssds.core.platform import Platform
+from ssds.core.records import dataclass
 from ssds.recipe.model import Catalog, RecipeRef, Target
 from ssds.recipe.ranges import RangeRequest, offers, range_requests
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from ssds.core.canonical import Json, fingerprint
 from ssds.core.digest import Digest
 from ssds.core.model import ReleaseName
 from ssds.core.pins import BasePin, PackageSet, PlatformPins, SharedPins
 from ssds.core.platform import Platform
+from ssds.core.records import dataclass
 from ssds.kinds.build.contained import PinMap, release_of, target_of, unanswered
 from ssds.recipe.model import (
     AptStep,

@@ -10,11 +10,11 @@ import dataclasses
 import datetime as dt
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from ssds.core.model import ReleaseName
 from ssds.core.platform import Platform
+from ssds.core.records import dataclass
 from ssds.recipe.address import Path, format_address
 from ssds.recipe.codes import near
 from ssds.recipe.formats.scope import Report, Scope, Trees, check_conditions, names_of

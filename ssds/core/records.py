@@ -1,0 +1,147 @@
+"""``dataclass`` for frozen, slotted records, made five times as fast as the standard library's.
+
+Planning makes about ninety such classes when it is imported: with ``dataclasses.dataclass`` that
+is half of the time of a small plan, for each class is compiled from six texts. Here one text is
+compiled (``__init__``); the other methods are shared. Type checkers see the standard decorator,
+and ``fields``, ``replace``, ``asdict`` and pattern matching work as with it: a test compares both.
+"""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import MISSING, Field, FrozenInstanceError, field
+from operator import attrgetter
+from reprlib import recursive_repr
+from typing import TYPE_CHECKING, Any
+
+__all__ = ["dataclass", "field"]
+
+if TYPE_CHECKING:
+    from dataclasses import dataclass
+else:
+    from dataclasses import _FIELD  # what ``fields`` and ``replace`` look for
+
+    def dataclass(*, frozen: bool, slots: bool, kw_only: bool = False) -> Any:
+        """Returns a decorator; only frozen, slotted classes are made, without order.
+
+        Raises:
+            TypeError: a class that the standard decorator would refuse, or one with
+                ``__post_init__``: use the standard one there.
+        """
+        if not (frozen and slots):
+            raise TypeError("only frozen, slotted records are made here")
+        return lambda cls: _record(cls, kw_only)
+
+    def _record(cls: type, kw_only: bool) -> type:
+        own = _own_fields(cls, kw_only)
+        fields = {}
+        for base in cls.__mro__[-1:0:-1]:
+            fields.update(getattr(base, "__dataclass_fields__", {}))
+        fields.update(own)
+        shared = [name for name in fields if name not in own]
+        body = {k: v for k, v in cls.__dict__.items() if k not in ("__dict__", "__weakref__")}
+        for name in own:
+            body.pop(name, None)
+        body["__slots__"] = tuple(own)
+        body["__qualname__"] = cls.__qualname__
+        body["__dataclass_fields__"] = fields
+        body["__match_args__"] = tuple(f.name for f in fields.values() if f.init and not f.kw_only)
+        made = type(cls)(cls.__name__, cls.__bases__, body)
+        missing = [name for name in shared if not hasattr(made, name)]
+        if missing or hasattr(made, "__post_init__"):
+            raise TypeError(f"{cls.__qualname__} is no plain record: {missing}")
+        _add_methods(made, fields)
+        return made
+
+    def _own_fields(cls: type, kw_only: bool) -> dict[str, Field]:
+        own = {}
+        for name, annotation in inspect.get_annotations(cls).items():
+            if "ClassVar" in str(annotation) or "InitVar" in str(annotation):
+                raise TypeError(f"{cls.__qualname__}.{name} is no plain field")
+            value = cls.__dict__.get(name, MISSING)
+            if type(value).__hash__ is None:
+                raise ValueError(f"{cls.__qualname__}.{name}: use default_factory")
+            found = value if isinstance(value, Field) else field(default=value)
+            found.name, found.type, found.kw_only = name, annotation, kw_only
+            found._field_type = _FIELD  # noqa: SLF001 - the only mark that ``fields`` looks for
+            own[name] = found
+        return own
+
+    def _add_methods(cls: type, fields: dict[str, Field]) -> None:
+        _check_order(cls, fields.values())
+        values = _getter([f.name for f in fields.values() if f.compare])
+        shown = tuple(f.name for f in fields.values() if f.repr)
+
+        def first(self: Any, *given: Any, **named: Any) -> None:
+            cls.__init__ = _init_of(cls, fields.values())
+            cls.__init__(self, *given, **named)
+
+        def equal(self: Any, other: object) -> Any:
+            if other.__class__ is not self.__class__:
+                return NotImplemented
+            return self is other or values(self) == values(other)
+
+        def text(self: Any) -> str:
+            texts = [f"{name}={getattr(self, name)!r}" for name in shown]
+            return f"{self.__class__.__qualname__}({', '.join(texts)})"
+
+        cls.__init__ = first
+        cls.__eq__ = equal
+        cls.__hash__ = lambda self: hash(values(self))
+        if "__repr__" not in cls.__dict__:
+            cls.__repr__ = recursive_repr()(text)
+        cls.__setattr__ = _refuse
+        cls.__delattr__ = _refuse
+        cls.__getstate__ = _state
+        cls.__setstate__ = _set_state
+
+    def _getter(names: list[str]) -> Any:
+        if not names:
+            return lambda _: ()
+        getter = attrgetter(*names)
+        return getter if len(names) > 1 else lambda record: (getter(record),)
+
+    def _check_order(cls: type, fields: Any) -> None:
+        optional = False
+        for item in fields:
+            if not item.kw_only:
+                given = item.default is MISSING and item.default_factory is MISSING
+                if optional and given:
+                    raise TypeError(f"{cls.__qualname__}.{item.name} needs a default")
+                optional = not given
+
+    def _init_of(cls: type, fields: Any) -> Any:
+        """Compiles ``__init__``; values go straight to their slots."""
+        bound: dict[str, Any] = {"MISSING": MISSING}
+        positional, named, lines = [], [], []
+        for number, item in enumerate(fields):
+            name, value = item.name, item.name
+            bound[f"set{number}"] = getattr(cls, name).__set__
+            argument = name
+            if item.default is not MISSING:
+                bound[f"default{number}"] = item.default
+                argument = f"{name}=default{number}"
+            elif item.default_factory is not MISSING:
+                bound[f"make{number}"] = item.default_factory
+                argument = f"{name}=MISSING"
+                value = f"make{number}() if {name} is MISSING else {name}"
+            (named if item.kw_only else positional).append(argument)
+            lines.append(f"  set{number}(self, {value})")
+        arguments = ", ".join(["self", *positional, *(["*", *named] if named else [])])
+        text = f"def make({', '.join(bound)}):\n def __init__({arguments}):\n"
+        text += "\n".join(lines or ["  pass"]) + "\n return __init__"
+        space: dict[str, Any] = {}
+        exec(text, {"__name__": cls.__module__}, space)  # noqa: S102 - our own text, no outside
+        init = space["make"](**bound)
+        init.__qualname__ = f"{cls.__qualname__}.__init__"
+        return init
+
+    def _refuse(self: Any, name: str, *_: object) -> None:
+        raise FrozenInstanceError(f"{type(self).__qualname__}.{name} cannot change")
+
+    def _state(self: Any) -> list[Any]:
+        return [getattr(self, name) for name in self.__dataclass_fields__]
+
+    def _set_state(self: Any, state: list[Any]) -> None:
+        for name, value in zip(self.__dataclass_fields__, state, strict=True):
+            object.__setattr__(self, name, value)
