@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import make_catalog
-from measure import HERE, Sample, Way, interleaved, run
+from measure import HERE, Sample, Way, run
 from shapes import Edit, beside_python, c_loop, write_ninja, write_paths
 
 INDEX = ".ssds/plan.index"
@@ -34,6 +34,9 @@ class Bench:
         say: tells progress.
         skipped: what could not be measured, and why.
         checked: what was checked on the way, by size.
+        commands: what was run, for people, by the name of the way.
+        program: ssds.
+        ninja: the program, or None where it is missing.
     """
 
     cache: Path
@@ -41,22 +44,18 @@ class Bench:
     say: Callable[[str], None]
     skipped: list[str] = field(default_factory=list)
     checked: dict[str, str] = field(default_factory=dict)
-    _ssds: str = ""
-    _ninja: str | None = None
+    commands: dict[str, str] = field(default_factory=dict)
+    program: str = field(init=False)
+    ninja: str | None = field(init=False)
 
     def __post_init__(self) -> None:
         self.cache.mkdir(parents=True, exist_ok=True)
-        self._ssds = beside_python("ssds") or ""
-        if not self._ssds:
+        self.program = beside_python("ssds") or ""
+        if not self.program:
             raise SystemExit("there is no ssds beside this Python: install the project first")
-        self._ninja = beside_python("ninja")
-        if self._ninja is None:
+        self.ninja = beside_python("ninja")
+        if self.ninja is None:
             self.skip("ninja is not here: `pip install 'ssds[bench]'` brings it")
-
-    @property
-    def ninja(self) -> str | None:
-        """The program, or None."""
-        return self._ninja
 
     def skip(self, text: str) -> None:
         """Notes what is left out, once."""
@@ -66,7 +65,23 @@ class Bench:
 
     def ssds(self, *arguments: str) -> list[str]:
         """Returns the command."""
-        return [self._ssds, *arguments]
+        return [self.program, *arguments]
+
+    def run(self, way: Way, folder: Path) -> Sample:
+        """Runs a way once, and notes its command."""
+        self.commands[way.name] = way.shown
+        return run(way, folder)[0]
+
+    def interleaved(
+        self, ways: Sequence[Way], rounds: int, folder: Path
+    ) -> dict[str, list[Sample]]:
+        """Runs all ways ``rounds`` times, one after another; each round begins with another."""
+        samples: dict[str, list[Sample]] = {way.name: [] for way in ways}
+        for number in range(rounds):
+            start = number % len(ways)
+            for way in (*ways[start:], *ways[:start]):
+                samples[way.name].append(self.run(way, folder))
+        return samples
 
     def start(self) -> dict[str, list[Sample]]:
         """Measures what a process costs that does nothing."""
@@ -74,7 +89,7 @@ class Bench:
             Way(name=VERSION, shown=VERSION, command=self.ssds("--version"), folder=self.cache),
             Way(name=BARE, shown=BARE, command=[sys.executable, "-c", "pass"], folder=self.cache),
         ]
-        return interleaved(ways, max(self.rounds, 5) * 2, self.cache)
+        return self.interleaved(ways, max(self.rounds, 5) * 2, self.cache)
 
 
 class Size:
@@ -145,7 +160,7 @@ class Size:
             ways.append(Way(name=C_LSTAT, shown=shown, command=command, folder=self.folder))
         else:
             self.bench.skip("there is no C compiler: the lstat loop in C is left out")
-        return interleaved(ways, self.bench.rounds, self.folder)
+        return self.bench.interleaved(ways, self.bench.rounds, self.folder)
 
     def edited(self) -> dict[str, list[Sample]]:
         """Measures a plan after one build step was changed, each time to a new text."""
@@ -155,7 +170,7 @@ class Size:
             edit.make(time.time_ns())
             try:
                 for way in self._after_edit():
-                    samples.setdefault(way.name, []).append(run(way, self.folder)[0])
+                    samples.setdefault(way.name, []).append(self.bench.run(way, self.folder))
             finally:
                 edit.undo()
             run(self._plan(), self.folder)
@@ -179,17 +194,11 @@ class Size:
             replace(self._plan(), before=lambda: index.unlink(missing_ok=True)),
             self._loop(YAML, "yaml", self.workspace / "catalog"),
         ]
-        return interleaved(ways, min(self.bench.rounds, COLD_ROUNDS), self.folder)
+        return self.bench.interleaved(ways, min(self.bench.rounds, COLD_ROUNDS), self.folder)
 
     def check_index(self) -> None:
         """Checks that the plan is the same with and without the index, also after an edit."""
-        _, usage = run(
-            Way(
-                name="", shown="", command=self.bench.ssds("plan", "--help"), folder=self.workspace
-            ),
-            self.folder,
-        )
-        if "--no-index" not in usage:
+        if "--no-index" not in self._printed("--help"):
             self.bench.skip("`ssds plan` has no --no-index: the plans are not compared")
             return
         edit = Edit(self.workspace, self.count)

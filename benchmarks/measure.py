@@ -1,4 +1,4 @@
-"""Measures commands: interleaved rounds, CPU time (user and system) and peak memory of a child."""
+"""Runs a command and says what it used: CPU time (user and system), peak memory, seconds."""
 
 from __future__ import annotations
 
@@ -37,9 +37,7 @@ class Way:
         shown: the command for people; it names no place of this machine.
         folder: where it runs.
         expected: a text that its output must hold, so that the right thing is measured.
-        refused: a text that its output must not hold.
         before: called before each run, outside of the measured time.
-        after: called after each run.
     """
 
     name: str
@@ -47,9 +45,7 @@ class Way:
     shown: str
     folder: Path
     expected: str = ""
-    refused: str = ""
     before: Callable[[], None] = lambda: None
-    after: Callable[[], None] = lambda: None
 
 
 class WrongOutput(Exception):
@@ -70,33 +66,20 @@ def run(way: Way, scratch: Path) -> tuple[Sample, str]:
     }
     launcher = [sys.executable, "-I", "-S", str(HERE / "spawn.py"), str(out), str(way.folder)]
     way.before()
-    try:
-        done = subprocess.run(
-            [*launcher, *way.command],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            text=True,
-            check=True,
-        )
-    finally:
-        way.after()
+    done = subprocess.run(
+        [*launcher, *way.command],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
     cpu, peak_kib, wall, code = done.stdout.split()
     text = out.read_text(errors="replace")
-    if code != "0" or way.expected not in text or (way.refused and way.refused in text):
+    if code != "0" or way.expected not in text:
         raise WrongOutput(f"`{way.shown}` ended with {code} and said:\n{text[-2000:]}")
     sample = Sample(cpu_s=float(cpu), peak_mib=int(peak_kib) / 1024, wall_s=float(wall))
     return sample, text
-
-
-def interleaved(ways: Sequence[Way], rounds: int, scratch: Path) -> dict[str, list[Sample]]:
-    """Runs all ways ``rounds`` times, one after another; each round begins with another one."""
-    samples: dict[str, list[Sample]] = {way.name: [] for way in ways}
-    for number in range(rounds):
-        start = number % len(ways)
-        for way in (*ways[start:], *ways[:start]):
-            samples[way.name].append(run(way, scratch)[0])
-    return samples
 
 
 def summary(samples: Sequence[Sample]) -> Mapping[str, float | int]:

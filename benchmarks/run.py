@@ -78,6 +78,7 @@ def run(
         "date": dt.datetime.now(dt.UTC).date().isoformat(),
         "commit": commit(),
         "machine": {**about, "load_after": round(os.getloadavg()[0], 2)},
+        "commands": bench.commands,
         "cases": cases,
         "targets": report.judge(cases),
         "checked": bench.checked,

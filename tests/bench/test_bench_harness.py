@@ -50,6 +50,8 @@ def test_every_case_is_measured_and_told(tmp_path: Path) -> None:
         assert all(used["cpu_s"] >= 0 < used["peak_mib"] for used in case["ways"].values())
     assert "lstat loop in Python" in results["cases"][1]["ways"]
     assert "CSafeLoader loop" in results["cases"][3]["ways"]
+    ways = {name for case in results["cases"] for name in case["ways"]}
+    assert set(results["commands"]) == ways
     with_ninja = bool(results["machine"]["ninja"])
     assert ("ninja" in results["cases"][1]["ways"]) is with_ninja
     assert any(text.startswith("ninja is not here") for text in results["skipped"]) != with_ninja
