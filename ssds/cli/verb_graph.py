@@ -53,7 +53,7 @@ _LIMITS = {
     "--verb",
     "verbs",
     multiple=True,
-    type=click.Choice([verb.word for verb in Verb]),
+    type=click.Choice([verb.word for verb in Verb if verb is not Verb.REMOVE]),
     help="Only nodes of which the plan says this.",
 )
 @click.pass_obj
@@ -114,13 +114,18 @@ def _give(drawn: str | Json, out: str) -> None:
         else:
             print_json(drawn)
         return
-    if os.path.isdir(out):
-        raise UsageError(f"{out} is a folder", hint="Name a file to write to.", code="E154")
+    if os.path.exists(out) and not os.path.isfile(out):
+        what = "a folder" if os.path.isdir(out) else "no regular file"
+        raise UsageError(
+            f"{out} is {what}",
+            hint="Name a file to write to; without --out the picture goes to stdout.",
+            code="E154",
+        )
     if not isinstance(drawn, str):
         import json
 
         drawn = json.dumps(drawn, ensure_ascii=True, indent=2, sort_keys=True) + "\n"
-    atomic_write(out, drawn.encode(), point="picture")
+    atomic_write(os.path.realpath(out), drawn.encode(), point="picture")
     say(f"wrote {out}: {counted(len(drawn.encode()), 'byte')}")
 
 

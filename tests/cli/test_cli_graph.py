@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -79,8 +80,18 @@ def test_wrong_wishes_are_told_with_a_remedy(plain: Site, tmp_path: Path) -> Non
     check_error(plain.run("graph", "--verb", "held"), "E151")
     check_error(plain.run("graph", "--out", str(tmp_path / "x.png")), "E153", ".svg")
     check_error(plain.run("graph", "--format", "svg", "--out", str(tmp_path)), "E154")
+    pipe = tmp_path / "pipe.svg"
+    os.mkfifo(pipe)
+    check_error(plain.run("graph", "--out", str(pipe)), "E154", "no regular file")
     check_error(plain.run("graph", "tinny"), "E032")
     assert list(tmp_path.glob("x.*")) == []
+
+
+def test_a_link_is_followed_and_stays(plain: Site, tmp_path: Path) -> None:
+    (tmp_path / "link.dot").symlink_to("real")
+    plain.good("graph", "--out", str(tmp_path / "link.dot"))
+    assert (tmp_path / "link.dot").is_symlink()
+    assert (tmp_path / "real").read_text().startswith("digraph")
 
 
 def test_a_picture_changes_nothing_in_the_workspace(plain: Site) -> None:

@@ -40,10 +40,12 @@ def release_picture(graph: Graph, plan: Plan, chosen: Sequence[NodeId], title: s
     for name in chosen:
         for owner in owners[name]:
             members.setdefault(owner, []).append(plan.steps[name])
-            for item in graph.nodes[name].inputs:
-                for other in owners.get(item.node, ()) if item.node is not None else ():
-                    if other != owner and item.node is not None and item.node.kind != "source":
-                        pairs[other, owner] = pairs.get((other, owner), True) and item.gate
+        for item in graph.nodes[name].inputs:
+            if item.node is None or item.node.kind == "source" or item.node not in owners:
+                continue
+            pair = (item.node.owner, name.owner)
+            if pair[0] != pair[1]:
+                pairs[pair] = pairs.get(pair, True) and item.gate
     return Picture(
         title=title,
         level=Level.RELEASES,

@@ -25,15 +25,23 @@ from ssds.graph.picture.order import acyclic, depths, reduced
 from ssds.graph.plan import Verb
 
 _NAMES_TOLD = 12
-_TITLE_ROOM = 15
+_TITLE_ROOM = 20
+_TITLE_LEAST = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Group:
-    """Boxes that become one; ``rank`` is their depth in the folded picture."""
+    """Boxes that become one, in the order of their names.
+
+    Attributes:
+        rank: their depth in the folded picture.
+        before, after: the recipes beside them where they are a range of names, else empty.
+    """
 
     boxes: Sequence[Box]
     rank: int
+    before: str = ""
+    after: str = ""
 
 
 def folded(picture: Picture, limits: Limits) -> Picture:
@@ -99,10 +107,16 @@ def _ranges(boxes: Sequence[Box], depth: Mapping[str, int], wanted: int) -> list
         parts = max(1, min(size, wanted * size // len(boxes)))
         ordered = sorted(group.boxes, key=lambda box: box.id)
         step = -(-size // parts)
-        found += [
-            _Group(boxes=ordered[start : start + step], rank=group.rank)
-            for start in range(0, size, step)
-        ]
+        for start in range(0, size, step):
+            end = min(start + step, size)
+            found.append(
+                _Group(
+                    boxes=ordered[start:end],
+                    rank=group.rank,
+                    before=_recipe(ordered[start - 1]) if start else "",
+                    after=_recipe(ordered[end]) if end < size else "",
+                )
+            )
     return found
 
 
@@ -148,7 +162,8 @@ def _box_of(group: _Group) -> Box:
     if first == last:
         name, words = first, "versions"
     else:
-        name, words = _span(first, last), "releases"
+        name = f"{_cut(first, group.before or last)} to {_cut(last, group.after or first)}"
+        words = "releases"
     if boxes[0].kind == "base":
         words = "bases"
     told = [f"{len(boxes):,} {words}: {in_words(counts)}", *(box.id for box in boxes[:_NAMES_TOLD])]
@@ -164,5 +179,10 @@ def _box_of(group: _Group) -> Box:
     )
 
 
-def _span(first: str, last: str) -> str:
-    return f"{shortened(first, _TITLE_ROOM)} … {shortened(last, _TITLE_ROOM)}"
+def _cut(name: str, other: str) -> str:
+    """Returns as much of a name as tells it from ``other``."""
+    shared = next((i for i, (a, b) in enumerate(zip(name, other, strict=False)) if a != b), None)
+    room = _TITLE_ROOM if shared is None else max(_TITLE_LEAST, shared + 1)
+    if len(name) <= max(room + 1, _TITLE_LEAST):
+        return name
+    return shortened(name, _TITLE_ROOM) if room >= _TITLE_ROOM else f"{name[:room]}…"

@@ -51,7 +51,7 @@ def nodes_in(graph: Graph, plan: Plan, scope: Scope, *, by_owner: bool = False) 
         if not found:
             words = " or ".join(sorted(verb.word for verb in scope.verbs))
             raise UsageError(
-                f"no node of these is to {words}",
+                f"the plan says {words} of no node here",
                 hint="Leave --verb out to see what the plan says of them.",
                 code="E151",
             )

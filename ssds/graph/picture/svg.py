@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import textwrap
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from ssds.graph.picture.layout import BOX_HEIGHT, Layout, Piece, Placed, laid_out
 from ssds.graph.picture.model import IMPORTANCE, Box, Level, Picture, printable, shortened
 from ssds.graph.picture.style import STYLES
-from ssds.graph.plan import Verb
 
 _MARGIN = 24
 _HEAD = 92
-_NAME_ROOM = 34
+_NAME_ROOM = 43
 _NOTE_ROOM = 60
 _TOLD_ROOM = 300
 _BADGE = 30
-_LINE = "#8b949e"
 
 
 def svg(picture: Picture) -> str:
@@ -36,8 +34,10 @@ def svg(picture: Picture) -> str:
         tails.setdefault(piece.tail, []).append(piece)
     heads = {line.head for line in picture.lines}
     left = (width - layout.width) // 2
-    body = [_box(placed, tails.get(placed.box.id, ()), placed.box.id in heads)
-            for placed in layout.boxes]  # fmt: skip
+    body = []
+    for placed in layout.boxes:
+        name = placed.box.id
+        body.append(_box(placed, tails.get(name, ()), has_inputs=name in heads))
     return "\n".join(
         [
             _opening(width, height),
@@ -63,7 +63,7 @@ def svg(picture: Picture) -> str:
 def _opening(width: int, height: int) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
-        f'viewBox="0 0 {width} {height}" role="img">'
+        f'class="ssds" viewBox="0 0 {width} {height}" role="img">'
     )
 
 
@@ -103,7 +103,7 @@ def _legend(picture: Picture) -> tuple[list[str], int]:
     return parts, x
 
 
-def _box(placed: Placed, pieces: Sequence[Piece], has_inputs: bool) -> str:
+def _box(placed: Placed, pieces: Sequence[Piece], *, has_inputs: bool) -> str:
     """Returns a box and the lines that leave it; they light up together."""
     box, y = placed.box, placed.y - BOX_HEIGHT // 2
     told = "\n".join(shortened(line, _TOLD_ROOM) for line in box.details)
@@ -119,8 +119,7 @@ def _box(placed: Placed, pieces: Sequence[Piece], has_inputs: bool) -> str:
     ]
     if has_inputs:
         x, middle = placed.x, placed.y
-        parts.append(f'<path class="tip" d="M{x - 7} {middle - 4}L{x} {middle}L{x - 7} '
-                     f'{middle + 4}Z"/>')  # fmt: skip
+        parts.append(f'<path class="tip" d="M{x - 7} {middle - 4}L{x} {middle}l-7 4Z"/>')
     return "".join([*parts, "</g>"])
 
 
@@ -204,28 +203,49 @@ def _text(text: str) -> str:
     return lines.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
+_FONTS = "'Segoe UI','Helvetica Neue',Helvetica,Arial,'DejaVu Sans',sans-serif"
+_LIGHT = {
+    "text": f"font-family:{_FONTS}",
+    ".paper": "fill:#fff",
+    ".head": "font-size:19px;font-weight:600;fill:#1f2328",
+    ".name": "font-size:14px;font-weight:600;fill:#1f2328",
+    ".small": "font-size:12px;fill:#4d5560",
+    ".sign": "font-size:14px;font-weight:700;text-anchor:middle;fill:#fff",
+    ".line": "fill:none;stroke:#8b949e;stroke-width:1.4",
+    ".verdict": "stroke-dasharray:4 3",
+    ".tip": "fill:#8b949e",
+    ".frame": "stroke-width:1.3",
+    ".box:hover .line": "stroke:#1f2328;stroke-width:2.6",
+}
+_DARK = {
+    ".paper": "fill:#0d1117",
+    ".head": "fill:#e6edf3",
+    ".name": "fill:#e6edf3",
+    ".small": "fill:#a5afba",
+    ".sign": "fill:#0d1117",
+    ".line": "stroke:#6e7681",
+    ".tip": "fill:#6e7681",
+    ".box:hover .line": "stroke:#e6edf3",
+}
+
+
 def _css() -> str:
-    light = [
-        "text{font-family:'Segoe UI','Helvetica Neue',Helvetica,Arial,'DejaVu Sans',sans-serif}",
-        ".paper{fill:#fff}.head{font-size:19px;font-weight:600;fill:#1f2328}",
-        ".name{font-size:14px;font-weight:600;fill:#1f2328}.small{font-size:12px;fill:#4d5560}",
-        ".sign{font-size:14px;font-weight:700;text-anchor:middle;fill:#fff}",
-        f".line{{fill:none;stroke:{_LINE};stroke-width:1.4}}.verdict{{stroke-dasharray:4 3}}",
-        f".tip{{fill:{_LINE}}}.frame{{stroke-width:1.3}}",
-        ".box:hover .line{stroke:#1f2328;stroke-width:2.6}",
-    ]
-    dark = [
-        ".paper{fill:#0d1117}.head,.name{fill:#e6edf3}.small{fill:#a5afba}.sign{fill:#0d1117}",
-        ".line{stroke:#6e7681}.tip{fill:#6e7681}.box:hover .line{stroke:#e6edf3}",
-    ]
-    for verb in Verb:
-        look, name = STYLES[verb], verb.word
-        frame = f"fill:{look.surface};stroke:{look.line}"
-        frame += f";stroke-dasharray:{look.dashes}" if look.dashes else ""
-        frame += ";stroke-width:2" if look.thick else ""
-        light.append(f".{name} .frame{{{frame}}}.{name} .badge,.share.{name}{{fill:{look.line}}}")
-        dark.append(
-            f".{name} .frame{{fill:{look.dark_surface};stroke:{look.dark_line}}}"
-            f".{name} .badge,.share.{name}{{fill:{look.dark_line}}}"
+    """Returns the rules; none reaches outside of the picture, should a page hold it inline."""
+    light, dark = dict(_LIGHT), dict(_DARK)
+    for verb, look in STYLES.items():
+        frame, badge, share = (
+            f".{verb.word} .frame",
+            f".{verb.word} .badge",
+            f".share.{verb.word}",
         )
-    return "".join([*light, "@media (prefers-color-scheme:dark){", *dark, "}"])
+        light[frame] = f"fill:{look.surface};stroke:{look.line}"
+        light[frame] += f";stroke-dasharray:{look.dashes}" if look.dashes else ""
+        light[frame] += ";stroke-width:2" if look.thick else ""
+        light[badge] = light[share] = f"fill:{look.line}"
+        dark[frame] = f"fill:{look.dark_surface};stroke:{look.dark_line}"
+        dark[badge] = dark[share] = f"fill:{look.dark_line}"
+    return f"{_rules(light)}@media (prefers-color-scheme:dark){{{_rules(dark)}}}"
+
+
+def _rules(rules: Mapping[str, str]) -> str:
+    return "".join(f".ssds {selector}{{{body}}}" for selector, body in rules.items())
