@@ -2,27 +2,29 @@
 
 A new field of ``schemas/recipe.schema.json`` fails here until a row says what it re-runs. "Affects"
 means that what a kind itself sees differs; what comes after it runs only where an input came out
-differently.
+differently. Forms of one meaning are in ``test_slices_by_form.py``, what recipes share in
+``test_slices_of_shared_files.py``.
 """
 
 from __future__ import annotations
 
 import copy
-import datetime as dt
 import json
-import os
-import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
-from full_workspace import FULL, answered, write_neighbours
+from full_workspace import FULL, FULL_TEXT, write_neighbours
+from slices import Sights, differing, fields_of, has, put, seen_by_kinds, unknown_words
 
-from ssds.graph.compile import compile_graph
+from ssds.core.model import KINDS
+from ssds.graph import compile as graph_compile
+from ssds.kinds.test import spec as test_spec
 from ssds.recipe.address import parse_address
 from ssds.recipe.catalog import read_catalog
+from ssds.recipe.model import Step
 from ssds.recipe.schema import schema_bytes
 
 EVERYTHING = "build gate index metadata publish sbom scan test"
@@ -74,7 +76,7 @@ ROWS: dict[str, tuple[str, Any, str]] = {
     "sources.*.platforms": ("sources.armdata.platforms", ["linux/arm64", "linux/amd64"], ""),
     "sources.*.when.version": ("sources.extra.when.version", ["2.0", "1.0"], ""),
     "sources.*.when.variant": ("sources.extra.when.variant", ["mpi", "default"], ""),
-    "sources.*.when.platform": ("sources.extra.when.platform", ["linux/amd64", "linux/arm64"], ""),
+    "sources.*.when.platform": ("sources.extra.when.platform", ["linux/arm64", "linux/amd64"], ""),
     "build[].run": ("build[3].run", "echo new", "build"),
     "build[].run.script": ("build[2].run.script", "echo new", "build"),
     "build[].run.tools": ("build[2].run.tools", ["gcc"], "build"),
@@ -168,46 +170,76 @@ PARTS = ('versions["2.0"]', "variants.mpi")
 """What may state some of the recipe's fields anew."""
 
 
-def fields_of(
-    part: Any, document: Any, path: str = "", seen: tuple[str, ...] = ()
-) -> Iterator[str]:
-    """Gives the address of every field of a schema; ``*`` stands for a free key."""
-    if not isinstance(part, dict):
-        return
-    if "$ref" in part and part["$ref"] not in seen:
-        target = document
-        for step in part["$ref"].removeprefix("#/").split("/"):
-            target = target[step]
-        yield from fields_of(target, document, path, (*seen, part["$ref"]))
-    for word in ("oneOf", "anyOf", "allOf"):
-        for choice in part.get(word, ()):
-            yield from fields_of(choice, document, path, seen)
-    for name, inner in part.get("properties", {}).items():
-        here = f"{path}.{name}".lstrip(".")
-        yield here
-        yield from fields_of(inner, document, here, seen)
-    if isinstance(part.get("additionalProperties"), dict):
-        yield f"{path}.*"
-        yield from fields_of(part["additionalProperties"], document, f"{path}.*", seen)
-    yield from fields_of(part.get("items"), document, f"{path}[]", seen)
-
-
 DOCUMENT = json.loads(schema_bytes("recipe"))
 FIELDS = frozenset(fields_of(DOCUMENT, DOCUMENT))
+ANOTHER_FORM = {"version"}
+"""Stands instead of something that the full recipe has."""
+
+
+def without_row(fields: Collection[str], rows: Collection[str]) -> set[str]:
+    """Gives the fields of a schema that no row speaks of, and the rows of no field."""
+    inner = {f for f in fields if any(o.startswith((f"{f}.", f"{f}[")) for o in fields)}
+    plain = {f.replace("versions.*.", "").replace("variants.*.", "") for f in {*fields} - inner}
+    own = {"description"} & plain and {"variants.*.description"}
+    return (plain | own | {"base", "build[].run"}) ^ ({*rows} | REFUSED)
 
 
 def test_every_field_of_the_schema_has_a_row() -> None:
-    inner = {f for f in FIELDS if any(o.startswith((f"{f}.", f"{f}[")) for o in FIELDS)}
-    plain = {f.replace("versions.*.", "").replace("variants.*.", "") for f in FIELDS - inner}
-    own = {"description"} & plain and {"variants.*.description"}
-    assert plain | own | {"base", "build[].run"} == ROWS.keys() | REFUSED
+    assert without_row(FIELDS, ROWS) == set()
 
 
-def put(holder: Any, address: str, value: Any) -> None:
-    *path, last = parse_address(address)
-    for part in path:
-        holder = holder.setdefault(part, {}) if isinstance(holder, dict) else holder[part]
-    holder[last] = copy.deepcopy(value)
+@pytest.mark.parametrize("field", ROWS)
+def test_a_row_that_is_taken_away_is_missed(field: str) -> None:
+    assert field in without_row(FIELDS, ROWS.keys() - {field})
+
+
+def objects_of(part: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Gives the way to every part of a schema that has properties."""
+    if isinstance(part, dict) and isinstance(part.get("properties"), dict):
+        yield path
+    if isinstance(part, dict | list):
+        for key, inner in part.items() if isinstance(part, dict) else enumerate(part):
+            yield from objects_of(inner, (*path, key))
+
+
+PLACES = [way for way in objects_of(DOCUMENT) if way != ("$defs", "ref")]
+"""Of ``ref`` only the single properties are referred to."""
+
+
+@pytest.mark.parametrize("way", PLACES, ids=lambda way: "/".join(map(str, way)))
+def test_a_field_that_is_new_anywhere_is_missed(way: tuple[Any, ...]) -> None:
+    longer = copy.deepcopy(DOCUMENT)
+    part = longer
+    for key in way:
+        part = part[key]
+    part["properties"]["brand_new"] = {"type": "string"}
+    missed = without_row(frozenset(fields_of(longer, longer)), ROWS)
+    assert missed
+    assert all("brand_new" in field for field in missed)
+
+
+def test_the_schema_says_nothing_that_this_test_does_not_understand() -> None:
+    assert unknown_words(DOCUMENT) == set()
+
+
+def test_every_kind_is_affected_by_some_field() -> None:
+    # A base is affected by shared files only.
+    assert {k for _, _, kinds in ROWS.values() for k in kinds.split()} == {*KINDS} - {"base"}
+
+
+def test_the_full_recipe_uses_every_field() -> None:
+    concrete = {field: address for field, (address, _, _) in ROWS.items()}
+    assert {f for f, address in concrete.items() if not has(FULL, address)} == ANOTHER_FORM
+
+
+def test_the_full_recipe_uses_every_type_of_step(root: Path) -> None:
+    (root / "catalog/full/recipe.yaml").write_text(FULL_TEXT)
+    try:
+        catalog = read_catalog(str(root)).catalog
+    finally:
+        (root / "catalog/full/recipe.yaml").unlink()
+    targets = [t for r in catalog.releases.values() for t in r.targets.values()]
+    assert {type(s) for t in targets for s in t.steps} == set(Step.__subclasses__())
 
 
 @pytest.fixture(scope="module")
@@ -217,52 +249,29 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def seen_by_kinds(root: Path, recipe: Mapping[str, Any]) -> dict[str, tuple[str, object]]:
-    """Gives for each node its kind and what it sees: slice, epoch and where its inputs are from."""
-    folder = root / "catalog" / str(recipe["name"])
-    if not folder.exists():
-        shutil.copytree(root / "catalog/full", folder)
-    (folder / "recipe.yaml").write_text(yaml.safe_dump(dict(recipe), sort_keys=False))
-    try:
-        reading = read_catalog(str(root))
-        reading.collector.raise_if_failed()
-    finally:
-        os.unlink(folder / "recipe.yaml")
-        if folder.name != "full":
-            shutil.rmtree(folder)
-    catalog = reading.catalog
-    shared, pins = answered(catalog)
-    graph = compile_graph(catalog, shared, pins, dt.date(2023, 11, 14))
-    assert not any(node.unpinned for node in graph.nodes.values())
-    found: dict[str, tuple[str, object]] = {}
-    for node in graph.nodes.values():
-        inputs = {i.role: i.node.label + i.node.part if i.node else i.digest for i in node.inputs}
-        sees = (node.slice, node.kind_version, node.epoch, node.fixed, inputs)
-        found[node.id.label + node.id.part] = (node.kind, sees)
-    return found
+@pytest.fixture(scope="module")
+def full(root: Path) -> Sights:
+    return seen_by_kinds(root, FULL)
 
 
-def affected(
-    root: Path, before: Mapping[str, Any], after: Mapping[str, Any]
-) -> dict[str, set[str]]:
-    """Gives the kinds that see something else, and the releases in which they do."""
-    old, new = seen_by_kinds(root, before), seen_by_kinds(root, after)
-    differing = {n for n in {*old, *new} if old.get(n) != new.get(n)}
-    kinds: dict[str, set[str]] = {}
-    for name in differing:
-        kinds.setdefault((new.get(name) or old[name])[0], set()).add(name.partition(":")[0])
-    return kinds
+def affected(root: Path, before: Mapping[str, Any] | Sights, after: Any) -> dict[str, set[str]]:
+    old = before if "name" not in before else seen_by_kinds(root, before)
+    return differing(old, seen_by_kinds(root, after))
 
 
 @pytest.mark.parametrize("field", ROWS)
-def test_a_field_affects_exactly_the_kinds_that_its_row_names(field: str, root: Path) -> None:
+def test_a_field_affects_exactly_the_kinds_that_its_row_names(
+    field: str, root: Path, full: Sights
+) -> None:
     address, value, kinds = ROWS[field]
     after = copy.deepcopy(FULL)
     put(after, address, value)
+    assert after != FULL
     if field == "version":
         del after["versions"]
-        del after["sources"]["extra"]["when"]["version"]
-    assert set(affected(root, FULL, after)) == set(kinds.split())
+        for part in (after["sources"]["extra"], after["build"][3], *after["tests"]):
+            del part["when"]["version"]
+    assert set(affected(root, full, after)) == set(kinds.split())
 
 
 STATED = [
@@ -292,29 +301,19 @@ def test_what_a_version_or_variant_states_affects_only_itself(
     assert all(mine in name for kind, names in found.items() if kind != "source" for name in names)
 
 
-def test_comments_and_the_order_of_keys_change_nothing(root: Path) -> None:
-    def turned(value: Any) -> Any:
-        if isinstance(value, dict):
-            ordered = value.keys() & {"prefix", "flavour"}  # a variable sees those above it
-            items = value.items() if ordered else reversed(value.items())
-            return {key: turned(item) for key, item in items}
-        return [turned(item) for item in value] if isinstance(value, list) else value
+def test_a_kind_that_sees_too_much_is_found(
+    root: Path, full: Sights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = test_spec.node
 
-    assert affected(root, FULL, turned(FULL)) == {}
+    def greedy(target: Any, **more: Any) -> Any:
+        node = real(target, **more)
+        limits = [t.time_limit_s for t in target.tests]
+        return replace(node, slice={**node.slice, "limits": limits})
 
-
-@pytest.mark.parametrize(
-    ("name", "kind"),
-    [("files/a", "build"), ("icon.svg", "metadata"), ("README.md", "metadata"), ("new.svg", "")],
-)
-def test_a_file_beside_the_recipe_affects_who_takes_it(root: Path, name: str, kind: str) -> None:
+    monkeypatch.setattr(graph_compile.test_spec, "node", greedy)
     before = seen_by_kinds(root, FULL)
-    path = root / "catalog/full" / name
-    kept = path.read_text()
-    try:
-        path.write_text("changed")
-        after = seen_by_kinds(root, FULL)
-    finally:
-        path.write_text(kept)
-    kinds = {after[n][0] for n in after if after[n] != before[n]}
-    assert kinds == set(kind.split())
+    assert set(differing(full, before)) == {"test"}
+    after = copy.deepcopy(FULL)
+    put(after, *ROWS["tests[].time_limit_s"][:2])
+    assert set(affected(root, before, after)) == {"test"}
