@@ -133,7 +133,8 @@ class _Session:
 
         settings = self.workspace.settings
         more = (settings.ca_bundle,) if settings.ca_bundle else ()
-        return (WORKSPACE_FILE, user_file(os.environ), *more)
+        user = user_file(os.environ)
+        return (WORKSPACE_FILE, *(() if user == os.devnull else (user,)), *more)
 
     # -- planning ------------------------------------------------------------------------------
 
