@@ -174,11 +174,17 @@ def _absent(known: Known, claim: Claim, missing: list[Digest]) -> str:
     if not gone:
         return f"{count} {_are(missing)} not in the store: only {_names(claim)} here."
     when = moment(max(gone.values()))
-    return f"{count} {_are(missing)} not in the store: `ssds gc` removed them on {when}."
+    return (
+        f"{count} {_are(missing)} not in the store: `ssds gc` removed {_them(missing)} on {when}."
+    )
 
 
 def _are(things: list[Digest]) -> str:
     return "is" if len(things) == 1 else "are"
+
+
+def _them(things: list[Digest]) -> str:
+    return "it" if len(things) == 1 else "them"
 
 
 def _names(claim: Claim) -> str:
@@ -192,8 +198,8 @@ def _bytes(known: Known, step: PlanStep, near: Neighbour | None) -> Iterator[Cau
     told = _absent(known, step.claim, missing) if missing else "Its bytes are not here."
     yield Cause(
         code="bytes",
-        text=f"Its result is known; {told[0].lower()}{told[1:]} They are "
-        f"{step.text.partition(';')[0].removeprefix('bytes ')}, and no channel that was looked "
+        text=f"Its result is known; {told[0].lower()}{told[1:]} Those bytes "
+        f"are {step.text.partition(';')[0].removeprefix('bytes ')}, and no channel that was looked "
         "at has them.",
         next="`ssds plan --refresh` looks at the channels anew; else it runs again and must give "
         "the same bytes.",
@@ -268,10 +274,15 @@ def _builder(known: Known, step: PlanStep, near: Neighbour | None) -> Iterator[C
         return
     yield Cause(
         code="builder",
-        text=f"Programs of {platform} cannot run here: {step.text}.",
+        text=f"Programs of {platform} cannot run here: {_no_builder(step.text)}.",
         next="`ssds doctor` says what is missing; apply on a machine that can, then merge its "
         "lock.",
     )
+
+
+def _no_builder(text: str) -> str:
+    """Returns the reason after ``no builder here:``, which may follow on what wants the bytes."""
+    return text.rpartition("; ")[2].partition(": ")[2] or text
 
 
 def _gate(known: Known, step: PlanStep, near: Neighbour | None) -> Iterator[Cause]:

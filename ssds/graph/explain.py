@@ -17,6 +17,7 @@ from ssds.core.model import Action, Node
 
 _SHOWN = 120
 _CONTEXT = 16
+_FIRST = ("version", "architecture", "sha256")
 _PLAIN = {
     "source_date_epoch": "the date of the inputs",
     "kind_version": "ssds itself",
@@ -86,7 +87,7 @@ def _walk(a: object, b: object, path: str) -> Iterator[tuple[str, object, object
             left = a[index] if index < len(a) else _ABSENT
             right = b[index] if index < len(b) else _ABSENT
             yield from _walk(left, right, f"{path}[{index}]")
-    elif a != b:
+    elif a != b or isinstance(a, bool) != isinstance(b, bool):
         yield path, a, b
 
 
@@ -102,10 +103,15 @@ def _named(value: object) -> bool:
 
 
 def _by_name(value: object) -> dict[str, str]:
-    """Returns name → version and digest of a list of packages."""
+    """Returns name → version, digest and what else there is, of a list of packages."""
     assert isinstance(value, list | tuple)
     return {
-        f"{item['name']}": " ".join(str(item[k]) for k in ("version", "sha256") if k in item)
+        f"{item['name']}": " ".join(
+            [
+                *(str(item[k]) for k in _FIRST if k in item),
+                *(f"{k}={_text(item[k])}" for k in sorted(item) if k not in ("name", *_FIRST)),
+            ]
+        )
         for item in value
     }
 
