@@ -6,10 +6,11 @@ from typing import Any
 
 import click
 
-from ssds.cli import planning
+from ssds.cli import indexed, planning
 from ssds.cli.app import Context
 from ssds.cli.output import print_json, say, show
 from ssds.cli.selecting import planning_options
+from ssds.core.errors import UsageError
 from ssds.workspace import Workspace
 
 
@@ -28,13 +29,25 @@ from ssds.workspace import Workspace
     is_flag=True,
     help="Exit with 2 when something is to do, 3 when it is held or waits.",
 )
+@click.option(
+    "--since",
+    default="",
+    metavar="REV[..REV]",
+    help="Show only what differs from a revision of git, or between two; `main...` is where main "
+    "was left.",
+)
+@click.option("--markdown", is_flag=True, help="With --since: for a pull request's comment.")
+@click.option("--no-index", is_flag=True, help="Read everything anew; use and keep no index.")
 @click.pass_obj
 def command(
     context: Context,
     /,
     full: bool,
     as_json: bool,
+    no_index: bool,
     out: str | None,
+    since: str,
+    markdown: bool,
     detailed_exitcode: bool,
     **asked: Any,
 ) -> int:
@@ -44,15 +57,43 @@ def command(
     """
     workspace = Workspace.open(context.folder)
     options = planning.Asked(**asked)
-    planned = planning.make(workspace, options)
+    if since or markdown:
+        if not since or out is not None or (markdown and as_json):
+            raise UsageError(
+                "--markdown goes with --since, and neither with --out; --markdown not with --json",
+                hint="Give one of them at a time.",
+                code="E128",
+            )
+        code = _since(workspace, options, since, markdown=markdown, as_json=as_json)
+        return code if detailed_exitcode else 0
     more: dict[str, Any] = {}
     if out is not None:
+        planned = planning.make(workspace, options)
+        delivery = planned.delivery
         more["plan_id"] = _save(workspace, planned, options, out, full=full)
-    if as_json:
-        print_json({**planned.delivery.to_dict(full=full), **more})
+    elif no_index:
+        delivery = planning.make(workspace, options).delivery
     else:
-        show(planning.render(planned.delivery, full=full))
-    return planned.delivery.exit_code if detailed_exitcode else 0
+        delivery = indexed.deliver(workspace, options, full=full)
+    if as_json:
+        print_json({**delivery.to_dict(full=full), **more})
+    else:
+        show(planning.render(delivery, full=full))
+    return delivery.exit_code if detailed_exitcode else 0
+
+
+def _since(
+    workspace: Workspace, asked: planning.Asked, text: str, *, markdown: bool, as_json: bool
+) -> int:
+    from ssds.cli import since_text
+    from ssds.cli.since import since
+
+    found = since(workspace, asked, text)
+    if as_json:
+        print_json(found.to_dict())
+    else:
+        show(since_text.markdown(found) if markdown else since_text.plain(found))
+    return found.exit_code
 
 
 def _save(

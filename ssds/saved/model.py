@@ -201,22 +201,10 @@ class SavedPlan:
     @property
     def delivery(self) -> Delivery:
         """The plan as ``ssds plan`` shows it."""
-        return StoredDelivery(
+        return Delivery(
             plan=Plan(steps={}),
             rows=(*(s.row for s in self.steps), *(r.row for r in self.rows)),
             notes=self.notes,
             required_waits=self.required_waits,
-            reused=self.reused.count,
+            rowless=self.reused.count,
         )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredDelivery(Delivery):
-    """A delivery whose reused nodes are only counted."""
-
-    reused: int = 0
-
-    def count(self, verb: Verb) -> int:
-        """How many rows have that verb."""
-        more = self.reused if verb is Verb.REUSE else 0
-        return Delivery.count(self, verb) + more
