@@ -84,8 +84,14 @@ def laid_out(boxes: Sequence[Box], lines: Sequence[Line], width_of: Callable[[Bo
     tallest = max(_SHORTEST_COLUMN, math.ceil(math.sqrt(len(boxes) * 2.4)))
     columns = layers(sorted(by_id), lines, tallest=tallest)
     links = _links(columns, lines)
-    ordered = _ordered(columns, links)
+    linked = {end for link in links for end in (link.start, link.end)}
+    ordered = _ordered([[n for n in column if n in linked] for column in columns], links)
     height_of = _settled(ordered, links)
+    for column, names in zip(ordered, columns, strict=True):
+        for name in (n for n in names if n not in linked):
+            above = height_of[column[-1]] if column else -GAP - BOX_HEIGHT // 2
+            height_of[name] = above + GAP + BOX_HEIGHT
+            column.append(name)
     placed: dict[str, Placed] = {}
     x = 0
     edges: list[tuple[int, int]] = []
