@@ -1,0 +1,119 @@
+"""The part of a workspace that explains a node gives the rows that the whole plan has."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from e2e_workspace import ROOT
+
+from ssds.cli import planning
+from ssds.cli.part import Part, nodes_called, part_of, plan_for
+from ssds.core.errors import UsageError
+from ssds.core.model import NodeId
+from ssds.graph.plan import Plan
+from ssds.workspace import Workspace
+
+ASKED = planning.Asked(as_of="2026-01-01")
+
+
+@pytest.fixture
+def starter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the starter catalog with its locks, and no store: no bytes are here."""
+    folder = tmp_path / "starter"
+    folder.mkdir()
+    for name in ("catalog", "lockfiles"):
+        shutil.copytree(ROOT / name, folder / name)
+    (folder / "ssds.yaml").write_text("store: {path: ../store}\n")
+    monkeypatch.setenv("SSDS_USER_SETTINGS", os.devnull)
+    return folder
+
+
+def edit(folder: Path, name: str, change: Callable[[str], str]) -> None:
+    path = folder / "catalog" / name / "recipe.yaml"
+    path.write_text(change(path.read_text()))
+
+
+def another_step(text: str) -> str:
+    return text.replace("\nbuild:\n", '\nbuild:\n  - env: {ANOTHER: "1"}\n', 1)
+
+
+def another_test(text: str) -> str:
+    return text.replace("\ntests:\n", "\ntests:\n  - {name: one more, run: 'true'}\n", 1)
+
+
+def another_summary(text: str) -> str:
+    return text.replace("summary: ", "summary: Changed. ", 1)
+
+
+def rows(plan: Plan, names: frozenset[NodeId]) -> dict[NodeId, tuple[object, ...]]:
+    return {
+        name: (step.verb, step.reason, step.text, step.action.key if step.action else None)
+        for name, step in plan.steps.items()
+        if name in names
+    }
+
+
+EDITS: list[tuple[str, Callable[[str], str]]] = [
+    ("samtools", another_step),
+    ("samtools", another_test),
+    ("variant-calling", another_step),
+    ("bwa", another_summary),
+]
+
+
+@pytest.mark.parametrize("count", range(len(EDITS) + 1))
+def test_a_parts_rows_are_those_of_the_whole_plan(count: int, starter: Path) -> None:
+    for name, change in EDITS[:count]:
+        edit(starter, name, change)
+    whole = planning.make(Workspace.open(str(starter)), ASKED)
+    for release in whole.graph.releases:
+        part, planned = plan_for(Workspace.open(str(starter)), str(release), ASKED)
+        assert isinstance(part, Part)
+        names = nodes_called(whole.graph, str(release))
+        assert rows(planned.plan, names) == rows(whole.plan, names)
+        assert len(planned.graph.releases) < len(whole.graph.releases)
+
+
+def test_bytes_that_another_recipe_wants_are_seen_from_below(starter: Path) -> None:
+    edit(starter, "variant-calling", another_step)
+    part, planned = plan_for(Workspace.open(str(starter)), "samtools:build", ASKED)
+    step = next(s for s in planned.plan.steps.values() if str(s.node.id) == "samtools@1.16.1:build")
+    assert "variant-calling" in {release.name for release in planned.graph.releases}
+    assert (step.reason, step.text.split(" [")[0]) == (
+        "bytes",
+        "bytes wanted by variant-calling@1.0:build",
+    )
+    assert isinstance(part, Part)
+    assert part.names >= {"samtools", "bwa", "variant-calling"}
+
+
+def test_a_question_reads_only_its_recipes_and_locks(starter: Path) -> None:
+    shutil.rmtree(starter / "catalog/niimath")
+    (starter / "catalog/pydicom/recipe.yaml").write_text("name: [\n")
+    (starter / "lockfiles/pydicom@3.0.2.lock.json").write_text("{")
+    part, planned = plan_for(Workspace.open(str(starter)), "seqtk", ASKED)
+    assert [str(release) for release in planned.graph.releases] == ["seqtk@1.3"]
+    assert set(part.locks.releases) == {("seqtk", "1.3")}
+
+
+def test_what_names_no_recipe_is_asked_of_the_whole(starter: Path) -> None:
+    whole = Workspace.open(str(starter))
+    for text in ("debian-12:base", "nothing", "", "../seqtk", ".", ":build"):
+        assert part_of(whole, text, users=True) is whole
+
+
+def test_shared_nodes_are_called_by_their_own_names(starter: Path) -> None:
+    graph = planning.make(Workspace.open(str(starter)), ASKED).graph
+    bases = nodes_called(graph, "debian-12:base")
+    assert {node.kind for node in bases} == {"base"}
+    (date,) = {node.part for node in bases}
+    assert nodes_called(graph, "debian-12") == bases
+    assert nodes_called(graph, f"debian-12@{date}") == bases
+    assert nodes_called(graph, f"debian-12:base/{date}") == bases
+    for text in ("debian-12:build", "debian-12:base/1", "debian-13"):
+        with pytest.raises(UsageError):
+            nodes_called(graph, text)
