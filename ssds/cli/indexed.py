@@ -194,7 +194,7 @@ class _Session:
             self._put_ground(part)
         dated = any(entry.flags & WAIVERS for entry in entries.values())
         assert self.file is not None
-        self._write(delivery, from_day=self.today if dated else self.file.from_day)
+        self._write(delivery, from_day=self.today if dated else self.file.head[0])
         return delivery
 
     def _note_changed(self, names: set[str]) -> dict[str, list[bytes]]:
@@ -251,7 +251,8 @@ class _Session:
             found |= moved
             moved = table.built_on(moved) - found
         assert self.file is not None
-        if not self.file.from_day <= self.today < self.file.until_day:
+        first, until, _, _ = self.file.head
+        if not first <= self.today < until:
             found |= table.all_with(WAIVERS)
         if changes.store or table.facts.get("store") != self.workspace.store_path:
             found |= self._reclaimed()

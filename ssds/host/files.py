@@ -14,7 +14,7 @@ import os
 import secrets
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import IO
 
 from ssds.core.errors import EnvironmentProblem
@@ -164,6 +164,58 @@ def atomic_write(path: str, data: bytes, *, point: str, mode: int = 0o644) -> No
     """Puts ``data`` at ``path``: the old bytes or the new ones are seen, never a mixture."""
     with replacing(path, point=point, mode=mode) as file:
         file.write(data)
+
+
+def grow(
+    path: str,
+    pieces: Sequence[bytes | bytearray | memoryview],
+    *,
+    start: int,
+    head: bytes,
+    slot: bytes,
+    slot_at: int,
+    point: str,
+) -> bool:
+    """Writes ``pieces`` behind the end of a file, then a slot in its head that points there.
+
+    For caches that check what they read: nothing is synced, and after a crash the slot may be
+    there without the pieces. Nothing that stands in the file is changed but the slot.
+
+    Args:
+        start: where the pieces begin; the file's size, or a writer that was killed left more.
+        head: the file's first bytes as they were read; another head means another writer.
+        slot, slot_at: what is written into the head at last.
+
+    Returns:
+        False where another process writes or wrote, or locks do not work: nothing is done then.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    handle = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        same_file = os.path.samestat(os.fstat(handle), os.stat(path, follow_symlinks=False))
+        if not same_file or os.pread(handle, len(head), 0) != head:
+            return False
+        write_point(f"{point}.grow")
+        at = start
+        for piece in pieces:
+            view = memoryview(piece)
+            while view:
+                count = os.pwrite(handle, view, at)
+                at, view = at + count, view[count:]
+        write_point(f"{point}.grown")
+        os.pwrite(handle, slot, slot_at)
+        write_point(f"{point}.pointed")
+        return True
+    except OSError as error:
+        locks = (errno.EWOULDBLOCK, errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EINVAL)
+        if error.errno in locks:
+            return False
+        raise
+    finally:
+        os.close(handle)
 
 
 def remove_file(path: str, *, point: str) -> bool:

@@ -39,10 +39,13 @@ def printed(root: str, path: str, *, as_json: bool) -> str | None:
     """
     try:
         file = open_index(path)
-        if file is None or not file.flags & NOTHING_TO_DO:
+        if file is None:
             return None
+        first, until, notes_until_s, flags = file.head
         now_s = time.time()
-        if not file.from_day <= now_s // _DAY_S < file.until_day or now_s >= file.notes_until_s:
+        if not flags & NOTHING_TO_DO or now_s >= notes_until_s:
+            return None
+        if not first <= now_s // _DAY_S < until:
             return None
         text, json_text, around = words(file, "printed")
         if around != surroundings():

@@ -14,7 +14,7 @@ from ssds.graph.index.entries import local_trees
 from ssds.graph.index.files import Notes
 from ssds.graph.index.groups import join
 from ssds.graph.index.hot import surroundings
-from ssds.graph.index.layout import NOTHING_TO_DO, IndexFile, pack
+from ssds.graph.index.layout import NOTHING_TO_DO, SLOT_BYTES, BadIndex, Head, IndexFile, pack
 from ssds.graph.index.rows import ABSENT, UNKNOWN
 from ssds.graph.index.table import (
     CATALOG,
@@ -28,10 +28,10 @@ from ssds.graph.index.table import (
     STORE,
     Documents,
 )
-from ssds.host.files import replacing
+from ssds.host.files import grow, replacing
 from ssds.recipe.model import Release
 
-_GARBAGE = 1.25
+_ROOM = 1 << 16
 
 
 def note_recipe(
@@ -207,37 +207,69 @@ def save(
         notes_until_s: until when the notes say the same.
         printed: the plan as text and as JSON where nothing is to do, else None.
     """
-    table = editor.table
     words = join((*(printed or ("", "")), surroundings()))
-    until_day = first_change(editor)
     flags = NOTHING_TO_DO if printed is not None else 0
-    if before is not None and not editor.changed and not documents.added:
-        head = (before.from_day, before.until_day, before.notes_until_s, before.flags)
-        same = head == (from_day, until_day, notes_until_s, flags)
-        if same and before.section("printed") == words:
-            return False
-    kept: set[bytes] | None = None
-    if len(documents) + len(documents.added) > _GARBAGE * len(table) + 16:
-        digests = bytes(table.digests)
-        kept = {digests[at : at + DIGEST_BYTES] for at in range(0, len(digests), DIGEST_BYTES)}
-    pieces = pack(
-        [
-            ("printed", words),
-            *editor.groups.sections(),
-            *table.sections(),
-            *documents.sections(kept),
-        ],
-        from_day=from_day,
-        until_day=until_day,
-        notes_until_s=notes_until_s,
-        flags=flags,
-    )
+    head = (from_day, first_change(editor), notes_until_s, flags)
+    sections: list[tuple[str, bytes | bytearray]]
+    sections = [("printed", words), *editor.groups.sections(), *editor.table.sections()]
     try:
-        with replacing(path, point="index", mode=0o600) as file:
-            file.writelines(pieces)
-    except SsdsError:
+        if before is not None and before.live_bytes + _ROOM > os.stat(path).st_size // 2:
+            return _grow(path, before, sections, documents, head)
+        return _replace(path, editor, sections, documents, head)
+    except (SsdsError, OSError, BadIndex):
         return False
+
+
+def _replace(
+    path: str,
+    editor: Editor,
+    sections: list[tuple[str, bytes | bytearray]],
+    documents: Documents,
+    head: Head,
+) -> bool:
+    """Writes a new file, without what no recipe needs any more."""
+    digests = bytes(editor.table.digests)
+    documents.keep({digests[at : at + DIGEST_BYTES] for at in range(0, len(digests), DIGEST_BYTES)})
+    sections += documents.sections()
+    pieces, slot = pack(sections, head, unchecked=("recipes",))
+    with replacing(path, point="index", mode=0o600) as file:
+        file.write(slot + bytes(SLOT_BYTES))
+        file.writelines(pieces)
     return True
+
+
+def _grow(
+    path: str,
+    before: IndexFile,
+    sections: list[tuple[str, bytes | bytearray]],
+    documents: Documents,
+    head: Head,
+) -> bool:
+    """Adds what is another than before to the file."""
+    new = [(name, data) for name, data in sections if bytes(before.section(name)) != data]
+    if not new and not documents.added and before.head == head:
+        return False
+    if documents.added:
+        new += documents.sections()
+    names = {name for name, _ in new} - {"recipe_digests", "recipes_at", "recipes"}
+    start = os.stat(path).st_size
+    pieces, slot = pack(
+        new,
+        head,
+        start=start,
+        kept=[entry for entry in before.entries if entry[0] not in names],
+        turn=before.turn + 1,
+        unchecked=("recipes",),
+    )
+    return grow(
+        path,
+        pieces,
+        start=start,
+        head=before.slots,
+        slot=slot,
+        slot_at=(before.turn % 2) * SLOT_BYTES,
+        point="index",
+    )
 
 
 def lock_files_of(names: Iterable[bytes]) -> dict[str, list[bytes]]:

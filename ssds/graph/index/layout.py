@@ -1,13 +1,16 @@
-"""The index file: a header, a table of sections, the sections; mapped, never read whole.
+"""The index file: two slots that point to a table, the table, and the sections that it names.
 
-All numbers are little endian. The header names every section with its place and CRC-32; a section
-is checked when it is first used, so a plan that finds nothing changed touches the hot ones only::
+The file is mapped and never read whole. It is replaced as a whole, or grown: what changed is
+written behind its end, then one slot is pointed there. Whoever reads it meanwhile has the older
+slot; a slot, table or section that is not whole fails its CRC-32. All numbers are little endian::
 
-    magic 16s | form u32 | sections u32 | size u64 | from, until i32 days | notes i64 s | flags u32
-    | CRC-32 of header and table u32
-    name 16s | offset u64 | length u64 | CRC-32 u32 | 0 u32      for each section
+    slot A, slot B   magic 16s | form u32 | flags u32 | turn u64 | table u64 | sections u32
+                     | CRC-32 of the table u32 | end u64 | 0 u32 | CRC-32 of the slot u32
+    table            from, until i32 days | notes i64 s | for each section:
+                     name 16s | offset u64 | length u64 | CRC-32 u32 | 0 u32
 
-It holds no code and no pickled values: whatever stands in it, reading it runs nothing.
+The slot with the higher turn counts. A name may stand several times: parts of one section. It
+holds no code and no pickled values: whatever stands in it, reading it runs nothing.
 """
 
 from __future__ import annotations
@@ -16,18 +19,28 @@ import mmap
 import os
 import struct
 import zlib
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 MAGIC = b"ssds-plan-index\n"
 FORM = 1
 FILE_NAME = "plan.index"
 MAX_BYTES = 8 << 30
 NOTHING_TO_DO = 1
-"""Flag: every recipe was settled, and ``words`` holds what the plan printed."""
+"""Flag: every recipe was settled, and ``printed`` holds what the plan printed."""
 
-_HEADER = struct.Struct("<16sIIQiiqII")
+SLOT_BYTES = 64
+_SLOT = struct.Struct("<16sIIQQIIQII")
+_HEAD = struct.Struct("<iiq")
 _ENTRY = struct.Struct("<16sQQII")
-_MAX_SECTIONS = 64
+_MAX_SECTIONS = 4096
+
+Head = tuple[int, int, int, int]
+"""From and until: the days since 1970-01-01 (UTC) for which the keys hold, from the first one, up
+to and without the second one; seconds since the Unix epoch until which the notes say the same;
+flags."""
+Entry = tuple[str, int, int, int]
+"""Name, offset, length, CRC-32."""
+Buffer = bytes | bytearray | memoryview
 
 
 class BadIndex(Exception):
@@ -35,56 +48,95 @@ class BadIndex(Exception):
 
 
 class IndexFile:
-    """An index file, opened and its header checked.
+    """An index file, opened, its slot and table checked.
 
     Attributes:
-        from_day, until_day: the days since 1970-01-01 (UTC) for which its keys hold: from the
-            first one, up to and without the second one.
-        notes_until_s: seconds since the Unix epoch until which its notes say the same.
-        flags: ``NOTHING_TO_DO``.
+        head: see ``Head``.
+        turn: how often it was written since it was made.
+        slots: the slots as read.
+        entries: the table.
     """
 
     def __init__(self, data: memoryview) -> None:
-        if len(data) < _HEADER.size or bytes(data[:16]) != MAGIC:
-            raise BadIndex("it is no plan index" if len(data) else "it is empty")
-        _, form, count, size, first, until, notes, flags, crc = _HEADER.unpack(data[: _HEADER.size])
-        if form != FORM:
-            raise BadIndex(f"it has form {form}, this ssds reads form {FORM}")
-        end = _HEADER.size + count * _ENTRY.size
-        if count > _MAX_SECTIONS or size != len(data) or end > size:
-            raise BadIndex("it is truncated")
-        if zlib.crc32(data[_HEADER.size : end], zlib.crc32(data[: _HEADER.size - 4])) != crc:
-            raise BadIndex("its header is damaged")
-        self.from_day, self.until_day = first, until
-        self.notes_until_s, self.flags = notes, flags
         self._data = data
-        self._checked: set[str] = set()
-        self._sections: dict[str, tuple[int, int, int]] = {}
-        for name, offset, length, check, _ in _ENTRY.iter_unpack(data[_HEADER.size : end]):
-            if offset < end or offset + length > size:
+        self._checked: set[tuple[str, int]] = set()
+        self.slots = bytes(data[: 2 * SLOT_BYTES])
+        found = [self._slot(at) for at in (0, SLOT_BYTES)]
+        good = [slot for slot in found if isinstance(slot, tuple)]
+        if not good:
+            reasons = [str(slot) for slot in found]
+            raise BadIndex(max(reasons, key=_REASONS.index))
+        self.turn, flags, table, count = max(good)
+        head = _HEAD.size
+        self.head: Head = (*_HEAD.unpack(data[table : table + head]), flags)
+        self.entries: list[Entry] = []
+        end = table + head + count * _ENTRY.size
+        for name, offset, length, crc, _ in _ENTRY.iter_unpack(data[table + head : end]):
+            if offset + length > len(data):
                 raise BadIndex("a section lies outside of it")
-            self._sections[name.rstrip(b"\0").decode("ascii", "replace")] = (offset, length, check)
+            text = name.rstrip(b"\0").decode("ascii", "replace")
+            self.entries.append((text, offset, length, crc))
 
-    def section(self, name: str, item_bytes: int = 1, *, checked: bool = True) -> memoryview:
-        """Returns the bytes of a section, a whole number of items.
+    def _slot(self, at: int) -> tuple[int, int, int, int] | str:
+        """Returns turn, flags, place of the table and number of sections, or what is wrong."""
+        data = self._data
+        slot = bytes(data[at : at + SLOT_BYTES])
+        if len(slot) < SLOT_BYTES or slot[:16] != MAGIC:
+            return _REASONS[0]
+        _, form, flags, turn, table, count, table_crc, end, _, crc = _SLOT.unpack(slot)
+        if form != FORM:
+            return _REASONS[1]
+        if zlib.crc32(slot[:-4]) != crc:
+            return _REASONS[2]
+        table_end = table + _HEAD.size + count * _ENTRY.size
+        if end > len(data) or table_end > end or count > _MAX_SECTIONS:
+            return _REASONS[3]
+        if zlib.crc32(data[table:table_end]) != table_crc:
+            return _REASONS[2]
+        return turn, flags, table, count
+
+    def section(self, name: str, item_bytes: int = 1) -> memoryview:
+        """Returns the bytes of a section of one part, a whole number of items, checked.
+
+        Raises:
+            BadIndex: there is none, or it is damaged.
+        """
+        found = self.parts(name, item_bytes)
+        if len(found) != 1:
+            raise BadIndex(f"it has no section {name}")
+        return found[0]
+
+    def parts(self, name: str, item_bytes: int = 1, *, checked: bool = True) -> list[memoryview]:
+        """Returns the parts of a section, in order.
 
         Args:
             name: as written.
             item_bytes: what one item takes.
             checked: compare the CRC-32; a section whose items have their own checks needs none.
-
-        Raises:
-            BadIndex: there is none, or it is damaged.
         """
-        if name not in self._sections:
-            raise BadIndex(f"it has no section {name}")
-        offset, length, crc = self._sections[name]
-        data = self._data[offset : offset + length]
-        if checked and name not in self._checked:
-            if length % item_bytes or zlib.crc32(data) != crc:
-                raise BadIndex(f"its section {name} is damaged")
-            self._checked.add(name)
-        return data
+        found = []
+        for entry, offset, length, crc in self.entries:
+            if entry == name:
+                data = self._data[offset : offset + length]
+                if checked and (name, offset) not in self._checked:
+                    if length % item_bytes or zlib.crc32(data) != crc:
+                        raise BadIndex(f"its section {name} is damaged")
+                    self._checked.add((name, offset))
+                found.append(data)
+        return found
+
+    @property
+    def live_bytes(self) -> int:
+        """How many bytes its sections take."""
+        return sum(length for _, _, length, _ in self.entries)
+
+
+_REASONS = (
+    "it is no plan index",
+    f"it has another form than {FORM}, which this ssds reads",
+    "it is damaged",
+    "it is truncated",
+)
 
 
 def open_index(path: str) -> IndexFile | None:
@@ -121,7 +173,7 @@ def open_index(path: str) -> IndexFile | None:
 
 def _mapped(handle: int, size: int) -> mmap.mmap | bytes:
     try:
-        return mmap.mmap(handle, size, prot=mmap.PROT_READ, flags=mmap.MAP_PRIVATE)
+        return mmap.mmap(handle, size, prot=mmap.PROT_READ, flags=mmap.MAP_SHARED)
     except (OSError, ValueError):  # a network file system without mmap
         parts = []
         while size > 0 and (part := os.read(handle, min(size, 1 << 24))):
@@ -131,29 +183,37 @@ def _mapped(handle: int, size: int) -> mmap.mmap | bytes:
 
 
 def pack(
-    sections: Iterable[tuple[str, bytes | bytearray]],
+    sections: Sequence[tuple[str, Buffer]],
+    head: Head,
     *,
-    from_day: int,
-    until_day: int,
-    notes_until_s: int,
-    flags: int,
-) -> list[bytes | bytearray]:
-    """Returns the pieces of an index file, in order; those given are not copied."""
-    parts = list(sections)
-    offset = _HEADER.size + len(parts) * _ENTRY.size
-    entries = []
-    for name, data in parts:
-        offset += -offset % 8
-        entries.append(_ENTRY.pack(name.encode(), offset, len(data), zlib.crc32(data), 0))
-        offset += len(data)
-    table = b"".join(entries)
-    head = _HEADER.pack(
-        MAGIC, FORM, len(parts), offset, from_day, until_day, notes_until_s, flags, 0
-    )[:-4]
-    crc = zlib.crc32(table, zlib.crc32(head))
-    pieces: list[bytes | bytearray] = [head, struct.pack("<I", crc), table]
-    at = _HEADER.size + len(table)
-    for _, data in parts:
+    start: int = 2 * SLOT_BYTES,
+    kept: Sequence[Entry] = (),
+    turn: int = 1,
+    unchecked: Sequence[str] = (),
+) -> tuple[list[Buffer], bytes]:
+    """Returns the pieces that stand from ``start`` on, in order, and the slot that names them.
+
+    Args:
+        sections: those to be written; they are not copied.
+        start: where the pieces will stand: behind the slots, or behind the end of the file.
+        kept: sections that stand in the file already, before those of the same name.
+        turn: one more than the last one.
+        unchecked: names of sections whose items have checks of their own.
+    """
+    at = start
+    entries = list(kept)
+    pieces: list[Buffer] = []
+    for name, data in sections:
+        crc = 0 if name in unchecked else zlib.crc32(data)
         pieces += [bytes(-at % 8), data]
-        at += -at % 8 + len(data)
-    return pieces
+        at += -at % 8
+        entries.append((name, at, len(data), crc))
+        at += len(data)
+    table = _HEAD.pack(*head[:3]) + b"".join(
+        _ENTRY.pack(name.encode(), offset, length, crc, 0) for name, offset, length, crc in entries
+    )
+    end = at + len(table)
+    slot = _SLOT.pack(MAGIC, FORM, head[3], turn, at, len(entries), zlib.crc32(table), end, 0, 0)[
+        :-4
+    ]
+    return [*pieces, table], slot + struct.pack("<I", zlib.crc32(slot))

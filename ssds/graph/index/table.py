@@ -13,7 +13,7 @@ import operator
 import zlib
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from typing import Any
 
 from ssds.graph.index.groups import join, words
@@ -194,26 +194,32 @@ def _within(numbers: array[int], least: int, end: int) -> bool:
 class Documents:
     """Parsed and checked recipes by the sha256 of their bytes.
 
-    They are kept as JSON text, each with its CRC-32: a damaged one is as good as none.
+    They are kept as JSON text, each with its CRC-32: a damaged one is as good as none. They stand
+    in parts, a new one for each time that some were added.
     """
 
     def __init__(self, file: IndexFile | None = None) -> None:
         self.added: dict[bytes, bytes] = {}
-        self.digests: bytes | memoryview = b""
-        self.at = array("Q", [0])
-        self.data: bytes | memoryview = b""
-        self._numbers: dict[bytes, int] | None = None
+        self._parts: list[tuple[bytes, array[int], memoryview]] = []
+        self._places: dict[bytes, tuple[int, int]] | None = None
         if file is not None:
-            self.digests = file.section("document_digests", DIGEST_BYTES)
-            self.at = array("Q", bytes(file.section("documents_at", 8)))
-            self.data = file.section("documents", checked=False)
-            if len(self.at) != len(self) + 1 or not _in_order(self.at, len(self.data)):
-                raise BadIndex("its documents do not agree")
+            parts = zip(
+                file.parts("recipe_digests", DIGEST_BYTES),
+                file.parts("recipes_at", 8),
+                file.parts("recipes", checked=False),
+                strict=False,
+            )
+            for digests, at, data in parts:
+                ends = array("Q", bytes(at))
+                whole = len(ends) == len(digests) // DIGEST_BYTES + 1
+                if not whole or not _in_order(ends, len(data)):
+                    raise BadIndex("its recipes do not agree")
+                self._parts.append((bytes(digests), ends, data))
 
     def __len__(self) -> int:
-        return len(self.digests) // DIGEST_BYTES
+        return sum(len(digests) // DIGEST_BYTES for digests, _, _ in self._parts)
 
-    def get(self, digest: bytes) -> Any:
+    def get(self, digest: bytes, /) -> Any:
         """Returns the value of a recipe whose bytes have that sha256, or None."""
         text = self.added.get(digest) or self._known(digest)
         if text is None:
@@ -224,42 +230,41 @@ class Documents:
             return None
 
     def _known(self, digest: bytes) -> bytes | None:
-        if self._numbers is None:
-            text = bytes(self.digests)
-            starts = range(0, len(text), DIGEST_BYTES)
-            self._numbers = {text[at : at + DIGEST_BYTES]: n for n, at in enumerate(starts)}
-        number = self._numbers.get(digest)
-        if number is None:
+        if self._places is None:
+            self._places = {
+                digests[at : at + DIGEST_BYTES]: (part, at // DIGEST_BYTES)
+                for part, (digests, _, _) in enumerate(self._parts)
+                for at in range(0, len(digests), DIGEST_BYTES)
+            }
+        place = self._places.get(digest)
+        if place is None:
             return None
-        text = bytes(self.data[self.at[number] : self.at[number + 1]])
+        part, number = place
+        _, ends, data = self._parts[part]
+        text = bytes(data[ends[number] : ends[number + 1]])
         return text if zlib.crc32(text[4:]).to_bytes(4, "little") == text[:4] else None
 
-    def add(self, digest: bytes, value: Any) -> None:
+    def add(self, digest: bytes, value: Any, /) -> None:
         """Keeps the value of a recipe that had no problem."""
         text = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(
             "utf-8", "surrogatepass"
         )
         self.added[digest] = zlib.crc32(text).to_bytes(4, "little") + text
 
-    def sections(self, kept: set[bytes] | None = None) -> Iterator[tuple[str, bytes]]:
-        """Gives the sections; of the known ones all, or those in ``kept``."""
-        digests, at, data = bytes(self.digests), array("Q", self.at), [bytes(self.data)]
-        if kept is not None:
-            digests, at, data = self._only(kept)
-        yield "document_digests", digests + b"".join(self.added)
+    def keep(self, digests: Container[bytes]) -> None:
+        """Makes those that are kept and in ``digests`` the added ones, for a file made anew."""
+        self._known(b"")
+        for digest in self._places or ():
+            if digest in digests and digest not in self.added:
+                text = self._known(digest)
+                if text is not None:
+                    self.added[digest] = text
+
+    def sections(self) -> Iterator[tuple[str, bytes]]:
+        """Gives the sections of a part with those that were added."""
+        at = array("Q", [0])
         for text in self.added.values():
             at.append(at[-1] + len(text))
-            data.append(text)
-        yield "documents_at", at.tobytes()
-        yield "documents", b"".join(data)
-
-    def _only(self, kept: set[bytes]) -> tuple[bytes, array[int], list[bytes]]:
-        digests, at, data = [], array("Q", [0]), []
-        for number in range(len(self)):
-            digest = bytes(self.digests[number * DIGEST_BYTES : (number + 1) * DIGEST_BYTES])
-            if digest in kept and digest not in self.added:
-                text = bytes(self.data[self.at[number] : self.at[number + 1]])
-                digests.append(digest)
-                at.append(at[-1] + len(text))
-                data.append(text)
-        return b"".join(digests), at, data
+        yield "recipe_digests", b"".join(self.added)
+        yield "recipes_at", at.tobytes()
+        yield "recipes", b"".join(self.added.values())
