@@ -20,6 +20,7 @@ from ssds.graph.picture.fold import folded
 from ssds.graph.picture.make import make_picture
 from ssds.graph.picture.model import Box, Level, Limits, Line, Picture
 from ssds.graph.picture.scope import Scope, nodes_in
+from ssds.graph.picture.svg import svg
 from ssds.graph.plan import Verb
 from ssds.recipe.model import RecipeRef
 
@@ -194,6 +195,56 @@ def test_folding_keeps_every_limit_every_member_and_no_circle(
     assert len(ids) == len(found.boxes)
     assert {n.tail for n in found.lines} | {n.head for n in found.lines} <= ids
     jsonschema.validate(document.picture_document(found), SCHEMA)
+
+
+def a_large_picture(lines: list[tuple[int, int]], verbs: list[Verb]) -> Picture:
+    names = [f"recipe-{n:05}@1.0" for n in range(10_000)]
+    return Picture(
+        title="x",
+        level=Level.RELEASES,
+        boxes=tuple(a_box(n, verbs[i % len(verbs)]) for i, n in enumerate(names)),
+        lines=tuple(sorted(Line(tail=names[a], head=names[b]) for a, b in lines)),
+    )
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [(0, n) for n in range(1, 10_000)],
+        [(n - 1, n) for n in range(1, 10_000)],
+        [(n % 97, n) for n in range(97, 10_000)],
+    ],
+    ids=["one base", "one chain", "many bases"],
+)
+@pytest.mark.parametrize("verbs", [[Verb.REUSE], list(Verb)], ids=["quiet", "mixed"])
+def test_ten_thousand_releases_give_a_picture_of_bounded_size(
+    lines: list[tuple[int, int]], verbs: list[Verb]
+) -> None:
+    found = folded(a_large_picture(lines, verbs), Limits())
+    assert 1 < len(found.boxes) <= Limits().boxes
+    assert len(found.lines) <= Limits().group_lines
+    assert sum(sum(box.counts.values()) for box in found.boxes) == 10_000
+    assert len(svg(found)) < 200_000
+
+
+def test_ranges_of_names_say_where_they_begin_and_end() -> None:
+    found = folded(a_large_picture([], [Verb.REUSE]), Limits(boxes=8))
+    assert [(box.name, box.note) for box in found.boxes][:2] == [
+        ("recipe-00… to recipe-024…", "2,500 releases · 2,500 reuse"),
+        ("recipe-025… to recipe-049…", "2,500 releases · 2,500 reuse"),
+    ]
+
+
+def test_what_is_impure_is_marked() -> None:
+    step = makers.RunStep(address="build[0]", script="true", network=True)
+    graph = graph_makers.compiled(makers.a_catalog(makers.a_release("tool", "1", steps=(step,))))
+    plan = graph_makers.planned(graph)
+    value = document.node_document(graph, plan, Scope(), "x")
+    jsonschema.validate(value, SCHEMA)
+    marks = {n["kind"]: n["marks"] for n in value["nodes"]}  # type: ignore[index,call-overload,union-attr]
+    assert marks["build"] == ["impure"]
+    boxes = make_picture(graph, plan, Scope(), title="x", level=Level.NODES).boxes
+    assert [box.kind for box in boxes if "impure" in box.details] == ["build"]
 
 
 def test_releases_that_contain_each_other_are_drawn_all_the_same() -> None:

@@ -73,6 +73,7 @@ def _node_box(step: PlanStep) -> Box:
     owner = name.owner + (f"/{name.part}" if name.part and name.kind == "base" else "")
     told = [name.label, f"{step.verb.value} {step.verb.word}: {step.text}"]
     told.append(f"key {step.action.key.short}" if step.action else "key known after apply")
+    told += sorted(step.node.marks)
     return Box(
         id=name.label,
         name=name.kind,

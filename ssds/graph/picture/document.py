@@ -84,6 +84,7 @@ def _node(step: PlanStep) -> dict[str, Json]:
         "reason": step.text,
         "reason_code": step.reason,
         "key": str(step.action.key) if step.action else "",
+        "marks": sorted(step.node.marks),
     }
 
 
