@@ -44,7 +44,7 @@ from ssds.recipe.catalog import RecipeReader
 from ssds.recipe.model import Catalog, Release
 from ssds.recipe.shared import Shared, read_shared
 from ssds.recipe.yamlmarks import Spans
-from ssds.store.claims import SCHEMA_VERSION
+from ssds.store.records import SCHEMA_VERSION
 from ssds.store.store import STORE_VERSION, Store
 
 STAMP = "made.json"

@@ -8,43 +8,19 @@ added survives a power cut, and it is added only after its blobs.
 from __future__ import annotations
 
 import contextlib
-import json
-import os
 import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from ssds.core.canonical import canonical_bytes
 from ssds.core.digest import ActionKey, Digest
-from ssds.core.errors import (
-    EnvironmentProblem,
-    IntegrityError,
-    InvalidValue,
-    SsdsError,
-    UnavailableError,
-)
+from ssds.core.errors import UnavailableError
 from ssds.core.model import Claim
 from ssds.host.files import write_point
-from ssds.host.local import disk_is_full
+from ssds.store.records import BUSY_S, explained, insert, read_row, set_up
 
-SCHEMA_VERSION = 1
-BUSY_S = 60.0
 _MANY = 500
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS claims (
-  number INTEGER PRIMARY KEY AUTOINCREMENT,
-  key TEXT NOT NULL, kind TEXT NOT NULL, outputs TEXT NOT NULL, verdict TEXT NOT NULL,
-  record TEXT NOT NULL, UNIQUE (key, outputs, verdict));
-CREATE TABLE IF NOT EXISTS preimages (
-  key TEXT PRIMARY KEY, kind TEXT NOT NULL, owner TEXT NOT NULL, platform TEXT NOT NULL,
-  node TEXT NOT NULL, number INTEGER NOT NULL, preimage BLOB NOT NULL) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS preimages_near ON preimages (kind, platform, number);
-CREATE TABLE IF NOT EXISTS collected (digest TEXT PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID;
-"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +60,7 @@ class Claims:
                     part,
                 )
                 for row in rows:
-                    claim = _claim(row)
+                    claim = read_row(row)
                     found.setdefault(claim.key, []).append(claim)
         return {key: tuple(claims) for key, claims in found.items()}
 
@@ -110,7 +86,7 @@ class Claims:
             self._check_outputs(claim)
         write_point("claim.add")
         with self._writing() as database:
-            added = sum(_add(database, *entry) for entry in entries)
+            added = sum(insert(database, *entry) for entry in entries)
             write_point("claim.written")
         write_point("claim.durable")
         return added
@@ -146,15 +122,15 @@ class Claims:
         with self._reading() as database:
             rows = database.execute(
                 "SELECT key, node, preimage FROM preimages WHERE kind = ? AND platform IN (?, ?) "
-                "AND (owner = ? OR owner = ? OR owner LIKE ? ESCAPE '\\') "
+                "AND (owner = ? OR (owner >= ? AND owner < ?)) "
                 "ORDER BY (owner = ?) DESC, number DESC LIMIT ?",
                 (
                     kind,
                     platform or "any",
                     platform if platform != "any" else "",
-                    owner_hint,
                     name,
-                    name.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "@%",
+                    f"{name}@",
+                    f"{name}A",  # "A" follows "@": everything that begins with the name and "@"
                     owner_hint,
                     limit,
                 ),
@@ -201,7 +177,7 @@ class Claims:
             rows = database.execute(
                 "SELECT key, kind, outputs, verdict, record FROM claims ORDER BY number"
             ).fetchall()
-            claims = [_claim(row) for row in rows]
+            claims = [read_row(row) for row in rows]
         yield from claims
 
     def mark_collected(self, digests: Sequence[Digest]) -> None:
@@ -259,12 +235,12 @@ class Claims:
         known: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if known is not None:
             return known
-        with _explained(self.path):
+        with explained(self.path):
             connection = sqlite3.connect(
                 self.path, timeout=BUSY_S, isolation_level=None, check_same_thread=False
             )
             try:
-                _set_up(connection, self.path)
+                set_up(connection, self.path)
             except BaseException:
                 connection.close()
                 raise
@@ -275,13 +251,13 @@ class Claims:
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
-        with _explained(self.path):
+        with explained(self.path):
             yield self._connection()
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
         """Holds one transaction; it is written whole or not at all."""
-        with _explained(self.path):
+        with explained(self.path):
             database = self._connection()
             database.execute("BEGIN IMMEDIATE")
             try:
@@ -295,131 +271,3 @@ class Claims:
                 if database.in_transaction:
                     database.execute("ROLLBACK")
                 raise
-
-
-def _set_up(connection: sqlite3.Connection, path: str) -> None:
-    mode = connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
-    if mode != "wal":
-        raise EnvironmentProblem(
-            f"the file system of {path} cannot hold the store's claims (SQLite gives {mode})",
-            hint="Put the store on a local disk: store.path in ssds.yaml.",
-            code="T002",
-        )
-    connection.execute("PRAGMA synchronous=FULL")
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version > SCHEMA_VERSION:
-        raise EnvironmentProblem(
-            f"the claims in {path} were written by a newer ssds (form {version})",
-            hint="Use that version of ssds, or another store.path.",
-            code="T003",
-        )
-    if version < SCHEMA_VERSION:
-        connection.execute("BEGIN IMMEDIATE")
-        for statement in _SCHEMA.split(";"):
-            connection.execute(statement)
-        connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
-        connection.execute("COMMIT")
-
-
-@contextlib.contextmanager
-def _explained(path: str) -> Iterator[None]:
-    """Turns SQLite's errors into ours, with what to do."""
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        why = "the disk is full" if disk_is_full(os.path.dirname(path)) else error
-        raise EnvironmentProblem(
-            f"the claims in {path} cannot be used: {why}",
-            hint="Check the disk's free space, the permissions, and that no process that holds "
-            "the store is stopped.",
-            code="T004",
-        ) from error
-    except sqlite3.DatabaseError as error:
-        raise _corrupt(path, str(error)) from error
-    except SsdsError:
-        raise
-    except (ValueError, KeyError, TypeError) as error:
-        raise _corrupt(path, f"a record cannot be read: {error}") from error
-
-
-def _corrupt(path: str, reason: str) -> IntegrityError:
-    return IntegrityError(
-        f"the claims in {path} are damaged: {reason}",
-        hint=f"Move {os.path.basename(path)} and its -wal and -shm files away; no blob is lost, "
-        "and the next apply finds its claims in the locks or makes them again.",
-        code="T001",
-    )
-
-
-def _add(database: sqlite3.Connection, claim: Claim, preimage: bytes, node: str) -> bool:
-    cursor = database.execute(
-        "INSERT OR IGNORE INTO claims (key, kind, outputs, verdict, record) VALUES (?, ?, ?, ?, ?)",
-        (str(claim.key), claim.kind, _outputs(claim), claim.verdict, _record(claim)),
-    )
-    database.executemany(
-        "DELETE FROM collected WHERE digest = ?",
-        [(str(digest),) for digest in {*claim.outputs.values(), *claim.logs.values()}],
-    )
-    _keep_preimage(database, claim.key, claim.kind, preimage, node)
-    return cursor.rowcount == 1
-
-
-def _keep_preimage(
-    database: sqlite3.Connection, key: ActionKey, kind: str, preimage: bytes, node: str
-) -> None:
-    platform = json.loads(preimage).get("platform", "any")
-    database.execute(
-        "INSERT INTO preimages (key, kind, owner, platform, node, number, preimage) "
-        "VALUES (?, ?, ?, ?, ?, (SELECT COALESCE(MAX(number), 0) FROM claims), ?) "
-        "ON CONFLICT (key) DO UPDATE SET number = excluded.number, "
-        "node = CASE excluded.node WHEN '' THEN node ELSE excluded.node END, "
-        "owner = CASE excluded.node WHEN '' THEN owner ELSE excluded.owner END",
-        (str(key), kind, node.partition(":")[0], str(platform), node, preimage),
-    )
-
-
-def _outputs(claim: Claim) -> str:
-    return canonical_bytes({name: str(d) for name, d in claim.outputs.items()}).decode()
-
-
-def _record(claim: Claim) -> str:
-    return canonical_bytes(
-        {
-            "logs": {name: str(d) for name, d in claim.logs.items()},
-            "builder": claim.builder,
-            "mode": claim.mode,
-            "emulated": claim.emulated,
-            "impure": claim.impure,
-            "tools": dict(claim.tools),
-            "made_at": claim.made_at,
-            "duration_ms": claim.duration_ms,
-        }
-    ).decode()
-
-
-def _claim(row: tuple[str, str, str, str, str]) -> Claim:
-    key, kind, outputs, verdict, record = row
-    rest = json.loads(record)
-    try:
-        return _read_claim(key, kind, json.loads(outputs), verdict, rest)
-    except InvalidValue as error:
-        raise ValueError(error.message) from error
-
-
-def _read_claim(
-    key: str, kind: str, outputs: dict[str, str], verdict: str, rest: dict[str, Any]
-) -> Claim:
-    return Claim(
-        key=ActionKey(key),
-        kind=kind,
-        outputs={name: Digest(text) for name, text in outputs.items()},
-        verdict=verdict,
-        logs={name: Digest(text) for name, text in rest["logs"].items()},
-        builder=rest["builder"],
-        mode=rest["mode"],
-        emulated=rest["emulated"],
-        impure=rest["impure"],
-        tools=rest["tools"],
-        made_at=rest["made_at"],
-        duration_ms=rest["duration_ms"],
-    )

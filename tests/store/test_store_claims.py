@@ -252,3 +252,27 @@ def test_of_many_claims_none_is_added_when_one_lacks_its_blob(store: Store) -> N
         store.claims.add_many(entries)
     assert list(store.claims.all()) == []
     assert store.claims.generation() == before
+
+
+def test_a_database_of_the_form_before_is_renewed_and_keeps_its_claims(store: Store) -> None:
+    claim = add(store, preimage())
+    store.close()
+    with sqlite3.connect(store.claims.path) as database:
+        database.execute("DROP INDEX preimages_owner")
+        database.execute("CREATE INDEX preimages_near ON preimages (kind, platform, number)")
+        database.execute("PRAGMA user_version = 1")
+    assert [c.key for c in Store.open(store.path).claims.all()] == [claim.key]
+    with sqlite3.connect(store.claims.path) as database:
+        names = [row[0] for row in database.execute("SELECT name FROM sqlite_master")]
+    assert "preimages_owner" in names
+    assert "preimages_near" not in names
+
+
+def test_the_newest_claims_are_told_from_those_of_before(store: Store) -> None:
+    add(store, preimage())
+    number, _ = store.claims.since(0, ("build",))
+    later = add(store, preimage(name="later"))
+    test = add(store, preimage("test"))
+    assert store.claims.since(number, ("build",)) == (number + 2, {later.key})
+    assert store.claims.since(number, ("build", "test"))[1] == {later.key, test.key}
+    assert store.claims.since(number + 2, ("build",)) == (number + 2, frozenset())
