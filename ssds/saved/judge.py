@@ -64,9 +64,10 @@ def judge(
     judging = _Judging(saved, plan, facts, expired, finished, place)
     own = {step.node: step for step in saved.steps}
     needed = graph.closure({name for name in own if name in graph.nodes})
+    wanted = _wanted(graph, own)
     for name in graph.nodes:
         if name in needed:
-            judging.node(graph.nodes[name], own.get(name))
+            judging.node(graph.nodes[name], own.get(name), wanted=name in wanted)
     steps = judging.steps
     reused = {n for n, s in steps.items() if s.verb is Verb.REUSE}
     return Judged(
@@ -79,6 +80,18 @@ def judge(
         gone=tuple(name.label for name in own if name not in graph.nodes),
         done=sum(1 for name, step in own.items() if step.runs and name in reused),
     )
+
+
+def _wanted(graph: Graph, own: Mapping[NodeId, SavedStep]) -> set[NodeId]:
+    """Returns the steps that run and what they need, without what the plan left waiting or held."""
+    found: set[NodeId] = set()
+    stack = [name for name, step in own.items() if step.runs and name in graph.nodes]
+    while stack:
+        name = stack.pop()
+        if name not in found and (name not in own or own[name].runs):
+            found.add(name)
+            stack += [item.node for item in graph.nodes[name].inputs if item.node is not None]
+    return found
 
 
 class _Judging:
@@ -100,17 +113,24 @@ class _Judging:
         self.steps: dict[NodeId, PlanStep] = {}
         self.stale: dict[NodeId, str] = {}
 
-    def node(self, node: Node, saved: SavedStep | None) -> None:
-        """Gives one node its step; those of its inputs are known."""
+    def node(self, node: Node, saved: SavedStep | None, *, wanted: bool) -> None:
+        """Gives one node its step; those of its inputs are known.
+
+        Args:
+            wanted: a step that runs needs it, or it is one.
+        """
         now = self.plan.steps.get(node.id)
         if now is None:
             now = PlanStep(node=node, verb=Verb.WAIT, reason="builder", text=_UNSELECTED)
-        why = self._why(node, now, saved)
+        why = self._why(node, now, saved) if wanted else ""
         if why:
             self.stale[node.id] = why
             step = replace(now, verb=Verb.HELD, reason="stale", text=why, claim=None)
-        elif saved is None or not now.runs:
+        elif not now.runs:
             step = now
+        elif saved is None:
+            text = "the plan does not run it"
+            step = replace(now, verb=Verb.WAIT, reason="builder", text=text, claim=None)
         elif not saved.runs:
             step = replace(now, verb=saved.verb, reason=saved.reason, text=saved.text)
         else:
@@ -121,16 +141,20 @@ class _Judging:
         """Returns why the node is refused, or the empty string."""
         if node.id in self.expired:
             return "the waivers in force changed since the plan was made"
-        for item in node.inputs:
-            if item.node in self.stale and (saved is None or saved.runs):
-                return f"{FOLLOWS} {item.node.label}, which is stale"
         if saved is None:
-            return f"the plan has no step for it, and now: {now.text}" if now.runs else ""
+            unplanned = f"the plan has no step for it, and now: {now.text}" if now.runs else ""
+            return self._needs_stale(node) or unplanned
         if not saved.runs:
             return ""
         if now.text == _UNSELECTED:
             return _UNSELECTED
-        return self._changed(saved, now) or self._moved(saved, now)
+        return self._changed(saved, now) or self._needs_stale(node) or self._moved(saved, now)
+
+    def _needs_stale(self, node: Node) -> str:
+        for item in node.inputs:
+            if item.node in self.stale:
+                return f"{FOLLOWS} {item.node.label}, which is stale"
+        return ""
 
     def _changed(self, saved: SavedStep, now: PlanStep) -> str:
         """Returns what changed of the definition."""
