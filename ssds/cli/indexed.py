@@ -29,6 +29,7 @@ from ssds.graph.index.table import (
     FOLDER,
     KEY_BYTES,
     SETTLED,
+    UNSURE,
     WAIVERS,
     Documents,
     Table,
@@ -369,11 +370,12 @@ class _Session:
                 gone.append(name)
                 continue
             entry = entry or Entry(flags=SETTLED)
-            flags = entry.flags if sure else entry.flags & ~SETTLED
+            flags = entry.flags if sure else entry.flags & ~SETTLED | UNSURE
             ready[name] = replace(entry, flags=flags | folder, rows=tuple(rows))
         for name in set(ready).difference(fresh):
-            known = self.table.flags[self.editor.numbers[name]] & FOLDER
-            ready[name] = replace(ready[name], flags=ready[name].flags | known)
+            known = self.table.flags[self.editor.numbers[name]] & (FOLDER | UNSURE)
+            settled = ready[name].flags if not known & UNSURE else ready[name].flags & ~SETTLED
+            ready[name] = replace(ready[name], flags=settled | known)
         self.editor.put(ready)
         self.editor.drop(gone)
 

@@ -29,9 +29,9 @@ GROUND, CATALOG, LOCKS, STORE, SETTINGS, CODE = -1, -2, -3, -4, -5, -6
 pins, observations); the catalog's folder; the folder of the locks; the claims; the settings; ssds
 itself."""
 
-SETTLED, WAIVERS, GONE, FOLDER = 1, 2, 4, 8
+SETTLED, WAIVERS, GONE, FOLDER, UNSURE = 1, 2, 4, 8, 16
 """Flags of an entry: settled; has waivers, so the date counts; nothing of it is there any more;
-it has a folder in the catalog."""
+it has a folder in the catalog; its rows do not tell all that it rests on, so it never settles."""
 
 _INTS = ("flags", "until", "own", "edges_at", "edges", "shared_at", "shared", "keys_at")
 
