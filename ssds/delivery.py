@@ -5,6 +5,7 @@ Above both hands: it joins what ``graph`` plans with what ``ship`` would change 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable
 
 from ssds.core.canonical import Json
@@ -124,7 +125,7 @@ def found_by_plan(plan: Plan, read: Callable[[Digest], bytes | None]) -> Found:
         for name, step in plan.steps.items()
         if step.claim is not None and step.verb in (Verb.REUSE, Verb.RUN)
     }
-    return Found(claims=claims, read=read)
+    return Found(claims=claims, read=functools.cache(read))  # platforms often share their bytes
 
 
 def lock_rows(

@@ -227,11 +227,15 @@ class Workspace:
     def facts(self) -> Facts:
         """Returns everything that a plan rests on."""
         locked: dict[ActionKey, list[Claim]] = {}
+        sure: dict[ActionKey, Claim] = {}
         sizes: dict[Digest, int] = {}
         for lock in self.locks.releases.values():
             for name, variant in _variants(lock):
                 for claim in locked_claims(name, variant).values():
-                    locked.setdefault(claim.key, []).append(claim)
+                    known = locked.setdefault(claim.key, [])
+                    if not known and claim.verdict != "fail":
+                        sure[claim.key] = claim
+                    known.append(claim)
                 sizes.update(locked_sizes(variant))
 
         def claims(key: ActionKey) -> tuple[Claim, ...]:
@@ -240,7 +244,11 @@ class Workspace:
             return (*locked.get(key, ()), *known)
 
         return Facts(
-            claims=claims, has=_Present(self), sizes=sizes, builder=functools.cache(self.builder)
+            claims=claims,
+            has=_Present(self),
+            sizes=sizes,
+            builder=functools.cache(self.builder),
+            sure=sure,
         )
 
     def crew(self, *, jobs: int = 1, keep_failed: bool = False, accept: bool = False) -> Crew:

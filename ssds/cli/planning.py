@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from ssds.cli import channels, reasons
 from ssds.cli.output import counted, fitted, table, terminal_width
 from ssds.cli.selecting import make_wishes
+from ssds.core.memory import uncollected
 from ssds.delivery import (
     Delivery,
     Row,
@@ -55,6 +56,7 @@ class Planned:
         return self.delivery.plan
 
 
+@uncollected()
 def make(workspace: Workspace, asked: Asked) -> Planned:
     """Returns the joint plan; reads, and changes nothing."""
     as_of = parse_date(asked.as_of)

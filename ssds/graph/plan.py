@@ -56,6 +56,8 @@ class Facts:
         sizes: digest → size in bytes where a lock says it.
         offered: digests whose bytes an observed channel has, or from which they can be unpacked.
         builder: platform → the empty string when it can be built here, else why not.
+        sure: claims of locks, none of them a failure: where one is, ``claims`` need not be asked,
+            for the locked one wins (C3).
     """
 
     claims: Callable[[ActionKey], tuple[Claim, ...]]
@@ -63,6 +65,7 @@ class Facts:
     sizes: Mapping[Digest, int] = field(default_factory=dict)
     offered: Container[Digest] = frozenset()
     builder: Callable[[Platform], str] = lambda platform: f"no builder for {platform}"
+    sure: Mapping[ActionKey, Claim] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,7 +146,7 @@ def choose(claims: tuple[Claim, ...], kind: str, *, retry: bool = False) -> Clai
 def make_plan(graph: Graph, facts: Facts, wishes: Wishes | None = None) -> Plan:
     """Returns the plan; the same arguments always give the same plan."""
     wishes = wishes or Wishes()
-    chosen = graph.closure(set(wishes.nodes)) if wishes.nodes is not None else set(graph.nodes)
+    chosen = graph.closure(set(wishes.nodes)) if wishes.nodes is not None else graph.nodes
     steps: dict[NodeId, PlanStep] = {}
     for node in graph.nodes.values():
         if node.id in chosen:
@@ -207,8 +210,11 @@ def _when_known(node: Node, running: list[str], facts: Facts, wishes: Wishes) ->
 
 
 def _with_key(node: Node, action: Action, facts: Facts, wishes: Wishes) -> PlanStep:
-    claims = facts.claims(action.key)
-    claim = choose(claims, node.kind, retry=wishes.retry)
+    claims: tuple[Claim, ...] = ()
+    claim = facts.sure.get(action.key)
+    if claim is None or not claim.is_whole(node.kind):
+        claims = facts.claims(action.key)
+        claim = choose(claims, node.kind, retry=wishes.retry)
     if claim is None and node.fixed:
         claim = Claim(key=action.key, kind=node.kind, outputs=node.fixed, origin="pin")
     asked = node.id in wishes.rerun

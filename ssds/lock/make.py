@@ -16,6 +16,7 @@ from ssds.core.platform import Platform
 from ssds.core.records import dataclass
 from ssds.lock.model import (
     LATEST_KINDS,
+    RELEASE_KINDS,
     IndexRecord,
     LayerRecord,
     PlatformLock,
@@ -46,6 +47,8 @@ def make_variant(
     release: ReleaseName, platforms: tuple[Platform, ...], before: VariantLock, found: Found
 ) -> VariantLock:
     """Returns the variant's lock after ``found``; sections without news stay as they are."""
+    if _is_current(release, platforms, before, found):
+        return before
     sections = dict(before.platforms)
     for platform in platforms:
         section = sections.get(platform, PlatformLock())
@@ -62,6 +65,41 @@ def make_variant(
         if record is not None:
             variant = variant.with_index(record)
     return variant
+
+
+def _is_current(
+    release: ReleaseName, platforms: tuple[Platform, ...], before: VariantLock, found: Found
+) -> bool:
+    """Whether all that was found is the lock's own: then nothing is made to be compared.
+
+    False says nothing; it is told by identity, for these are the very records of the lock.
+    """
+    owner, claims = str(release), found.claims
+    index = claims.get(NodeId(owner, "index"))
+    if before.origin != "built" or (
+        index is not None
+        and (before.index is None or before.index.digest != index.outputs["index"])
+    ):
+        return False
+    if index is not None and before.index is not None and before.index.key != index.key:
+        return False
+    if claims.get(NodeId(owner, "metadata"), before.metadata) is not before.metadata:
+        return False
+    for platform in platforms:
+        section = before.platforms.get(platform)
+        if section is None or section.release is None:
+            return False
+        for held, kinds in (
+            (section.latest, LATEST_KINDS),
+            (section.release.actions, RELEASE_KINDS),
+        ):
+            for kind in kinds:
+                known = held.get(kind)
+                if claims.get(NodeId(owner, kind, platform), known) is not known:
+                    return False
+        if _commands(release, platform, section.release, found) != section.release.commands:
+            return False
+    return True
 
 
 def _kept(before: Claim | None, now: Claim) -> Claim:
