@@ -76,15 +76,14 @@ def _with_both(whole: Workspace, a: str, b: str) -> Workspace:
 
 def _nodes(graph: Graph, text: str, platform: str) -> frozenset[NodeId]:
     found = nodes_called(graph, text)
-    chosen = frozenset(n for n in found if not platform or n.platform in ("", platform))
-    if not chosen:
-        known = ", ".join(sorted({n.platform for n in found}))
+    known = sorted({n.platform for n in found if n.platform})
+    if platform and known and platform not in known:
         raise UsageError(
             f'"{text}" has no node for {platform}',
-            hint=f"It is for {known}.",
+            hint=f"It is for {', '.join(known)}.",
             code="E038",
         )
-    return chosen
+    return frozenset(n for n in found if not platform or n.platform in ("", platform))
 
 
 def _unlocked(graph: Graph, start: frozenset[NodeId], end: frozenset[NodeId]) -> tuple[str, ...]:
