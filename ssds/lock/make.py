@@ -72,7 +72,7 @@ def _is_current(
 ) -> bool:
     """Whether all that was found is the lock's own: then nothing is made to be compared.
 
-    False says nothing; it is told by identity, for these are the very records of the lock.
+    False says nothing. What was found are the very records of the lock, as a rule.
     """
     owner, claims = str(release), found.claims
     index = claims.get(NodeId(owner, "index"))
@@ -95,7 +95,8 @@ def _is_current(
         ):
             for kind in kinds:
                 known = held.get(kind)
-                if claims.get(NodeId(owner, kind, platform), known) is not known:
+                now = claims.get(NodeId(owner, kind, platform), known)
+                if now is not known and (now is None or _kept(known, now) is not known):
                     return False
         if _commands(release, platform, section.release, found) != section.release.commands:
             return False

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection
 from typing import TypeVar
 
 from ssds.core.diagnostics import Collector, Diagnostic, Severity, Span
+from ssds.host.reading import read_open
 from ssds.lock.check import Checker, Fault
 from ssds.lock.codes import CODES
 from ssds.lock.marks import DEPTH_LIMIT, Marks, address, line_column, marks_of
@@ -177,8 +178,10 @@ def parse_catalog_lock_bytes(data: bytes, path: str, collector: Collector) -> Ca
 def _bytes(path: str, shown: str, collector: Collector) -> bytes | None:
     try:
         handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
-        with open(handle, "rb") as file:
-            return file.read(SIZE_LIMIT_BYTES + 1)
+        try:
+            return read_open(handle, SIZE_LIMIT_BYTES)
+        finally:
+            os.close(handle)
     except FileNotFoundError:
         return None
     except OSError as error:

@@ -15,6 +15,7 @@ from typing import IO
 from ssds.core.digest import Digest
 from ssds.core.errors import EnvironmentProblem, IntegrityError, InvalidValue, UnavailableError
 from ssds.host.files import TEMPORARY_PREFIX, Staged, adopt_file, staged, write_point
+from ssds.host.reading import read_open
 
 READ_LIMIT_BYTES = 64 * 1024 * 1024
 _CHUNK_BYTES = 1 << 20
@@ -92,7 +93,7 @@ class Blobs:
                 ``limit_bytes``.
         """
         with self.open(digest) as file:
-            data = file.read(limit_bytes + 1)
+            data = read_open(file.fileno(), limit_bytes)
         if len(data) > limit_bytes:
             raise IntegrityError(
                 f"blob {digest} is larger than {limit_bytes} bytes",

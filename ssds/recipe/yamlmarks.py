@@ -17,6 +17,7 @@ import yaml
 
 from ssds.core.diagnostics import Collector, Span
 from ssds.core.errors import InputError, UnavailableError
+from ssds.host.reading import read_open
 from ssds.recipe.address import Path, format_address, parse_address
 from ssds.recipe.codes import diagnostic
 
@@ -111,16 +112,18 @@ def read_file(path: str, name: str, collector: Collector) -> bytes | None:
     problem = ""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
-        with open(handle, "rb") as file:
+        try:
             status = os.fstat(handle)
             if stat.S_ISREG(status.st_mode):
-                data = file.read(MAX_BYTES + 1)
+                data = read_open(handle, MAX_BYTES)
                 if len(data) <= MAX_BYTES:
                     return data
                 facts = (("size", f"{status.st_size} bytes"), ("limit", f"{MAX_BYTES} bytes"))
                 collector.add(diagnostic("Y002", Span(path=name), facts=facts))
                 return None
             problem = "not a regular file"
+        finally:
+            os.close(handle)
     except OSError as error:
         problem = os.strerror(error.errno or 0)
     collector.add(diagnostic("Y001", Span(path=name), facts=(("reason", problem),)))
