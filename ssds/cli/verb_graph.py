@@ -10,7 +10,7 @@ from ssds.cli import planning
 from ssds.cli.app import Context
 from ssds.cli.completing import complete_nodes
 from ssds.cli.output import counted, print_json, say
-from ssds.cli.selecting import select_nodes
+from ssds.cli.wishes import select_nodes
 from ssds.core.canonical import Json
 from ssds.core.errors import UsageError
 from ssds.graph.picture.model import Level, Limits
@@ -27,7 +27,6 @@ _LIMITS = {
     "svg": Limits(),
     "dot": Limits(boxes=400, lines=4000, group_lines=800, asked=20_000, asked_lines=200_000),
     "mermaid": Limits(lines=450, asked=240, asked_lines=480),
-    "json": Limits(),
 }
 """Mermaid draws at most 500 lines and 50,000 letters where its settings are the usual ones."""
 
@@ -83,27 +82,33 @@ def command(
         depth=depth,
         verbs=frozenset(verb for verb in Verb if verb.word in verbs),
     )
-    level = Level.RELEASES if collapse else Level.NODES if every else None
-    _give(_drawn(planned, scope, level, form, _title(selectors, verbs)), out)
+    title = _title(selectors, verbs)
+    _give(_drawn(planned, scope, form, title, collapse=collapse, every=every), out)
     return 0
 
 
 def _drawn(
-    planned: planning.Planned, scope: Scope, level: Level | None, form: str, title: str
+    planned: planning.Planned,
+    scope: Scope,
+    form: str,
+    title: str,
+    *,
+    collapse: bool,
+    every: bool,
 ) -> str | Json:
     """Returns the picture's text, or the JSON object."""
     from ssds.graph.picture import document, make, text
     from ssds.graph.picture.svg import svg
 
-    if form == "json" and level is not Level.RELEASES:
-        return document.node_document(planned.graph, planned.plan, scope, title)
+    if form == "json":
+        entries = document.release_document if collapse else document.node_document
+        return entries(planned.graph, planned.plan, scope, title)
+    level = Level.RELEASES if collapse else Level.NODES if every else None
     picture = make.make_picture(
         planned.graph, planned.plan, scope, title=title, level=level, limits=_LIMITS[form]
     )
     for note in picture.notes:
         say(f"note: {note}")
-    if form == "json":
-        return document.picture_document(picture)
     return {"svg": svg, "dot": text.dot, "mermaid": text.mermaid}[form](picture)
 
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from ssds.core.canonical import Json
 from ssds.graph.compile import Graph
-from ssds.graph.picture.boxes import counts_of
-from ssds.graph.picture.model import IMPORTANCE, Box, Level, Picture, in_words
+from ssds.graph.picture.boxes import counts_of, release_picture
+from ssds.graph.picture.model import IMPORTANCE, Box, Level, in_words
 from ssds.graph.picture.scope import Scope, nodes_in
 from ssds.graph.plan import Plan, PlanStep, Verb
 
@@ -45,14 +45,19 @@ def node_document(graph: Graph, plan: Plan, scope: Scope, title: str) -> Json:
     }
 
 
-def picture_document(picture: Picture) -> Json:
-    """Returns the boxes and lines of a picture of releases or groups."""
+def release_document(graph: Graph, plan: Plan, scope: Scope, title: str) -> Json:
+    """Returns every release and base of a scope, and every dependency between two of them.
+
+    Raises:
+        UsageError: the scope makes no sense or is empty (E150, E151).
+    """
+    picture = release_picture(graph, plan, nodes_in(graph, plan, scope, by_owner=True), title)
     return {
         "format_version": FORMAT_VERSION,
-        "title": picture.title,
-        "level": picture.level.value,
+        "title": title,
+        "level": Level.RELEASES.value,
         "summary": _summary(picture.totals),
-        "nodes": [_box(box) for box in picture.boxes],
+        "nodes": [_release(box) for box in picture.boxes],
         "edges": [
             {
                 "from": line.tail,
@@ -64,7 +69,7 @@ def picture_document(picture: Picture) -> Json:
             }
             for line in picture.lines
         ],
-        "notes": list(picture.notes),
+        "notes": [],
     }
 
 
@@ -88,10 +93,10 @@ def _node(step: PlanStep) -> dict[str, Json]:
     }
 
 
-def _box(box: Box) -> dict[str, Json]:
+def _release(box: Box) -> dict[str, Json]:
     return {
         "id": box.id,
-        "owner": box.name,
+        "owner": box.id,
         "kind": box.kind,
         "platform": "",
         "verb": box.verb.word,
