@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
-import os
-import signal
 import sys
 from dataclasses import dataclass
 from typing import Any
 
 import click
 
-from ssds.cli.output import prepare_streams, report_error
-from ssds.core.errors import SsdsError
+from ssds.cli.guard import EXIT_ERROR, guarded
 from ssds.version import VERSION
 
 VERBS = {
@@ -37,10 +35,7 @@ VERBS = {
     "doctor": "say which components are here and what each is for",
     "completion": "print the shell completion script",
 }
-EXIT_ERROR = 1
 HELP_NAMES = ("-h", "--help")
-EXIT_STOPPED = 130
-EXIT_PIPE = 141
 
 
 @dataclass(slots=True)
@@ -105,15 +100,11 @@ def ssds(ctx: click.Context, folder: str) -> None:
 
 
 def run(arguments: list[str]) -> int:
-    """Runs the command line; every error becomes words and an exit code.
+    """Runs the command line; every error becomes words and an exit code."""
+    return guarded(functools.partial(_run, arguments))
 
-    SIGTERM and SIGHUP (a batch system's end, a closed terminal) are what Ctrl-C is: what runs is
-    ended, what is finished is kept.
-    """
-    prepare_streams()
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is signal.SIG_DFL:
-            signal.signal(number, _interrupt)
+
+def _run(arguments: list[str]) -> int:
     options: dict[str, Any] = {"prog_name": "ssds", "standalone_mode": False}
     try:
         code = ssds.main(arguments, **options)
@@ -124,44 +115,5 @@ def run(arguments: list[str]) -> int:
     except click.ClickException as error:
         error.show(sys.stderr)
         return EXIT_ERROR
-    except (click.Abort, KeyboardInterrupt):
-        print("stopped", file=sys.stderr)
-        return EXIT_STOPPED
-    except SystemExit as leave:  # click's own ways out: completion is done, or a reader left
-        completing = "_SSDS_COMPLETE" in os.environ
-        return EXIT_PIPE if leave.code == 1 and not completing else int(leave.code or 0)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_PIPE
-    except SsdsError as error:
-        report_error(error)
-        return EXIT_ERROR
-    except OSError as error:
-        return report_os_error(error)
-    except Exception as error:
-        if os.environ.get("SSDS_TRACEBACK"):
-            raise
-        report_error(
-            SsdsError(
-                f"ssds failed: {type(error).__name__}: {str(error)[:300]}",
-                hint="This is a fault of ssds. Please report it, with what SSDS_TRACEBACK=1 shows.",
-                code="E001",
-            )
-        )
-        return EXIT_ERROR
-
-
-def report_os_error(error: OSError) -> int:
-    """Prints an error of the system that nobody expected, and returns the exit code."""
-    report_error(
-        SsdsError(
-            f"{error.strerror or error}: {error.filename or 'no file named'}",
-            hint="Check the file's owner, permissions and disk.",
-            code="E062",
-        )
-    )
-    return EXIT_ERROR
-
-
-def _interrupt(number: int, frame: object) -> None:
-    raise KeyboardInterrupt
+    except click.Abort as error:
+        raise KeyboardInterrupt from error

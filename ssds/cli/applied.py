@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from ssds.cli.app import EXIT_STOPPED
+from ssds.cli.guard import EXIT_STOPPED
 from ssds.cli.output import report_error, say
 from ssds.core.canonical import pretty_bytes
 from ssds.core.errors import SsdsError

@@ -1,54 +1,69 @@
-"""``ssds plan`` where nothing changed: answered before anything else of ssds is imported."""
+"""``ssds plan`` without the command line's machinery, which costs more than a plan of one recipe.
+
+Where nothing changed the index alone answers, before anything else of ssds is imported; else the
+plan is made as ever.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
 
-_PIPE_EXIT = 141
+_OPTIONS = {"--json", "--detailed-exitcode"}
 
 
 def answer(arguments: list[str]) -> int | None:
-    """Prints the plan and returns the exit code where the index alone tells it, else None.
+    """Prints the plan and returns the exit code; None for whatever is not the plainest of calls.
 
-    Only for ``[-C DIR] plan [--json] [--detailed-exitcode]``; everything else, and every problem,
-    is left to the command line proper.
+    That is ``[-C DIR] plan [--json] [--detailed-exitcode]``.
     """
-    folder, rest = ".", list(arguments)
+    folder, rest = "", list(arguments)
     if len(rest) > 1 and rest[0] == "-C":
         folder, rest = rest[1], rest[2:]
-    if rest[:1] != ["plan"] or not set(rest[1:]) <= {"--json", "--detailed-exitcode"}:
+    if rest[:1] != ["plan"] or not set(rest[1:]) <= _OPTIONS or len(rest) > len(set(rest)):
         return None
-    stream = sys.stdout
-    if stream is None or os.environ.get("SSDS_INDEX"):
-        return None
-    root = _root(os.path.abspath(folder))
+    as_json = "--json" in rest
+    failed: BaseException | None = None
+    try:
+        text = _unchanged(folder, as_json=as_json)
+        if text is not None:
+            print(text)
+            sys.stdout.flush()
+            return 0
+    except (OSError, KeyboardInterrupt) as error:
+        failed = error
+    from ssds.cli.guard import guarded
+
+    def work() -> int:
+        if failed is not None:
+            raise failed
+        return _plan(folder, as_json, exit_code="--detailed-exitcode" in rest)
+
+    return guarded(work)
+
+
+def _unchanged(folder: str, *, as_json: bool) -> str | None:
+    """Returns what the last plan printed, where it still holds and any stream can take it."""
+    root = os.path.abspath(folder)
+    while not os.path.isfile(os.path.join(root, "ssds.yaml")):
+        above = os.path.dirname(root)
+        if above == root:
+            return None
+        root = above
     state = os.path.join(root, ".ssds")
-    if not root or os.path.islink(state) or os.path.islink(os.path.join(root, "lockfiles")):
+    if os.path.islink(state) or os.path.islink(os.path.join(root, "lockfiles")):
         return None
     from ssds.graph.index.hot import printed
 
-    text = printed(root, os.path.join(state, "plan.index"), as_json="--json" in rest)
-    if text is None or not text.isascii():
-        return None
-    try:
-        stream.write(text + "\n")
-        stream.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return _PIPE_EXIT
-    except OSError as error:
-        from ssds.cli.app import report_os_error
-
-        return report_os_error(error)
-    return 0
+    text = printed(root, os.path.join(state, "plan.index"), as_json=as_json)
+    return text if text is not None and text.isascii() else None
 
 
-def _root(folder: str) -> str:
-    """Returns the workspace around a folder, or the empty string."""
-    while not os.path.isfile(os.path.join(folder, "ssds.yaml")):
-        above = os.path.dirname(folder)
-        if above == folder:
-            return ""
-        folder = above
-    return folder
+def _plan(folder: str, as_json: bool, *, exit_code: bool) -> int:
+    from ssds.cli import indexed, planning
+    from ssds.workspace import Workspace
+
+    delivery = indexed.deliver(Workspace.open(folder), planning.Asked())
+    planning.present(delivery, as_json=as_json)
+    sys.stdout.flush()
+    return delivery.exit_code if exit_code else 0

@@ -12,7 +12,7 @@ import os
 from dataclasses import dataclass
 
 from ssds.cli import planning
-from ssds.cli.selecting import select_nodes
+from ssds.cli.wishes import select_nodes
 from ssds.core.diagnostics import Collector
 from ssds.core.model import NodeId
 from ssds.graph.compile import Graph

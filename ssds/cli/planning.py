@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from ssds.cli import channels, reasons
-from ssds.cli.output import counted, fitted, table, terminal_width
-from ssds.cli.selecting import make_wishes
+from ssds.cli.output import counted, fitted, print_json, show, table, terminal_width
+from ssds.cli.wishes import make_wishes
 from ssds.core.memory import uncollected
 from ssds.delivery import (
     Delivery,
@@ -87,6 +89,16 @@ def make(workspace: Workspace, asked: Asked) -> Planned:
         required_waits=required_waits(plan),
     )
     return Planned(graph=graph, facts=facts, delivery=delivery, as_of=as_of, pushes=pushes)
+
+
+def present(
+    delivery: Delivery, *, as_json: bool, full: bool = False, more: Mapping[str, Any] | None = None
+) -> None:
+    """Prints the plan, for people or as one JSON object with ``more`` in it."""
+    if as_json:
+        print_json({**delivery.to_dict(full=full), **(more or {})})
+    else:
+        show(render(delivery, full=full))
 
 
 def render(delivery: Delivery, *, full: bool = False) -> str:

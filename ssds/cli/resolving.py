@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from ssds.cli.output import report_error, say
 from ssds.cli.progress import PlainReporter
-from ssds.cli.selecting import parse_platforms
+from ssds.cli.wishes import parse_platforms
 from ssds.core.model import ReleaseName
 from ssds.core.platform import Platform
 from ssds.engine.apply import Result

@@ -17,7 +17,7 @@ from typing import Any
 from ssds.cli import planning
 from ssds.cli.planning import Asked
 from ssds.cli.reasons import Places, told
-from ssds.cli.selecting import make_wishes
+from ssds.cli.wishes import make_wishes
 from ssds.core.canonical import Json
 from ssds.core.diagnostics import Diagnostic
 from ssds.core.errors import InputError, SsdsError, UsageError

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import click
 
-from ssds.cli.app import EXIT_ERROR, Context
+from ssds.cli.app import Context
+from ssds.cli.guard import EXIT_ERROR
 from ssds.cli.output import counted, print_json, report_diagnostics
 from ssds.core.diagnostics import Collector, Diagnostic, Severity
 from ssds.core.errors import InputError

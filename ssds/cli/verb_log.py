@@ -9,7 +9,8 @@ import click
 
 from ssds.cli.app import Context
 from ssds.cli.completing import complete_nodes
-from ssds.cli.selecting import platform_option, select_nodes
+from ssds.cli.selecting import platform_option
+from ssds.cli.wishes import select_nodes
 from ssds.core.digest import Digest
 from ssds.core.errors import UsageError
 from ssds.core.model import NodeId

@@ -75,10 +75,7 @@ def command(
         delivery = planning.make(workspace, options).delivery
     else:
         delivery = indexed.deliver(workspace, options, full=full)
-    if as_json:
-        print_json({**delivery.to_dict(full=full), **more})
-    else:
-        show(planning.render(delivery, full=full))
+    planning.present(delivery, as_json=as_json, full=full, more=more)
     return delivery.exit_code if detailed_exitcode else 0
 
 

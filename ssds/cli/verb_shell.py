@@ -10,7 +10,8 @@ from ssds.cli import images
 from ssds.cli.app import Context
 from ssds.cli.completing import complete_nodes
 from ssds.cli.output import print_json, say, table
-from ssds.cli.selecting import platform_option, select_nodes
+from ssds.cli.selecting import platform_option
+from ssds.cli.wishes import select_nodes
 from ssds.core.errors import UnavailableError, UsageError
 from ssds.core.model import NodeId, ReleaseName
 from ssds.core.platform import Platform

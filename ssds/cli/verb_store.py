@@ -6,7 +6,8 @@ import sys
 
 import click
 
-from ssds.cli.app import EXIT_ERROR, Context
+from ssds.cli.app import Context
+from ssds.cli.guard import EXIT_ERROR
 from ssds.cli.output import counted, print_json, say, size_text
 from ssds.workspace import Workspace
 
