@@ -173,9 +173,9 @@ def local_text(number: int) -> str:
 threads = {1 + number % 16}
 memory_mib = {512 * (1 + number % 8)}
 precision = {"double" if number % 2 else "single"}
-report = /var/tmp/{name_of(number)}.txt
+report = {name_of(number)}-report.txt
 seed = {number * 2654435761 % 4294967296}
-temporary = /var/tmp
+keep_temporary = false
 colours = never
 compression = {"zstd" if number % 3 else "gzip"}, level {number % 9}
 on_error = stop

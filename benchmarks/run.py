@@ -41,7 +41,7 @@ def machine(ninja: str | None) -> dict[str, object]:
         "processor": processor,
         "cores": os.cpu_count(),
         "memory_gib": round(memory / 2**30),
-        "kernel": platform.release(),
+        "kernel": platform.release().partition("-")[0],
         "python": platform.python_version(),
         "ninja": version.partition(".git")[0],
         "load_before": round(os.getloadavg()[0], 2),
