@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import shutil
 import struct
 import termios
@@ -64,13 +65,15 @@ def test_a_reason_names_the_recipes_own_place_with_before_and_after(site: Site) 
     )
     at = "(catalog/ground/recipe.yaml:{})".format
     found = reasons(site)
-    assert found["ground@1.0:metadata"] == (
+    told, _, near = found["ground@1.0:metadata"].partition("; nearest ")
+    assert told == (
         f"changed: summary {at(line(site, 'summary:'))}: A tiny tool for tests. → Another tool."
     )
+    assert re.fullmatch(r"[0-9a-f]{12}, made 20\d\d-\d\d-\d\d by \S+", near)
     number = step(site, "env")
-    assert found["ground@1.0:build"] == (
+    assert found["ground@1.0:build"].startswith(
         f"changed: build[{number}].env.TINY_HOME {at(line(site, 'TINY_HOME: '))}: "
-        "/opt/ground → /opt/./ground"
+        "/opt/ground → /opt/./ground; nearest "
     )
 
 
@@ -91,7 +94,7 @@ def test_a_changed_test_is_named_by_its_field(site: Site) -> None:
     site.edit("catalog/ground/recipe.yaml", "    run: ground\n", "    run: ground; true\n")
     reason = reasons(site)["ground@1.0:test"]
     assert reason.startswith("changed: tests[0].run (catalog/ground/recipe.yaml:")
-    assert reason.endswith("ground → ground; true")
+    assert "ground → ground; true; nearest " in reason
 
 
 def test_without_a_store_the_lock_is_what_is_known(site: Site) -> None:
