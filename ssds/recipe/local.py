@@ -7,6 +7,7 @@ pipes are refused; counts and sizes have limits. Times and owners are not looked
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import stat
 
@@ -16,6 +17,7 @@ from ssds.recipe.model import LocalEntry, LocalTree
 MAX_FILES = 10_000
 MAX_TREE_BYTES = 512 << 20
 MAX_DEPTH = 32
+_SMALL_BYTES = 1 << 16
 
 
 class LocalProblem(Exception):
@@ -43,17 +45,14 @@ def read_tree(workspace: str, folder: str, name: str) -> LocalTree:
         raise LocalProblem("R027", name)
     if "" in parts or "." in parts or "\x00" in name:
         raise LocalProblem("R028", f"{name!r} is not in plain form")
-    home = os.path.realpath(os.path.join(workspace, folder))
-    top = os.path.join(workspace, folder, *parts)
+    home = os.path.realpath(f"{workspace}/{folder}")
     try:
-        if os.path.realpath(top) != os.path.join(home, *parts):
-            _check_inside(home, os.path.realpath(top), name)
-        status = os.stat(top)
+        top = _real(home, parts, name)
         walk = _Walk(home)
-        if stat.S_ISDIR(status.st_mode):
-            walk.folder(os.path.realpath(top), "", 0)
+        if stat.S_ISDIR(os.stat(top).st_mode):
+            walk.folder(top, "", 0)
         else:
-            walk.entry(os.path.realpath(top), parts[-1], 0)
+            walk.entry(top, parts[-1], 0)
     except FileNotFoundError as error:
         raise LocalProblem("R026", name) from error
     except OSError as error:
@@ -65,9 +64,29 @@ def read_tree(workspace: str, folder: str, name: str) -> LocalTree:
     return LocalTree(path="/".join((*folder.split("/"), *parts)), entries=entries)
 
 
+def _real(home: str, parts: list[str], name: str) -> str:
+    """Returns the path of ``name`` without links; ``home`` has none."""
+    top = "/".join((home, *parts))
+    if len(parts) == 1 and not os.path.islink(top):  # the usual case
+        return top
+    real = os.path.realpath(top)
+    if real != top:
+        _check_inside(home, real, name)
+    return real
+
+
 def _check_inside(home: str, real: str, name: str) -> None:
     if real != home and not real.startswith(home + os.sep):
         raise LocalProblem("R027", f"{name} is a link to {real}")
+
+
+def _digest_of(file: io.FileIO, size_bytes: int) -> Digest:
+    if size_bytes > _SMALL_BYTES:
+        return Digest("sha256:" + hashlib.file_digest(file, "sha256").hexdigest())
+    state = hashlib.sha256()  # the buffer of ``file_digest`` costs more than a small file
+    while data := file.read(_SMALL_BYTES):
+        state.update(data)
+    return Digest("sha256:" + state.hexdigest())
 
 
 class _Walk:
@@ -108,12 +127,12 @@ class _Walk:
 
     def file(self, path: str, below: str) -> None:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        with open(handle, "rb") as file:
+        with open(handle, "rb", buffering=0) as file:
             status = os.fstat(handle)
             self.size_bytes += status.st_size
             if not stat.S_ISREG(status.st_mode) or self.size_bytes > MAX_TREE_BYTES:
                 raise LocalProblem("R028", f"{below}: more than {MAX_TREE_BYTES} bytes together")
-            digest = Digest("sha256:" + hashlib.file_digest(file, "sha256").hexdigest())
+            digest = _digest_of(file, status.st_size)
         self.entries.append(
             LocalEntry(
                 path=below,
