@@ -38,6 +38,7 @@ def modules(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, ModuleType]]:
             del sys.modules[name]
 
 
+@pytest.mark.slow
 def test_every_case_is_measured_and_told(tmp_path: Path) -> None:
     out = tmp_path / "results.json"
     done = bench(
