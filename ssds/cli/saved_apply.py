@@ -252,6 +252,14 @@ def check_platforms(prepared: Prepared) -> None:
         )
 
 
+def was_done(prepared: Prepared, result: Result | None) -> bool:
+    """Whether every step of the plan had been done before."""
+    if prepared.refused or any(not s.runs for s in prepared.saved.steps):
+        return False
+    records = result.records.values() if result else ()
+    return all(record.state is State.REUSED for record in records)
+
+
 def ran_again(prepared: Prepared, result: Result) -> list[str]:
     """Returns the labels of nodes that ran again on request and came to a result."""
     return [

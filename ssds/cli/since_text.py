@@ -103,8 +103,8 @@ def markdown(found: Since) -> str:
     marked = [r for r in found.rows if "irreversible" in r.marks and r.verb is not Verb.REUSE]
     _listed(page, "Cannot be taken back", marked)
     _listed(page, "Held", [r for r in found.rows if r.verb is Verb.HELD])
-    left_out = _recipes(page, found)
-    left_out += _details(page, found)
+    _recipes(page, found)
+    left_out = _details(page, found)
     for note in found.notes[:_LISTED]:
         page.add(f"\nNote: {code(note)}")
     if left_out:
@@ -153,12 +153,12 @@ def _by_owner(found: Since) -> dict[str, list[Row]]:
     return groups
 
 
-def _recipes(page: _Page, found: Since) -> int:
+def _recipes(page: _Page, found: Since) -> None:
     """Adds a row for each recipe: what changed first of all."""
     groups = _by_owner(found)
     names = [name for name in groups if name]
     if not names:
-        return 0
+        return
 
     def cells(name: str) -> str:
         rows = groups[name]
@@ -171,9 +171,8 @@ def _recipes(page: _Page, found: Since) -> int:
         return f"| {code(name, _NAME)} | {word} | {run} | {after} | {built} | {why} |"
 
     head = "| recipe | | run | known after | built | first change |\n|---|---|--:|--:|--:|---|"
-    left = page.add_all(head, names[:_RECIPES], cells)
-    page.add("")
-    return left + max(0, len(names) - _RECIPES)
+    left = page.add_all(head, names[:_RECIPES], cells) + max(0, len(names) - _RECIPES)
+    page.add(f"| … and {left} more | | | | | |\n" if left else "")
 
 
 def _details(page: _Page, found: Since) -> int:

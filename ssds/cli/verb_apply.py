@@ -162,10 +162,10 @@ def _apply_file(
         if prepared.refused:
             say(saved_apply.refusals(prepared))
         result, locks, code = None, list[str](), delivery.exit_code
-        if prepared.idle and not prepared.refused:
-            print("Everything in this plan that can run is done already.")
         if not prepared.idle:
             result, locks, code = _carry_out_saved(prepared, file, run, crew_of)
+        if saved_apply.was_done(prepared, result):
+            print("Nothing was left to run: this plan is done already.")
         code = 1 if prepared.refused and code in (0, 3) else code
     if as_json:
         told = applied.to_dict(result, locks, code)
