@@ -20,7 +20,7 @@ from ssds.graph.explain import Difference, Nearest, Remembered, nearest, own_add
 from ssds.graph.plan import Plan, PlanStep
 from ssds.host.git import BLAME_S, LineOrigin, in_checkout, line_origin
 from ssds.lock.make import locked_claims
-from ssds.lock.marks import marks_of
+from ssds.lock.marks import Marks, marks_of
 from ssds.lock.model import lock_file_name
 from ssds.lock.places import PinPlace, pin_place, variant_of
 from ssds.lock.read import CATALOG_LOCK, SIZE_LIMIT_BYTES
@@ -101,7 +101,7 @@ class Places:
         self._workspace = workspace
         self._blames = blames if in_checkout(workspace.root) else 0
         self._until = time.monotonic() + limit_s
-        self._locks: dict[str, str] = {}
+        self._locks: dict[str, Marks | None] = {}
         self._known: dict[tuple[str, int], LineOrigin | None] = {}
 
     def spot(self, step: PlanStep, difference: Difference) -> Spot:
@@ -122,11 +122,11 @@ class Places:
             try:
                 path = os.path.join(self._workspace.lock_folder, name)
                 with open(path, encoding="utf-8") as file:
-                    self._locks[name] = file.read(SIZE_LIMIT_BYTES)
+                    self._locks[name] = marks_of(file.read(SIZE_LIMIT_BYTES))
             except (OSError, ValueError):
-                self._locks[name] = ""
-        text = self._locks[name]
-        return f"{LOCK_FOLDER}/{name}", marks_of(text).place(pin.path)[0] if text else 0
+                self._locks[name] = None
+        marks = self._locks[name]
+        return f"{LOCK_FOLDER}/{name}", marks.place(pin.path)[0] if marks else 0
 
     def _blamed(self, spot: Spot) -> Spot:
         where = (spot.file, spot.line)
