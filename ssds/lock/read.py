@@ -15,7 +15,7 @@ from ssds.lock.codes import CODES
 from ssds.lock.marks import DEPTH_LIMIT, Marks, address, line_column, marks_of
 from ssds.lock.model import CatalogLock, Lock, Locks
 from ssds.lock.parse import parse_catalog_lock, parse_lock
-from ssds.lock.quick import quick_lock
+from ssds.lock.quick import quick_catalog_lock, quick_lock
 
 SIZE_LIMIT_BYTES = 16 * 1024 * 1024
 CATALOG_LOCK = "catalog.lock.json"
@@ -172,7 +172,8 @@ def parse_lock_bytes(data: bytes, path: str, collector: Collector) -> Lock | Non
 
 def parse_catalog_lock_bytes(data: bytes, path: str, collector: Collector) -> CatalogLock | None:
     """Returns the catalog lock in ``data``; None with diagnostics where it is wrong."""
-    return parse_bytes(data, path, parse_catalog_lock, collector)
+    quick = quick_catalog_lock(data) if len(data) <= SIZE_LIMIT_BYTES else None
+    return quick or parse_bytes(data, path, parse_catalog_lock, collector)
 
 
 def _bytes(path: str, shown: str, collector: Collector) -> bytes | None:

@@ -12,13 +12,16 @@ from hypothesis import strategies as st
 
 from ssds.core.diagnostics import Collector
 from ssds.lock.check import Checker
-from ssds.lock.model import Lock
-from ssds.lock.parse import parse_lock
-from ssds.lock.quick import quick_lock
+from ssds.lock.model import CatalogLock, Lock
+from ssds.lock.parse import parse_catalog_lock, parse_lock
+from ssds.lock.quick import quick_catalog_lock, quick_lock
 from ssds.lock.read import parse_bytes
 
-LOCKS = sorted((Path(__file__).resolve().parents[2] / "lockfiles").glob("*@*.lock.json"))
+FOLDER = Path(__file__).resolve().parents[2] / "lockfiles"
+LOCKS = sorted(FOLDER.glob("*@*.lock.json"))
 TEXTS = {path.name: path.read_bytes() for path in LOCKS}
+SHARED = "catalog.lock.json"
+ALL = {**TEXTS, SHARED: (FOLDER / SHARED).read_bytes()}
 
 VALUES = st.one_of(
     st.none(),
@@ -32,11 +35,18 @@ VALUES = st.one_of(
 )
 
 
-def strict(data: bytes) -> Lock | None:
-    def parse(checker: Checker, value: object) -> Lock:
-        return parse_lock(checker, value)
+def strict(name: str, data: bytes) -> Lock | CatalogLock | None:
+    """Returns what the slow reader makes of the bytes; None where it finds any fault."""
 
-    return parse_bytes(data, "a.lock.json", parse, Collector())
+    def parse(checker: Checker, value: object) -> Lock | CatalogLock:
+        parser = parse_catalog_lock if name == SHARED else parse_lock
+        return parser(checker, value)
+
+    return parse_bytes(data, name, parse, Collector())
+
+
+def fast(name: str, data: bytes) -> Lock | CatalogLock | None:
+    return quick_catalog_lock(data) if name == SHARED else quick_lock(data)
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
@@ -69,34 +79,34 @@ def changed(data: bytes, place: tuple[Any, ...], how: str, new: Any) -> bytes:
     return json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")
 
 
-@pytest.mark.parametrize("name", sorted(TEXTS))
+@pytest.mark.parametrize("name", sorted(ALL))
 def test_a_sound_lock_is_read_fast_with_the_same_values(name: str) -> None:
-    quick = quick_lock(TEXTS[name])
+    quick = fast(name, ALL[name])
 
     assert quick is not None
-    assert quick == strict(TEXTS[name])
-    assert repr(quick) == repr(strict(TEXTS[name]))
+    assert quick == strict(name, ALL[name])
+    assert repr(quick) == repr(strict(name, ALL[name]))
 
 
 @settings(max_examples=400, deadline=None)
-@given(st.sampled_from(sorted(TEXTS)), st.randoms(), VALUES, st.data())
+@given(st.sampled_from(sorted(ALL)), st.randoms(), VALUES, st.data())
 def test_what_the_fast_reader_takes_the_strict_one_takes_too(
     name: str, random: Any, new: Any, data: st.DataObject
 ) -> None:
-    all_places = places(json.loads(TEXTS[name]))
+    all_places = places(json.loads(ALL[name]))
     place = all_places[random.randrange(len(all_places))]
     how = data.draw(st.sampled_from(["set", "remove", "double", "rename"]))
-    text = changed(TEXTS[name], place, how, new)
+    text = changed(ALL[name], place, how, new)
 
-    quick = quick_lock(text)
+    quick = fast(name, text)
 
     if quick is not None:
-        assert quick == strict(text), (place, how, new)
+        assert quick == strict(name, text), (place, how, new)
 
 
 @settings(max_examples=200, deadline=None)
 @given(
-    st.sampled_from(sorted(TEXTS)),
+    st.sampled_from(sorted(ALL)),
     st.integers(0, 6000),
     st.sampled_from([b"", b'"', b"0", b",", b" ", b"\\", b"a", b"/", b"}", b'"a":1,', b"\xff"]),
     st.integers(0, 2),
@@ -105,12 +115,12 @@ def test_what_the_fast_reader_takes_the_strict_one_takes_too(
 def test_damaged_bytes_are_never_read_in_another_way(
     name: str, at: int, new: bytes, cut: int
 ) -> None:
-    text = TEXTS[name][:at] + new + TEXTS[name][at + cut :]
+    text = ALL[name][:at] + new + ALL[name][at + cut :]
 
-    quick = quick_lock(text)
+    quick = fast(name, text)
 
     if quick is not None:
-        assert quick == strict(text)
+        assert quick == strict(name, text)
 
 
 def test_a_key_that_stands_twice_is_left_to_the_strict_reader() -> None:

@@ -1,0 +1,275 @@
+"""Reads sound pins fast: the part of ``quick`` that release locks and the catalog's lock share."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from ssds.core.digest import Digest
+from ssds.core.pins import (
+    AdvisoryPin,
+    BasePin,
+    PackageSet,
+    PinnedFile,
+    PinnedPackage,
+    PlatformPins,
+    RecipePin,
+    SharedPins,
+    SourcePin,
+)
+from ssds.core.platform import Platform
+from ssds.lock import parse_pins
+from ssds.lock.model import LOCK_VERSION
+
+_MOST = 1 << 62
+NOTHING: dict[str, Any] = {}
+
+
+class Doubt(Exception):
+    """This text is for ``parse``."""
+
+
+def form(pattern: str) -> Callable[[str], object]:
+    """Returns a function that says whether a text has this form."""
+    return re.compile(pattern).fullmatch
+
+
+_is_sha256 = form("sha256:[0-9a-f]{64}")
+is_blake3 = form("blake3:[0-9a-f]{64}")
+_is_hex = form("[0-9a-f]{64}")
+_is_identity = form(parse_pins.IDENTITY)
+_is_source = form(parse_pins.SOURCE)
+_is_step = form(parse_pins.STEP)
+_is_recipe = form(parse_pins.RECIPE)
+_is_archive = form(parse_pins.ARCHIVE)
+_is_url = form(parse_pins.URL)
+_is_file_name = form(r"(?!\.{1,2}$)[^/]{1,255}")
+_is_path = form(r"(?:(?!\.{1,2}/)[^/]+/)*(?!\.{1,2}$)[^/]+")
+_is_package = form(f"{parse_pins.PACKAGE}\n{parse_pins.ARCHITECTURE}\n{parse_pins.PACKAGE_VERSION}")
+_is_usual_package = form(  # what a Debian package's line holds, in one look
+    f"{parse_pins.PACKAGE}\n{parse_pins.ARCHITECTURE}\n{parse_pins.PACKAGE_VERSION}\n"
+    f"{parse_pins.ARCHIVE}\n[0-9a-f]{{64}}\n"
+    r"(?:(?!\.{1,2}/)[^/\n]+/)*(?!\.{1,2}$)[^/\n]{1,255}"
+)
+_is_pinned_version = form(parse_pins.VERSION)
+_PINS = frozenset(("base", "advisories", "sources", "packages", "recipes", "epoch"))
+_FILE = frozenset(("sha256", "size", "archive", "path", "urls"))
+_SOURCE = _FILE | {"request", "name", "epoch"}
+_PACKAGE = _FILE | {"name", "version", "architecture", "file"}
+_USUAL_PACKAGE = frozenset(("name", "version", "architecture", "sha256", "size", "archive", "path"))
+_SHARED = frozenset(("lock_version", "bases", "advisories"))
+_BASE = frozenset(("platforms", "current"))
+_BASE_SECTION = frozenset(("request", "epoch", "packages", "diff_id"))
+_ADVISORIES = frozenset(("sha256", "size", "path", "current"))
+_SET = frozenset(("manager", "request", "packages", "epoch"))
+_RECIPE = frozenset(("request", "version"))
+_MANAGERS = frozenset(("apt", "pip", "conda"))
+
+
+def sure(fits: object) -> None:
+    """Raises Doubt where something is not as it should be."""
+    if not fits:
+        raise Doubt
+
+
+def number(value: Any, least: int = 0) -> int:
+    """Returns a whole number from ``least``."""
+    sure(type(value) is int and least <= value < _MOST)
+    found: int = value
+    return found
+
+
+def text_of(value: Any, fits: Callable[[str], object]) -> str:
+    """Returns a text of some form."""
+    sure(fits(value))  # a TypeError where it is no text
+    text: str = value
+    return text
+
+
+def flag(value: Any) -> bool:
+    """Returns a boolean."""
+    sure(value is True or value is False)
+    return value is True
+
+
+def list_of(value: Any) -> list[Any]:
+    """Returns a list."""
+    sure(type(value) is list)
+    found: list[Any] = value
+    return found
+
+
+def _request(top: dict[str, Any]) -> Digest:
+    return Digest.made(text_of(top["request"], is_blake3))
+
+
+class PinReader:
+    """Reads one lock; ``keys`` counts the keys of all maps that it looked at."""
+
+    def __init__(self) -> None:
+        self.keys = 0
+        self._digests: dict[str, Digest] = {}
+        self._bare: dict[str, Digest] = {}
+
+    def map(self, value: Any, known: frozenset[str]) -> dict[str, Any]:
+        """Returns a map without unknown keys; who reads a missing one gets a KeyError."""
+        sure(type(value) is dict and known.issuperset(value))
+        return self.any_map(value)
+
+    def any_map(self, value: Any) -> dict[str, Any]:
+        """Returns a map with any keys."""
+        sure(type(value) is dict)
+        self.keys += len(value)
+        found: dict[str, Any] = value
+        return found
+
+    def sha256(self, text: Any) -> Digest:
+        """Returns a digest; the same ones stand in a lock again and again."""
+        found = self._digests.get(text)
+        if found is None:
+            sure(_is_sha256(text))
+            found = self._digests[text] = Digest.made(text)
+        return found
+
+    def bare_sha256(self, text: Any) -> Digest:
+        """Returns the digest of a field that holds the 64 hex digits alone."""
+        found = self._bare.get(text)
+        if found is None:
+            sure(_is_hex(text))
+            found = self._bare[text] = Digest.made("sha256:" + text)
+        return found
+
+    def pins(self, value: Any) -> PlatformPins:
+        """Returns the pins of one release on one platform."""
+        top = self.map(value, _PINS)
+        sources, packages, recipes = {}, {}, {}
+        for name, item in self.any_map(top.get("sources", NOTHING)).items():
+            sure(_is_source(name))
+            sources[name] = self.source(item)
+        for name, item in self.any_map(top.get("packages", NOTHING)).items():
+            sure(_is_step(name))
+            packages[name] = self.package_set(item)
+        for name, item in self.any_map(top.get("recipes", NOTHING)).items():
+            sure(_is_recipe(name))
+            entry = self.map(item, _RECIPE)
+            version = text_of(entry["version"], _is_pinned_version)
+            recipes[name] = RecipePin(request=_request(entry), version=version)
+        return PlatformPins(
+            base=text_of(top["base"], _is_identity) if "base" in top else "",
+            advisories=text_of(top["advisories"], _is_identity) if "advisories" in top else "",
+            sources=sources,
+            packages=packages,
+            recipes=recipes,
+            epoch=number(top["epoch"]) if "epoch" in top else 0,
+        )
+
+    def source(self, value: Any) -> SourcePin:
+        """Returns one pinned source."""
+        top = self.map(value, _SOURCE)
+        return SourcePin(
+            request=_request(top),
+            file=self.file(top, text_of(top["name"], _is_file_name)),
+            epoch=number(top["epoch"]) if "epoch" in top else 0,
+        )
+
+    def file(self, top: dict[str, Any], name: str) -> PinnedFile:
+        """Returns the file of a source or package."""
+        return PinnedFile(
+            name=name,
+            digest=self.bare_sha256(top["sha256"]),
+            size_bytes=number(top["size"]) if "size" in top else 0,
+            archive=text_of(top["archive"], _is_archive) if "archive" in top else "",
+            path=text_of(top["path"], _is_path) if "path" in top else "",
+            urls=tuple([text_of(u, _is_url) for u in list_of(top["urls"])])
+            if "urls" in top
+            else (),
+        )
+
+    def package_set(self, value: Any) -> PackageSet:
+        """Returns one package set, sorted."""
+        top = self.map(value, _SET)
+        found = {}
+        items = list_of(top["packages"])
+        for item in items:
+            package = self.package(item)
+            found[package.name, package.architecture, package.version] = package
+        sure(len(found) == len(items) and top["manager"] in _MANAGERS)
+        return PackageSet(
+            manager=top["manager"],
+            request=_request(top),
+            packages=tuple([found[key] for key in sorted(found)]),
+            epoch=number(top["epoch"]) if "epoch" in top else 0,
+        )
+
+    def package(self, item: Any) -> PinnedPackage:
+        """Returns one package of a set."""
+        entry = self.map(item, _PACKAGE)
+        name, version, architecture = entry["name"], entry["version"], entry["architecture"]
+        if entry.keys() == _USUAL_PACKAGE:
+            archive, sha256, path = entry["archive"], entry["sha256"], entry["path"]
+            parts = (name, architecture, version, archive, sha256, path)
+            sure(_is_usual_package("\n".join(parts)))
+            file = PinnedFile(
+                name=path.rpartition("/")[2],
+                digest=Digest.made("sha256:" + sha256),
+                size_bytes=number(entry["size"]),
+                archive=archive,
+                path=path,
+            )
+        else:
+            names = (name, architecture, version)  # joined: a number among them is a TypeError
+            sure(_is_package("\n".join(names)))
+            file_name = entry["file"] if "file" in entry else entry["path"].rpartition("/")[2]
+            file = self.file(entry, text_of(file_name, _is_file_name))
+        return PinnedPackage(name=name, version=version, architecture=architecture, file=file)
+
+    # -- the catalog's lock --------------------------------------------------------------------
+
+    def shared(self, value: Any) -> SharedPins:
+        """Returns the shared pins of a catalog lock."""
+        top = self.map(value, _SHARED)
+        sure(number(top["lock_version"]) == LOCK_VERSION)
+        current: dict[str, str] = {}
+        bases: dict[tuple[str, str], BasePin] = {}
+        for name, item in self.any_map(top.get("bases", NOTHING)).items():
+            entry = self.map(item, _BASE)
+            self.note_current(entry, name, "", current)
+            for text, section in self.any_map(entry["platforms"]).items():
+                bases[name, Platform(text)] = self.base(name, section)
+        advisories = {}
+        for name, item in self.any_map(top.get("advisories", NOTHING)).items():
+            entry = self.map(item, _ADVISORIES)
+            self.note_current(entry, name, "advisories/", current)
+            short, _, date = name.partition("@")
+            advisories[name] = AdvisoryPin(
+                name=short,
+                date=date,
+                digest=self.bare_sha256(entry["sha256"]),
+                size_bytes=number(entry["size"]),
+                path=text_of(entry["path"], _is_path),
+            )
+        return SharedPins(bases=bases, advisories=advisories, current=current)
+
+    def note_current(
+        self, entry: dict[str, Any], name: str, prefix: str, current: dict[str, str]
+    ) -> None:
+        """Keeps ``name`` where it is the current one of its kind."""
+        sure(_is_identity(name))
+        if "current" in entry and flag(entry["current"]):
+            short = prefix + name.partition("@")[0]
+            sure(short not in current)
+            current[short] = name
+
+    def base(self, identity: str, value: Any) -> BasePin:
+        """Returns a base on one platform."""
+        top = self.map(value, _BASE_SECTION)
+        name, _, date = identity.partition("@")
+        return BasePin(
+            name=name,
+            date=date,
+            request=_request(top),
+            packages=self.package_set(top["packages"]),
+            epoch=number(top["epoch"]),
+            diff_id=self.sha256(top["diff_id"]) if "diff_id" in top else None,
+        )
