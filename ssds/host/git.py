@@ -104,7 +104,7 @@ def line_origin(path: str, line: int, *, timeout_s: float = BLAME_S) -> LineOrig
         return None
     words = ("blame", "--porcelain", "--no-textconv", "--encoding=UTF-8", f"-L{line},{line}")
     try:
-        done = _git(folder, *words, "--", name, timeout_s=timeout_s)
+        done = run_git(folder, *words, "--", name, timeout_s=timeout_s)
         origin, boundary = _parse(done)
         if boundary and _is_shallow(folder, timeout_s):
             return None  # the true commit is not here
@@ -149,7 +149,7 @@ def _date(seconds: str) -> str:
 
 
 def _is_shallow(folder: str, timeout_s: float) -> bool:
-    done = _git(folder, "rev-parse", "--is-shallow-repository", timeout_s=timeout_s)
+    done = run_git(folder, "rev-parse", "--is-shallow-repository", timeout_s=timeout_s)
     return done.text.strip() != "false"
 
 
@@ -162,12 +162,12 @@ def head_of(folder: str, paths: Sequence[str]) -> Head:
     if not in_checkout(folder):
         return Head()
     try:
-        done = _git(folder, "rev-parse", "--verify", "--quiet", "HEAD", timeout_s=READ_S)
+        done = run_git(folder, "rev-parse", "--verify", "--quiet", "HEAD", timeout_s=READ_S)
         commit = done.text.strip()
         if done.returncode or not _ID.fullmatch(commit):
             return Head()
         words = ("status", "--porcelain", "--untracked-files=normal", "--", *paths)
-        changed = _git(folder, *words, timeout_s=READ_S)
+        changed = run_git(folder, *words, timeout_s=READ_S)
     except SsdsError:
         return Head()
     return Head(commit=commit, dirty=bool(changed.returncode or changed.stdout))
@@ -188,7 +188,7 @@ def resolve_revision(folder: str, revision: str) -> str:
         )
     name = revision.replace("\0", " ")  # a space is in no name of a revision
     words = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{tree}}")
-    done = _answered(_git(folder, *words, timeout_s=READ_S))
+    done = _answered(run_git(folder, *words, timeout_s=READ_S))
     found = done.text.strip()
     if done.returncode or not _ID.fullmatch(found):
         raise UsageError(
@@ -213,12 +213,12 @@ def read_at(folder: str, tree: str, path: str, *, limit_bytes: int) -> bytes | N
     name = f"{tree}:{path}"
     if "\0" in name:
         return None
-    size = _answered(_git(folder, "cat-file", "-s", name, timeout_s=READ_S))
+    size = _answered(run_git(folder, "cat-file", "-s", name, timeout_s=READ_S))
     if size.returncode or not _SIZE.fullmatch(size.text):
         return None
     if int(size.text) > limit_bytes:
         return b" " * (limit_bytes + 1)
-    done = _answered(_git(folder, "cat-file", "blob", name, timeout_s=READ_S))
+    done = _answered(run_git(folder, "cat-file", "blob", name, timeout_s=READ_S))
     return None if done.returncode else done.stdout
 
 
@@ -228,7 +228,7 @@ def list_at(folder: str, tree: str, below: str) -> tuple[str, ...]:
     ``below`` is relative to ``folder``.
     """
     words = ("ls-tree", "-z", "--name-only", f"{tree}:./{below}")
-    done = _answered(_git(folder, *words, timeout_s=READ_S))
+    done = _answered(run_git(folder, *words, timeout_s=READ_S))
     if done.returncode:
         return ()
     return tuple(sorted(name for name in done.text.split("\0") if name))
@@ -242,12 +242,21 @@ def _answered(done: Completed) -> Completed:
     return done
 
 
-def _git(folder: str, *words: str, timeout_s: float) -> Completed:
-    """Runs git on the checkout that ``folder`` is in, whatever the environment says of another."""
+def run_git(
+    folder: str, *words: str, timeout_s: float, stdin: bytes = b"", literal: bool = True
+) -> Completed:
+    """Runs git on the checkout that ``folder`` is in, whatever the environment says of another.
+
+    ``literal`` takes paths as they stand; without it git's pathspecs have their magic.
+    """
     options = ("-c", "core.fsmonitor=false", "-c", "blame.showRoot=false")
     argv = ("git", "--no-pager", *options, *words)
     environment = _environment(os.environ)
-    return run(argv, cwd=folder, env=environment, timeout_s=timeout_s, merge_errors=False)
+    if not literal:
+        del environment["GIT_LITERAL_PATHSPECS"]
+    return run(
+        argv, cwd=folder, env=environment, stdin=stdin, timeout_s=timeout_s, merge_errors=False
+    )
 
 
 def _environment(given: Mapping[str, str]) -> dict[str, str]:
