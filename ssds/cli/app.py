@@ -31,6 +31,7 @@ VERBS = {
     "shell": "open a shell in a built image or a failed step",
     "deploy": "write images, modules and wrappers for a site",
     "gc": "remove blobs that nothing refers to",
+    "index": "carry the plan index to another clone, or look at it",
     "store": "verify the store, or say what is in it",
     "doctor": "say which components are here and what each is for",
     "completion": "print the shell completion script",
