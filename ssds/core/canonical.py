@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from itertools import chain
 from typing import Any
 
 from ssds.core.digest import ActionKey, Digest
@@ -21,6 +22,7 @@ Json = object  # str | int | bool | list | tuple | Mapping[str, Json]; checked b
 
 _encode = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
 _LEAVES = frozenset((str, int, bool))
+_MAP = frozenset((dict,))
 _LISTS = frozenset((list, tuple))
 _TEXT = frozenset((str,))
 
@@ -59,10 +61,16 @@ def _plain(value: Json) -> bool:
         items = value.values()
     elif type(value) not in _LISTS:
         return type(value) in _LEAVES
-    if not _LEAVES.issuperset(map(type, items)):
-        for item in items:
-            if type(item) not in _LEAVES and not _plain(item):
-                return False
+    kinds = set(map(type, items))
+    if kinds <= _LEAVES:
+        return True
+    if kinds == _MAP and _TEXT.issuperset(map(type, chain.from_iterable(items))):
+        values = chain.from_iterable(map(dict.values, items))
+        if _LEAVES.issuperset(map(type, values)):
+            return True  # a list of plain maps, as packages are
+    for item in items:  # noqa: SIM110 - it is faster than all()
+        if type(item) not in _LEAVES and not _plain(item):
+            return False
     return True
 
 

@@ -11,8 +11,6 @@ import contextlib
 import errno
 import fcntl
 import os
-import secrets
-import shutil
 import signal
 from collections.abc import Iterator, Sequence
 from typing import IO
@@ -88,7 +86,7 @@ def _new_temporary(folder: str, mode: int) -> tuple[str, int]:
     """Makes a temporary file; its lock, held until it is closed, keeps ``sweep`` away from it."""
     os.makedirs(folder, exist_ok=True)
     while True:
-        name = f"{TEMPORARY_PREFIX}{os.getpid()}-{secrets.token_hex(6)}"
+        name = f"{TEMPORARY_PREFIX}{os.getpid()}-{os.urandom(6).hex()}"
         path = os.path.join(folder, name)
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
         with contextlib.suppress(OSError):  # there may be no locks here
@@ -150,6 +148,8 @@ def adopt_file(source: str, path: str, *, point: str, mode: int = 0o644) -> None
             except OSError as error:
                 if error.errno != errno.EXDEV:
                     raise
+                import shutil  # slow to import, and seldom needed
+
                 with replacing(path, point=point, mode=mode) as file, open(source, "rb") as old:
                     shutil.copyfileobj(old, file, 1 << 20)
                 os.unlink(source)
@@ -234,7 +234,7 @@ def remove_file(path: str, *, point: str) -> bool:
 def atomic_symlink(target: str, path: str, *, point: str) -> None:
     """Makes ``path`` a symbolic link to ``target`` in one step, replacing a file or link there."""
     folder = os.path.dirname(path) or "."
-    temporary = os.path.join(folder, f"{TEMPORARY_PREFIX}{os.getpid()}-{secrets.token_hex(6)}")
+    temporary = os.path.join(folder, f"{TEMPORARY_PREFIX}{os.getpid()}-{os.urandom(6).hex()}")
     with explained(path):
         os.symlink(target, temporary)
         write_point(f"{point}.linked")

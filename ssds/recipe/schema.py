@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -43,9 +44,14 @@ _KEYWORDS = {
 
 def schema_bytes(name: str) -> bytes:
     """Returns the file ``<name>.schema.json``, from the wheel or the checkout."""
-    from importlib import resources
+    folder = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    try:
+        with open(os.path.join(folder, "schemas", f"{name}.schema.json"), "rb") as file:
+            return file.read()
+    except (FileNotFoundError, NotADirectoryError):  # in a zip file
+        from importlib import resources
 
-    return resources.files("ssds").joinpath("schemas", f"{name}.schema.json").read_bytes()
+        return resources.files("ssds").joinpath("schemas", f"{name}.schema.json").read_bytes()
 
 
 @functools.cache
