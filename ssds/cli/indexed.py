@@ -166,17 +166,17 @@ class _Session:
         files = (p[len(locks) :] for p in self.notes.seen if p.startswith(locks))
         self._put(workspace, entries, {*entries, *folders}, keeping.lock_files_of(files))
         self._put_ground(workspace)
-        self.table.facts |= {"catalog": self.catalog, "code": keeping.code_digest()}
+        self.editor.know({"catalog": self.catalog, "code": keeping.code_digest()})
         self._write(planned.delivery, from_day=self.today)
         return planned.delivery
 
     def partly(self, changes: Changes) -> Delivery | None:
         """Returns the plan where only some recipes are looked at; None where that is not enough."""
         names = self._touched(changes)
-        files = self._note_changed(changes.recipes)
+        files = self._note_changed(changes.recipes, relisted=changes.relisted)
         entries: dict[str, Entry] = {}
         delivery = Delivery(plan=Plan(steps={}), rows=())
-        part = self.workspace
+        part = self.workspace.part(())
         while names:
             part = replace(self.workspace, documents=self.documents).part(names)
             planned = planning.make(part, self.asked)
@@ -198,22 +198,26 @@ class _Session:
         self._write(delivery, from_day=self.today if dated else self.file.head[0])
         return delivery
 
-    def _note_changed(self, names: set[str]) -> dict[str, list[bytes]]:
+    def _note_changed(self, names: set[str], *, relisted: bool) -> dict[str, list[bytes]]:
         """Takes note of recipes before they are read; returns their lock files, also those gone."""
         if not names:
             return {}
-        groups = self.editor.groups
-        known = groups.paths[groups.bases.index(LOCK_FOLDER)] if LOCK_FOLDER in groups.bases else []
-        try:
-            now = os.listdir(os.fsencode(self.workspace.lock_folder))
-        except OSError:
-            now = []
-        files = keeping.lock_files_of({*known, *now})
+        files = self.editor.lock_files(names, LOCK_FOLDER)
+        there: set[bytes] | None = None
+        if relisted:
+            try:
+                there = set(os.listdir(os.fsencode(self.workspace.lock_folder)))
+            except OSError:
+                there = set()
+            for name, new in keeping.lock_files_of(there).items():
+                if name in names:
+                    files[name] = sorted({*files.get(name, ()), *new})
         for name in names:
             keeping.note_recipe(
                 self.notes, name, catalog=self.catalog, locks=LOCK_FOLDER, known=files.get(name, ())
             )
-        there = {*now}
+        if there is None:
+            return files
         return {name: [f for f in found if f in there] for name, found in files.items()}
 
     def _completed(
@@ -259,17 +263,17 @@ class _Session:
             found |= self._reclaimed()
         return changes.recipes | {table.names[number] for number in found}
 
-    def _store_facts(self) -> tuple[int, int]:
+    def _store_facts(self) -> None:
         """Notes the generation of the claims and the number of the newest one."""
         store = self.workspace.store_if_there
         generation = store.claims.generation() if store else 0
         newest = store.claims.since(1 << 62, ())[0] if store else 0
-        self.table.facts |= {
+        facts = {
             "store": self.workspace.store_path,
             "generation": str(generation),
             "claims": str(newest),
         }
-        return generation, newest
+        self.editor.know(facts)
 
     def _reclaimed(self) -> set[int]:
         """Returns the recipes that use bases or sources which the store has new claims of."""
@@ -337,6 +341,7 @@ class _Session:
             workspace.catalog,
             built_on=built_on,
             locked=_locked_keys(workspace.locks),
+            channels=channels.used_by(workspace),
             busy=busy,
             as_of=planned.as_of,
         )
@@ -391,7 +396,7 @@ class _Session:
             more=workspace.catalog.advisories.values(),
         )
         sites = workspace.catalog.sites.values()
-        self.table.facts["sites"] = "yes" if any(s.include or s.exclude for s in sites) else ""
+        self.editor.know({"sites": "yes" if any(s.include or s.exclude for s in sites) else ""})
 
     def _write(self, delivery: Delivery, *, from_day: int) -> None:
         """Writes the index where it is not the one that is there already."""

@@ -23,6 +23,7 @@ class Changes:
         recipes: names of recipes whose own files changed, appeared or went.
         relocked: those of them whose locks did: what they pin may matter to others.
         ground: something that all recipes share changed.
+        relisted: the folder of the locks has other names.
         store, code: the claims, or ssds itself, may have changed.
         other: any row that is no recipe's is another one.
     """
@@ -30,6 +31,7 @@ class Changes:
     recipes: set[str] = field(default_factory=set)
     relocked: set[str] = field(default_factory=set)
     ground: bool = False
+    relisted: bool = False
     store: bool = False
     code: bool = False
     other: bool = False
@@ -64,6 +66,7 @@ def find_changes(
             elif owner == CATALOG:
                 _list_catalog(changes, editor, notes.root, catalog, reserved)
             elif owner == LOCKS:
+                changes.relisted = True
                 _list_locks(changes, editor, notes.root, locks)
             elif owner >= 0:
                 name = table.names[owner]

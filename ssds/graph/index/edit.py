@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from ssds.graph.index.groups import Groups
@@ -15,6 +15,11 @@ from ssds.graph.index.table import (
     NEVER_DAY,
     NO_DIGEST,
     Table,
+)
+
+_PER_RECIPE = frozenset(
+    {"names", "flags", "until", "own", "channels", "releases", "prints"}
+    | {"edges_at", "shared_at", "keys_at"}
 )
 
 
@@ -48,12 +53,16 @@ class Entry:
 
 
 class Editor:
-    """An index while it is changed; ``groups`` and ``table`` are whole after every call."""
+    """An index while it is changed; ``groups`` and ``table`` are whole after every call.
+
+    Attributes:
+        changed: the sections that are not as they were read.
+    """
 
     def __init__(self, groups: Groups | None = None, table: Table | None = None) -> None:
         self.groups = groups or Groups()
         self.table = table or Table()
-        self.changed = groups is None
+        self.changed: set[str] = set()
         self._numbers: dict[str, int] | None = None
         self._shared: dict[str, int] | None = None
 
@@ -78,22 +87,21 @@ class Editor:
         for name, entry in entries.items():
             number = self.numbers[name]
             mask = sum(1 << self._channel(channel) for channel in entry.channels)
-            for column, value in (
-                (table.flags, entry.flags),
-                (table.until, entry.until),
-                (table.own, entry.own),
-                (table.channels, mask),
+            for section, value in (
+                ("flags", entry.flags),
+                ("until", entry.until),
+                ("own", entry.own),
+                ("channels", mask),
+                ("releases", entry.releases),
             ):
+                column = getattr(table, section)
                 if column[number] != value:
                     column[number] = value
-                    self.changed = True
+                    self.changed.add(section)
             at = number * DIGEST_BYTES
             if table.prints[at : at + DIGEST_BYTES] != entry.seen:
                 table.prints[at : at + DIGEST_BYTES] = entry.seen
-                self.changed = True
-            if table.releases[number] != entry.releases:
-                table.releases[number] = entry.releases
-                self.changed = True
+                self.changed.add("prints")
         self._set_edges(entries)
         self._set_shared(entries)
         self._set_keys(entries)
@@ -118,12 +126,13 @@ class Editor:
         table.edges_at.append(len(table.edges))
         table.shared_at.append(len(table.shared))
         table.keys_at.append(len(table.keys) // KEY_BYTES)
-        self.changed = True
+        self.changed |= _PER_RECIPE
 
     def _channel(self, name: str) -> int:
         names = self.table.channel_names
         if name not in names:
             names.append(name)
+            self.changed.add("channel_names")
         return names.index(name)
 
     def _set_edges(self, entries: Mapping[str, Entry]) -> None:
@@ -134,7 +143,7 @@ class Editor:
         table = self.table
         if any(table.builds_on(number) != edges for number, edges in new.items()):
             table.edges_at, table.edges = _spliced(table.edges_at, table.edges, new)
-            self.changed = True
+            self.changed |= {"edges_at", "edges"}
 
     def _set_shared(self, entries: Mapping[str, Entry]) -> None:
         table = self.table
@@ -148,14 +157,15 @@ class Editor:
                 if number == len(table.shared_names):
                     table.shared_names.append(node)
                     table.shared_keys += key
+                    self.changed |= {"shared_names", "shared_keys"}
                 elif table.shared_keys[number * DIGEST_BYTES :][:DIGEST_BYTES] != key:
                     table.shared_keys[number * DIGEST_BYTES : (number + 1) * DIGEST_BYTES] = key
-                    self.changed = True
+                    self.changed.add("shared_keys")
                 used.append(number)
             new[self.numbers[name]] = array("i", sorted(used))
         if any(table.shares(number) != nodes for number, nodes in new.items()):
             table.shared_at, table.shared = _spliced(table.shared_at, table.shared, new)
-            self.changed = True
+            self.changed |= {"shared_at", "shared"}
 
     def _set_keys(self, entries: Mapping[str, Entry]) -> None:
         new = {self.numbers[name]: b"".join(sorted(e.keys)) for name, e in entries.items()}
@@ -167,7 +177,27 @@ class Editor:
             keys += new[number] if number in new else table.keys_of(number)
             at.append(len(keys) // KEY_BYTES)
         table.keys_at, table.keys = at, keys
-        self.changed = True
+        self.changed |= {"keys_at", "keys"}
+
+    def know(self, facts: Mapping[str, str]) -> None:
+        """Sets facts of the whole index."""
+        if any(self.table.facts.get(name) != text for name, text in facts.items()):
+            self.table.facts.update(facts)
+            self.changed.add("facts")
+
+    def lock_files(self, names: Collection[str], base: str) -> dict[str, list[bytes]]:
+        """Returns recipe → the names of its files below ``base``, for some recipes."""
+        groups = self.groups
+        wanted = {self.numbers[name]: name for name in names if name in self.numbers}
+        found: dict[str, list[bytes]] = {}
+        if base in groups.bases:
+            group = groups.bases.index(base)
+            start = sum(map(len, groups.paths[:group]))
+            paths = groups.paths[group]
+            for at, owner in enumerate(self.table.owners[start : start + len(paths)]):
+                if owner in wanted:
+                    found.setdefault(wanted[owner], []).append(paths[at])
+        return found
 
     # -- rows ----------------------------------------------------------------------------------
 
@@ -175,7 +205,7 @@ class Editor:
         """Sets the rows of these owners; an owner's rows of before are forgotten."""
         if self._patched(rows):
             return
-        self.changed = True
+        self.changed |= {"groups", "paths", "rows", "owners", "digests"}
         groups, table = self.groups, self.table
         owners, digests = array("i"), bytearray()
         added: dict[str, list[tuple[int, Row]]] = {}
@@ -243,11 +273,11 @@ class Editor:
             if not isinstance(rows, bytearray):
                 rows = self.groups.rows[group] = bytearray(rows)
             rows[span] = row
-            self.changed = True
+            self.changed.add("rows")
         span = slice(place * DIGEST_BYTES, (place + 1) * DIGEST_BYTES)
         if digest and self.table.digests[span] != digest:
             self.table.digests[span] = digest
-            self.changed = True
+            self.changed.add("digests")
 
 
 def _spliced(

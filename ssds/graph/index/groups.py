@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 from ssds.graph.index.layout import BadIndex, IndexFile
 from ssds.graph.index.rows import ROW_BYTES
 
+HOT_SECTIONS = ("groups", "paths", "rows")
+
 
 class Groups:
     """The rows: paths in groups, each group below one base folder.
@@ -42,12 +44,18 @@ class Groups:
             raise BadIndex("its rows and paths do not agree")
         return self
 
+    def packed(self, name: str) -> bytes:
+        """Returns the bytes of a section: ``groups``, ``paths`` or ``rows``."""
+        if name == "groups":
+            return join(f"{len(p)} {b}" for b, p in zip(self.bases, self.paths, strict=True))
+        if name == "paths":
+            return b"".join(p + b"\0" for paths in self.paths for p in paths)
+        return b"".join(self.rows)
+
     def sections(self) -> Iterator[tuple[str, bytes]]:
-        """Gives the hot sections."""
-        heads = [f"{len(p)} {b}" for b, p in zip(self.bases, self.paths, strict=True)]
-        yield "groups", join(heads)
-        yield "paths", b"".join(p + b"\0" for paths in self.paths for p in paths)
-        yield "rows", b"".join(self.rows)
+        """Gives all sections."""
+        for name in HOT_SECTIONS:
+            yield name, self.packed(name)
 
     def __len__(self) -> int:
         return sum(map(len, self.paths))

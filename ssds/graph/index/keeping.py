@@ -12,7 +12,7 @@ from ssds.graph.index.changes import LOCK_SUFFIX
 from ssds.graph.index.edit import Editor, Row
 from ssds.graph.index.entries import local_trees
 from ssds.graph.index.files import Notes
-from ssds.graph.index.groups import join
+from ssds.graph.index.groups import HOT_SECTIONS, join
 from ssds.graph.index.hot import surroundings
 from ssds.graph.index.layout import NOTHING_TO_DO, SLOT_BYTES, BadIndex, Head, IndexFile, pack
 from ssds.graph.index.rows import ABSENT, UNKNOWN
@@ -210,12 +210,10 @@ def save(
     words = join((*(printed or ("", "")), surroundings()))
     flags = NOTHING_TO_DO if printed is not None else 0
     head = (from_day, first_change(editor), notes_until_s, flags)
-    sections: list[tuple[str, bytes | bytearray]]
-    sections = [("printed", words), *editor.groups.sections(), *editor.table.sections()]
     try:
         if before is not None and before.live_bytes + _ROOM > os.stat(path).st_size // 2:
-            return _grow(path, before, sections, documents, head)
-        return _replace(path, editor, sections, documents, head)
+            return _grow(path, before, editor, documents, words, head)
+        return _replace(path, editor, documents, words, head)
     except (SsdsError, OSError, BadIndex):
         return False
 
@@ -223,14 +221,15 @@ def save(
 def _replace(
     path: str,
     editor: Editor,
-    sections: list[tuple[str, bytes | bytearray]],
     documents: Documents,
+    words: bytes,
     head: Head,
 ) -> bool:
     """Writes a new file, without what no recipe needs any more."""
     digests = bytes(editor.table.digests)
     documents.keep({digests[at : at + DIGEST_BYTES] for at in range(0, len(digests), DIGEST_BYTES)})
-    sections += documents.sections()
+    sections: list[tuple[str, bytes | bytearray]] = [("printed", words)]
+    sections += [*editor.groups.sections(), *editor.table.sections(), *documents.sections()]
     pieces, slot = pack(sections, head, unchecked=("recipes",))
     with replacing(path, point="index", mode=0o600) as file:
         file.write(slot + bytes(SLOT_BYTES))
@@ -241,12 +240,18 @@ def _replace(
 def _grow(
     path: str,
     before: IndexFile,
-    sections: list[tuple[str, bytes | bytearray]],
+    editor: Editor,
     documents: Documents,
+    words: bytes,
     head: Head,
 ) -> bool:
     """Adds what is another than before to the file."""
-    new = [(name, data) for name, data in sections if bytes(before.section(name)) != data]
+    new: list[tuple[str, bytes | bytearray]] = []
+    if before.section("printed") != words:
+        new.append(("printed", words))
+    for name in sorted(editor.changed):
+        holder = editor.groups if name in HOT_SECTIONS else editor.table
+        new.append((name, holder.packed(name)))
     if not new and not documents.added and before.head == head:
         return False
     if documents.added:

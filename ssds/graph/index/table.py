@@ -21,6 +21,7 @@ from ssds.graph.index.layout import BadIndex, IndexFile
 
 DIGEST_BYTES = 32
 KEY_BYTES = 8
+_FEW = 16
 NO_DIGEST = bytes(DIGEST_BYTES)
 NEVER_DAY = 1 << 30
 
@@ -33,7 +34,13 @@ SETTLED, WAIVERS, GONE, FOLDER, UNSURE = 1, 2, 4, 8, 16
 """Flags of an entry: settled; has waivers, so the date counts; nothing of it is there any more;
 it has a folder in the catalog; its rows do not tell all that it rests on, so it never settles."""
 
+_TEXTS = ("names", "releases", "channel_names", "shared_names")
 _INTS = ("flags", "until", "own", "edges_at", "edges", "shared_at", "shared", "keys_at")
+SECTIONS = (
+    *_TEXTS,
+    *_INTS,
+    *("facts", "owners", "channels", "prints", "keys", "shared_keys", "digests"),
+)
 
 
 class Table:
@@ -117,21 +124,20 @@ class Table:
         if not whole:
             raise BadIndex("its columns do not agree")
 
+    def packed(self, name: str) -> bytes | bytearray:
+        """Returns the bytes of one of ``SECTIONS``."""
+        if name == "facts":
+            return join(f"{key}={text}" for key, text in sorted(self.facts.items()))
+        value: Any = getattr(self, name)
+        if name in _TEXTS:
+            return join(value)
+        packed: bytes | bytearray = value.tobytes() if isinstance(value, array) else value
+        return packed
+
     def sections(self) -> Iterator[tuple[str, bytes | bytearray]]:
-        """Gives the sections of the table."""
-        yield "facts", join(f"{name}={text}" for name, text in sorted(self.facts.items()))
-        yield "names", join(self.names)
-        yield "releases", join(self.releases)
-        yield "channel_names", join(self.channel_names)
-        yield "shared_names", join(self.shared_names)
-        for name in _INTS:
-            yield name, getattr(self, name).tobytes()
-        yield "owners", self.owners.tobytes()
-        yield "channels", self.channels.tobytes()
-        yield "prints", self.prints
-        yield "keys", self.keys
-        yield "shared_keys", self.shared_keys
-        yield "digests", self.digests
+        """Gives all sections."""
+        for name in SECTIONS:
+            yield name, self.packed(name)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -202,6 +208,7 @@ class Documents:
         self.added: dict[bytes, bytes] = {}
         self._parts: list[tuple[bytes, array[int], memoryview]] = []
         self._places: dict[bytes, tuple[int, int]] | None = None
+        self._asked = 0
         if file is not None:
             parts = zip(
                 file.parts("recipe_digests", DIGEST_BYTES),
@@ -230,6 +237,9 @@ class Documents:
             return None
 
     def _known(self, digest: bytes) -> bytes | None:
+        if self._places is None and self._asked < _FEW:
+            self._asked += 1
+            return self._searched(digest)
         if self._places is None:
             self._places = {
                 digests[at : at + DIGEST_BYTES]: (part, at // DIGEST_BYTES)
@@ -239,7 +249,19 @@ class Documents:
         place = self._places.get(digest)
         if place is None:
             return None
-        part, number = place
+        return self._text(*place)
+
+    def _searched(self, digest: bytes) -> bytes | None:
+        """Returns the same for one of a few, without a map of all."""
+        for part, (digests, _, _) in enumerate(self._parts):
+            at = digests.find(digest)
+            while at > 0 and at % DIGEST_BYTES:
+                at = digests.find(digest, at + 1)
+            if at >= 0:
+                return self._text(part, at // DIGEST_BYTES)
+        return None
+
+    def _text(self, part: int, number: int) -> bytes | None:
         _, ends, data = self._parts[part]
         text = bytes(data[ends[number] : ends[number + 1]])
         return text if zlib.crc32(text[4:]).to_bytes(4, "little") == text[:4] else None
@@ -253,6 +275,7 @@ class Documents:
 
     def keep(self, digests: Container[bytes]) -> None:
         """Makes those that are kept and in ``digests`` the added ones, for a file made anew."""
+        self._asked = _FEW
         self._known(b"")
         for digest in self._places or ():
             if digest in digests and digest not in self.added:
