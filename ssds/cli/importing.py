@@ -166,11 +166,10 @@ def _check_claims(workspace: Workspace, adopted: Adopted) -> None:
         facts |= {"generation": str(generation), "claims": str(newest)}
         text = bytes(table.shared_keys)
         places = {text[at : at + DIGEST_BYTES]: at for at in range(0, len(text), DIGEST_BYTES)}
-        used = {key: places.get(bytes.fromhex(key.hex)) for key in keys}
-        wanted = [key for key, at in used.items() if at is not None]
-        wrong = _other_claims(workspace, store.claims.find_many(wanted)) if wanted else []
-        nodes = {at // DIGEST_BYTES for key in wrong if (at := used[key]) is not None}
-        for number in table.users(nodes) if nodes else ():
+        used = {key: at for key in keys if (at := places.get(bytes.fromhex(key.hex))) is not None}
+        wrong = _other_claims(workspace, store.claims.find_many(used)) if used else ()
+        store.close()  # or the next look at its files would see them in use
+        for number in table.users({used[key] // DIGEST_BYTES for key in wrong}):
             table.flags[number] &= ~SETTLED
             adopted.different.add(table.names[number])
     table.facts |= facts

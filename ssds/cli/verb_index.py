@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import time
 from typing import Any
@@ -12,16 +13,17 @@ from ssds.cli import indexed, planning
 from ssds.cli.app import Context
 from ssds.cli.output import counted, print_json, say, show, size_text
 from ssds.core.errors import Refused
-from ssds.graph.index import keeping
-from ssds.graph.index.layout import FILE_NAME, BadIndex, IndexFile, open_index
+from ssds.graph.index import keeping, rows
+from ssds.graph.index.groups import Groups
+from ssds.graph.index.layout import FILE_NAME, FORM, BadIndex, IndexFile, open_index
 from ssds.graph.index.portable import SUFFIX, About, Portable, portable_bytes
+from ssds.graph.index.table import GONE, SETTLED, Table
 from ssds.host import tracked
-from ssds.host.files import replacing
+from ssds.host.files import remove_file, replacing
 from ssds.version import VERSION
 from ssds.workspace import LOCK_FOLDER, STATE_FOLDER, Workspace
 
 _TICK_S = 0.06
-_NEWEST = 64
 
 
 @click.group("index")
@@ -124,8 +126,6 @@ def _name(portable: Portable) -> str:
 
 
 def _recipes(portable: Portable) -> int:
-    from ssds.graph.index.table import GONE
-
     return sum(1 for flags in portable.table.flags if not flags & GONE)
 
 
@@ -156,4 +156,69 @@ def import_(context: Context, /, source: str, read: bool, as_json: bool) -> int:
         f"{len(imported.different)} to be looked at; {counted(imported.by_git, 'file')} known by "
         f"git, {imported.read} read"
     )
+    return 0
+
+
+@command.command("show")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def show_(context: Context, /, as_json: bool) -> int:
+    """Say what is in the index of this workspace, and whether the next plan can use it."""
+    workspace = Workspace.open(context.folder)
+    facts = _facts(workspace)
+    if as_json:
+        print_json(facts)
+        return 0
+    show(f"path      {facts['path']}")
+    if "recipes" in facts:
+        show(
+            f"written   {facts['written']}, {size_text(facts['size_bytes'])}, form {facts['form']}"
+        )
+        show(f"recipes   {facts['recipes']}, {facts['settled']} of them settled")
+        show(f"files     {facts['files']}, {facts['changed']} of them to be looked at")
+    show(f"of use    {'no: ' + facts['miss'] if facts['miss'] else 'yes'}")
+    return 0
+
+
+def _facts(workspace: Workspace) -> dict[str, Any]:
+    """Returns what ``show`` says; ``miss`` is why the next plan makes no use of the index."""
+    path = _path(workspace)
+    facts: dict[str, Any] = {"path": path, "miss": ""}
+    try:
+        file = open_index(path)
+        if file is None:
+            return facts | {"miss": "there is none"}
+        groups, table = Groups.load(file), Table.load(file)
+    except (BadIndex, ValueError, OverflowError) as error:
+        return facts | {"miss": str(error)}
+    changed = 0
+    for base, paths, known in zip(groups.bases, groups.paths, groups.rows, strict=True):
+        try:
+            changed += len(rows.changed(os.path.join(workspace.root, base), paths, known))
+        except OSError:
+            changed += len(paths)
+    if table.facts.get("code") != keeping.code_digest():
+        facts["miss"] = "another version of ssds wrote it"
+    elif table.facts.get("catalog") != workspace.settings.catalog:
+        facts["miss"] = "it is of another catalog folder"
+    status = os.stat(path)
+    written = dt.datetime.fromtimestamp(status.st_mtime, dt.UTC).isoformat(timespec="seconds")
+    return facts | {
+        "form": FORM,
+        "written": written,
+        "size_bytes": status.st_size,
+        "recipes": sum(1 for flags in table.flags if not flags & GONE),
+        "settled": len(table.all_with(SETTLED)),
+        "files": len(groups),
+        "changed": changed,
+    }
+
+
+@command.command("clear")
+@click.pass_obj
+def clear(context: Context, /) -> int:
+    """Remove the index of this workspace; the next plan makes it anew."""
+    workspace = Workspace.open(context.folder)
+    there = remove_file(_path(workspace), point="index")
+    print("Removed." if there else "There was none.")
     return 0

@@ -20,6 +20,7 @@ from ssds.graph.index.portable import (
     UNSURE_KIND,
     About,
     Portable,
+    digests_of,
 )
 from ssds.graph.index.rows import ABSENT, ROW_BYTES, UNKNOWN, look, row_of
 from ssds.graph.index.table import DIGEST_BYTES, GROUND, NO_DIGEST, Documents, Table
@@ -84,8 +85,7 @@ def make_portable(
     table.owners, table.digests = owners, digests
     table.facts = {"sites": table.facts.get("sites", "")}
     documents = Documents(file)
-    text = bytes(digests)
-    documents.keep({text[at : at + DIGEST_BYTES] for at in range(0, len(text), DIGEST_BYTES)})
+    documents.keep(digests_of(table))
     portable = Portable(
         about=replace(about, private=private),
         head=(*file.head[:3], 0),

@@ -33,6 +33,7 @@ from ssds.graph.index.table import (
     Documents,
     Table,
 )
+from ssds.recipe.schema import schema
 from ssds.recipe.shared import plain_relative
 
 SUFFIX = ".ssds-index"
@@ -159,17 +160,41 @@ def _parse(data: memoryview) -> Portable:
     if hashlib.sha256(data[start:]).digest() != data[len(MAGIC) : start]:
         raise BadIndex("it is damaged or truncated")
     file = IndexFile(data[start:])
+    table = Table.load(file)
     portable = Portable(
         about=_about(bytes(file.section("about")[: _ABOUT_BYTES + 1])),
         head=(*file.head[:3], 0),
         groups=Groups.load(file),
-        table=Table.load(file),
-        documents=Documents(file),
+        table=table,
+        documents=_sound(Documents(file), digests_of(table)),
         kinds=bytearray(file.section("kinds")),
         sizes=array("Q", bytes(file.section("sizes", 8))),
     )
     _check(portable)
     return portable
+
+
+def digests_of(table: Table) -> set[bytes]:
+    """Returns the digests of the contents of all files that a table knows."""
+    text = bytes(table.digests)
+    return {text[at : at + DIGEST_BYTES] for at in range(0, len(text), DIGEST_BYTES)}
+
+
+def _sound(documents: Documents, wanted: set[bytes]) -> Documents:
+    """Returns the recipes that have the form of one: whoever reads on takes them as checked."""
+    accepts = schema("recipe", "R").accepts
+    sound = Documents()
+    documents.keep(wanted)
+    for digest, text in documents.added.items():
+        try:
+            value = json.loads(text[4:])
+            if accepts(value):
+                sound.add(digest, value)
+                if sound.added[digest] != text:
+                    del sound.added[digest]
+        except (ValueError, TypeError, RecursionError):
+            continue
+    return sound
 
 
 def _about(text: bytes) -> About:
