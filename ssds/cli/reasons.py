@@ -16,7 +16,14 @@ from dataclasses import dataclass, replace
 
 from ssds.core.canonical import Json
 from ssds.core.model import Claim, Node
-from ssds.graph.explain import Difference, Nearest, Remembered, nearest, own_address
+from ssds.graph.explain import (
+    Difference,
+    Nearest,
+    Remembered,
+    local_file,
+    nearest,
+    own_address,
+)
 from ssds.graph.plan import Plan, PlanStep
 from ssds.host.git import BLAME_S, LineOrigin, in_checkout, line_origin
 from ssds.lock.make import locked_claims
@@ -53,7 +60,7 @@ class Spot:
 
     def __str__(self) -> str:
         words = [f"pin {self.pin}"] if self.pin else []
-        words += [f"{self.file}:{self.line}"] if self.line else []
+        words += [f"{self.file}:{self.line}" if self.line else self.file] if self.file else []
         return f"{self.address} ({', '.join(words)})" if words else self.address
 
 
@@ -111,10 +118,19 @@ class Places:
         if pin is not None:
             file, line = self._pin_line(pin)
             return self._blamed(Spot(address=address, pin=pin.name, file=file, line=line))
+        copied = local_file(step.node, difference)
+        if copied:
+            return Spot(address=address, file=copied)
         if not difference.address or not step.node.recipe_path:
             return Spot(address=address)
-        span = self._workspace.reading.spans(step.node.recipe_path, address)
-        return self._blamed(Spot(address=address, file=span.path, line=span.line))
+        spans, path = self._workspace.reading.spans, step.node.recipe_path
+        span = start = spans(path, address)
+        if difference.lines:
+            span = spans.inside(path, address, difference.lines, difference.offset)
+        spot = Spot(address=address, file=span.path, line=span.line)
+        # Of what is gone, and of a line that was not found, only the place above is known.
+        known = span != start if difference.lines else bool(difference.after)
+        return self._blamed(spot) if known else spot
 
     def _pin_line(self, pin: PinPlace) -> tuple[str, int]:
         name = lock_file_name(*pin.lock) if any(pin.lock) else CATALOG_LOCK
@@ -152,7 +168,10 @@ def explained(workspace: Workspace, plan: Plan) -> Plan:
     places = Places(workspace, blames=_BLAMED_AT_MOST, limit_s=_BLAMES_S)
     for step in fresh[:_EXPLAINED_AT_MOST]:
         near = neighbour(workspace, step)
-        if near is not None:
+        if near is not None and near.nearest.platform != (step.node.id.platform or "any"):
+            text = f"{step.text}; nearest {near.told(step.node)}"
+            steps[step.node.id] = replace(step, text=text)
+        elif near is not None:
             text = "changed: " + _row(places, step, near)
             steps[step.node.id] = replace(step, reason="changed", text=text)
         elif _locked(workspace, step.node) is not None:
@@ -163,7 +182,7 @@ def explained(workspace: Workspace, plan: Plan) -> Plan:
 def _row(places: Places, step: PlanStep, near: Neighbour) -> str:
     found = near.nearest.differences
     if not found:
-        return f"nothing that is shown; nearest {near.told(step.node)}"
+        return f"the order of packages; nearest {near.told(step.node)}"
     spot = places.spot(step, found[0])
     more = f" and {len(found) - 1} more" if len(found) > 1 else ""
     origin = f"; {spot.origin}" if spot.origin else ""

@@ -6,9 +6,11 @@ The same pre-image gives the key, the explanation and the difference, so they ca
 
 from __future__ import annotations
 
+import difflib
+import itertools
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ssds.core.canonical import Json
@@ -17,6 +19,7 @@ from ssds.core.model import Action, Node
 
 _SHOWN = 120
 _CONTEXT = 16
+_ALIGNED_AT_MOST = 300
 _FIRST = ("version", "architecture", "sha256")
 _PLAIN = {
     "source_date_epoch": "the date of the inputs",
@@ -24,6 +27,7 @@ _PLAIN = {
     "salt": "the catalog's salt",
     "platform": "the platform",
 }
+_LOCAL = re.compile(r"slice\.steps\[(\d+)\]\.local\[(\d+)\]")
 _OWN = {
     "run": {"script": ""},
     "apt": {"packages": ""},
@@ -45,12 +49,16 @@ class Difference:
         path: the path in the pre-image (``slice.steps[1].script``).
         before, after: shortened texts; the empty string where the field is absent.
         address: the address in the recipe, where the field comes from one.
+        lines: the new text, whole, where it has several lines.
+        offset: where in ``lines`` the first line that differs begins.
     """
 
     path: str
     before: str
     after: str
     address: str = ""
+    lines: str = ""
+    offset: int = 0
 
     def __str__(self) -> str:
         where = f" ({self.address})" if self.address else ""
@@ -68,8 +76,29 @@ def differences(
     found = []
     for path, a, b in _walk(before, after, ""):
         old, new = _show(a, b)
-        found.append(Difference(path=path, before=old, after=new, address=_address(path, node)))
+        lines = b if isinstance(b, str) and "\n" in b else ""
+        found.append(
+            Difference(
+                path=path,
+                before=old,
+                after=new,
+                address=_address(path, node),
+                lines=lines,
+                offset=_line_start(a, lines),
+            )
+        )
     return tuple(found)
+
+
+def _line_start(before: object, lines: str) -> int:
+    """Returns where the first line of ``lines`` that is not one of ``before`` begins."""
+    old = before.split("\n") if isinstance(before, str) else []
+    start = 0
+    for number, line in enumerate(lines.split("\n")):
+        if number >= len(old) or old[number] != line:
+            return start
+        start += len(line) + 1
+    return len(lines)
 
 
 _ABSENT = object()
@@ -83,12 +112,36 @@ def _walk(a: object, b: object, path: str) -> Iterator[tuple[str, object, object
     elif _named(a) and _named(b):
         yield from _walk(_by_name(a), _by_name(b), path)
     elif isinstance(a, list | tuple) and isinstance(b, list | tuple):
-        for index in range(max(len(a), len(b))):
-            left = a[index] if index < len(a) else _ABSENT
-            right = b[index] if index < len(b) else _ABSENT
+        for index, left, right in _aligned(a, b):
             yield from _walk(left, right, f"{path}[{index}]")
     elif a != b or isinstance(a, bool) != isinstance(b, bool):
         yield path, a, b
+
+
+def _aligned(
+    before: Sequence[object], after: Sequence[object]
+) -> Iterator[tuple[int, object, object]]:
+    """Gives (index, before, after) of the items that may differ, what was put in or left out alone.
+
+    So one step more is one difference, and not one in each step after it. The index is that in
+    ``after``; of what is gone that in ``before``.
+    """
+    if max(len(before), len(after)) > _ALIGNED_AT_MOST:
+        for index, (old, new) in enumerate(itertools.zip_longest(before, after, fillvalue=_ABSENT)):
+            yield index, old, new
+        return
+    texts = [[json.dumps(item, sort_keys=True) for item in items] for items in (before, after)]
+    matcher = difflib.SequenceMatcher(None, texts[0], texts[1], autojunk=False)
+    for what, old_from, old_to, new_from, new_to in matcher.get_opcodes():
+        if what == "equal":
+            continue
+        pairs = itertools.zip_longest(
+            range(old_from, old_to), range(new_from, new_to), fillvalue=None
+        )
+        for i, j in pairs:
+            left = _ABSENT if i is None else before[i]
+            right = _ABSENT if j is None else after[j]
+            yield (j if j is not None else i if i is not None else 0), left, right
 
 
 def _named(value: object) -> bool:
@@ -210,17 +263,36 @@ def own_address(node: Node, difference: Difference) -> str:
     path = difference.path
     if not difference.address:
         kind, _, rest = path.partition(".")
+        if node.kind == "build" and rest.startswith("steps["):
+            return f"build{rest.removeprefix('steps')}"
         if kind == "inputs":
             return f"its input {rest}"
         return _PLAIN.get(path, rest if kind == "slice" else path)
     prefix = max((p for p in node.origin if path.startswith(p)), key=len, default="")
     rest = path[len(prefix) :]
+    if node.kind == "build" and rest.startswith(".local["):
+        return f"{difference.address}.copy.local"
     field = re.match(r"\.([A-Za-z_]+)", rest)
     if node.kind == "build" and field:
         return difference.address + _step_field(node, prefix, field[1], rest[field.end() :])
     if node.kind == "test" and rest == ".script":
         rest = ".run"
     return difference.address + rest
+
+
+def local_file(node: Node, difference: Difference) -> str:
+    """Returns the copied file that a difference is of, relative to the workspace, or nothing."""
+    found = _LOCAL.match(difference.path)
+    steps, trees = node.slice.get("steps"), node.hints.get("local")
+    if node.kind != "build" or found is None or not isinstance(steps, list | tuple):
+        return ""
+    try:
+        step, number = steps[int(found[1])], int(found[2])
+        name = str(step["local"][number]["path"])
+        tree = str(trees[found[1]])  # type: ignore[index]
+    except (IndexError, KeyError, TypeError):
+        return ""
+    return tree if tree.rpartition("/")[2] == name and len(step["local"]) == 1 else f"{tree}/{name}"
 
 
 def _step_field(node: Node, prefix: str, field: str, rest: str) -> str:

@@ -371,14 +371,23 @@ class Spans:
 
     def __call__(self, path: str, address: Path | str = "", *, key: bool = False) -> Span:
         """Returns the span; a file that cannot be read gives its path alone."""
+        document = self._document(path)
+        return document.span(address, key=key) if document else Span(path=path)
+
+    def inside(self, path: str, address: Path | str, text: str, offset: int) -> Span:
+        """Returns the place of ``text[offset]`` where the value at ``address`` is ``text``."""
+        document = self._document(path)
+        return document.inside(address, text, offset) if document else Span(path=path)
+
+    def _document(self, path: str) -> Document | None:
         document = self._documents.get(path)
         if document is None:
             data = read_file(os.path.join(self._root, path), path, Collector())
             if data is None:
-                return Span(path=path)
+                return None
             document = Document(data={}, path=path, text=data)
             self._documents[path] = document
-        return document.span(address, key=key)
+        return document
 
 
 __all__ = ["Document", "Spans", "format_address", "load", "parse_address", "read_file"]

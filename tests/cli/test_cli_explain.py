@@ -13,6 +13,12 @@ from typing import Any
 import pytest
 from e2e_workspace import Site, check_error
 
+from ssds.cli import planning
+from ssds.cli.reasons import Places
+from ssds.core.model import NodeId
+from ssds.graph.explain import Difference
+from ssds.workspace import Workspace
+
 pytestmark = [pytest.mark.component(name) for name in ("apt", "sandbox", "mmdebstrap")]
 
 RECIPE = "catalog/ground/recipe.yaml"
@@ -84,6 +90,57 @@ def test_a_difference_names_the_commit_its_date_and_its_author(site: Site) -> No
     assert f"line    {told}" in site.good("explain", "ground:build").out
     _, reason = site.plan("ground")["ground@1.0:build"]
     assert f"; {told}; nearest " in reason
+
+
+def test_the_line_within_a_script_is_named_not_its_beginning(site: Site) -> None:
+    commit(site, "start", author="Somebody Else")
+    site.edit(RECIPE, "      chmod 755", "      chmod 0755")
+    short = commit(site, "mode with a zero")
+    (difference,) = explain(site, "ground:build")["differences"]
+    lines = (site.workspace / RECIPE).read_text().splitlines()
+    assert "chmod 0755" in lines[difference["line"] - 1]
+    assert difference["origin"].startswith(f"{short}, 2026-03-01, Ann Author")
+
+
+def test_of_what_is_gone_nobody_is_named(site: Site) -> None:
+    commit(site, "start")
+    site.edit(RECIPE, "  - env: {TINY_HOME: /opt/ground}\n", "")
+    (difference,) = explain(site, "ground:build")["differences"]
+    assert difference["place"].startswith("build[1] (catalog/ground/recipe.yaml:")
+    assert (difference["after"], difference["origin"]) == ("", "")
+
+
+def test_a_copied_file_is_named_itself(site: Site) -> None:
+    site.edit(
+        "catalog/tiny/recipe.yaml", "deploy:", "  - copy: {local: data, to: /opt/d/}\ndeploy:"
+    )
+    site.write("catalog/tiny/data/one.txt", "one\n")
+    site.write("catalog/tiny/data/two.txt", "two\n")
+    site.good("apply", "--yes", "tiny")
+    site.write("catalog/tiny/data/two.txt", "changed\n")
+    (difference,) = explain(site, "tiny:build")["differences"]
+    assert difference["place"] == "build[3].copy.local (catalog/tiny/data/two.txt)"
+    site.edit("catalog/tiny/recipe.yaml", "local: data,", "local: data/two.txt,")
+    site.good("apply", "--yes", "tiny")
+    site.write("catalog/tiny/data/two.txt", "again\n")
+    (difference,) = explain(site, "tiny:build")["differences"]
+    assert difference["place"] == "build[3].copy.local (catalog/tiny/data/two.txt)"
+
+
+def test_a_plan_asks_git_for_a_handful_of_lines_only(site: Site) -> None:
+    commit(site, "start")
+    workspace = Workspace.open(str(site.workspace))
+    plan = planning.make(workspace, planning.Asked()).plan
+    step = plan.steps[NodeId("ground@1.0", "build", "linux/amd64")]
+    spots = [
+        Difference(path=f"slice.steps[{n}].x", before="a", after="b", address=f"build[{n}]")
+        for n in range(3)
+    ]
+    places = Places(workspace, blames=2, limit_s=60)
+    found = [places.spot(step, spot).origin is not None for spot in (*spots, spots[0])]
+    assert found == [True, True, False, True]
+    late = Places(workspace, blames=2, limit_s=0)
+    assert late.spot(step, spots[0]).origin is None
 
 
 def test_a_local_edit_is_not_committed_yet(site: Site) -> None:
