@@ -13,7 +13,7 @@ from ssds.core.digest import Digest
 from ssds.core.model import ReleaseName
 from ssds.core.records import dataclass
 from ssds.graph.compile import Graph
-from ssds.graph.plan import Plan, Verb
+from ssds.graph.plan import Plan, PlanStep, Verb
 from ssds.lock.make import Found, make_variant
 from ssds.lock.model import Locks, VariantLock
 from ssds.recipe.model import Catalog
@@ -103,7 +103,10 @@ class Delivery:
 
 
 def graph_rows(plan: Plan) -> list[Row]:
-    """Returns the rows of the graph's plan."""
+    """Returns the rows of the graph's plan: what releases share, then release by release.
+
+    Their order is that of names, so that a part of a catalog gives it too.
+    """
     return [
         Row(
             node=str(step.node.id),
@@ -114,8 +117,14 @@ def graph_rows(plan: Plan) -> list[Row]:
             text=step.text,
             marks=tuple(sorted(step.node.marks)),
         )
-        for step in plan.steps.values()
+        for step in sorted(plan.steps.values(), key=_place)
     ]
+
+
+def _place(step: PlanStep) -> tuple[bool, str]:
+    name = step.node.id
+    shared = name.kind in ("source", "base")
+    return (False, name.label) if shared else (True, name.owner)
 
 
 def found_by_plan(plan: Plan, read: Callable[[Digest], bytes | None]) -> Found:
@@ -136,7 +145,7 @@ def lock_rows(
     The latter only for the ``whole`` catalog: a selection removes nothing.
     """
     rows = []
-    for name, nodes in graph.releases.items():
+    for name, nodes in sorted(graph.releases.items()):
         if not all(node in plan.steps for node in nodes):
             continue
         news = [n for n in nodes if plan.steps[n].runs and plan.steps[n].reason != "bytes"]
@@ -151,7 +160,7 @@ def lock_rows(
     if whole:
         rows += [
             _lock_row(name, Verb.REMOVE, "gone", "no longer in the catalog")
-            for name in gone(catalog, locks)
+            for name in sorted(gone(catalog, locks))
         ]
     return rows
 
@@ -190,7 +199,7 @@ def change_rows(changes: Iterable[tuple[Change, ReleaseName]]) -> list[Row]:
             key = (name, change.where, change.verb, kept_apart)
             groups.setdefault(key, []).append(change)
     rows = []
-    for (name, where, verb, reason), group in groups.items():
+    for (name, where, verb, reason), group in sorted(groups.items(), key=_where):
         tags = ", ".join(change.what.partition(":")[2] for change in group)
         rows.append(
             Row(
@@ -204,6 +213,11 @@ def change_rows(changes: Iterable[tuple[Change, ReleaseName]]) -> list[Row]:
             )
         )
     return rows
+
+
+def _where(item: tuple[tuple[ReleaseName, str, str, str], object]) -> tuple[str, ReleaseName, str]:
+    name, where, verb, reason = item[0]
+    return where, name, f"{verb} {reason}"
 
 
 def bring_rows(plan: Plan, channel_of: Callable[[Digest, str], str]) -> list[Row]:
@@ -223,7 +237,7 @@ def bring_rows(plan: Plan, channel_of: Callable[[Digest, str], str]) -> list[Row
             reason="bytes",
             text=f"bytes of {', '.join(kinds)}",
         )
-        for (owner, where), kinds in groups.items()
+        for (owner, where), kinds in sorted(groups.items())
     ]
 
 

@@ -302,11 +302,14 @@ def _want_bytes(
         if not step.runs:
             continue
         for item in step.node.inputs:
-            if item.node is None or item.node in wanted:
+            if item.node is None:
+                continue
+            by = step.node.id.label  # of several the first by name: a part of a catalog says so too
+            if item.node in wanted and wanted[item.node] in ("you", min(wanted[item.node], by)):
                 continue
             known = steps[item.node].outputs.get(item.output)
             if known is None or needs_bytes(step.node, item.role, known, facts):
-                wanted[item.node] = step.node.id.label
+                wanted[item.node] = by
     return brought
 
 

@@ -51,11 +51,18 @@ def changed(
         rows: ``ROW_BYTES`` for each.
 
     Raises:
-        OSError: ``base`` or the current folder cannot be entered.
+        OSError: the current folder cannot be left and entered again.
     """
     here = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.chdir(base)
+        try:
+            os.chdir(base)
+        except OSError:  # it is gone, a file now, or closed to us: so is everything below it
+            return [
+                (number, ABSENT)
+                for number in range(len(names))
+                if rows[number * ROW_BYTES : (number + 1) * ROW_BYTES] != ABSENT
+            ]
         found: list[tuple[int, bytes]] = []
         for start in range(0, len(names), _BLOCK):
             block = names[start : start + _BLOCK]
