@@ -272,6 +272,15 @@ def _used(workspace: Workspace) -> Mapping[Channel, list[Released]]:
     return {workspace.catalog.channels[c]: releases for c, releases in sorted(found.items())}
 
 
+def used_by(workspace: Workspace) -> dict[str, set[str]]:
+    """Returns recipe → the channels to which something of it can be pushed."""
+    found: dict[str, set[str]] = {}
+    for channel, releases in _used(workspace).items():
+        for released in releases:
+            found.setdefault(released.id.name, set()).add(channel.name)
+    return found
+
+
 def _owners(channel: Channel, releases: list[Released]) -> dict[str, ReleaseName]:
     return {
         f"{name}:{tag}": released.id

@@ -216,8 +216,12 @@ class _Compiler:
         return Input(role=role, node=node, output="config")
 
     def sources(self, target: Target, pins: PlatformPins) -> dict[str, Input]:
+        """Returns the inputs of the sources that steps or tests use; the others are no node."""
         inputs: dict[str, Input] = {}
+        used = build_sources(target) | tested_sources(target)
         for name, request in target.sources.items():
+            if name not in used:
+                continue
             pin = pins.sources.get(name)
             node = source_spec.node(request, pin)
             inputs[name] = Input(role=f"source/{name}", node=self.add(node), output="file")

@@ -31,6 +31,7 @@ def describe(
     *,
     built_on: Mapping[str, Collection[str]],
     locked: Mapping[str, Iterable[str]],
+    channels: Mapping[str, Collection[str]],
     busy: Collection[str],
     as_of: dt.date,
 ) -> dict[str, Entry]:
@@ -42,6 +43,7 @@ def describe(
         catalog: the recipes.
         built_on: recipe → the recipes that it is built on.
         locked: recipe → the keys that its locks claim.
+        channels: recipe → the channels to which something of it can be pushed.
         busy: the recipes of which something is to be done.
         as_of: the date of the plan.
     """
@@ -55,6 +57,7 @@ def describe(
             plan,
             builds_on=built_on.get(name, ()),
             keys=locked.get(name, ()),
+            channels=channels.get(name, ()),
             idle=name not in busy,
             as_of=as_of,
         )
@@ -69,6 +72,7 @@ def _entry(
     *,
     builds_on: Iterable[str],
     keys: Iterable[str],
+    channels: Collection[str],
     idle: bool,
     as_of: dt.date,
 ) -> Entry:
@@ -102,7 +106,7 @@ def _entry(
         until=until,
         own=own,
         seen=seen.digest(),
-        channels=tuple(sorted({channel for release in releases for channel in release.channels})),
+        channels=tuple(sorted(channels)),
         releases=" ".join(sorted(owners)),
         builds_on=tuple(sorted(set(builds_on))),
         keys=tuple({bytes.fromhex(key.rpartition(":")[2][: 2 * KEY_BYTES]) for key in keys}),
