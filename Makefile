@@ -34,9 +34,12 @@ test: lint
 	@.ci/packages demo test
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n 2 --dist loadfile
 
+# measures what users run: an installed ssds, compiled, without the hooks of an editable install
 bench: env
-	$(BIN)/python -m pip install --quiet --editable '.[bench]'
-	$(BIN)/python benchmarks/run.py --save $(BENCH)
+	$(BIN)/python -m venv .bench/venv
+	.bench/venv/bin/python -m pip install --quiet '.[bench]'
+	.bench/venv/bin/python -m pip install --quiet --force-reinstall --no-deps .
+	.bench/venv/bin/python benchmarks/run.py --save $(BENCH)
 
 clean:
 	rm -rf .demo .ssds build dist *.egg-info
