@@ -110,7 +110,7 @@ def _new(known: Known, step: PlanStep, near: Neighbour | None) -> Iterator[Cause
         yield Cause(
             code="salt",
             text="The catalog's salt differs: it disowns every result that was made before.",
-            next="It stands in catalog.yaml of the catalog.",
+            next=f"It stands in {known.workspace.settings.catalog}/catalog.yaml.",
         )
 
 

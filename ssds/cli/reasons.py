@@ -118,6 +118,9 @@ class Places:
         if pin is not None:
             file, line = self._pin_line(pin)
             return self._blamed(Spot(address=address, pin=pin.name, file=file, line=line))
+        for item in step.node.inputs:
+            if item.node is not None and difference.path == f"inputs.{item.role}":
+                return Spot(address=f"{address}, {item.output} of {item.node}")
         copied = local_file(step.node, difference)
         if copied:
             return Spot(address=address, file=copied)

@@ -12,7 +12,7 @@ from ssds.cli.comparing import Compared, Side, at_revision, compared, side
 from ssds.cli.output import print_json, show
 from ssds.core.errors import UsageError
 from ssds.core.text import shown
-from ssds.host.git import list_at, resolve_revision
+from ssds.host.git import is_content, list_at, resolve_revision
 from ssds.lock.read import SUFFIX
 from ssds.workspace import LOCK_FOLDER, Workspace, find_root
 
@@ -45,8 +45,7 @@ def command(
     """  # noqa: D301 - click leaves the block after \\b as it is
     if since:
         workspace = Workspace.open(context.folder)
-        names = tuple(things)
-        found = _since(workspace, names, since, until)
+        found = _since(workspace, things, since, until)
         if as_json:
             print_json(
                 {
@@ -60,12 +59,7 @@ def command(
         else:
             show(_text(found))
         return DIFFERENT if exit_code and found else 0
-    if until or len(things) != 2:
-        raise UsageError(
-            "--until goes with --since" if until else f"diff compares two files, not {len(things)}",
-            hint="`ssds diff OLD NEW`, or `ssds diff --since REV [RELEASE]...`.",
-            code="E147",
-        )
+    _check_two(things, until)
     folder = _folder(context)
     old, new = (side(text, folder) for text in things)
     one = compared(old, new)
@@ -75,6 +69,14 @@ def command(
     else:
         show(one.render())
     return DIFFERENT if exit_code and one.changes else 0
+
+
+def _check_two(things: tuple[str, ...], until: str) -> None:
+    hint = "`ssds diff OLD NEW`, or `ssds diff --since REV [RELEASE]...`."
+    if until:
+        raise UsageError("--until goes with --since", hint=hint, code="E147")
+    if len(things) != 2:
+        raise UsageError(f"diff compares two files, not {len(things)}", hint=hint, code="E147")
 
 
 def _folder(context: Context) -> str:
@@ -92,31 +94,33 @@ def _since(
     old_tree = resolve_revision(workspace.root, since)
     new_tree = resolve_revision(workspace.root, until) if until else ""
     before = list_at(workspace.root, old_tree, LOCK_FOLDER)
-    after = list_at(workspace.root, new_tree, LOCK_FOLDER) if until else _here(workspace)
+    after = list_at(workspace.root, new_tree, LOCK_FOLDER) if until else {}
+    here = [] if until else _here(workspace)
     found: dict[str, Compared] = {}
-    for name in _chosen(sorted({*before, *after}), names):
+    for name in _chosen(sorted({*before, *after, *here}), names):
+        if until and before.get(name) == after.get(name):
+            continue
         file = f"{LOCK_FOLDER}/{name}"
-        old = at_revision(f"{since}:{file}", workspace.root, old_tree, f"./{file}")
         if until:
             new = at_revision(f"{until}:{file}", workspace.root, new_tree, f"./{file}")
-        elif name in after:
-            new = side(os.path.join(workspace.root, file), workspace.root)
-            new = Side(name=file, file=file, data=new.data)
         else:
-            new = Side(name=file, file=file, data=None)
-        if old.data == new.data:
+            there = name in here
+            data = side(os.path.join(workspace.root, file), workspace.root).data if there else None
+            new = Side(name=file, file=file, data=data)
+        if new.data is not None and is_content(new.data, before.get(name, "")):
             continue
+        old = at_revision(f"{since}:{file}", workspace.root, old_tree, f"./{file}")
         one = compared(old, new)
         if one.changes:
             found[file] = one
     return found
 
 
-def _here(workspace: Workspace) -> tuple[str, ...]:
+def _here(workspace: Workspace) -> list[str]:
     try:
-        return tuple(os.listdir(workspace.lock_folder))
+        return os.listdir(workspace.lock_folder)
     except FileNotFoundError:
-        return ()
+        return []
 
 
 def _chosen(files: list[str], names: tuple[str, ...]) -> list[str]:

@@ -10,11 +10,14 @@ import datetime as dt
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ssds.core.errors import SsdsError, UnavailableError, UsageError
+from ssds.core.records import dataclass
 from ssds.core.text import shown
-from ssds.host.process import Completed, run
+
+if TYPE_CHECKING:
+    from ssds.host.process import Completed
 
 BLAME_S = 10.0
 READ_S = 60.0
@@ -222,16 +225,30 @@ def read_at(folder: str, tree: str, path: str, *, limit_bytes: int) -> bytes | N
     return None if done.returncode else done.stdout
 
 
-def list_at(folder: str, tree: str, below: str) -> tuple[str, ...]:
-    """Returns the sorted names of the files in a folder of a tree; none where it is not there.
+def list_at(folder: str, tree: str, below: str) -> dict[str, str]:
+    """Returns the files in a folder of a tree: name → git's id of its content, sorted by name.
 
-    ``below`` is relative to ``folder``.
+    ``below`` is relative to ``folder``; where it is not there, there are no files.
     """
-    words = ("ls-tree", "-z", "--name-only", f"{tree}:./{below}")
-    done = _answered(run_git(folder, *words, timeout_s=READ_S))
+    done = _answered(run_git(folder, "ls-tree", "-z", f"{tree}:./{below}", timeout_s=READ_S))
     if done.returncode:
-        return ()
-    return tuple(sorted(name for name in done.text.split("\0") if name))
+        return {}
+    found = {}
+    for entry in done.text.split("\0"):
+        head, tab, name = entry.partition("\t")
+        words = head.split(" ")
+        if tab and len(words) == 3 and words[1] == "blob":
+            found[name] = words[2]
+    return dict(sorted(found.items()))
+
+
+def is_content(data: bytes, identity: str) -> bool:
+    """Whether git's id of a file's content is that of ``data``, as it stands."""
+    import hashlib
+
+    algorithm = hashlib.sha1 if len(identity) == 40 else hashlib.sha256
+    found = algorithm(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
+    return found == identity
 
 
 def _answered(done: Completed) -> Completed:
@@ -254,6 +271,8 @@ def run_git(
     environment = _environment(os.environ)
     if not literal:
         del environment["GIT_LITERAL_PATHSPECS"]
+    from ssds.host.process import run  # subprocess, where git is asked at all
+
     return run(
         argv, cwd=folder, env=environment, stdin=stdin, timeout_s=timeout_s, merge_errors=False
     )

@@ -176,8 +176,12 @@ def test_files_are_read_as_they_were(repository: Repository) -> None:
     assert read("x") is None
     assert read("a\0b") is None
     assert read("../../../etc/passwd") is None
-    assert git.list_at(folder, tree, "x") == ("recipe.yaml",)
-    assert git.list_at(folder, tree, "none") == ()
+    found = git.list_at(folder, tree, "x")
+    assert list(found) == ["recipe.yaml"]
+    assert git.is_content(b"one\ntwo\n", found["recipe.yaml"])
+    assert not git.is_content(b"one\n", found["recipe.yaml"])
+    assert not git.is_content(b"", "")
+    assert git.list_at(folder, tree, "none") == {}
 
 
 @pytest.mark.parametrize("revision", ["", "nothing", "--all", "-h", "HEAD:x", "a..b", "@{", "x\0y"])
