@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import shutil
 import stat
 
 from ssds.core.digest import Digest
@@ -42,6 +41,8 @@ def link_or_copy(source: str, target: str) -> None:
         try:
             os.link(source, target)
         except OSError:
+            import shutil  # slow to import, and seldom needed
+
             shutil.copyfile(source, target)
             os.chmod(target, 0o444)
 
@@ -121,6 +122,8 @@ def make_executable(path: str) -> None:
     if os.path.isdir(path) or os.path.islink(path):
         return
     copy = path + ".executable"
+    import shutil
+
     shutil.copyfile(path, copy)
     os.chmod(copy, 0o755)
     os.rename(copy, path)

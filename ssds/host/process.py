@@ -9,9 +9,9 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 from ssds.core.errors import EnvironmentProblem, UnavailableError
+from ssds.core.records import dataclass
 
 DEBIAN_PACKAGES = {
     "apt-cache": "apt",

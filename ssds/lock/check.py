@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 
 from ssds.core.digest import ActionKey, Digest
 from ssds.core.errors import InvalidValue
 from ssds.core.platform import Platform
+from ssds.core.records import dataclass
 from ssds.lock.marks import Path
 
 NO_DIGEST = Digest("sha256:" + "0" * 64)
@@ -34,11 +34,13 @@ class Fault:
     facts: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(slots=True)
 class Checker:
     """Collects faults while values are read."""
 
-    faults: list[Fault] = field(default_factory=list)
+    __slots__ = ("faults",)
+
+    def __init__(self) -> None:
+        self.faults: list[Fault] = []
 
     def fault(self, code: str, path: Path, **facts: str) -> None:
         """Keeps one fault."""

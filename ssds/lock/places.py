@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from ssds.core.model import Input, Node, NodeId
 from ssds.core.pins import PinnedPackage
 from ssds.core.platform import Platform
+from ssds.core.records import dataclass
 from ssds.lock.marks import Path
 from ssds.lock.model import DEFAULT_VARIANT, Lock, Locks, PlatformLock
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Never
 
 from ssds.core.digest import Digest
 from ssds.core.errors import IntegrityError, InvalidValue
+from ssds.core.records import dataclass
 
 DOCUMENT_LIMIT_BYTES = 4 * 1024 * 1024
 """The largest manifest, index or config that is read; registries have the same limit."""

@@ -9,12 +9,12 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
 from ssds.core.canonical import Json, canonical_bytes
 from ssds.core.digest import Digest, sha256_of
 from ssds.core.errors import InvalidValue
 from ssds.core.platform import Platform
+from ssds.core.records import dataclass, field
 from ssds.oci.document import Place, load_document
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"

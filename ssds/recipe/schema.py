@@ -282,13 +282,18 @@ def _plain_text(given: Mapping[str, Any]) -> Check:
 
 
 def _text(given: Mapping[str, Any]) -> Check:
-    search = re.compile(given["pattern"]).search if "pattern" in given else None
     low, high = given.get("minLength", 0), given.get("maxLength", 1 << 30)
+    if "pattern" not in given:
+        return lambda value: type(value) is not str or low <= len(value) <= high
+    search: Callable[[str], object] | None = None
 
     def check(value: Any) -> bool:
+        nonlocal search
         if type(value) is not str:
             return True
-        return low <= len(value) <= high and (search is None or search(value) is not None)
+        if search is None:  # compiling takes longer than reading a recipe that never needs it
+            search = re.compile(given["pattern"]).search
+        return low <= len(value) <= high and search(value) is not None
 
     return check
 

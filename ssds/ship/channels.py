@@ -11,7 +11,6 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from ssds.core.canonical import Json, fingerprint, pretty_bytes
@@ -19,6 +18,7 @@ from ssds.core.digest import Digest, sha256_of
 from ssds.core.errors import InvalidValue, Refused, SsdsError
 from ssds.core.model import ReleaseName
 from ssds.core.platform import Platform
+from ssds.core.records import dataclass, field
 from ssds.core.versions import version_key
 from ssds.host.files import atomic_write
 from ssds.lock.model import LayerRecord, Released

@@ -12,11 +12,11 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 from ssds.core.digest import ActionKey, Digest
 from ssds.core.errors import UnavailableError
 from ssds.core.model import Claim
+from ssds.core.records import dataclass
 from ssds.host.files import write_point
 from ssds.store.records import BUSY_S, explained, insert, read_row, set_up
 

@@ -16,14 +16,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 
 from ssds.core.canonical import canonical_bytes
 from ssds.core.digest import Digest
 from ssds.core.errors import EnvironmentProblem, IntegrityError, InvalidValue, SsdsError
+from ssds.core.records import dataclass
 from ssds.host.files import TEMPORARY_PREFIX, atomic_write, explained, locked, sweep
 from ssds.oci.document import load_document
 from ssds.oci.layout import Layout
@@ -113,7 +112,7 @@ class Store:
 
     def new_folder(self) -> str:
         """Makes and returns an empty folder on the store's file system, for one run."""
-        path = os.path.join(self.scratch, f"{os.getpid()}-{secrets.token_hex(8)}")
+        path = os.path.join(self.scratch, f"{os.getpid()}-{os.urandom(8).hex()}")
         with explained(path):
             os.makedirs(path)
         return path

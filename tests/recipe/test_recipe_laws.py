@@ -14,6 +14,7 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from license_expression import get_spdx_licensing
 
 from ssds.core.canonical import canonical_bytes
 from ssds.core.diagnostics import Collector
@@ -23,7 +24,7 @@ from ssds.core.platform import Platform
 from ssds.recipe.address import format_address, parse_address
 from ssds.recipe.catalog import read_catalog
 from ssds.recipe.codes import CODES, as_markdown
-from ssds.recipe.formats.ssds_metadata import license_problem
+from ssds.recipe.formats.ssds_metadata import USUAL_LICENSES, license_problem
 from ssds.recipe.local import LocalProblem, read_tree
 from ssds.recipe.model import CopyStep, RunStep
 from ssds.recipe.schema import schema, schema_bytes
@@ -455,3 +456,11 @@ def test_hostile_templates_and_counts_end_soon(tmp_path: Path) -> None:
     with pytest.raises(TemplateProblem):
         render(braces, NAMES)
     assert time.process_time() - begin < 20
+
+
+@pytest.mark.parametrize("text", sorted(USUAL_LICENSES - {"NOASSERTION"}))
+def test_a_usual_licence_is_one_that_the_library_of_licences_knows(text: str) -> None:
+    info = get_spdx_licensing().validate(text)
+
+    assert not info.errors
+    assert info.normalized_expression == text

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 
+from ssds.core.records import dataclass
 from ssds.graph.index.groups import Groups
 from ssds.graph.index.rows import ROW_BYTES
 from ssds.graph.index.table import (
