@@ -95,6 +95,9 @@ def _entry(
                 seen.update(_outcome(step).encode())
             for item in step.node.inputs:
                 other = item.node
+                if item.gate and other is not None and other.owner not in owners:
+                    # What this recipe contains holds what is built on it, too.
+                    seen.update(_outcome(plan.steps[other]).encode())
                 if other is not None and other.owner not in owners and other.label not in shared:
                     source = plan.steps[other]
                     if other.kind in ("source", "base"):
