@@ -43,7 +43,8 @@ folder, or the nearest one above that has `ssds.yaml`, or the one that `-C DIR` 
 **Output.** Results go to stdout, progress and diagnostics to stderr. With `--json` stdout holds one
 JSON value and nothing else.
 
-**Exit codes.** 0 done, 1 an error or a failed step, 3 something is held, 130 stopped by Ctrl-C.
+**Exit codes.** 0 done, 1 an error, a failed step or a stale one of a saved plan, 3 something is
+held, 130 stopped by Ctrl-C.
 `plan --detailed-exitcode`: 0 nothing to do, 1 an error, 2 something to do, 3 nothing can run but
 something is held, or a required platform waits. `run` and `shell` end as their program does.
 """

@@ -309,3 +309,70 @@ def test_full_lists_the_reused_nodes(site: Site) -> None:
     assert len(saved.reused.nodes) == saved.reused.count > 5
     assert copy.deepcopy(saved) == saved
     site.good("apply", out(site))
+
+
+CHANNEL = "team: {kind: layout, location: out, move: [version, latest]}\n"
+
+
+@pytest.fixture
+def offered(site: Site) -> Site:
+    """A site whose ``ground`` goes to a channel that was looked at and holds its first release."""
+    site.write("catalog/channels.yaml", CHANNEL)
+    for name in ("ground", "tiny"):
+        site.edit(f"catalog/{name}/recipe.yaml", "deploy:\n", "publish: [team]\ndeploy:\n")
+    site.good("apply", "--yes", "--refresh", "ground")
+    return site
+
+
+def tags(site: Site) -> dict[str, str]:
+    """Returns tag → digest of the channel's layout folders."""
+    found = {}
+    for path in sorted((site.workspace / "out").rglob("index.json")):
+        for entry in json.loads(path.read_bytes())["manifests"]:
+            name = entry.get("annotations", {}).get("org.opencontainers.image.ref.name")
+            if name:
+                found[f"{path.parent.name}:{name}"] = entry["digest"]
+    return found
+
+
+def test_what_a_plan_releases_is_pushed_as_by_a_plain_apply(offered: Site, tmp_path: Path) -> None:
+    offered.edit("catalog/ground/recipe.yaml", "wc -l", "wc -c")
+    plain = offered.copy(tmp_path / "plain")
+    plain.good("apply", "--yes", "ground")
+    offered.good("plan", "ground", "--out", out(offered))
+    offered.good("apply", out(offered))
+    assert tags(offered) == tags(plain)
+    assert any(name.endswith("1.0-r2") for name in tags(offered)), tags(offered)
+    again = tags(offered)
+    assert "done already" in offered.good("apply", out(offered)).out
+    assert tags(offered) == again
+
+
+def test_a_tag_that_another_moved_since_is_not_moved_again(offered: Site) -> None:
+    offered.edit("catalog/ground/recipe.yaml", "wc -l", "wc -c")
+    offered.good("plan", "ground", "--out", out(offered))
+    (path,) = (
+        p for p in (offered.workspace / "out").rglob("index.json") if b"latest" in p.read_bytes()
+    )
+    index = json.loads(path.read_bytes())
+    index["manifests"] = [
+        entry
+        for entry in index["manifests"]
+        if entry.get("annotations", {}).get("org.opencontainers.image.ref.name") != "ground:latest"
+    ]
+    path.write_text(json.dumps(index))
+    before = tags(offered)
+    ended = offered.run("apply", out(offered))
+    assert ended.code == 1, ended.text
+    assert "STALE ground@1.0:push/team: the channel holds something else" in ended.err
+    assert tags(offered) == before
+    offered.good("apply", "--yes", "--refresh", "ground")
+    assert len(tags(offered)) > len(before)
+
+
+def test_a_channel_that_nobody_looked_at_is_left_alone(site: Site) -> None:
+    site.write("catalog/channels.yaml", CHANNEL)
+    site.edit("catalog/tiny/recipe.yaml", "deploy:\n", "publish: [team]\ndeploy:\n")
+    site.good("plan", "tiny", "--out", out(site))
+    site.good("apply", out(site))
+    assert not (site.workspace / "out").exists()

@@ -9,10 +9,16 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
-from e2e_workspace import Site, assert_no_traceback, check_error, recipe
+from e2e_workspace import ROOT, Site, assert_no_traceback, check_error, recipe
+
+from ssds.store.store import Store
 
 pytestmark = [pytest.mark.component(name) for name in ("apt", "sandbox", "mmdebstrap")]
+
+
+SCHEMA = json.loads((ROOT / "schemas/plan-since.schema.json").read_text())
 
 
 class Repository:
@@ -62,6 +68,7 @@ def new(plain: Site) -> Repository:
 def since(site: Site, *words: str) -> dict[str, Any]:
     ended = site.run("plan", "--json", "--since", *words)
     assert ended.code == 0, ended.text
+    jsonschema.Draft202012Validator(SCHEMA).validate(json.loads(ended.out))
     return dict(json.loads(ended.out))
 
 
@@ -99,7 +106,7 @@ def test_what_is_to_run_on_both_sides_is_not_the_changes_doing(
 ) -> None:
     plain.edit("catalog/tiny/recipe.yaml", "A tiny tool", "Another tool")
     found = since(plain, "main")
-    assert {s["node"] for s in found["steps"]} == {"tiny@1.0:metadata"}
+    assert {s["node"] for s in found["steps"]} == {"tiny@1.0:metadata", "tiny@1.0:lock"}
 
 
 def test_what_is_built_already_is_said_to_be(site: Site, repo: Repository) -> None:
@@ -160,15 +167,17 @@ def test_git_itself_is_left_as_it_was(site: Site, repo: Repository) -> None:
     site.edit("catalog/ground/recipe.yaml", "chmod 755", "chmod 0755")
     repo.git("add", "catalog/ground/recipe.yaml")
     site.edit("catalog/ground/recipe.yaml", "chmod 0755", "chmod 00755")
-    (site.folder / "hooked").unlink(missing_ok=True)
     before = repo.state()
+    (site.folder / "hooked").unlink(missing_ok=True)
     environment = {"GIT_DIR": "/nonexistent", "GIT_INDEX_FILE": "/nonexistent/index"}
     ended = site.run("plan", "--since", "main", **environment)
     assert ended.code == 0, ended.text
-    assert repo.state() == before
     assert not (site.folder / "hooked").exists()
+    assert repo.state() == before
     assert os.listdir(site.workspace / ".ssds/since") == []
-    assert str(site.workspace / ".ssds") not in site.good("store", "--json").out
+    store = Store(str(site.store))
+    assert [w for w in store.workspaces() if ".ssds" in w] == []
+    store.close()
 
 
 def test_a_workspace_in_a_folder_of_a_repository_is_found(site: Site) -> None:
@@ -270,7 +279,7 @@ def test_links_in_an_old_revision_lead_nowhere(site: Site, repo: Repository) -> 
 
 
 def test_markdown_fits_a_comment_and_goes_alone(site: Site, repo: Repository) -> None:
-    site.edit("catalog/tiny/recipe.yaml", "A tiny tool", "@everybody | `<b>`")
+    site.edit("catalog/tiny/recipe.yaml", "A tiny tool for tests.", '"@everybody | `<b>`"')
     page = site.good("plan", "--since", "main", "--markdown").out
     assert page.startswith("### ssds plan: ")
     assert "<b>" not in page.replace("`", "").replace("'<b>'", "")
