@@ -201,7 +201,10 @@ def neighbour(workspace: Workspace, step: PlanStep) -> Neighbour | None:
     store = workspace.store_if_there
     if store is None or step.action is None:
         return None
-    found = nearest(_known(workspace, step.node), step.action)
+    try:
+        found = nearest(_known(workspace, step.node), step.action)
+    except RecursionError:  # what another's store remembers may be nested without end
+        return None
     if found is None:
         return None
     claims = store.claims.find(found.key)

@@ -182,6 +182,31 @@ def test_a_key_of_another_version_is_told_so(site: Site) -> None:
     assert "version" in {d["path"].rpartition(".")[2] for d in entry["differences"]}
 
 
+def test_a_key_of_another_platform_is_no_change_of_this_one(site: Site) -> None:
+    locks_without_results(site, "ground")
+    database(
+        site,
+        "DELETE FROM claims WHERE kind = 'build'",
+        "UPDATE preimages SET platform = 'linux/arm64', key = 'blake3:' || hex(zeroblob(32)), "
+        "preimage = CAST(REPLACE(preimage, 'linux/amd64', 'linux/arm64') AS BLOB) "
+        "WHERE kind = 'build'",
+    )
+    entry = explain(site, "ground:build")
+    assert entry["reason"].startswith("no result for this key; nearest 000000000000, ")
+    assert entry["reason"].endswith(", of ground@1.0:build [linux/arm64]")
+    assert [d["place"] for d in entry["differences"]] == ["the platform"]
+
+
+@pytest.mark.parametrize(
+    "preimage", ["", "[]", "[" * 900 + "]" * 900, '{"slice": {"a": 1' + "0" * 5000]
+)
+def test_what_a_damaged_store_remembers_of_keys_is_passed_over(preimage: str, site: Site) -> None:
+    database(site, f"UPDATE preimages SET preimage = CAST('{preimage}' AS BLOB)")
+    site.edit(RECIPE, "chmod 755", "chmod 0755")
+    assert explain(site, "ground:build")["verb"] == "run"
+    assert "run" in {verb for verb, _ in site.plan("ground").values()}
+
+
 def test_a_moved_base_names_its_pin_and_the_line_of_the_lock(site: Site) -> None:
     commit(site, "start")
     path = site.workspace / "lockfiles/catalog.lock.json"
