@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from index_bench import Bench
-from index_edits import EDITS, change, edit, put_in_place, same
+from index_edits import change, edit, put_in_place, same
 from laws_catalogs import AMD64, dump, load
 
 from ssds.core.digest import sha256_of
