@@ -7,7 +7,7 @@ are the same (C7).
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Container, Mapping
 
 from ssds.core.errors import UsageError
 from ssds.core.model import Input, Node, NodeId, ReleaseName
@@ -125,7 +125,7 @@ class _Compiler:
             base=self.base(target, asked),
             sources=sources,
             recipe=lambda ref, role: self.recipe(ref, target, role),
-            unpinned=_lacking(asked, build_sources(target)),
+            unpinned=_lacking(asked, target, build_sources),
             recipe_path=path,
             below=self.catalog.bases.get(asked.base.name) if asked.base else None,
         )
@@ -133,7 +133,7 @@ class _Compiler:
         config = Input(role="config", node=build.id, output="config")
         verdicts: list[Input] = []
         if target.tests:
-            lacking = _lacking(asked, tested_sources(target))
+            lacking = _lacking(asked, target, tested_sources)
             lacking = tuple(text for text in lacking if text.startswith("source "))
             test = test_spec.node(
                 target, config=config, sources=sources, unpinned=lacking, recipe_path=path
@@ -236,8 +236,13 @@ class _Compiler:
         return self.shared.advisories.get(identity)
 
 
-def _lacking(asked: Requests, sources: Container[str]) -> tuple[str, ...]:
+def _lacking(
+    asked: Requests, target: Target, used: Callable[[Target], Container[str]]
+) -> tuple[str, ...]:
     """Returns what is not locked, without the sources that others use: test data builds nothing."""
+    if not asked.missing:
+        return ()
+    sources = used(target)
     kept = [m for m in asked.missing if not m.startswith("source ") or m[7:] in sources]
     return tuple(kept)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from ssds.core.canonical import Json
 from ssds.core.model import Node, NodeId
 from ssds.core.pins import SourcePin
@@ -37,8 +35,8 @@ def node(request: SourceRequest, pin: SourcePin | None) -> Node:
             unpinned=(f"source {request.name}",),
         )
     urls = dict.fromkeys((*pin.file.urls, request.url, *request.mirrors))
-    file = replace(pin.file, urls=tuple(url for url in urls if url))
-    hints: dict[str, Json] = {"file": file_to_json(file)}
+    file = pin.file
+    hints: dict[str, Json] = {"file": {**file_to_json(file), "urls": [u for u in urls if u]}}
     return Node(
         id=NodeId(owner=file.name, kind="source", part=file.digest.short),
         kind_version=KIND_VERSION,
