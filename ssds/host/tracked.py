@@ -10,8 +10,9 @@ compare it with the blob's.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from ssds.core.errors import SsdsError
 from ssds.host.git import READ_S, in_checkout, run_git
@@ -25,9 +26,25 @@ _STRICT = (
 )
 _CONVERTING = ("filter", "ident", "working-tree-encoding")
 _ATTRIBUTES = b".gitattributes"
-_LINE = re.compile(rb"(.) (\d{6}) ([0-9a-f]{40}|[0-9a-f]{64}) (\d)\t(.+)", re.DOTALL)
+_SECOND_NS = 1_000_000_000
+_ENTRY = re.compile(
+    rb"(.) (\d{6}) ([0-9a-f]{40}|[0-9a-f]{64}) (\d)\t([^\0]+)\0"
+    rb"  ctime: (\d{1,10}):(\d{1,9})\n  mtime: (\d{1,10}):(\d{1,9})\n"
+    rb"  dev: \d+\tino: \d+\n  uid: \d+\tgid: \d+\n  size: \d+\tflags: [0-9a-f]+\n"
+)
 _PLAIN = (b"100644", b"100755")
 _TREE = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+
+
+class Blob(NamedTuple):
+    """A file's content by git, and its times when git looked: they must be those of now.
+
+    git itself compares whole seconds.
+    """
+
+    id: bytes
+    modified_ns: int
+    changed_ns: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,12 +53,12 @@ class Vouched:
 
     Attributes:
         objects: how it names blobs: ``sha1`` or ``sha256``.
-        blobs: path (relative to the folder that was asked for) → the blob's id, binary.
+        blobs: path (relative to the folder that was asked for) → its blob.
         reason: why it vouches for nothing, or the empty string.
     """
 
     objects: str = DEFAULT_OBJECTS
-    blobs: Mapping[bytes, bytes] = field(default_factory=dict)
+    blobs: Mapping[bytes, Blob] = field(default_factory=dict)
     reason: str = ""
 
 
@@ -100,7 +117,7 @@ def _format(folder: str) -> tuple[str, bytes]:
     return lines[1].decode(), lines[2]
 
 
-def _vouched(folder: str, prefix: bytes, names: Sequence[str]) -> dict[bytes, bytes]:
+def _vouched(folder: str, prefix: bytes, names: Sequence[str]) -> dict[bytes, Blob]:
     if _good(run_git(folder, "for-each-ref", "--count=1", "refs/replace/", timeout_s=READ_S)):
         raise _Silent("objects of this repository are replaced by others")
     places = [f":(literal){name}" for name in names]
@@ -108,11 +125,7 @@ def _vouched(folder: str, prefix: bytes, names: Sequence[str]) -> dict[bytes, by
     def ask(*words: str) -> bytes:
         return _good(run_git(folder, *_STRICT, *words, timeout_s=READ_S, literal=False))
 
-    found: dict[bytes, bytes] = {}
-    for line in ask("ls-files", "-s", "-v", "-z", "--", *places).split(b"\0"):
-        entry = _LINE.fullmatch(line)
-        if entry and entry[1] == b"H" and entry[2] in _PLAIN and entry[4] == b"0":
-            found[entry[5]] = bytes.fromhex(entry[3].decode())
+    found = _listed(ask("ls-files", "-s", "-v", "-z", "--debug", "--", *places))
     words = ("--name-only", "-z", "--ignore-submodules=none", "--no-ext-diff")
     changed = ask("diff-files", *words, "--", *places, f":(top,glob)**/{_ATTRIBUTES.decode()}")
     for path in changed.split(b"\0"):
@@ -125,7 +138,26 @@ def _vouched(folder: str, prefix: bytes, names: Sequence[str]) -> dict[bytes, by
     return found
 
 
-def _converted(folder: str, paths: Mapping[bytes, bytes]) -> list[bytes]:
+def _listed(text: bytes) -> dict[bytes, Blob]:
+    """Returns the plain files that git looks after, of what ``ls-files`` says."""
+    found: dict[bytes, Blob] = {}
+    at = 0
+    while entry := _ENTRY.match(text, at):
+        at = entry.end()
+        mark, mode, blob, stage, path, *times = entry.groups()
+        if mark == b"H" and mode in _PLAIN and stage == b"0":
+            changed_s, changed_ns, modified_s, modified_ns = map(int, times)
+            found[path] = Blob(
+                bytes.fromhex(blob.decode()),
+                modified_s * _SECOND_NS + modified_ns,
+                changed_s * _SECOND_NS + changed_ns,
+            )
+    if at != len(text):
+        raise _Silent("this git describes files in another way")
+    return found
+
+
+def _converted(folder: str, paths: Collection[bytes]) -> list[bytes]:
     """Returns the paths that have, or ever say they have not, an attribute that converts."""
     if not paths:
         return []

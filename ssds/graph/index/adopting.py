@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import stat
 import time
+from array import array
 from collections.abc import Callable, Container
 from dataclasses import dataclass, field
 
@@ -193,17 +194,21 @@ class _Adoption:
             same = look.kind in _FILES and digest != NO_DIGEST and self._read(where, look, digest)
         elif look.kind != wanted or look.size != self.portable.sizes[place]:
             same = False
-        elif not self.done.silent and self._by_git(base, path, blob):
+        elif not self.done.silent and self._by_git(base, path, blob, look.row):
             self.done.by_git += 1
             same = True
         else:
             same = self._read(where, look, digest)
         return self._settled(look.row) if same else UNKNOWN, same
 
-    def _by_git(self, base: str, path: bytes, blob: bytes) -> bool:
+    def _by_git(self, base: str, path: bytes, blob: bytes, row: bytes) -> bool:
+        """Whether git vouches that the file that was looked at holds that blob."""
         name = path if base == "." else os.fsencode(base) + b"/" + path
         found = self.vouched.blobs.get(name)
-        return found is not None and found.ljust(ID_BYTES, b"\0") == blob
+        if found is None or found.id.ljust(ID_BYTES, b"\0") != blob:
+            return False
+        times = array("Q", (found.modified_ns, found.changed_ns))
+        return row.startswith(times.tobytes())
 
     def _read(self, where: bytes, look: _Look, digest: bytes) -> bool:
         self.done.read += 1
