@@ -158,8 +158,17 @@ def _claim(known: Known, step: PlanStep, near: Neighbour | None) -> Iterator[Cau
         yield Cause(
             code="absent",
             text=f"{_absent(known, claim, missing)} Nothing that is to run needs them.",
-            next=f"`ssds apply --fetch {step.node.id}` brings or makes them.",
+            next=_how_to_bring(step),
         )
+
+
+def _how_to_bring(step: PlanStep) -> str:
+    """Returns what brings the bytes of a reused node; ``--fetch`` wants those of releases only."""
+    if step.node.kind in ("source", "base"):
+        return "They come when something needs them."
+    if step.node.kind == "build":
+        return f"`ssds apply --rerun {step.node.id}` makes them again."
+    return f"`ssds apply --fetch {step.node.id}` brings or makes them."
 
 
 def _missing(known: Known, claim: Claim) -> list[Digest]:
@@ -265,6 +274,12 @@ def _chain(known: Known, step: PlanStep) -> list[PlanStep]:
 
 def _builder(known: Known, step: PlanStep, near: Neighbour | None) -> Iterator[Cause]:
     platform = step.node.id.platform
+    if step.node.unpinned and "only waiting platforms" in step.text:
+        asked = ", ".join(step.node.unpinned)
+        yield Cause(
+            code="unused", text=f"It is not locked ({asked}), and nothing that runs uses it."
+        )
+        return
     if "was not selected" in step.text:
         yield Cause(
             code="unselected",

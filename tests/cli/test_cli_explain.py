@@ -266,7 +266,8 @@ def test_bytes_that_gc_removed_are_told_with_the_day(site: Site) -> None:
     assert entry["verb"] == "reuse"
     text, following = causes(entry)["absent"]
     assert re.search(r"`ssds gc` removed them on 20\d\d-\d\d-\d\d \d\d:\d\d UTC", text)
-    assert "ssds apply --fetch tiny@1.0:build" in following
+    assert following == "`ssds apply --rerun tiny@1.0:build` makes them again."
+    assert causes(explain(site, "tiny:sbom"))["absent"][1].startswith("`ssds apply --fetch tiny@")
     publish = explain(site, "tiny:publish", "--fetch")
     assert publish["verb"] == "run"
     assert "Those bytes are wanted by you" in causes(publish)["bytes"][0]
