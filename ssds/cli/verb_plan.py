@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from typing import Any
 
 import click
@@ -11,6 +13,7 @@ from ssds.cli.app import Context
 from ssds.cli.output import print_json, say, show
 from ssds.cli.selecting import planning_options
 from ssds.core.errors import UsageError
+from ssds.delivery import Delivery
 from ssds.workspace import Workspace
 
 
@@ -76,6 +79,8 @@ def command(
     else:
         delivery = indexed.deliver(workspace, options, full=full)
     planning.present(delivery, as_json=as_json, full=full, more=more)
+    if out is not None:
+        _say_saved(delivery, out)
     return delivery.exit_code if detailed_exitcode else 0
 
 
@@ -99,5 +104,13 @@ def _save(
     from ssds.cli.saving import save
 
     _, plan_id = save(workspace, planned, asked, path, full=full)
-    say(f"Saved as {plan_id.short}: `ssds show {path}`, then `ssds apply {path}`.")
     return str(plan_id)
+
+
+def _say_saved(delivery: Delivery, path: str) -> None:
+    """Says what to do with the file, after the plan itself wherever both go."""
+    sys.stdout.flush()
+    name = shlex.quote(path)
+    say(f"Saved: `ssds show {name}`, then `ssds apply {name}`.")
+    if any(row.reason == "unlocked" for row in delivery.rows):
+        say("Something in it is not locked: run `ssds lock`, then save another; apply refuses it.")

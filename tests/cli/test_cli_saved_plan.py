@@ -271,7 +271,7 @@ def test_a_plan_is_saved_from_a_workspace_that_cannot_be_written(site: Site) -> 
     shutil.rmtree(site.workspace / ".ssds", ignore_errors=True)
     (site.workspace / ".ssds").write_text("in the way")
     ended = site.good("plan", "tiny", "--out", out(site))
-    assert "Saved as " in ended.err
+    assert "Saved: " in ended.err
     assert read_saved(out(site))[0].steps
 
 
