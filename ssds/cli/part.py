@@ -115,9 +115,14 @@ def nodes_called(graph: Graph, text: str) -> frozenset[NodeId]:
         node
         for node in graph.nodes
         if node.owner not in releases
-        and owner in (node.owner, f"{node.owner}@{node.part}")
-        and (not colon or node.kind == kind)
-        and (not part or node.part == part)
+        and (
+            text in (node.owner, str(node))  # of a source that is not locked this is an address
+            or (
+                owner in (node.owner, f"{node.owner}@{node.part}")
+                and (not colon or node.kind == kind)
+                and (not part or node.part == part)
+            )
+        )
     )
     if shared:
         return shared

@@ -117,3 +117,15 @@ def test_shared_nodes_are_called_by_their_own_names(starter: Path) -> None:
     for text in ("debian-12:build", "debian-12:base/1", "debian-13"):
         with pytest.raises(UsageError):
             nodes_called(graph, text)
+
+
+def test_sources_are_called_by_their_file_or_before_locking_by_their_address(starter: Path) -> None:
+    graph = planning.make(Workspace.open(str(starter)), ASKED).graph
+    (locked,) = nodes_called(graph, "samtools_1.16.1.orig.tar.gz:source")
+    assert locked in nodes_called(graph, "samtools_1.16.1.orig.tar.gz")
+    for path in (starter / "lockfiles").glob("[!c]*.lock.json"):
+        path.unlink()
+    graph = planning.make(Workspace.open(str(starter)), ASKED).graph
+    for text in ("deb-src:samtools/1.16.1-1", "deb-src:samtools/1.16.1-1:source"):
+        (unlocked,) = nodes_called(graph, text)
+        assert graph.nodes[unlocked].unpinned
