@@ -6,7 +6,7 @@ import datetime as dt
 import functools
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from ssds.core.diagnostics import Collector
@@ -80,12 +80,14 @@ class Workspace:
         only: where a part of the catalog is enough: the recipes that are read, with those that
             they are built on; None for all.
         documents: recipes that were parsed and checked before.
+        opened: the store by its path, once it was opened; shared by all parts.
     """
 
     root: str
     settings: Settings
     only: frozenset[str] | None = None
     documents: Documents | None = None
+    opened: dict[str, Store] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def open(cls, folder: str = "") -> Workspace:
@@ -146,10 +148,7 @@ class Workspace:
 
     def part(self, names: Iterable[str]) -> Workspace:
         """Returns this workspace with some recipes only, those below them, and their locks."""
-        part = replace(self, only=frozenset(names))
-        if "store" in self.__dict__:
-            part.__dict__["store"] = self.store
-        return part
+        return replace(self, only=frozenset(names))
 
     def forget_locks(self) -> None:
         """Makes the next look at ``locks`` read the files again."""
@@ -176,6 +175,11 @@ class Workspace:
         store = Store.open(self.store_path)
         store.register_workspace(self.root)
         return store
+
+    def close(self) -> None:
+        """Closes the store, where it was opened."""
+        for store in self.opened.values():
+            store.close()
 
     @property
     def store_if_there(self) -> Store | None:

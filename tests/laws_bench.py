@@ -252,8 +252,7 @@ def plan(root: Path, asked: planning.Asked | None = None) -> planning.Planned:
 
 def close(workspace: Workspace) -> None:
     """Closes the store's file where it was opened."""
-    if "store" in workspace.__dict__:
-        workspace.store.close()
+    workspace.close()
 
 
 def lock_files(root: Path) -> dict[str, bytes]:

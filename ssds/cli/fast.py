@@ -12,10 +12,10 @@ import sys
 _OPTIONS = {"--json", "--detailed-exitcode"}
 
 
-def answer(arguments: list[str]) -> int | None:
+def answer(arguments: list[str], *, last: bool = False) -> int | None:
     """Prints the plan and returns the exit code; None for whatever is not the plainest of calls.
 
-    That is ``[-C DIR] plan [--json] [--detailed-exitcode]``.
+    That is ``[-C DIR] plan [--json] [--detailed-exitcode]``. With ``last`` the process ends here.
     """
     folder, rest = "", list(arguments)
     if len(rest) > 1 and rest[0] == "-C":
@@ -37,7 +37,7 @@ def answer(arguments: list[str]) -> int | None:
     def work() -> int:
         if failed is not None:
             raise failed
-        return _plan(folder, as_json, exit_code="--detailed-exitcode" in rest)
+        return _plan(folder, as_json, exit_code="--detailed-exitcode" in rest, last=last)
 
     return guarded(work)
 
@@ -59,11 +59,17 @@ def _unchanged(folder: str, *, as_json: bool) -> str | None:
     return text if text is not None and text.isascii() else None
 
 
-def _plan(folder: str, as_json: bool, *, exit_code: bool) -> int:
+def _plan(folder: str, as_json: bool, *, exit_code: bool, last: bool) -> int:
     from ssds.cli import indexed, planning
     from ssds.workspace import Workspace
 
-    delivery = indexed.deliver(Workspace.open(folder), planning.Asked())
+    workspace = Workspace.open(folder)
+    delivery = indexed.deliver(workspace, planning.Asked())
     planning.present(delivery, as_json=as_json)
     sys.stdout.flush()
-    return delivery.exit_code if exit_code else 0
+    code = delivery.exit_code if exit_code else 0
+    if last:
+        workspace.close()
+        sys.stderr.flush()
+        os._exit(code)
+    return code

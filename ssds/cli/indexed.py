@@ -15,6 +15,7 @@ from dataclasses import replace
 from ssds.cli import channels, planning
 from ssds.cli.output import json_text, say
 from ssds.core.errors import InputError
+from ssds.core.memory import uncollected
 from ssds.core.text import shown
 from ssds.delivery import Delivery
 from ssds.graph.index import keeping
@@ -47,6 +48,7 @@ _FAR_S = 1 << 40
 _FIXED_KINDS = ("source", "base")
 
 
+@uncollected()
 def deliver(workspace: Workspace, asked: planning.Asked, *, full: bool = False) -> Delivery:
     """Returns the joint plan, with reused rows only if ``full``; keeps an index for the next one.
 

@@ -198,7 +198,7 @@ def _at(workspace: Workspace, revision: Revision, folder: str) -> Iterator[Works
             shutil.copytree(observed, os.path.join(found.state_folder, "observed"))
         if workspace.store_if_there is not None:
             # Opened on its own, the store would list the scratch folder as a workspace.
-            found.__dict__["store"] = workspace.store
+            found.opened[found.store_path] = workspace.store
         yield found
 
 
