@@ -9,6 +9,8 @@ ROOT = Path(__file__).parent.parent / "ssds"
 RENAMING = {"rename", "replace", "renames", "move"}
 WITH_POINTS = {"host/files.py", "host/folders.py", "store/trees.py"}
 SCRATCH = {
+    "host/edits.py": "edits of a scratch copy",
+    "host/scratch.py": "edits of a scratch copy",
     "host/inside_probe.py": "inside of a probe's sandbox",
     "host/local.py": "scratch files of a running step",
     "host/removal.py": "what is being removed",

@@ -32,6 +32,7 @@ VERBS = {
     "deploy": "write images, modules and wrappers for a site",
     "gc": "remove blobs that nothing refers to",
     "index": "carry the plan index to another clone, or look at it",
+    "selfcheck": "try that the plan index changes no plan",
     "store": "verify the store, or say what is in it",
     "doctor": "say which components are here and what each is for",
     "completion": "print the shell completion script",

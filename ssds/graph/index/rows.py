@@ -61,7 +61,7 @@ def changed(
             return [
                 (number, ABSENT)
                 for number in range(len(names))
-                if rows[number * ROW_BYTES : (number + 1) * ROW_BYTES] != ABSENT
+                if bytes(rows[number * ROW_BYTES : (number + 1) * ROW_BYTES]) != ABSENT
             ]
         found: list[tuple[int, bytes]] = []
         for start in range(0, len(names), _BLOCK):
