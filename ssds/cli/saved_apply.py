@@ -5,6 +5,7 @@ The plan is made anew with the saved date and wishes, then cut down to the saved
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -19,14 +20,13 @@ from ssds.core.model import NodeId, ReleaseName
 from ssds.delivery import Delivery, Row, bring_rows, graph_rows, required_waits
 from ssds.engine.apply import Result
 from ssds.engine.states import State
-from ssds.graph.compile import Graph
 from ssds.graph.explain import Difference
 from ssds.graph.plan import PlanStep, Verb
 from ssds.saved.judge import FOLLOWS, Judged, judge
 from ssds.saved.make import lock_state
 from ssds.saved.model import SavedPlan, SavedRow
 from ssds.saved.read import read_saved
-from ssds.workspace import Workspace
+from ssds.workspace import Workspace, select
 
 _SHOWN = 20
 
@@ -77,16 +77,17 @@ def prepare(workspace: Workspace, file: str, *, refresh: bool) -> Prepared:
     # The saved platforms hold, not those of this machine's settings.
     workspace = replace(workspace, settings=replace(workspace.settings, platforms=()))
     asked = planning.Asked(
-        selectors=_known_selectors(workspace, saved),
+        selectors=_still_known(workspace, saved, saved.options.selectors),
         platforms=saved.options.platforms,
         as_of=saved.as_of,
         fetch=saved.options.fetch,
-        rerun=saved.options.rerun,
+        rerun=_still_known(workspace, saved, saved.options.rerun),
         retry=saved.options.retry,
         refresh=refresh,
     )
     planned = planning.make(workspace, asked)
-    _check_workspace(saved, planned.graph, workspace)
+    if saved.steps and not any(step.node in planned.graph.nodes for step in saved.steps):
+        raise _foreign(saved)
     note = read_note(workspace, plan_id)
     places = Places(workspace, blames=0, limit_s=0.0)
     judged = judge(
@@ -101,25 +102,28 @@ def prepare(workspace: Workspace, file: str, *, refresh: bool) -> Prepared:
     return _prepared(workspace, saved, plan_id, planned, judged)
 
 
-def _known_selectors(workspace: Workspace, saved: SavedPlan) -> tuple[str, ...]:
-    """Returns the plan's selectors; refuses the plan where they name nothing any more."""
-    owners = {str(n) for n in workspace.catalog.releases}
-    if saved.steps and not any(step.node.owner in owners for step in saved.steps):
-        shared = {"source", "base"}
-        if not all(step.node.kind in shared for step in saved.steps):
-            raise _foreign(saved, workspace)
-    return saved.options.selectors
+def _still_known(workspace: Workspace, saved: SavedPlan, texts: tuple[str, ...]) -> tuple[str, ...]:
+    """Returns the selectors that still name a release: what the others named is told as gone.
+
+    Raises:
+        UsageError: E124, none of them does.
+    """
+    kept = []
+    for text in texts:
+        with contextlib.suppress(UsageError):
+            owner = text.partition(":")[0]
+            if owner:
+                select(workspace.catalog.releases, (owner,))
+            kept.append(text)
+    if texts and not kept:
+        raise _foreign(saved)
+    return tuple(kept)
 
 
-def _check_workspace(saved: SavedPlan, graph: Graph, workspace: Workspace) -> None:
-    if saved.steps and not any(step.node in graph.nodes for step in saved.steps):
-        raise _foreign(saved, workspace)
-
-
-def _foreign(saved: SavedPlan, workspace: Workspace) -> UsageError:
+def _foreign(saved: SavedPlan) -> UsageError:
     return UsageError(
-        f"none of the {len(saved.steps)} steps of this plan is of this workspace; it was made in "
-        f"one called {saved.made.workspace!r}",
+        f"nothing of this plan is of this workspace; it was made in one called "
+        f"{saved.made.workspace!r}",
         hint="Go to that workspace (`ssds -C DIR apply FILE`), or make a plan here.",
         code="E124",
     )

@@ -24,7 +24,7 @@ from ssds.host.files import atomic_write, remove_file
 from ssds.host.revisions import head_of
 from ssds.saved.make import make_saved
 from ssds.saved.model import ChannelState, Made, Options, SavedPlan
-from ssds.saved.read import SIZE_LIMIT_BYTES, write_saved
+from ssds.saved.read import SIZE_LIMIT_BYTES, encoded, write_saved
 from ssds.version import VERSION
 from ssds.workspace import LOCK_FOLDER, SETTINGS_FILE, Workspace
 
@@ -51,11 +51,12 @@ def save(
 ) -> tuple[SavedPlan, Digest]:
     """Writes the plan to ``path``; returns it and its id."""
     saved = saved_of(workspace, planned, asked, full=full)
-    plan_id = write_saved(path, saved)
+    plan_id, data = encoded(saved)
     with contextlib.suppress(SsdsError, OSError):  # a read-only workspace: then it is no root
         _forget_lost(workspace)
         note = Note(path=os.path.abspath(path), needs=frozenset(_needs(planned)))
-        write_note(workspace, plan_id, note)
+        write_note(workspace, plan_id, note)  # first: a plan without a note would be no root
+    write_saved(path, data)
     return saved, plan_id
 
 

@@ -164,7 +164,7 @@ def _apply_file(
         result, locks, code = None, list[str](), delivery.exit_code
         if not prepared.idle:
             result, locks, code = _carry_out_saved(prepared, file, run, crew_of)
-        if saved_apply.was_done(prepared, result):
+        if not locks and saved_apply.was_done(prepared, result):
             print("Nothing was left to run: this plan is done already.")
         code = 1 if prepared.refused and code in (0, 3) else code
     if as_json:

@@ -7,9 +7,11 @@ written elsewhere, with the line ends and filters that a checkout would give the
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import re
 import tempfile
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -20,6 +22,7 @@ from ssds.host.process import run
 
 TIMEOUT_S = 600.0
 HEAD_S = 20.0
+_YOUNG_S = 60.0
 FILES_LIMIT = 2_000_000
 SIZE_LIMIT_BYTES = 8 << 30
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
@@ -193,20 +196,31 @@ def scratch(folder: str) -> Iterator[str]:
     try:
         os.makedirs(folder, exist_ok=True)
         _sweep(folder)
-        own = tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=folder)
+        own = tempfile.mkdtemp(dir=folder)
     except OSError:
         own = tempfile.mkdtemp(prefix="ssds-since-")
+    handle = os.open(own, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
+        with contextlib.suppress(OSError):  # there may be no locks here
+            fcntl.flock(handle, fcntl.LOCK_EX)
         yield own
     finally:
         remove_folder(own)
+        os.close(handle)
 
 
 def _sweep(folder: str) -> None:
+    """Removes what nobody holds; one that was made this minute may not be held yet."""
     for name in os.listdir(folder):
-        pid = name.partition("-")[0]
-        if pid.isdigit() and not os.path.exists(f"/proc/{pid}"):
-            remove_folder(os.path.join(folder, name))
+        path = os.path.join(folder, name)
+        with contextlib.suppress(OSError):
+            handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                if time.time() - os.fstat(handle).st_ctime > _YOUNG_S:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    remove_folder(path)
+            finally:
+                os.close(handle)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

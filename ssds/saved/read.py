@@ -42,12 +42,11 @@ def names_plan(text: str) -> bool:
         return False
 
 
-def write_saved(path: str, plan: SavedPlan) -> Digest:
-    """Writes a plan to ``path``, whole and durable; returns its id.
+def encoded(plan: SavedPlan) -> tuple[Digest, bytes]:
+    """Returns the plan's id and the bytes of its file.
 
     Raises:
         Refused: E127, it is larger than what is read again.
-        EnvironmentProblem: the file cannot be written.
     """
     document = to_dict(plan)
     plan_id = id_of(document)
@@ -58,10 +57,19 @@ def write_saved(path: str, plan: SavedPlan) -> Digest:
             hint="Plan less at a time: name selectors, or leave --full out.",
             code="E127",
         )
+    return plan_id, data
+
+
+def write_saved(path: str, data: bytes) -> None:
+    """Puts the bytes of a saved plan at ``path``, whole and durable.
+
+    Raises:
+        UsageError: E120, there is a folder.
+        EnvironmentProblem: the file cannot be written.
+    """
     if os.path.isdir(path):
         raise UsageError(f"{path} is a folder", hint="Name a file.", code="E120")
     atomic_write(path, data, point="saved-plan")
-    return plan_id
 
 
 def read_saved(path: str) -> tuple[SavedPlan, Digest]:

@@ -92,6 +92,17 @@ def test_only_what_changed_is_refused_and_the_place_is_named(site: Site) -> None
     assert any("tiny@1.0:build" in text for text in json.loads(told.out)["refused"])
 
 
+def test_a_recipe_that_a_selector_named_and_that_is_gone_refuses_only_itself(site: Site) -> None:
+    site.recipe("third")
+    site.good("lock", "third")
+    site.good("plan", "tiny", "third", "--out", out(site))
+    shutil.rmtree(site.workspace / "catalog/third")
+    ended = site.run("apply", out(site))
+    assert ended.code == 1, ended.text
+    assert "third@1.0:build [linux/amd64]: the catalog does not have it any more" in ended.err
+    assert site.states()["tiny@1.0:index"] == "done"
+
+
 def test_a_new_recipe_is_not_run_by_an_older_plan(site: Site) -> None:
     site.good("plan", "--out", out(site))
     site.recipe("third")

@@ -13,6 +13,7 @@ import jsonschema
 import pytest
 from e2e_workspace import ROOT, Site, assert_no_traceback, check_error, recipe
 
+from ssds.host.revisions import scratch
 from ssds.store.store import Store
 
 pytestmark = [pytest.mark.component(name) for name in ("apt", "sandbox", "mmdebstrap")]
@@ -296,8 +297,12 @@ def test_a_workspace_that_cannot_be_written_is_compared_too(site: Site, repo: Re
     assert not [n for n in os.listdir(site.folder) if n.startswith("ssds-since-")]
 
 
-def test_what_killed_runs_left_is_removed(site: Site, repo: Repository) -> None:
-    left = site.workspace / ".ssds/since/999999999-x/tree"
-    left.mkdir(parents=True)
-    site.good("plan", "--since", "main")
-    assert os.listdir(site.workspace / ".ssds/since") == []
+def test_what_killed_runs_left_is_removed(
+    site: Site, repo: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ssds.host.revisions._YOUNG_S", -1.0)
+    folder = site.workspace / ".ssds/since"
+    (folder / "killed/tree").mkdir(parents=True)
+    with scratch(str(folder)) as first, scratch(str(folder)) as second:
+        assert sorted(os.listdir(folder)) == sorted(map(os.path.basename, (first, second)))
+    assert os.listdir(folder) == []

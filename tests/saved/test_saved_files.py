@@ -21,7 +21,7 @@ from ssds.core.canonical import canonical_bytes
 from ssds.core.errors import SsdsError
 from ssds.saved.form import from_dict, id_of, to_dict
 from ssds.saved.model import SavedPlan
-from ssds.saved.read import names_plan, parse_saved, read_saved, write_saved
+from ssds.saved.read import encoded, names_plan, parse_saved, read_saved, write_saved
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -46,14 +46,15 @@ def sealed(value: Any) -> bytes:
 def test_what_is_written_is_read(tmp_path: Path) -> None:
     plan = a_saved_plan()
     path = str(tmp_path / "x.plan.json")
-    plan_id = write_saved(path, plan)
+    plan_id, data = encoded(plan)
+    write_saved(path, data)
     assert read_saved(path) == (plan, plan_id)
     assert from_dict(to_dict(plan)) == plan
 
 
 def test_the_same_plan_has_the_same_bytes_and_id(tmp_path: Path) -> None:
     for name in ("a", "b"):
-        write_saved(str(tmp_path / name), a_saved_plan())
+        write_saved(str(tmp_path / name), encoded(a_saved_plan())[1])
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
@@ -279,7 +280,7 @@ def test_a_file_that_is_no_file_is_refused(tmp_path: Path) -> None:
             read_saved(str(tmp_path / name))
         assert caught.value.code == "E120"
     with pytest.raises(SsdsError):
-        write_saved(str(tmp_path / "folder.plan.json"), a_saved_plan())
+        write_saved(str(tmp_path / "folder.plan.json"), encoded(a_saved_plan())[1])
 
 
 def test_a_huge_file_is_refused_before_it_is_read(tmp_path: Path) -> None:
