@@ -221,4 +221,17 @@ def _foreign(shown: str, why: str) -> NoReturn:
 def _validator() -> Any:
     from jsonschema import Draft202012Validator
 
-    return Draft202012Validator(json.loads(schema_bytes(SCHEMA)))
+    schema = json.loads(schema_bytes(SCHEMA))
+    return Draft202012Validator(_inlined(schema, schema["$defs"]))
+
+
+def _inlined(value: Any, parts: dict[str, Any]) -> Any:
+    """Returns the schema with its parts put in place; looking them up took most of the time."""
+    if isinstance(value, list):
+        return [_inlined(item, parts) for item in value]
+    if not isinstance(value, dict):
+        return value
+    found = {k: _inlined(v, parts) for k, v in value.items() if k not in ("$ref", "$defs")}
+    if isinstance(value.get("$ref"), str):
+        found |= _inlined(parts[value["$ref"].rpartition("/")[2]], parts)
+    return found
