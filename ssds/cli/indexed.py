@@ -184,7 +184,7 @@ class _Session:
             planned = planning.make(part, self.asked)
             delivery, entries = planned.delivery, self._described(planned, part)
             more = self._dependants(entries, names) | self._claimants(delivery.plan)
-            if more <= set(entries):
+            if more <= {*entries, *names}:  # some may be gone: no entry ever
                 break
             names |= more
         if not self._is_enough(delivery.plan, entries, names):

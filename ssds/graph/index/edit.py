@@ -6,7 +6,7 @@ from array import array
 from collections.abc import Collection, Mapping, Sequence
 
 from ssds.core.records import dataclass
-from ssds.graph.index.groups import Groups
+from ssds.graph.index.groups import HOT_SECTIONS, Groups
 from ssds.graph.index.rows import ROW_BYTES
 from ssds.graph.index.table import (
     DIGEST_BYTES,
@@ -14,6 +14,7 @@ from ssds.graph.index.table import (
     KEY_BYTES,
     NEVER_DAY,
     NO_DIGEST,
+    SECTIONS,
     Table,
 )
 
@@ -56,13 +57,13 @@ class Editor:
     """An index while it is changed; ``groups`` and ``table`` are whole after every call.
 
     Attributes:
-        changed: the sections that are not as they were read.
+        changed: the sections that may not be as they were read; all where none was.
     """
 
     def __init__(self, groups: Groups | None = None, table: Table | None = None) -> None:
         self.groups = groups or Groups()
         self.table = table or Table()
-        self.changed: set[str] = set()
+        self.changed = set[str]() if groups is not None else {*HOT_SECTIONS, *SECTIONS}
         self._numbers: dict[str, int] | None = None
         self._shared: dict[str, int] | None = None
 

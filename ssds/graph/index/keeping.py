@@ -251,7 +251,9 @@ def _grow(
         new.append(("printed", words))
     for name in sorted(editor.changed):
         holder = editor.groups if name in HOT_SECTIONS else editor.table
-        new.append((name, holder.packed(name)))
+        data = holder.packed(name)
+        if bytes(before.section(name)) != data:
+            new.append((name, data))
     if not new and not documents.added and before.head == head:
         return False
     if documents.added:
