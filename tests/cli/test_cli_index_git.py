@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import stat
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import index_clones as clones
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from index_clones import OTHER, RECIPE, check_law, clone, git, import_json, restore_times, swap
 
 from ssds.host.tracked import vouched_files
@@ -364,3 +367,114 @@ def test_a_workspace_deep_in_a_repository_is_known_too(
     assert found["different"] == []
     swap(here / RECIPE, OLD, NEW)
     check_found(here, exported)
+
+
+def edit_nothing(_folder: Path, _name: str) -> None:
+    pass
+
+
+def touch(folder: Path, name: str) -> None:
+    (folder / name).touch()
+
+
+def edit(folder: Path, name: str) -> None:
+    data = (folder / name).read_bytes()
+    (folder / name).write_bytes(data.replace(b"Programs that", b"Programs THAT", 1))
+
+
+def edit_and_restore_times(folder: Path, name: str) -> None:
+    before = (folder / name).stat()
+    edit(folder, name)
+    restore_times(folder / name, before)
+
+
+def edit_unseen(folder: Path, name: str) -> None:
+    git(folder, "update-index", "--assume-unchanged", name)
+    edit_and_restore_times(folder, name)
+
+
+def edit_skipped(folder: Path, name: str) -> None:
+    git(folder, "update-index", "--skip-worktree", name)
+    edit(folder, name)
+
+
+def edit_and_stage(folder: Path, name: str) -> None:
+    edit(folder, name)
+    git(folder, "add", name)
+
+
+def edit_and_commit(folder: Path, name: str) -> None:
+    edit_and_stage(folder, name)
+    git(folder, "commit", "-q", "--allow-empty", "-m", name)
+
+
+def write_anew(folder: Path, name: str) -> None:
+    data = (folder / name).read_bytes()
+    (folder / name).unlink()
+    (folder / name).write_bytes(data)
+
+
+def remove(folder: Path, name: str) -> None:
+    shutil.rmtree((folder / name).parent)
+
+
+def forget(folder: Path, name: str) -> None:
+    git(folder, "rm", "-q", "-r", "--cached", os.path.dirname(name))
+
+
+def add_beside(folder: Path, name: str) -> None:
+    (folder / name).with_name("more.txt").write_text("more\n")
+
+
+def unlock(folder: Path, name: str) -> None:
+    for path in (folder / "lockfiles").glob(f"{name_of(name)}@*"):
+        path.unlink()
+
+
+def edit_lock(folder: Path, name: str) -> None:
+    for path in (folder / "lockfiles").glob(f"{name_of(name)}@*"):
+        path.write_bytes(path.read_bytes().replace(b'"revision": 1', b'"revision": 2'))
+
+
+def make_program(folder: Path, name: str) -> None:
+    (folder / name).with_name("settings.conf").chmod(0o755)
+
+
+def edit_shared(folder: Path, _name: str) -> None:
+    with (folder / "catalog/policies.yaml").open("a") as file:
+        file.write("# a remark\n")
+
+
+def hide_from_git(folder: Path, _name: str) -> None:
+    shutil.rmtree(folder / ".git")
+    git(folder, "init", "-q", "-b", "main")
+
+
+EDITS = (
+    edit_nothing, touch, edit, edit_and_restore_times, edit_unseen, edit_skipped, edit_and_stage,
+    edit_and_commit, write_anew, remove, forget, add_beside, unlock, edit_lock, make_program,
+    edit_shared, hide_from_git,
+)  # fmt: skip
+
+
+@settings(
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(data=st.data())
+def test_after_any_edits_an_imported_index_changes_no_plan(
+    source: Path, exported: Path, tmp_path: Path, data: st.DataObject
+) -> None:
+    folder = tmp_path / "edited"
+    shutil.rmtree(folder, ignore_errors=True)
+    clone(source, folder)
+    names = sorted(str(p.relative_to(folder)) for p in folder.glob("catalog/*/recipe.yaml"))
+    edits = st.lists(st.tuples(st.sampled_from(EDITS), st.sampled_from(names)), max_size=5)
+    for change, name in data.draw(edits):
+        if (folder / name).exists():
+            with contextlib.suppress(AssertionError):  # git does not know the file any more
+                change(folder, name)
+    ended = clones.ssds(folder, "index", "import", str(exported))
+    assert ended.code == 0, ended
+    check_law(folder)
