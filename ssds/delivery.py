@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 
 from ssds.core.canonical import Json
 from ssds.core.digest import Digest
-from ssds.core.model import ReleaseName
+from ssds.core.model import NodeId, ReleaseName
 from ssds.core.records import dataclass
 from ssds.graph.compile import Graph
 from ssds.graph.plan import Plan, PlanStep, Verb
@@ -163,6 +163,26 @@ def lock_rows(
             for name in sorted(gone(catalog, locks))
         ]
     return rows
+
+
+def lacking(plan: Plan, locks: Locks, releases: Iterable[ReleaseName]) -> set[ReleaseName]:
+    """Returns the releases whose locks hold no image or index, or another one than is claimed.
+
+    Whether such a lock is behind depends on bytes that may come and go.
+    """
+    found = set()
+    for name in releases:
+        variant = locks.get(name).variant(name)
+        index = plan.steps.get(NodeId(str(name), "index"))
+        known = variant.index.digest if variant.index else None
+        claims = [(index.claim if index else None, "index", known)]
+        for platform, section in variant.platforms.items():
+            publish = plan.steps.get(NodeId(str(name), "publish", str(platform)))
+            known = section.release.manifest.digest if section.release else None
+            claims.append((publish.claim if publish else None, "manifest", known))
+        if any(claim and claim.outputs.get(output) != digest for claim, output, digest in claims):
+            found.add(name)
+    return found
 
 
 def gone(catalog: Catalog, locks: Locks) -> list[ReleaseName]:

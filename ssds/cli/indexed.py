@@ -17,7 +17,7 @@ from ssds.cli.output import json_text, say
 from ssds.core.errors import InputError
 from ssds.core.memory import uncollected
 from ssds.core.text import shown
-from ssds.delivery import Delivery
+from ssds.delivery import Delivery, lacking
 from ssds.graph.index import keeping
 from ssds.graph.index.changes import Changes, find_changes
 from ssds.graph.index.edit import Editor, Entry
@@ -70,7 +70,7 @@ class _Session:
         self.catalog = workspace.settings.catalog
         self.path = os.path.join(workspace.state_folder, FILE_NAME)
         self.today = day_of(dt.datetime.now(dt.UTC).date())
-        self.notes = Notes(workspace.root)
+        self.notes = Notes(workspace.root, workspace.state_folder)
         self.file: IndexFile | None = None
         self.editor = Editor()
         self.documents = Documents()
@@ -337,6 +337,7 @@ class _Session:
             for row in planned.delivery.rows
             if row.verb is not Verb.REUSE
         }
+        busy |= {r.name for r in lacking(planned.plan, workspace.locks, workspace.catalog.releases)}
         return describe(
             planned.graph,
             planned.plan,
