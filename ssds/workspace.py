@@ -172,8 +172,10 @@ class Workspace:
         """The store, made when missing."""
         from ssds.store.store import Store
 
-        store = Store.open(self.store_path)
-        store.register_workspace(self.root)
+        store = self.opened.get(self.store_path)
+        if store is None:
+            store = self.opened[self.store_path] = Store.open(self.store_path)
+            store.register_workspace(self.root)
         return store
 
     def close(self) -> None:
