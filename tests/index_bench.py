@@ -236,7 +236,7 @@ def untrue_rows(bench: Bench) -> list[str]:
     if file is None:
         return ["no index"]
     groups = Groups.load(file)
-    found = [f"flags {file.flags}"]
+    found = [f"flags {file.head[3]}"]
     for base, paths, known in zip(groups.bases, groups.paths, groups.rows, strict=True):
         for at, _ in rows.changed(os.path.join(bench.root, base), paths, known):
             found.append(f"{base}: {paths[at]!r}")

@@ -291,6 +291,7 @@ def test_a_clock_that_is_wrong_by_an_hour_deceives_no_plan(
         patch.setattr(time, "time_ns", lambda: real() + hours * 3600 * 10**9)
         path.write_bytes(b"a = 2\n")
         bench.plan()
+        assert any("one.conf" in row for row in index_bench.untrue_rows(bench)), "it was trusted"
         put_in_place(path, b"a = 3\n")
         bench.check()
     bench.check_calm()

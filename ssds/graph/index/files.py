@@ -28,17 +28,25 @@ class Notes:
         root: the workspace.
         seen: path (relative to the workspace, or absolute) → row.
         links, folders: the symbolic links and the folders among them.
-        clock_ns: the file system's time when it began, as far as it is known.
     """
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, clock_folder: str = "") -> None:
         self.root = root
+        self._clock_folder = clock_folder
         self.seen: dict[bytes, bytes] = {}
         self.links: set[bytes] = set()
         self.folders: set[bytes] = set()
         self._began = time.monotonic_ns()
         self._hops: dict[bytes, list[bytes]] = {}
-        self.clock_ns = time.time_ns()
+        self._clock_ns = time.time_ns()
+
+    @property
+    def clock_ns(self) -> int:
+        """The file system's time when it began, as far as it is known; asked when it is needed."""
+        if self._clock_folder:
+            folder, self._clock_folder = self._clock_folder, ""
+            self.set_clock(folder)
+        return self._clock_ns
 
     def set_clock(self, folder: str) -> None:
         """Takes the file system's time from a new file, which may differ from this machine's."""
@@ -52,7 +60,8 @@ class Notes:
         finally:
             os.close(handle)
             os.unlink(name)
-        self.clock_ns = min(self.clock_ns, now_ns - (time.monotonic_ns() - self._began))
+        began_ns = now_ns - (time.monotonic_ns() - self._began)
+        self._clock_ns = min(self._clock_ns, began_ns)
 
     def look(self, paths: Iterable[bytes]) -> None:
         """Notes single paths, as they are now."""
