@@ -85,18 +85,20 @@ def _lines(outcome: Outcome) -> list[str]:
 
 def check(workspace: Workspace, path: str, after: str) -> Check:
     """Compares plans with the index at ``path``, also on its shortest way, and without one."""
-    wanted = outcome_of(lambda: planning.make(_anew(workspace), planning.Asked()).delivery)
-    text = hot.printed(workspace.root, path, as_json=True)
-    if text is not None and text != _as_printed(wanted):
-        return Check(after=after, differences=_told(text, wanted))
 
     def by_index() -> Delivery:
         session = indexed._Session(_anew(workspace), planning.Asked())  # noqa: SLF001
         session.path = path
         return session.deliver(full=False)
 
-    found = differences(outcome_of(by_index), wanted)
-    return Check(after=after, differences=found, broken=wanted.value is None)
+    # The whole plan comes last: it opens the store, and an open store is a changed one.
+    text = hot.printed(workspace.root, path, as_json=True)
+    found = outcome_of(by_index)
+    wanted = outcome_of(lambda: planning.make(_anew(workspace), planning.Asked()).delivery)
+    if text is not None and text != _as_printed(wanted):
+        return Check(after=after, differences=_told(text, wanted))
+    broken = wanted.value is None
+    return Check(after=after, differences=differences(found, wanted), broken=broken)
 
 
 def _as_printed(outcome: Outcome) -> str:
