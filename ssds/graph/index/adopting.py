@@ -239,20 +239,14 @@ class _Adoption:
     def put_shared(self, reserved: Container[str]) -> None:
         """Sets the rows of the folders of recipes and locks, and what the index rests on."""
         table = self.portable.table
-        folders = self._looks[-2:]
-        catalog, locks = (os.path.join(os.fsencode(self.root), name) for name in self.shared)
+        same = (self._same_recipes(reserved), self._same_locks())
         rows = {
-            CATALOG: self._settled(folders[0].row)
-            if self._same_recipes(catalog, reserved)
-            else UNKNOWN,
-            LOCKS: self._settled(folders[1].row) if self._same_locks(locks) else UNKNOWN,
+            owner: [Row(".", name, self._settled(look.row) if good else UNKNOWN)]
+            for owner, name, look, good in zip(
+                (CATALOG, LOCKS), self.shared, self._looks[-2:], same, strict=True
+            )
         }
-        self.done.editor.set_rows(
-            {
-                owner: [Row(".", name, row)]
-                for (owner, row), name in zip(rows.items(), self.shared, strict=True)
-            }
-        )
+        self.done.editor.set_rows(rows)
         table.facts |= {
             "catalog": self.about.catalog,
             "code": self.about.code,
@@ -261,13 +255,14 @@ class _Adoption:
             "claims": "0",
         }
 
-    def _same_recipes(self, folder: bytes, reserved: Container[str]) -> bool:
+    def _same_recipes(self, reserved: Container[str]) -> bool:
         """Whether there are the folders that the index knows; notes those that differ."""
+        folder = os.path.join(self.root, self.about.catalog)
         table = self.portable.table
         known = {n for n, flags in zip(table.names, table.flags, strict=True) if flags & FOLDER}
         now, links = set(), set()
         try:
-            with os.scandir(os.fsdecode(folder)) as entries:
+            with os.scandir(folder) as entries:
                 for entry in entries:
                     if not entry.name.startswith(".") and entry.name not in reserved:
                         now |= {entry.name} if entry.is_dir() else set()
@@ -275,21 +270,22 @@ class _Adoption:
         except OSError:
             return False
         self.done.different |= (known ^ now) | (links & now)
-        return known == now and not links & now
+        return known == now and not links & now and self._looks[-2].kind == FOLDER_KIND
 
-    def _same_locks(self, folder: bytes) -> bool:
+    def _same_locks(self) -> bool:
         """Whether the index knows every lock that is there; notes those that it does not."""
         groups, name = self.portable.groups, self.about.locks
         known = set(groups.paths[groups.bases.index(name)]) if name in groups.bases else set()
         try:
-            now = {file for file in os.listdir(folder) if file.endswith(LOCK_SUFFIX.encode())}
+            there = os.listdir(os.path.join(os.fsencode(self.root), os.fsencode(name)))
         except FileNotFoundError:
             return not known
         except OSError:
             return False
+        now = {file for file in there if file.endswith(LOCK_SUFFIX.encode())}
         new = now - known - {SHARED_LOCK.encode()}
         self.done.different |= {os.fsdecode(file).partition("@")[0] for file in new}
-        return not new
+        return not new and self._looks[-1].kind == FOLDER_KIND
 
 
 _FILES = (FILE, PROGRAM)
