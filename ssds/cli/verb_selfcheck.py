@@ -21,7 +21,7 @@ from ssds.host.scratch import scratch
 from ssds.workspace import Workspace
 
 _ABOUT_S = 60.0
-_FEWEST, _MOST = 4, 50
+_FEWEST, _MOST = 3, 50
 _PER_EDIT = 1.6
 """Comparisons for each edit: some are undone and tried again."""
 _REST_S = 0.1
@@ -112,7 +112,7 @@ def _checks(workspace: Workspace, folder: str, edits: int | None, seed: int) -> 
         edits = max(_FEWEST, min(_MOST, int(_ABOUT_S / each_s)))
     if not edits:
         return
-    took = duration_text(int(edits * each_s * 1000))
+    took = duration_text(int((edits + 1) * each_s * 1000))
     say(f"Tries {counted(edits, 'edit')} in a copy, seed {seed}: about {took} …")
     for number, done in enumerate(Scratch(workspace, folder, seed).checks(edits), 1):
         say(f"  {number}: {done.after}{' (a problem, told by both)' if done.broken else ''}")

@@ -71,7 +71,7 @@ def test_one_seed_gives_the_same_edits_again(site: Site) -> None:
 def test_its_json_is_one_object(site: Site) -> None:
     told = json.loads(site.good("selfcheck", "--edits", "2", "--seed", "1", "--json").out)
     assert told["same"] is True
-    assert told["checks"] >= 5
+    assert told["checks"] >= 4
     assert told["differences"] == []
     assert told["seed"] == 1
 
