@@ -18,6 +18,7 @@ RECIPE = "recipe.yaml"
 LOCK_SUFFIX = ".lock.json"
 MAX_BYTES = 1 << 20
 
+_WITHOUT = "`ssds selfcheck --edits 0` needs no scratch copy."
 _WAYS = ("in place", "in place with the old mtime", "replaced", "replaced with the old mtime")
 
 Edit = Callable[["Editing"], str]
@@ -50,8 +51,14 @@ def scratch(state_folder: str) -> Iterator[str]:
     except EnvironmentProblem as problem:
         if problem.code == EnvironmentProblem.code:
             problem.code = "E160"
-            problem.hint += " `ssds selfcheck --edits 0` needs no scratch copy."
+            problem.hint += f" {_WITHOUT}"
         raise
+    except OSError as error:
+        raise EnvironmentProblem(
+            f"the scratch copy in {state_folder} fails: {os.strerror(error.errno or 0)}",
+            hint=f"Look at {error.filename or state_folder}. {_WITHOUT}",
+            code="E160",
+        ) from error
 
 
 def copy_workspace(root: str, target: str, names: tuple[str, ...]) -> None:
