@@ -11,6 +11,8 @@ def main(arguments: list[str] | None = None) -> int:
     As a program (without ``arguments``) a plan ends the process itself: taking a large catalog's
     values apart, one by one, would cost as much as a part of the plan.
     """
+    if arguments is None and sys.getfilesystemencoding() != "utf-8":
+        _start_in_utf8()
     given = sys.argv[1:] if arguments is None else arguments
     if given in (["--version"], ["-V"]):
         from ssds.version import VERSION
@@ -26,3 +28,16 @@ def main(arguments: list[str] | None = None) -> int:
     from ssds.cli.app import run
 
     return run(given)
+
+
+def _start_in_utf8() -> None:
+    """Starts anew with file names as UTF-8: a locale must change no name, and so no key.
+
+    What is printed stays in the terminal's encoding.
+    """
+    import os
+
+    if sys.executable and not sys.flags.utf8_mode:
+        if sys.stdout is not None:
+            os.environ.setdefault("PYTHONIOENCODING", f"{sys.stdout.encoding}:replace")
+        os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])

@@ -272,3 +272,18 @@ def test_completing_imports_nothing_heavy(plain: Site) -> None:
     )
     assert "tiny" in done.stdout
     assert done.stderr.endswith("[]\n")
+
+
+def test_a_locale_without_utf8_changes_no_name_and_no_key(plain: Site) -> None:
+    folder = plain.workspace / "catalog/tiny"
+    (folder / "prüfung.txt").write_text("ä")
+    plain.edit(
+        "catalog/tiny/recipe.yaml", "build:\n", "build:\n  - copy: {local: prüfung.txt, to: /o/}\n"
+    )
+    wanted = plain.run("plan", "--full", "--json")
+    assert wanted.code == 0, wanted.err
+    locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    found = plain.run("plan", "--full", "--json", **locale)
+    assert (found.code, json.loads(found.out)) == (0, json.loads(wanted.out))
+    text = plain.run("plan", **locale)
+    assert (text.code, text.err) == (0, "")

@@ -246,17 +246,6 @@ def test_the_surroundings_of_a_process_change_no_key_and_no_plan(
     assert said(settled, *options, **environment) == plain
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="names of local files are decoded by the locale: where that is not UTF-8 (Latin-1 too), "
-    "a name outside ASCII is refused or gives another key",
-)
-def test_a_locale_whose_file_names_are_not_utf8_changes_nothing(
-    settled: list[Path], plain: Any
-) -> None:
-    assert said(settled, LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0") == plain
-
-
 def test_another_current_folder_changes_nothing(settled: list[Path], plain: Any) -> None:
     assert said(settled, cwd=settled[0] / "catalog") == plain
 

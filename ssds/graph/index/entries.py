@@ -101,7 +101,7 @@ def _entry(
                 if other is not None and other.owner not in owners and other.label not in shared:
                     source = plan.steps[other]
                     if other.kind in ("source", "base"):
-                        settled = settled and _is_settled(source)
+                        settled = settled and _is_settled(source, for_others=True)
                         key = source.action.key.hex if source.action else ""
                         shared[other.label] = bytes.fromhex(key).ljust(32, b"\0")
     return Entry(
@@ -117,9 +117,13 @@ def _entry(
     )
 
 
-def _is_settled(step: PlanStep) -> bool:
-    """Whether a step is reused because of its lock or its pin, whatever the store remembers."""
-    if step.verb is not Verb.REUSE or step.claim is None:
+def _is_settled(step: PlanStep, *, for_others: bool = False) -> bool:
+    """Whether a step is reused because of its lock or its pin, whatever the store remembers.
+
+    ``for_others``: one that only makes known bytes again gives others what it gave before.
+    """
+    again = for_others and step.reason == "bytes"
+    if step.claim is None or not (again or step.verb is Verb.REUSE):
         return False
     fixed = step.node.fixed
     if fixed:
