@@ -40,4 +40,4 @@ def _start_in_utf8() -> None:
     if sys.executable and not sys.flags.utf8_mode:
         if sys.stdout is not None:
             os.environ.setdefault("PYTHONIOENCODING", f"{sys.stdout.encoding}:replace")
-        os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
+        os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])  # noqa: S606

@@ -7,44 +7,32 @@ to the whole plan.
 
 from __future__ import annotations
 
-import datetime as dt
 import os
-from collections.abc import Iterable
 from dataclasses import replace
 
 from ssds.cli import channels, planning
-from ssds.cli.output import json_text, say
+from ssds.cli.index_memory import Memory
 from ssds.core.errors import InputError
 from ssds.core.memory import uncollected
-from ssds.core.text import shown
 from ssds.delivery import Delivery, lacking
 from ssds.graph.index import keeping
-from ssds.graph.index.changes import Changes, find_changes
+from ssds.graph.index.changes import Changes
 from ssds.graph.index.edit import Editor, Entry
-from ssds.graph.index.entries import day_of, describe, unit_of
-from ssds.graph.index.files import Notes
-from ssds.graph.index.groups import Groups
-from ssds.graph.index.layout import FILE_NAME, BadIndex, IndexFile, open_index
+from ssds.graph.index.entries import describe, unit_of
 from ssds.graph.index.table import (
     DIGEST_BYTES,
-    FOLDER,
     KEY_BYTES,
     SETTLED,
-    UNSURE,
     WAIVERS,
-    Documents,
-    Table,
 )
 from ssds.graph.plan import Plan, Verb
 from ssds.lock.model import Locks
 from ssds.recipe.catalog import RESERVED_FOLDERS
-from ssds.recipe.model import Release
-from ssds.workspace import LOCK_FOLDER, STATE_FOLDER, Workspace
+from ssds.workspace import LOCK_FOLDER, Workspace
 
 OFF = "SSDS_INDEX"
 """``SSDS_INDEX=off`` plans without the index and writes none."""
 
-_FAR_S = 1 << 40
 _FIXED_KINDS = ("source", "base")
 
 
@@ -57,89 +45,16 @@ def deliver(workspace: Workspace, asked: planning.Asked, *, full: bool = False) 
     plain = replace(asked, platforms=(), retry=False) == planning.Asked()
     if os.environ.get(OFF, "").lower() in ("off", "0", "no") or not plain:
         return planning.make(workspace, asked).delivery
-    session = _Session(workspace, asked)
+    session = Session(workspace, asked)
     return session.deliver(full=full)
 
 
-class _Session:
+class Session(Memory):
     """One plan with the index."""
 
-    def __init__(self, workspace: Workspace, asked: planning.Asked) -> None:
-        self.workspace = workspace
+    def __init__(self, workspace: Workspace, asked: planning.Asked, path: str = "") -> None:
+        super().__init__(workspace, path)
         self.asked = asked
-        self.catalog = workspace.settings.catalog
-        self.path = os.path.join(workspace.state_folder, FILE_NAME)
-        self.today = day_of(dt.datetime.now(dt.UTC).date())
-        self.notes = Notes(workspace.root, workspace.state_folder)
-        self.file: IndexFile | None = None
-        self.editor = Editor()
-        self.documents = Documents()
-
-    # -- opening -------------------------------------------------------------------------------
-
-    def open(self) -> bool:
-        """Opens the index; False where there is none that can be used."""
-        try:
-            file = open_index(self.path)
-            if file is None:
-                return False
-            editor = Editor(Groups.load(file), Table.load(file))
-            documents = Documents(file)
-            if editor.table.facts.get("catalog") != self.catalog:
-                return False
-            self.file, self.editor, self.documents = file, editor, documents
-        except (BadIndex, ValueError, OverflowError) as error:
-            self._miss(str(error))
-            return False
-        return True
-
-    def _miss(self, reason: str) -> None:
-        say(f"warning: the plan index is of no use: {reason}; planning without it")
-        self.file, self.editor, self.documents = None, Editor(), Documents()
-
-    @property
-    def table(self) -> Table:
-        """The recipes that the index knows."""
-        return self.editor.table
-
-    def look(self) -> Changes | None:
-        """Returns what changed since the index was written; None where it cannot be used."""
-        try:
-            changes = find_changes(
-                self.editor,
-                self.notes,
-                catalog=self.catalog,
-                locks=LOCK_FOLDER,
-                reserved=RESERVED_FOLDERS,
-            )
-        except OSError as error:
-            self._miss(os.strerror(error.errno or 0))
-            return None
-        if changes.code and keeping.code_digest() != self.table.facts.get("code"):
-            self._miss("another version of ssds wrote it")
-            return None
-        return changes
-
-    def note_ground(self) -> None:
-        """Takes note of what is no recipe's, before it is read."""
-        keeping.note_ground(
-            self.notes,
-            catalog=self.catalog,
-            locks=LOCK_FOLDER,
-            state=STATE_FOLDER,
-            settings=self._settings_files(),
-            store=self.workspace.store_path,
-        )
-
-    def _settings_files(self) -> tuple[str, ...]:
-        from ssds.recipe.settings import WORKSPACE_FILE, user_file
-
-        settings = self.workspace.settings
-        more = (settings.ca_bundle,) if settings.ca_bundle else ()
-        user = user_file(os.environ)
-        return (WORKSPACE_FILE, *(() if user == os.devnull else (user,)), *more)
-
-    # -- planning ------------------------------------------------------------------------------
 
     def deliver(self, *, full: bool) -> Delivery:
         """Returns the plan, and writes the index where it changed."""
@@ -157,7 +72,7 @@ class _Session:
         self.notes.walk(self.catalog)
         self.notes.walk(LOCK_FOLDER)
         self.editor = Editor()
-        self._store_facts()
+        self.know_store()
         workspace = replace(self.workspace, documents=self.documents)
         planned = planning.make(workspace, self.asked)
         entries = self._described(planned, workspace)
@@ -166,16 +81,16 @@ class _Session:
         folders = {n for n in folders if "/" not in n and not n.startswith(".")} - RESERVED_FOLDERS
         locks = os.fsencode(LOCK_FOLDER) + b"/"
         files = (p[len(locks) :] for p in self.notes.seen if p.startswith(locks))
-        self._put(workspace, entries, {*entries, *folders}, keeping.lock_files_of(files))
-        self._put_ground(workspace)
+        self.put(workspace, entries, {*entries, *folders}, keeping.lock_files_of(files))
+        self.put_ground(workspace)
         self.editor.know({"catalog": self.catalog, "code": keeping.code_digest()})
-        self._write(planned.delivery, from_day=self.today)
+        self.write(planned.delivery, from_day=self.today)
         return planned.delivery
 
     def partly(self, changes: Changes) -> Delivery | None:
         """Returns the plan where only some recipes are looked at; None where that is not enough."""
         names = self._touched(changes)
-        files = self._note_changed(changes.recipes, relisted=changes.relisted)
+        files = self.note_changed(changes.recipes, relisted=changes.relisted)
         entries: dict[str, Entry] = {}
         delivery = Delivery(plan=Plan(steps={}), rows=())
         part = self.workspace.part(())
@@ -190,37 +105,15 @@ class _Session:
         if not self._is_enough(delivery.plan, entries, names):
             return None
         delivery = self._completed(delivery, entries, names)
-        self._put(part, {n: e for n, e in entries.items() if n in names}, changes.recipes, files)
+        self.put(part, {n: e for n, e in entries.items() if n in names}, changes.recipes, files)
         gone = [n for n in names if n not in entries and n not in changes.recipes]
         self.editor.drop(gone)
         if changes.other:
-            self._put_ground(part)
+            self.put_ground(part)
         dated = any(entry.flags & WAIVERS for entry in entries.values())
         assert self.file is not None
-        self._write(delivery, from_day=self.today if dated else self.file.head[0])
+        self.write(delivery, from_day=self.today if dated else self.file.head[0])
         return delivery
-
-    def _note_changed(self, names: set[str], *, relisted: bool) -> dict[str, list[bytes]]:
-        """Takes note of recipes before they are read; returns their lock files, also those gone."""
-        if not names:
-            return {}
-        files = self.editor.lock_files(names, LOCK_FOLDER)
-        there: set[bytes] | None = None
-        if relisted:
-            try:
-                there = set(os.listdir(os.fsencode(self.workspace.lock_folder)))
-            except OSError:
-                there = set()
-            for name, new in keeping.lock_files_of(there).items():
-                if name in names:
-                    files[name] = sorted({*files.get(name, ()), *new})
-        for name in names:
-            keeping.note_recipe(
-                self.notes, name, catalog=self.catalog, locks=LOCK_FOLDER, known=files.get(name, ())
-            )
-        if there is None:
-            return files
-        return {name: [f for f in found if f in there] for name, found in files.items()}
 
     def _completed(
         self, delivery: Delivery, entries: dict[str, Entry], names: set[str]
@@ -236,18 +129,8 @@ class _Session:
         others.update(table.shared[start:])
         planned = {node.label for node in delivery.plan.steps}
         shared = sum(1 for number in others if table.shared_names[number] not in planned)
-        notes, _ = channels.notes(self.workspace, self._channels(entries))
+        notes, _ = channels.notes(self.workspace, self.channels_in_use(entries))
         return replace(delivery, rowless=delivery.rowless + own + shared, notes=notes)
-
-    def _channels(self, entries: dict[str, Entry]) -> set[str]:
-        """Returns the channels that any recipe is published to."""
-        table, numbers = self.table, self.editor.numbers
-        again = {numbers[name] for name in entries if name in numbers}
-        masks = {mask for n, mask in enumerate(table.channels) if mask and n not in again}
-        names = {
-            name for bit, name in enumerate(table.channel_names) if any(m >> bit & 1 for m in masks)
-        }
-        return names.union(*(entry.channels for entry in entries.values()))
 
     def _touched(self, changes: Changes) -> set[str]:
         """Returns the recipes whose plan may be another one than before."""
@@ -265,18 +148,6 @@ class _Session:
             found |= self._reclaimed()
         return changes.recipes | {table.names[number] for number in found}
 
-    def _store_facts(self) -> None:
-        """Notes the generation of the claims and the number of the newest one."""
-        store = self.workspace.store_if_there
-        generation = store.claims.generation() if store else 0
-        newest = store.claims.since(1 << 62, ())[0] if store else 0
-        facts = {
-            "store": self.workspace.store_path,
-            "generation": str(generation),
-            "claims": str(newest),
-        }
-        self.editor.know(facts)
-
     def _reclaimed(self) -> set[int]:
         """Returns the recipes that use bases or sources which the store has new claims of."""
         table = self.table
@@ -284,7 +155,7 @@ class _Session:
         known = int(table.facts.get("claims", "0")) if same else 0
         store = self.workspace.store_if_there
         _, keys = store.claims.since(known, _FIXED_KINDS) if store else (0, frozenset())
-        self._store_facts()
+        self.know_store()
         new = {bytes.fromhex(key.hex) for key in keys}
         text = bytes(table.shared_keys)
         nodes = {
@@ -317,7 +188,7 @@ class _Session:
         """Whether these recipes' plan rests on no other recipe, and no other's on them."""
         table, numbers = self.table, self.editor.numbers
         wants = bool(plan.brought) or any(s.reason == "bytes" for s in plan.steps.values())
-        if wants and channels.any_observed(self.workspace, self._channels(entries)):
+        if wants and channels.any_observed(self.workspace, self.channels_in_use(entries)):
             return False
         if table.facts.get("sites"):
             for name in names:
@@ -325,8 +196,6 @@ class _Session:
                 if name in numbers and set(table.releases[numbers[name]].split()) - now:
                     return False
         return True
-
-    # -- remembering ---------------------------------------------------------------------------
 
     def _described(self, planned: planning.Planned, workspace: Workspace) -> dict[str, Entry]:
         built_on: dict[str, set[str]] = {}
@@ -347,77 +216,6 @@ class _Session:
             channels=channels.used_by(workspace),
             busy=busy,
             as_of=planned.as_of,
-        )
-
-    def _put(
-        self,
-        workspace: Workspace,
-        entries: dict[str, Entry],
-        fresh: Iterable[str],
-        files: dict[str, list[bytes]],
-    ) -> None:
-        """Sets the entries, and new rows for the ``fresh`` names, whose files were noted."""
-        releases: dict[str, list[Release]] = {}
-        for release in workspace.catalog.releases.values():
-            releases.setdefault(release.id.name, []).append(release)
-        ready = dict(entries)
-        gone = []
-        for name in fresh:
-            rows, sure = keeping.recipe_rows(
-                self.notes,
-                name,
-                releases.get(name, ()),
-                catalog=self.catalog,
-                locks=LOCK_FOLDER,
-                lock_files=files.get(name, ()),
-            )
-            home = os.fsencode(f"{self.catalog}/{name}")
-            folder = FOLDER if home in self.notes.folders or home in self.notes.links else 0
-            entry = entries.get(name)
-            if entry is None and not folder:
-                gone.append(name)
-                continue
-            entry = entry or Entry(flags=SETTLED)
-            flags = entry.flags if sure else entry.flags & ~SETTLED | UNSURE
-            ready[name] = replace(entry, flags=flags | folder, rows=tuple(rows))
-        for name in set(ready).difference(fresh):
-            known = self.table.flags[self.editor.numbers[name]] & (FOLDER | UNSURE)
-            settled = ready[name].flags if not known & UNSURE else ready[name].flags & ~SETTLED
-            ready[name] = replace(ready[name], flags=settled | known)
-        self.editor.put(ready)
-        self.editor.drop(gone)
-
-    def _put_ground(self, workspace: Workspace) -> None:
-        keeping.put_ground(
-            self.editor,
-            self.notes,
-            catalog=self.catalog,
-            locks=LOCK_FOLDER,
-            state=STATE_FOLDER,
-            settings=self._settings_files(),
-            store=self.workspace.store_path,
-            more=workspace.catalog.advisories.values(),
-        )
-        sites = workspace.catalog.sites.values()
-        self.editor.know({"sites": "yes" if any(s.include or s.exclude for s in sites) else ""})
-
-    def _write(self, delivery: Delivery, *, from_day: int) -> None:
-        """Writes the index where it is not the one that is there already."""
-        table = self.table
-        idle = all(row.verb is Verb.REUSE for row in delivery.rows)
-        printed = None
-        if idle and not table.all_with(SETTLED, without=True):
-            text = shown(planning.render(delivery), lines=True)
-            printed = (text, json_text(delivery.to_dict(), escaped=True))
-        _, until_s = channels.notes(self.workspace, self._channels({}))
-        keeping.save(
-            self.path,
-            self.editor,
-            self.documents,
-            before=self.file,
-            from_day=from_day,
-            notes_until_s=until_s or _FAR_S,
-            printed=printed,
         )
 
 

@@ -87,9 +87,7 @@ def check(workspace: Workspace, path: str, after: str) -> Check:
     """Compares plans with the index at ``path``, also on its shortest way, and without one."""
 
     def by_index() -> Delivery:
-        session = indexed._Session(_anew(workspace), planning.Asked())  # noqa: SLF001
-        session.path = path
-        return session.deliver(full=False)
+        return indexed.Session(_anew(workspace), planning.Asked(), path).deliver(full=False)
 
     # The whole plan comes last: it opens the store, and an open store is a changed one.
     text = hot.printed(workspace.root, path, as_json=True)

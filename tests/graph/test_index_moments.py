@@ -17,7 +17,7 @@ from index_bench import Bench
 from index_edits import change, put_in_place
 from laws_catalogs import dump
 
-from ssds.cli import indexed, planning
+from ssds.cli import index_memory, indexed, planning
 from ssds.graph.index import hot, keeping
 
 ROUNDS = 200
@@ -125,7 +125,7 @@ def test_an_edit_under_a_running_plan_is_seen_by_the_next_one(
             before.waiting = False
             under(bench)
 
-    real_make, real_save, real_open = planning.make, keeping.save, indexed._Session.open
+    real_make, real_save, real_open = planning.make, keeping.save, indexed.Session.open
 
     def make(*arguments: object, **named: object) -> object:
         if moment == "before reading":
@@ -140,7 +140,7 @@ def test_an_edit_under_a_running_plan_is_seen_by_the_next_one(
             once()
         return real_save(*arguments, **named)  # type: ignore[arg-type]
 
-    def opened(session: indexed._Session) -> bool:
+    def opened(session: indexed.Session) -> bool:
         if moment == "before the look":
             once()
         return real_open(session)
@@ -148,7 +148,7 @@ def test_an_edit_under_a_running_plan_is_seen_by_the_next_one(
     with monkeypatch.context() as patch:
         patch.setattr(indexed.planning, "make", make)
         patch.setattr(indexed.keeping, "save", save)
-        patch.setattr(indexed._Session, "open", opened)
+        patch.setattr(indexed.Session, "open", opened)
         index_bench.assert_no_traceback(bench.plan())
     assert not before.waiting
     bench.check_calm()
@@ -167,7 +167,7 @@ class Calendar:
             UTC=dt.UTC,
             date=dt.date,
         )
-        monkeypatch.setattr(indexed, "dt", clock)
+        monkeypatch.setattr(index_memory, "dt", clock)
         monkeypatch.setattr(hot, "time", SimpleNamespace(time=self.seconds))
         monkeypatch.setattr(planning, "parse_date", lambda text: self.day)
 

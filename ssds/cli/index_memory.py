@@ -1,0 +1,232 @@
+"""The index of a workspace while one plan is made: opened, held against the disk, written again."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+from collections.abc import Iterable
+from dataclasses import replace
+
+from ssds.cli import channels, planning
+from ssds.cli.output import json_text, say
+from ssds.core.text import shown
+from ssds.delivery import Delivery
+from ssds.graph.index import keeping
+from ssds.graph.index.changes import Changes, find_changes
+from ssds.graph.index.edit import Editor, Entry
+from ssds.graph.index.entries import day_of
+from ssds.graph.index.files import Notes
+from ssds.graph.index.groups import Groups
+from ssds.graph.index.layout import FILE_NAME, BadIndex, IndexFile, open_index
+from ssds.graph.index.table import (
+    FOLDER,
+    SETTLED,
+    UNSURE,
+    Documents,
+    Table,
+)
+from ssds.graph.plan import Verb
+from ssds.recipe.catalog import RESERVED_FOLDERS
+from ssds.recipe.model import Release
+from ssds.workspace import LOCK_FOLDER, STATE_FOLDER, Workspace
+
+_FAR_S = 1 << 40
+
+
+class Memory:
+    """What the last plan left, and what this one leaves.
+
+    Attributes:
+        today: days since 1970-01-01 (UTC).
+        notes: how the disk looked when this plan began.
+        file: the index as it is, or None.
+        editor, documents: the index as it will be.
+    """
+
+    def __init__(self, workspace: Workspace, path: str = "") -> None:
+        self.workspace = workspace
+        self.catalog = workspace.settings.catalog
+        self.path = path or os.path.join(workspace.state_folder, FILE_NAME)
+        self.today = day_of(dt.datetime.now(dt.UTC).date())
+        self.notes = Notes(workspace.root, workspace.state_folder)
+        self.file: IndexFile | None = None
+        self.editor = Editor()
+        self.documents = Documents()
+
+    def open(self) -> bool:
+        """Opens the index; False where there is none that can be used."""
+        try:
+            file = open_index(self.path)
+            if file is None:
+                return False
+            editor = Editor(Groups.load(file), Table.load(file))
+            documents = Documents(file)
+            if editor.table.facts.get("catalog") != self.catalog:
+                return False
+            self.file, self.editor, self.documents = file, editor, documents
+        except (BadIndex, ValueError, OverflowError) as error:
+            self._miss(str(error))
+            return False
+        return True
+
+    def _miss(self, reason: str) -> None:
+        say(f"warning: the plan index is of no use: {reason}; planning without it")
+        self.file, self.editor, self.documents = None, Editor(), Documents()
+
+    @property
+    def table(self) -> Table:
+        """The recipes that the index knows."""
+        return self.editor.table
+
+    def look(self) -> Changes | None:
+        """Returns what changed since the index was written; None where it cannot be used."""
+        try:
+            changes = find_changes(
+                self.editor,
+                self.notes,
+                catalog=self.catalog,
+                locks=LOCK_FOLDER,
+                reserved=RESERVED_FOLDERS,
+            )
+        except OSError as error:
+            self._miss(os.strerror(error.errno or 0))
+            return None
+        if changes.code and keeping.code_digest() != self.table.facts.get("code"):
+            self._miss("another version of ssds wrote it")
+            return None
+        return changes
+
+    def note_ground(self) -> None:
+        """Takes note of what is no recipe's, before it is read."""
+        keeping.note_ground(
+            self.notes,
+            catalog=self.catalog,
+            locks=LOCK_FOLDER,
+            state=STATE_FOLDER,
+            settings=self._settings_files(),
+            store=self.workspace.store_path,
+        )
+
+    def _settings_files(self) -> tuple[str, ...]:
+        from ssds.recipe.settings import WORKSPACE_FILE, user_file
+
+        settings = self.workspace.settings
+        more = (settings.ca_bundle,) if settings.ca_bundle else ()
+        user = user_file(os.environ)
+        return (WORKSPACE_FILE, *(() if user == os.devnull else (user,)), *more)
+
+    def note_changed(self, names: set[str], *, relisted: bool) -> dict[str, list[bytes]]:
+        """Takes note of recipes before they are read; returns their lock files, also those gone."""
+        if not names:
+            return {}
+        files = self.editor.lock_files(names, LOCK_FOLDER)
+        there: set[bytes] | None = None
+        if relisted:
+            try:
+                there = set(os.listdir(os.fsencode(self.workspace.lock_folder)))
+            except OSError:
+                there = set()
+            for name, new in keeping.lock_files_of(there).items():
+                if name in names:
+                    files[name] = sorted({*files.get(name, ()), *new})
+        for name in names:
+            keeping.note_recipe(
+                self.notes, name, catalog=self.catalog, locks=LOCK_FOLDER, known=files.get(name, ())
+            )
+        if there is None:
+            return files
+        return {name: [f for f in found if f in there] for name, found in files.items()}
+
+    def channels_in_use(self, entries: dict[str, Entry]) -> set[str]:
+        """Returns the channels that any recipe is published to."""
+        table, numbers = self.table, self.editor.numbers
+        again = {numbers[name] for name in entries if name in numbers}
+        masks = {mask for n, mask in enumerate(table.channels) if mask and n not in again}
+        names = {
+            name for bit, name in enumerate(table.channel_names) if any(m >> bit & 1 for m in masks)
+        }
+        return names.union(*(entry.channels for entry in entries.values()))
+
+    def know_store(self) -> None:
+        """Notes the generation of the claims and the number of the newest one."""
+        store = self.workspace.store_if_there
+        generation = store.claims.generation() if store else 0
+        newest = store.claims.since(1 << 62, ())[0] if store else 0
+        facts = {
+            "store": self.workspace.store_path,
+            "generation": str(generation),
+            "claims": str(newest),
+        }
+        self.editor.know(facts)
+
+    def put(
+        self,
+        workspace: Workspace,
+        entries: dict[str, Entry],
+        fresh: Iterable[str],
+        files: dict[str, list[bytes]],
+    ) -> None:
+        """Sets the entries, and new rows for the ``fresh`` names, whose files were noted."""
+        releases: dict[str, list[Release]] = {}
+        for release in workspace.catalog.releases.values():
+            releases.setdefault(release.id.name, []).append(release)
+        ready = dict(entries)
+        gone = []
+        for name in fresh:
+            rows, sure = keeping.recipe_rows(
+                self.notes,
+                name,
+                releases.get(name, ()),
+                catalog=self.catalog,
+                locks=LOCK_FOLDER,
+                lock_files=files.get(name, ()),
+            )
+            home = os.fsencode(f"{self.catalog}/{name}")
+            folder = FOLDER if home in self.notes.folders or home in self.notes.links else 0
+            entry = entries.get(name)
+            if entry is None and not folder:
+                gone.append(name)
+                continue
+            entry = entry or Entry(flags=SETTLED)
+            flags = entry.flags if sure else entry.flags & ~SETTLED | UNSURE
+            ready[name] = replace(entry, flags=flags | folder, rows=tuple(rows))
+        for name in set(ready).difference(fresh):
+            known = self.table.flags[self.editor.numbers[name]] & (FOLDER | UNSURE)
+            settled = ready[name].flags if not known & UNSURE else ready[name].flags & ~SETTLED
+            ready[name] = replace(ready[name], flags=settled | known)
+        self.editor.put(ready)
+        self.editor.drop(gone)
+
+    def put_ground(self, workspace: Workspace) -> None:
+        """Sets the rows that are no recipe's, as they were noted."""
+        keeping.put_ground(
+            self.editor,
+            self.notes,
+            catalog=self.catalog,
+            locks=LOCK_FOLDER,
+            state=STATE_FOLDER,
+            settings=self._settings_files(),
+            store=self.workspace.store_path,
+            more=workspace.catalog.advisories.values(),
+        )
+        sites = workspace.catalog.sites.values()
+        self.editor.know({"sites": "yes" if any(s.include or s.exclude for s in sites) else ""})
+
+    def write(self, delivery: Delivery, *, from_day: int) -> None:
+        """Writes the index where it is not the one that is there already."""
+        table = self.table
+        idle = all(row.verb is Verb.REUSE for row in delivery.rows)
+        printed = None
+        if idle and not table.all_with(SETTLED, without=True):
+            text = shown(planning.render(delivery), lines=True)
+            printed = (text, json_text(delivery.to_dict(), escaped=True))
+        _, until_s = channels.notes(self.workspace, self.channels_in_use({}))
+        keeping.save(
+            self.path,
+            self.editor,
+            self.documents,
+            before=self.file,
+            from_day=from_day,
+            notes_until_s=until_s or _FAR_S,
+            printed=printed,
+        )
