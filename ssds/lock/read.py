@@ -227,15 +227,14 @@ def read_locks(
     releases: dict[tuple[str, str], Lock] = {}
     paths: dict[tuple[str, str], str] = {}
     catalog = CatalogLock()
-    for name in _names(folder, shown, collector):
-        if only is not None and name != CATALOG_LOCK and name.partition("@")[0] not in only:
-            continue
+    names = _names(folder, shown, collector)
+    if only is not None:
+        names = [n for n in names if n.partition("@")[0] in only or n == CATALOG_LOCK]
+    for name in sorted(names):
         path, seen = os.path.join(folder, name), f"{shown}/{name}"
         if not name.endswith(SUFFIX):
             if not name.startswith("."):
                 collector.add(diagnostic("L027", seen))
-            continue
-        if only is not None and name != CATALOG_LOCK and name.partition("@")[0] not in only:
             continue
         data = _bytes(path, seen, collector)
         if data is None:
@@ -253,7 +252,7 @@ def read_locks(
 
 def _names(folder: str, shown: str, collector: Collector) -> list[str]:
     try:
-        return sorted(os.listdir(folder))
+        return os.listdir(folder)
     except FileNotFoundError:
         return []
     except OSError as error:
