@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from ssds.cli import channels, planning
 from ssds.cli.index_memory import Memory
-from ssds.core.errors import InputError
+from ssds.core.errors import InputError, SsdsError
 from ssds.core.memory import uncollected
 from ssds.delivery import Delivery, lacking
 from ssds.graph.index import keeping
@@ -40,12 +40,14 @@ _FIXED_KINDS = ("source", "base")
 def deliver(workspace: Workspace, asked: planning.Asked, *, full: bool = False) -> Delivery:
     """Returns the joint plan, with reused rows only if ``full``; keeps an index for the next one.
 
-    Selectors, dates, ``--fetch``, ``--rerun``, ``--refresh`` are planned without the index.
+    Dates, ``--fetch``, ``--rerun``, ``--refresh`` are planned without the index.
     """
-    plain = replace(asked, platforms=(), retry=False) == planning.Asked()
+    plain = replace(asked, platforms=(), retry=False, selectors=()) == planning.Asked()
     if os.environ.get(OFF, "").lower() in ("off", "0", "no") or not plain:
         return planning.make(workspace, asked).delivery
-    session = Session(workspace, asked)
+    session = Session(workspace, replace(asked, selectors=()))
+    if asked.selectors:
+        return session.selected(asked)
     return session.deliver(full=full)
 
 
@@ -66,6 +68,35 @@ class Session(Memory):
             return self.partly(changes) or self.whole()
         except InputError:
             return self.whole()  # it tells all problems of all files
+
+    def selected(self, asked: planning.Asked) -> Delivery:
+        """Returns the plan of what selectors name; of the other recipes only the changed are read.
+
+        They are looked at first: whatever is wrong with one of them is an error here too.
+        """
+        changes = self.look() if self.open() else None
+        self.note_ground()
+        whole = replace(self.workspace, documents=self.documents)
+        names = {unit_of(text.partition(":")[0]) for text in asked.selectors}
+        try:
+            known = changes is not None and not changes.ground and self.partly(changes) is not None
+        except InputError:
+            known = False
+        while known and names <= set(self.editor.numbers):
+            part = whole.part(names)
+            try:
+                delivery = planning.make(part, asked).delivery
+            except SsdsError:
+                break  # the whole plan tells it, with all that the catalog knows
+            read = {release.name for release in part.catalog.releases} | names
+            more = self._claimants(delivery.plan) - read
+            if not more and self._is_enough(delivery.plan, {}, set()):
+                notes, _ = channels.notes(self.workspace, self.channels_in_use({}))
+                return replace(delivery, notes=notes)
+            if not more:
+                break
+            names |= more
+        return planning.make(whole, asked).delivery
 
     def whole(self) -> Delivery:
         """Returns the plan of the whole catalog, and remembers it anew."""
