@@ -15,6 +15,7 @@ from random import Random
 from typing import Any
 
 import laws_edits_catalog
+import laws_edits_shared
 import pytest
 from laws_bench import apply_plan, close, lock, no_sync, open_workspace
 from laws_catalogs import AMD64, ARM64, write_catalog
@@ -25,7 +26,7 @@ from ssds.cli import indexed, planning
 from ssds.core.errors import InputError, SsdsError
 from ssds.graph.index import hot, rows
 
-assert laws_edits_catalog.EDITS
+assert laws_edits_catalog, laws_edits_shared  # their edits are in the table now
 CALM_S = 0.02
 FINE_NS = 15_000_000
 """A file's times are trusted after so long here; the product waits longer. Linux's own clock for

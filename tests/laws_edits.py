@@ -20,7 +20,7 @@ from laws_catalogs import dump
 Edit = Callable[["Editor"], str | None]
 EDITS: dict[str, Edit] = {}
 """Every edit by name; it returns what it did, or None where there is nothing to edit. Those of
-recipes and of what they share are in ``laws_edits_catalog``."""
+recipes are in ``laws_edits_catalog``, of what they share and of locks in ``laws_edits_shared``."""
 PAST_NS = 1_500_000_000 * 10**9
 
 
