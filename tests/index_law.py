@@ -22,7 +22,7 @@ from laws_catalogs import AMD64, ARM64, write_catalog
 from laws_edits import Editor
 
 from ssds import workspace as workspace_module
-from ssds.cli import indexed, planning
+from ssds.cli import index_memory, indexed, planning
 from ssds.core.errors import InputError, SsdsError
 from ssds.graph.index import hot, rows
 
@@ -111,7 +111,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A shorter wait until times are trusted; nothing is synced; warnings are kept."""
     with monkeypatch.context() as patch, no_sync():
         patch.setattr(rows, "_FINE_NS", FINE_NS)
-        patch.setattr(indexed, "say", WARNINGS.append)
+        patch.setattr(index_memory, "say", WARNINGS.append)
         yield
 
 
@@ -138,7 +138,7 @@ class Clock:
             datetime, date, UTC, timedelta = Moved, dt.date, dt.UTC, dt.timedelta
 
         with monkeypatch.context() as patch:
-            patch.setattr(indexed, "dt", Module)
+            patch.setattr(index_memory, "dt", Module)
             patch.setattr(workspace_module, "dt", Module)
             patch.setattr(hot.time, "time", self.time)
             yield
@@ -181,6 +181,13 @@ class World:
             done = f"refused: {error.code}"
         self.diary.append(done)
 
+    def _selectors(self) -> tuple[str, ...]:
+        """Gives recipes, releases and nodes, also some that are not there."""
+        names = [path.parent.name for path in self.editor.recipes()] + ["missing"]
+        kinds = ("", "", "@1.0", "@1.0:build", ":gate")
+        count = self.random.randint(1, 2)
+        return tuple(self.random.choice(names) + self.random.choice(kinds) for _ in range(count))
+
     def _blob_lost(self) -> str:
         blobs = sorted((self.root.parent / "store/blobs/sha256").glob("*"))
         if not blobs:
@@ -203,6 +210,8 @@ class World:
     def check(self) -> None:
         """Holds the law here and now."""
         asked = self.random.choice(ASKED)
+        if self.random.random() < 0.2:
+            asked = replace(asked, selectors=self._selectors())
         full = self.random.random() < 0.1
         if self.random.random() < 0.8:
             time.sleep(CALM_S)

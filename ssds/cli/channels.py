@@ -69,19 +69,24 @@ class Pushes:
         return next((pair for pair in found if str(pair[1].id) == owner), found[0])
 
     def judged(self, plan: Plan, graph: Graph) -> tuple[tuple[Change, ReleaseName], ...]:
-        """Returns the changes with what the graph's plan means for them."""
+        """Returns the changes with what the graph's plan means for them.
+
+        Only those of releases that it holds whole, for no other one is pushed.
+        """
         return tuple(
             (_judged(change, name, plan, graph), name)
             for change, name in self.changes
-            if change.verb != "="
+            if change.verb != "=" and _is_whole(name, plan, graph)
         )
 
 
 def whole_releases(plan: Plan, graph: Graph) -> frozenset[ReleaseName]:
     """Returns the releases that the plan holds whole; selectors may name parts."""
-    return frozenset(
-        name for name, nodes in graph.releases.items() if all(n in plan.steps for n in nodes)
-    )
+    return frozenset(name for name in graph.releases if _is_whole(name, plan, graph))
+
+
+def _is_whole(name: ReleaseName, plan: Plan, graph: Graph) -> bool:
+    return name in graph.releases and all(n in plan.steps for n in graph.releases[name])
 
 
 def look(workspace: Workspace, *, refresh: bool) -> Pushes:
