@@ -32,6 +32,9 @@ def reason_against() -> str:
 def ordinary_user() -> Iterator[str]:
     """Makes a user with subordinate ids for the block; gives its name."""
     name = f"ssdst{secrets.token_hex(4)}"
+    for path in ("/etc/subuid", "/etc/subgid"):  # useradd gives ids only where these files are
+        with open(path, "a", encoding="ascii"):
+            pass
     subprocess.run(["useradd", "-m", "-s", "/bin/sh", name], check=True, capture_output=True)
     try:
         yield name
