@@ -85,7 +85,7 @@ ROWS: dict[str, tuple[str, Any, str]] = {
     "build[].apt": ("build[0].apt", ["zlib1g"], "build"),
     "build[].pip": ("build[1].pip", ["numpy==1.26.5"], "build"),
     "build[].copy.local": ("build[4].copy.local", "more", "build"),
-    "build[].copy.source": ("build[5].copy.source", "archive", "build sbom"),
+    "build[].copy.source": ("build[5].copy.source", "archive", "build sbom source"),
     "build[].copy.recipe": ("build[6].copy.recipe", "another", "build publish"),
     "build[].copy.version": ("build[6].copy.version", "2", "build publish"),
     "build[].copy.variant": ("build[6].copy.variant", "v", "build publish"),

@@ -208,7 +208,7 @@ def schema_fields(name: str) -> set[str]:
     return {f for f in fields if not any(o.startswith((f"{f}.", f"{f}[")) for o in fields)}
 
 
-WRITTEN = {"plan", "graph", "saved-plan"}
+WRITTEN = {"plan", "graph", "plan-since", "saved-plan"}
 """Schemas of what ssds writes for others; no plan reads it."""
 SCHEMAS = {
     "catalog/bases.yaml": "bases",
