@@ -21,7 +21,7 @@ from ssds.core.errors import SsdsError
 from ssds.core.model import ReleaseName
 from ssds.graph.plan import needs_bytes
 from ssds.host.files import atomic_write, remove_file
-from ssds.host.revisions import head_of
+from ssds.host.git import head_of
 from ssds.saved.make import make_saved
 from ssds.saved.model import ChannelState, Made, Options, SavedPlan
 from ssds.saved.read import SIZE_LIMIT_BYTES, encoded, write_saved

@@ -27,10 +27,10 @@ from ssds.graph.between import Between, Renewed, compare
 from ssds.graph.compile import Graph
 from ssds.graph.plan import Facts, Plan, Verb, make_plan
 from ssds.host.files import atomic_write
+from ssds.host.git import head_of
 from ssds.host.revisions import (
     Revision,
     find_revision,
-    head_of,
     read_file_at,
     scratch,
     write_out,

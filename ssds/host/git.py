@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ssds.core.errors import SsdsError, UnavailableError, UsageError
@@ -268,7 +268,7 @@ def run_git(
     """
     options = ("-c", "core.fsmonitor=false", "-c", "blame.showRoot=false")
     argv = ("git", "--no-pager", *options, *words)
-    environment = _environment(os.environ)
+    environment = git_environment()
     if not literal:
         del environment["GIT_LITERAL_PATHSPECS"]
     from ssds.host.process import run  # subprocess, where git is asked at all
@@ -278,8 +278,9 @@ def run_git(
     )
 
 
-def _environment(given: Mapping[str, str]) -> dict[str, str]:
-    kept = {name: value for name, value in given.items() if name not in _ELSEWHERE}
+def git_environment() -> dict[str, str]:
+    """Returns the environment in which git knows no other checkout, no network and no questions."""
+    kept = {name: value for name, value in os.environ.items() if name not in _ELSEWHERE}
     return {
         **kept,
         "LC_ALL": "C",

@@ -15,44 +15,18 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from ssds.core.errors import Refused, SsdsError, UnavailableError, UsageError
+from ssds.core.errors import Refused, UnavailableError, UsageError
 from ssds.core.text import shown
+from ssds.host.git import git_environment
 from ssds.host.local import remove_folder
 from ssds.host.process import run
 
 TIMEOUT_S = 600.0
-HEAD_S = 20.0
 _YOUNG_S = 60.0
 FILES_LIMIT = 2_000_000
 SIZE_LIMIT_BYTES = 8 << 30
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _ENTRY = re.compile(rb"(\d{6}) (\w+) ([0-9a-f]+) +(\d+|-)\t(.+)", re.DOTALL)
-_ELSEWHERE = (
-    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
-    "GIT_COMMON_DIR",
-    "GIT_DIR",
-    "GIT_GRAFT_FILE",
-    "GIT_INDEX_FILE",
-    "GIT_NAMESPACE",
-    "GIT_OBJECT_DIRECTORY",
-    "GIT_PREFIX",
-    "GIT_SHALLOW_FILE",
-    "GIT_WORK_TREE",
-)
-"""Variables that name another checkout; a hook of git sets them."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Head:
-    """What is checked out.
-
-    Attributes:
-        commit: the full id, or the empty string where there is no git or no commit.
-        dirty: the paths that were asked for have changes that are not committed.
-    """
-
-    commit: str = ""
-    dirty: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,20 +44,6 @@ class Revision:
     commit: str
     top: str
     prefix: str
-
-
-def head_of(folder: str, paths: Sequence[str]) -> Head:
-    """Returns what is checked out in ``folder``, and whether ``paths`` below it were changed."""
-    try:
-        code, text = _git(folder, "rev-parse", "--verify", "--quiet", "HEAD", timeout_s=HEAD_S)
-        commit = text.decode("ascii", "replace").strip()
-        if code or not _COMMIT.fullmatch(commit):
-            return Head()
-        words = ("status", "--porcelain", "-z", "--untracked-files=normal", "--", *paths)
-        code, text = _git(folder, *words, timeout_s=HEAD_S)
-    except SsdsError:
-        return Head()
-    return Head(commit=commit, dirty=bool(code or text))
 
 
 def find_revision(folder: str, name: str) -> Revision:
@@ -272,7 +232,7 @@ def _git(
             *words,
         ),
         cwd=folder,
-        env=_environment(index),
+        env={**git_environment(), **({"GIT_INDEX_FILE": index} if index else {})},
         stdin=stdin,
         timeout_s=timeout_s,
         log=lambda data: complaints.extend(data[: 65536 - len(complaints)]),
@@ -285,18 +245,3 @@ def _git(
     if done.returncode:
         return done.returncode, done.stdout + bytes(complaints)
     return 0, done.stdout
-
-
-def _environment(index: str) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if name not in _ELSEWHERE}
-    own = {"GIT_INDEX_FILE": index} if index else {}
-    return {
-        **kept,
-        "LC_ALL": "C",
-        "GIT_ALLOW_PROTOCOL": "none",
-        "GIT_LITERAL_PATHSPECS": "1",
-        "GIT_NO_LAZY_FETCH": "1",
-        "GIT_OPTIONAL_LOCKS": "0",
-        "GIT_TERMINAL_PROMPT": "0",
-        **own,
-    }
