@@ -13,7 +13,7 @@ from index_edits import change, edit, put_in_place, same
 from laws_catalogs import AMD64, dump, load
 
 from ssds.core.digest import sha256_of
-from ssds.ship.channels import Observation, write_observation
+from ssds.ship.observation import Observation, write_observation
 
 # Locks.
 

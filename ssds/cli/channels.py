@@ -24,17 +24,14 @@ from ssds.recipe.model import Channel
 from ssds.ship.changes import Change
 from ssds.ship.channels import (
     Backend,
-    Observation,
     apply_changes,
     bring,
     observe,
     offers,
     plan_channel,
-    read_observation,
-    state_of,
     wanted_tags,
-    write_observation,
 )
+from ssds.ship.observation import Observation, read_observation, state_of, write_observation
 from ssds.workspace import Workspace
 
 _OLD_S = 24 * 3600

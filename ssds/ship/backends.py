@@ -19,11 +19,11 @@ from ssds.recipe.model import Channel
 from ssds.ship.channels import (
     METADATA_TYPE,
     Backend,
-    Observation,
     attached_blob,
     metadata_manifest,
     split_location,
 )
+from ssds.ship.observation import Observation
 
 
 class LayoutChannel:

@@ -7,47 +7,27 @@ and never touched. The metadata blob is a referrer of the index.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Protocol
 
-from ssds.core.canonical import Json, fingerprint, pretty_bytes
 from ssds.core.digest import Digest, sha256_of
 from ssds.core.errors import InvalidValue, Refused, SsdsError
-from ssds.core.model import ReleaseName
 from ssds.core.platform import Platform
-from ssds.core.records import dataclass, field
 from ssds.core.versions import version_key
-from ssds.host.files import atomic_write
 from ssds.lock.model import LayerRecord, Released
 from ssds.recipe.model import Channel
 from ssds.ship.changes import Change
+from ssds.ship.observation import Observation
 
 if TYPE_CHECKING:  # planning reads observations only: it needs none of these
     from ssds.oci.copy import HasBlobs
     from ssds.oci.types import Descriptor
 
 METADATA_TYPE = "application/vnd.ssds.metadata.v1+json"
-OBSERVATION_VERSION = 1
 _REVISION = re.compile(r"(.+)-r([1-9][0-9]*)")
 _IRREVERSIBLE = frozenset({"irreversible"})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Observation:
-    """What a channel held when somebody looked.
-
-    Attributes:
-        at: seconds since the Unix epoch.
-        tags: ``name:tag`` → digest.
-        metadata: index digest → digest of the metadata blob that is attached to it.
-    """
-
-    at: int
-    tags: Mapping[str, Digest] = field(default_factory=dict)
-    metadata: Mapping[Digest, Digest] = field(default_factory=dict)
 
 
 class Backend(Protocol):
@@ -186,20 +166,6 @@ def observe(backend: Backend, releases: Sequence[Released], at: int) -> Observat
         indexes.setdefault(released.id.name, []).append(released.index.digest)
     found = backend.observe(sorted(indexes), indexes)
     return Observation(at=at, tags=found.tags, metadata=found.metadata)
-
-
-def state_of(release: ReleaseName, observed: Observation) -> Digest:
-    """Returns the fingerprint of the tags that a push of this release would write or move."""
-    prefix, revision = f"{release.name}:", re.compile(re.escape(release.tag) + r"-r[1-9][0-9]*")
-    tags: dict[str, Json] = {
-        text: str(digest)
-        for text, digest in observed.tags.items()
-        if text.startswith(prefix)
-        and (
-            (tag := text.removeprefix(prefix)) in (release.tag, "latest") or revision.fullmatch(tag)
-        )
-    }
-    return fingerprint(tags, "channel state")
 
 
 def index_descriptor(released: Released) -> Descriptor:
@@ -360,35 +326,6 @@ def attached_blob(manifest: bytes) -> Digest | None:
     if found.artifact_type != METADATA_TYPE or len(found.layers) != 1:
         return None
     return found.layers[0].digest
-
-
-def write_observation(path: str, observed: Observation) -> None:
-    """Keeps an observation (``.ssds/observed/<channel>.json``)."""
-    data = pretty_bytes(
-        {
-            "observation_version": OBSERVATION_VERSION,
-            "at": observed.at,
-            "tags": {tag: str(digest) for tag, digest in observed.tags.items()},
-            "metadata": {str(index): str(blob) for index, blob in observed.metadata.items()},
-        }
-    )
-    atomic_write(path, data, point="observation")
-
-
-def read_observation(path: str) -> Observation | None:
-    """Returns the last observation; None where there is none or it cannot be used."""
-    try:
-        with open(path, "rb") as file:
-            found = json.loads(file.read(64 * 1024 * 1024))
-        if found["observation_version"] != OBSERVATION_VERSION:
-            return None
-        return Observation(
-            at=int(found["at"]),
-            tags={str(tag): Digest(str(d)) for tag, d in found["tags"].items()},
-            metadata={Digest(k): Digest(str(d)) for k, d in found["metadata"].items()},
-        )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return None
 
 
 def split_location(location: str) -> tuple[str, str]:

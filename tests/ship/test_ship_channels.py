@@ -26,19 +26,17 @@ from ssds.ship.backends import LayoutChannel, RegistryChannel, open_channel
 from ssds.ship.channels import (
     METADATA_TYPE,
     Backend,
-    Observation,
     apply_changes,
     bring,
     index_descriptor,
     observe,
     offers,
     plan_channel,
-    read_observation,
     split_location,
     version_key,
     wanted_tags,
-    write_observation,
 )
+from ssds.ship.observation import Observation, read_observation, write_observation
 
 CHANNEL = Channel(name="local", kind="layout", location="out")
 
