@@ -79,6 +79,7 @@ class Workspace:
     Attributes:
         only: where a part of the catalog is enough: the recipes that are read, with those that
             they are built on; None for all.
+        all_locks: read every lock, whatever ``only`` says.
         documents: recipes that were parsed and checked before.
         opened: the store by its path, once it was opened; shared by all parts.
     """
@@ -86,6 +87,7 @@ class Workspace:
     root: str
     settings: Settings
     only: frozenset[str] | None = None
+    all_locks: bool = True
     documents: Documents | None = None
     opened: dict[str, Store] = field(default_factory=dict, repr=False, compare=False)
 
@@ -139,16 +141,16 @@ class Workspace:
     def locks(self) -> Locks:
         """The checked lock files."""
         collector = Collector()
-        only = self.only
+        only = None if self.all_locks else self.only
         if only is not None:
             only |= {release.name for release in self.catalog.releases}
         locks = read_locks(self.lock_folder, shown=LOCK_FOLDER, collector=collector, only=only)
         collector.raise_if_failed()
         return locks
 
-    def part(self, names: Iterable[str]) -> Workspace:
+    def part(self, names: Iterable[str], *, all_locks: bool = False) -> Workspace:
         """Returns this workspace with some recipes only, those below them, and their locks."""
-        return replace(self, only=frozenset(names))
+        return replace(self, only=frozenset(names), all_locks=all_locks)
 
     def forget_locks(self) -> None:
         """Makes the next look at ``locks`` read the files again."""

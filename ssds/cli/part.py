@@ -7,50 +7,16 @@ The rest of a big catalog is only searched for the word that every reference has
 
 from __future__ import annotations
 
-import functools
 import os
-from dataclasses import dataclass
 
 from ssds.cli import planning
 from ssds.cli.wishes import select_nodes
-from ssds.core.diagnostics import Collector
 from ssds.core.model import NodeId
 from ssds.graph.compile import Graph
 from ssds.graph.plan import Verb
-from ssds.lock.model import Locks
-from ssds.lock.read import read_locks
-from ssds.recipe.catalog import RECIPE_FILE, CatalogReading, read_catalog
+from ssds.recipe.catalog import RECIPE_FILE
 from ssds.recipe.refers import References
-from ssds.workspace import LOCK_FOLDER, Workspace
-
-
-@dataclass(frozen=True)
-class Part(Workspace):
-    """A workspace with some recipes and their locks only.
-
-    Attributes:
-        names: the recipes.
-        all_locks: read every lock all the same.
-    """
-
-    names: frozenset[str] = frozenset()
-    all_locks: bool = False
-
-    @functools.cached_property
-    def reading(self) -> CatalogReading:
-        """The recipes of this part, checked among themselves."""
-        reading = read_catalog(self.root, catalog=self.settings.catalog, only=self.names)
-        reading.collector.raise_if_failed()
-        return reading
-
-    @functools.cached_property
-    def locks(self) -> Locks:
-        """The locks of this part's recipes, and the shared pins."""
-        collector = Collector()
-        only = None if self.all_locks else self.names
-        locks = read_locks(self.lock_folder, shown=LOCK_FOLDER, collector=collector, only=only)
-        collector.raise_if_failed()
-        return locks
+from ssds.workspace import Workspace
 
 
 def part_of(workspace: Workspace, *texts: str, users: bool) -> Workspace:
@@ -74,7 +40,7 @@ def part_of(workspace: Workspace, *texts: str, users: bool) -> Workspace:
     below = references.below(wanted) if wanted is not None else None
     if below is None:
         return workspace
-    return Part(root=workspace.root, settings=workspace.settings, names=below)
+    return workspace.part(below)
 
 
 def plan_for(
@@ -86,8 +52,8 @@ def plan_for(
     """
     part = part_of(workspace, text, users=True)
     planned = planning.make(part, asked)
-    if isinstance(part, Part) and _rests_on_others(planned):
-        part = Part(root=part.root, settings=part.settings, names=part.names, all_locks=True)
+    if part.only is not None and _rests_on_others(planned):
+        part = part.part(part.only, all_locks=True)
         planned = planning.make(part, asked)
     return part, planned
 
