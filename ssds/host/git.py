@@ -85,11 +85,15 @@ class Head:
 
 
 def in_checkout(folder: str) -> bool:
-    """Whether ``folder`` or one above it holds ``.git``; starts no program."""
+    """Whether ``folder`` or one above it holds ``.git``; starts no program.
+
+    As git does it looks into none of ``GIT_CEILING_DIRECTORIES``.
+    """
     folder = os.path.realpath(folder)
+    ceilings = os.environ.get("GIT_CEILING_DIRECTORIES", "").split(os.pathsep)
     while not os.path.lexists(os.path.join(folder, ".git")):
         above = os.path.dirname(folder)
-        if above == folder:
+        if above in (folder, *(os.path.realpath(path) for path in ceilings if path)):
             return False
         folder = above
     return True
