@@ -22,9 +22,17 @@ def guarded(work: Callable[[], int]) -> int:
     ended, what is finished is kept.
     """
     prepare_streams()
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is signal.SIG_DFL:
-            signal.signal(number, _interrupt)
+    stopping = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) is signal.SIG_DFL]
+    for number in stopping:
+        signal.signal(number, _interrupt)
+    try:
+        return _explained(work)
+    finally:
+        for number in stopping:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _explained(work: Callable[[], int]) -> int:
     try:
         return work()
     except KeyboardInterrupt:
