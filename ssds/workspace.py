@@ -169,7 +169,7 @@ class Workspace:
         """Where the store is (or would be)."""
         return self.settings.store_path
 
-    @functools.cached_property
+    @property
     def store(self) -> Store:
         """The store, made when missing."""
         from ssds.store.store import Store

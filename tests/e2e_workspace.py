@@ -193,21 +193,25 @@ class Site:
         """Copies cheaply: what is never changed in place is linked, all else copied."""
         target.mkdir(parents=True)
         shutil.copytree(self.workspace, target / "workspace", symlinks=True)
-        (target / "store").mkdir()
-        for entry in sorted(self.store.iterdir()):
-            if entry.name.startswith("claims.sqlite"):
-                continue  # another test may read it at this moment
-            linked = entry.name in ("blobs", "trees")
-            options = "-al" if linked else "-a"
-            subprocess.run(["cp", options, str(entry), str(target / "store/")], check=True)
-        with (
-            contextlib.closing(sqlite3.connect(self.store / "claims.sqlite")) as known,
-            contextlib.closing(sqlite3.connect(target / "store" / "claims.sqlite")) as own,
-        ):
-            known.backup(own)
+        self.copy_store(target / "store", linked=("blobs", "trees"))
         for name in target.glob("workspace/.ssds/last-apply.json"):
             name.unlink()
         return Site(target, dict(self.environment))
+
+    def copy_store(self, target: Path, linked: tuple[str, ...] = ()) -> None:
+        """Copies the store as it rests, while other tests may run commands of its images."""
+        target.mkdir()
+        for entry in sorted(self.store.iterdir()):
+            if entry.name == "scratch":
+                (target / "scratch").mkdir()
+            elif not entry.name.startswith("claims.sqlite"):
+                options = "-al" if entry.name in linked else "-a"
+                subprocess.run(["cp", options, str(entry), str(target)], check=True)
+        with (
+            contextlib.closing(sqlite3.connect(self.store / "claims.sqlite")) as known,
+            contextlib.closing(sqlite3.connect(target / "claims.sqlite")) as own,
+        ):
+            known.backup(own)
 
 
 def _own_mounts() -> bytes:

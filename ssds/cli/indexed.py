@@ -26,6 +26,7 @@ from ssds.graph.index.table import (
     WAIVERS,
 )
 from ssds.graph.plan import Plan, Verb
+from ssds.lock.make import locked_claims
 from ssds.lock.model import Locks
 from ssds.recipe.catalog import RESERVED_FOLDERS
 from ssds.workspace import LOCK_FOLDER, Workspace
@@ -185,6 +186,8 @@ class Session(Memory):
         same = table.facts.get("store") == self.workspace.store_path
         known = int(table.facts.get("claims", "0")) if same else 0
         store = self.workspace.store_if_there
+        if same and store and str(store.claims.generation()) == table.facts.get("generation"):
+            return set()  # the file was written to, and no claim was (C4)
         _, keys = store.claims.since(known, _FIXED_KINDS) if store else (0, frozenset())
         self.know_store()
         new = {bytes.fromhex(key.hex) for key in keys}
@@ -255,10 +258,7 @@ def _locked_keys(locks: Locks) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for lock in locks.releases.values():
         keys = found.setdefault(lock.name, [])
-        for variant in lock.variants.values():
-            keys += [c.key for c in (variant.metadata, variant.index) if c is not None]
-            for section in variant.platforms.values():
-                claims = [*section.latest.values()]
-                claims += section.release.actions.values() if section.release else ()
-                keys += [claim.key for claim in claims]
+        for variant, entry in lock.variants.items():
+            claims = locked_claims(lock.release_name(variant), entry)
+            keys += [claim.key for claim in claims.values()]
     return found

@@ -117,6 +117,36 @@ def read_catalog(
     spans = Spans(root)
     shared = read_shared(root, catalog, spans, collector)
     reader = RecipeReader(root, spans, shared, collector, documents)
+    releases, edges, broken = _read_recipes(reader, root, catalog, only, collector)
+    whole = shared if only is None else replace(shared, sites={})
+    check_releases(releases, edges, whole, broken, spans, collector, catalog)
+    chosen: dict[ReleaseName, Release] = {}
+    for release in releases:
+        chosen.setdefault(release.id, release)
+    return CatalogReading(
+        catalog=Catalog(
+            releases=chosen,
+            bases=shared.bases or {},
+            policies={"default": Policy(name="default"), **(shared.policies or {})},
+            channels=shared.channels or {},
+            sites=shared.sites,
+            advisories=shared.advisories or {},
+            salt=shared.salt,
+        ),
+        spans=spans,
+        collector=collector,
+        edges=tuple(edges),
+    )
+
+
+def _read_recipes(
+    reader: RecipeReader,
+    root: str,
+    catalog: str,
+    only: Collection[str] | None,
+    collector: Collector,
+) -> tuple[list[Release], list[Edge], set[str]]:
+    """Returns releases and edges of the recipes, and the names of those that have errors."""
     releases: list[Release] = []
     edges: list[Edge] = []
     broken: set[str] = set()
@@ -137,25 +167,7 @@ def read_catalog(
         if below:
             waiting += _named_folders(root, catalog, below, collector)
             seen |= below
-    whole = shared if only is None else replace(shared, sites={})
-    check_releases(releases, edges, whole, broken, spans, collector, catalog)
-    chosen: dict[ReleaseName, Release] = {}
-    for release in releases:
-        chosen.setdefault(release.id, release)
-    return CatalogReading(
-        catalog=Catalog(
-            releases=chosen,
-            bases=shared.bases or {},
-            policies={"default": Policy(name="default"), **(shared.policies or {})},
-            channels=shared.channels or {},
-            sites=shared.sites,
-            advisories=shared.advisories or {},
-            salt=shared.salt,
-        ),
-        spans=spans,
-        collector=collector,
-        edges=tuple(edges),
-    )
+    return releases, edges, broken
 
 
 def _named_folders(

@@ -109,7 +109,7 @@ def test_a_rebuild_that_differs_from_its_lock_is_refused_until_it_is_accepted(si
     before = site.lock("chance")["variants"]["default"]
     layers = before["platforms"]["linux/amd64"]["release"]["layers"]
     shutil.rmtree(site.store)
-    shutil.copytree(warm.store, site.store, symlinks=True)
+    warm.copy_store(site.store)
 
     locks = site.locks()
     ended = site.run("apply", "--yes", "--fetch", "chance")

@@ -221,15 +221,16 @@ def fill(place: Path, left_bytes: int) -> Path:
 def test_a_full_disk_is_told_at_every_stage_and_the_next_run_completes(warm, tmp_path):
     size = sum(p.stat().st_size for p in warm.store.rglob("*") if p.is_file())
     with small_disk(tmp_path, size + 500 * MIB) as place:
-        subprocess.run(["cp", "-a", str(warm.folder), str(place / "site")], check=True)
+        shutil.copytree(warm.workspace, place / "site" / "workspace", symlinks=True)
         site = Site(place / "site")
+        warm.copy_store(site.store)
         # 24 MiB in the step's changes, as its layer, unpacked, and compressed.
         big = "      head -c 24M /dev/urandom > /opt/tiny/noise; wc -l"
         site.edit("catalog/tiny/recipe.yaml", "      wc -l", big)
         locks = site.locks()
         for left in (0, MIB // 4, 8 * MIB, 30 * MIB, 60 * MIB, 80 * MIB):
             shutil.rmtree(site.store)
-            subprocess.run(["cp", "-a", str(warm.store), str(site.folder)], check=True)
+            warm.copy_store(site.store)
             ballast = fill(place, left)
             ended = site.run("apply", "--yes")
             assert_no_traceback(ended)
