@@ -177,6 +177,9 @@ class _Reader:
             return False, {}
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
+            if "nesting depth" in (error.problem or ""):  # libyaml 0.2.6 stops by itself
+                self.problem("Y013", mark or (0, 0))
+                return False, {}
             line = _line_of(data, mark.line) if mark else b""
             tabbed = b"\t" in line[: len(line) - len(line.lstrip())] or "'\\t'" in str(error)
             what = (error.problem or "").replace("\n", " ")
