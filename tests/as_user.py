@@ -47,7 +47,7 @@ def run_as(name: str, arguments: list[str], *, timeout_s: float = 900) -> tuple[
     folder = tempfile.mkdtemp(prefix="ssds-as-user-")
     os.chmod(folder, 0o755)
     places = {"checkout": ROOT, **_packages()}
-    for place in (*places, "work"):
+    for place in (*places, "work", "small"):
         os.mkdir(f"{folder}/{place}")
     shutil.chown(f"{folder}/work", name)
     binds = [f"mount --bind '{path}' '{folder}/{place}'" for place, path in places.items()]
@@ -60,8 +60,10 @@ def run_as(name: str, arguments: list[str], *, timeout_s: float = 900) -> tuple[
         "PYTHONPATH": f"{folder}/checkout:{python_path}",
         "SSDS_REQUIRE": os.environ.get("SSDS_REQUIRE", ""),
         "SSDS_TEST_FOLDER": f"{folder}/work",
+        "SSDS_TEST_SMALL_DISK": f"{folder}/small",
         "TMPDIR": f"{folder}/work",
     }
+    binds.append(f"mount -t tmpfs -o size=64m,mode=1777 ssds-test '{folder}/small'")
     inner = " && ".join([*binds, f"cd '{folder}/checkout'", 'exec "$@"'])
     command = ["runuser", "-u", name, "--", _python(name), *arguments]
     try:

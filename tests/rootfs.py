@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import glob
 import os
@@ -10,6 +11,9 @@ import re
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterator
+
+import pytest
 
 from ssds.core.digest import Digest
 from ssds.host.sandbox import Job, JobResult, Sandbox, fixed_environment
@@ -119,6 +123,23 @@ def base() -> tuple[Digest, str]:
 def base_folder(mode: str) -> str:
     """The unpacked base of a mode."""
     return trees(mode).layer(*base())
+
+
+@contextlib.contextmanager
+def small_disk() -> Iterator[str]:
+    """A folder on a file system of 64 MiB; an ordinary user has one only where root made it."""
+    made = os.environ.get("SSDS_TEST_SMALL_DISK", "")
+    if made:
+        yield made
+        return
+    folder = tempfile.mkdtemp(prefix="small-", dir=scratch())
+    command = ["mount", "-t", "tmpfs", "-o", "size=64m,mode=1777", "ssds-test", folder]
+    if subprocess.run(command, capture_output=True, check=False).returncode != 0:
+        pytest.skip("no small file system can be mounted here")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", folder], check=True)
 
 
 def shell(

@@ -127,6 +127,7 @@ class _Compiler:
             recipe=lambda ref, role: self.recipe(ref, target, role),
             unpinned=_lacking(asked, target, build_sources),
             recipe_path=path,
+            resources=release.resources,
             below=self.catalog.bases.get(asked.base.name) if asked.base else None,
         )
         ids = [self.add(build)]
@@ -136,7 +137,12 @@ class _Compiler:
             lacking = _lacking(asked, target, tested_sources)
             lacking = tuple(text for text in lacking if text.startswith("source "))
             test = test_spec.node(
-                target, config=config, sources=sources, unpinned=lacking, recipe_path=path
+                target,
+                config=config,
+                sources=sources,
+                unpinned=lacking,
+                recipe_path=path,
+                resources=release.resources,
             )
             ids.append(self.add(test))
             verdicts.append(Input(role="test", node=test.id, output="verdict", gate=True))

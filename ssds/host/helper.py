@@ -42,6 +42,7 @@ class Ended:
     exit_code: int | None = None
     timed_out: bool = False
     stopped: bool = False
+    full: str = ""
     enforced: frozenset[str] = field(default_factory=frozenset)
     facts: dict[str, bool] = field(default_factory=dict)
 
@@ -278,12 +279,16 @@ def _judge(answers: bytes | bytearray, ended: Ended) -> None:
             raise rebuilt(reply)
         if "enforced" in reply:
             ended.enforced = frozenset(str(n) for n in reply["enforced"])
+        if "full" in reply:
+            ended.full = str(reply["full"])
         if "facts" in reply:
             ended.facts = {str(name): bool(held) for name, held in reply["facts"].items()}
         if "exit" in reply:
             ended.exit_code = int(reply["exit"])
             ended.timed_out = ended.stopped = False
-    if ended.exit_code is None and not ended.timed_out and not ended.stopped:
+    if ended.exit_code is not None:
+        ended.full = ""  # it ended by itself just then
+    elif not (ended.timed_out or ended.stopped or ended.full):
         raise EnvironmentProblem(
             "the job was killed from outside",
             hint="Most often memory is exhausted: `dmesg` tells. Try again with less in parallel.",

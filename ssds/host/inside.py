@@ -22,6 +22,7 @@ from typing import Any
 
 from ssds.host import kernel
 from ssds.host.cgroups import Group
+from ssds.host.disk_watch import LOOK_S, DiskWatch
 from ssds.host.removal import remove_whole
 
 Spec = dict[str, Any]
@@ -134,19 +135,25 @@ def _run(argv: list[str]) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def watch(init: int, control: int) -> None:
-    """Waits for the job's init; kills it when the control pipe closes."""
+def watch(init: int, control: int, disk: DiskWatch | None, status: int) -> None:
+    """Waits for the job's init; kills it when the control pipe closes or the disk fills."""
     handle = os.pidfd_open(init)
     poll = select.poll()
     poll.register(handle, select.POLLIN)
     poll.register(control, select.POLLIN)
     while True:
-        ready = [fd for fd, _ in poll.poll()]
+        ready = [fd for fd, _ in poll.poll(int(LOOK_S * 1000) if disk else None)]
         if handle in ready:
             break
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(init, signal.SIGKILL)
-        poll.unregister(control)
+        full = disk.look() if disk else ""
+        if full:
+            answer(status, {"full": full})
+            disk = None
+        if full or ready:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(init, signal.SIGKILL)
+        for descriptor in ready:
+            poll.unregister(descriptor)
     os.waitpid(init, 0)
     os.close(handle)
 
@@ -187,7 +194,9 @@ def run_job(spec: Spec, status: int) -> None:
             inside_root.init_main(spec, status, alive_read, group)
         os.close(alive_read)
         _leave_output()
-        watch(init, 0)
+        watched = spec["watched"]
+        disk = DiskWatch(watched, spec["disk_limit_bytes"]) if watched else None
+        watch(init, 0, disk, status)
         os.close(alive_write)
     finally:
         group.remove()

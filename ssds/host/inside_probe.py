@@ -36,6 +36,7 @@ def measure(process_limit: int) -> dict[str, bool]:
         "no_nested_namespaces": _nested_refused(),
         "no_host_capabilities": os.stat("/proc/self/ns/user").st_ino != _INITIAL_USER_NAMESPACE,
         "not_host_root": _outer_root() != 0,
+        "scratch_limit": _one_scratch(),
         "process_limit": _forks(process_limit * 3) < process_limit * 3,
         "memory_limit_per_process": _refused(mmap.mmap, -1, size, flags),
     }
@@ -58,6 +59,14 @@ def _interfaces() -> list[str]:
     with open("/proc/net/dev", "rb", buffering=0) as file:
         lines = file.read(1 << 16).splitlines()[2:]
     return [line.partition(b":")[0].strip().decode() for line in lines]
+
+
+def _one_scratch() -> bool:
+    """Whether all that is kept in memory is one file system of less than the memory."""
+    size = os.statvfs("/tmp")  # noqa: S108 - of the image
+    numbers = {os.stat(f"/{name}").st_dev for name in ("run", "tmp", "var/tmp", "dev/shm")}
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return len(numbers) == 1 and 0 < size.f_blocks * size.f_frsize < memory
 
 
 def _nested_refused() -> bool:

@@ -26,6 +26,8 @@ from ssds.host.inside import Fault, answer, answer_fault
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 TMPFS = (("/run", 0o755), ("/tmp", 0o1777), ("/var/tmp", 0o1777))  # noqa: S108 - places of the image
 _SHM = "/dev/shm"  # noqa: S108
+_SCRATCH_SHARE = 2
+"""What a step writes to all of these together is at most a half of the memory that it may use."""
 _VOLATILE = ("/run/", "/tmp/", "/var/tmp/", "/dev/shm/", "/etc/resolv.conf")  # noqa: S108
 READ_ONLY_PROC = ("bus", "fs", "irq", "sys", "sysrq-trigger")
 HIDDEN_PROC = ("acpi", "kcore", "keys", "kmsg", "latency_stats", "sched_debug", "timer_list")
@@ -80,7 +82,7 @@ def _prepare(spec: Spec) -> tuple[int, int, list[int]]:
     sys.meta_path.clear()  # from here on an import would run code of the image
     sys.path.clear()
     kernel.pivot_root_here()
-    _mount_places()
+    _mount_places(spec)
     _mount_proc(nested=spec["mode"] == "trusted")
     kernel.unmount(".")
     os.chdir("/")
@@ -146,21 +148,37 @@ def _place(path: str, mode: int) -> None:
     raise Fault(f"in the image, {path} is not a folder", "Make it a folder; ssds mounts there.")
 
 
-def _mount_places() -> None:
-    quiet = kernel.MS_NOSUID | kernel.MS_NODEV
+def _mount_places(spec: Spec) -> None:
     for path in ("/proc", "/dev"):
         _place(path, 0o755)
-    for path, mode in TMPFS:
-        if not os.path.isdir(os.path.dirname(path)):
-            continue  # an image without /var keeps none
+    there = [(p, mode) for p, mode in TMPFS if os.path.isdir(os.path.dirname(p))]  # some lack /var
+    for path, mode in there:
         _place(path, mode)
-        kernel.mount("tmpfs", path, "tmpfs", quiet, f"mode={mode:o}")
+    scratch = _one_scratch([*there, (_SHM, 0o1777)], spec["memory_limit_bytes"])
+    for path, _ in there:
+        kernel.attach_mount(scratch[path], path)
     kernel.mount("tmpfs", "/dev", "tmpfs", kernel.MS_NOSUID, "mode=0755,size=1m")
     os.mkdir("/dev/pts")
     os.mkdir(_SHM)
     pts = "newinstance,ptmxmode=0666,mode=0620"
     kernel.mount("devpts", "/dev/pts", "devpts", kernel.MS_NOSUID | kernel.MS_NOEXEC, pts)
-    kernel.mount("tmpfs", _SHM, "tmpfs", quiet, "mode=1777")
+    kernel.attach_mount(scratch[_SHM], _SHM)
+
+
+def _one_scratch(places: list[tuple[str, int]], memory_limit_bytes: int) -> dict[str, int]:
+    """Returns a detached mount for each place, all of one tmpfs, so that one size holds for all."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    size = min(memory, memory_limit_bytes or memory) // _SCRATCH_SHARE
+    at = places[0][0]
+    kernel.mount("tmpfs", at, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, f"size={size}")
+    handles = {}
+    for number, (path, mode) in enumerate(places):
+        part = f"{at}/{number}"
+        os.mkdir(part)
+        os.chmod(part, mode)
+        handles[path] = kernel.clone_mount(part)
+    kernel.unmount(at)
+    return handles
 
 
 def _mount_proc(*, nested: bool) -> None:
@@ -265,6 +283,9 @@ def _set_limits(spec: Spec) -> None:
     if spec["memory_limit_bytes"]:
         limit = spec["memory_limit_bytes"]
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    if spec["disk_limit_bytes"]:
+        limit = spec["disk_limit_bytes"]
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
 
 def _take_input(spec: Spec, uid: int, gid: int) -> None:

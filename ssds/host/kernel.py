@@ -153,6 +153,7 @@ _REFUSED = {
     "keyctl": (250, 219, 288),
     "perf_event_open": (298, 241, 336),
     "bpf": (321, 280, 357),
+    "syslog": (103, 116, 103),
     "userfaultfd": (323, 282, 374),
     "io_uring_setup": (425, 425, 425),
     "socketcall": (-1, -1, 102),

@@ -28,7 +28,9 @@ ENFORCED = MappingProxyType(
         "process_limit": "the number of processes is limited",
         "memory_limit": "the memory of all processes of a step together is limited",
         "memory_limit_per_process": "the memory of each process is limited",
-        "disk_limit": "the disk space that a step writes is limited",
+        "disk_limit": "a step that writes more than its limit to disk is stopped",
+        "disk_reserve": "a step is stopped before the disk is full",
+        "scratch_limit": "what a step writes to /tmp and the like is limited",
     }
 )
 """What a mode may enforce, with words for people; ``Probe.enforced`` has the same names."""
@@ -76,7 +78,8 @@ def probe(work_folder: str, wanted: str = "auto") -> Probe:
     enforced = {
         **measured,
         "time_limit": True,
-        "disk_limit": False,
+        "disk_limit": True,
+        "disk_reserve": True,
     }
     return Probe(
         mode=mode,

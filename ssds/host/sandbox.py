@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -42,6 +43,7 @@ CA_VARIABLES = (
     "GIT_SSL_CAINFO",
 )
 _SCRATCH = "job-"
+_FILE_TOO_LARGE = 128 + signal.SIGXFSZ
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +89,9 @@ class Job:
         ca_bundle: with ``network``: host file of CA certificates; empty means the host's own.
         time_limit_s: seconds until everything in the job is killed.
         memory_limit_bytes, process_limit: 0 means none; see ``JobResult.unenforced``.
+        disk_limit_bytes: None leaves the disk to the job, 0 watches only that the file system does
+            not fill; else also what the job writes to disk, its writable binds among it (see
+            ``ssds.host.disk_watch``). What it writes to /tmp and the like is memory.
         upper: folder that keeps the changes, made by ``new_upper`` of the trees; empty discards
             them. Scratch files lie beside it while the job runs.
         log: gets output bytes as they come; called in the thread that called ``run``.
@@ -107,6 +112,7 @@ class Job:
     time_limit_s: float = 3600
     memory_limit_bytes: int = 0
     process_limit: int = 0
+    disk_limit_bytes: int | None = None
     upper: str = ""
     log: Callable[[bytes], None] | None = None
     log_errors: Callable[[bytes], None] | None = None
@@ -123,6 +129,8 @@ class JobResult:
             137 after the time limit or a stop.
         timed_out: the time limit ended it.
         stopped: ``stop`` ended it.
+        full: ``disk`` when it wrote more than its limit and was ended, ``reserve`` when the file
+            system was nearly full.
         unenforced: limits that were asked for and that this machine could not set for the job as a
             whole (``memory``, ``processes``).
     """
@@ -131,6 +139,7 @@ class JobResult:
     timed_out: bool = False
     duration_ms: int = 0
     stopped: bool = False
+    full: str = ""
     unenforced: tuple[str, ...] = ()
 
 
@@ -184,10 +193,12 @@ class Sandbox:
         missing = [n for n, value in wanted.items() if value and n not in ended.enforced]
         if self.mode == "subuid" and "processes" in missing:
             missing.remove("processes")  # by RLIMIT_NPROC of the user namespace
+        code = 137 if ended.exit_code is None else ended.exit_code
         return JobResult(
-            exit_code=137 if ended.exit_code is None else ended.exit_code,
+            exit_code=code,
             timed_out=ended.timed_out,
             stopped=ended.stopped,
+            full=ended.full or ("disk" if job.disk_limit_bytes and code == _FILE_TOO_LARGE else ""),
             duration_ms=int((time.monotonic() - started) * 1000),
             unenforced=tuple(missing),
         )
@@ -296,13 +307,15 @@ class Sandbox:
         for bind in binds:
             if not bind.target.startswith("/") or ".." in bind.target.split("/"):
                 raise InvalidValue(f"the bind target {bind.target!r} is no absolute path")
+        upper = job.upper or os.path.join(scratch, "changes")
+        written = [upper, *(b.source for b in binds if not b.read_only and os.path.isdir(b.source))]
         return {
             "what": "job",
             "probe": False,
             "mode": self.mode,
             "scratch": scratch,
             "lowers": list(job.lowers),
-            "upper": job.upper or os.path.join(scratch, "changes"),
+            "upper": upper,
             "keeps_upper": bool(job.upper),
             "argv": list(job.argv),
             "environment": environment,
@@ -312,6 +325,8 @@ class Sandbox:
             "binds": [asdict(bind) for bind in binds],
             "process_limit": job.process_limit,
             "memory_limit_bytes": job.memory_limit_bytes,
+            "disk_limit_bytes": job.disk_limit_bytes or 0,
+            "watched": [] if job.disk_limit_bytes is None else list[Json](written),
             "own_stdio": job.stdio is not None,
             **self._identity,
         }

@@ -5,17 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict, cast
 
 from ssds.core.canonical import Json
 from ssds.core.digest import Digest
-from ssds.core.errors import UnavailableError
+from ssds.core.errors import StepFailed, UnavailableError
 from ssds.core.model import Action
 from ssds.host import local
 from ssds.host.archives import unpack_archive
-from ssds.host.sandbox import Bind
+from ssds.host.sandbox import Bind, JobResult
 
 SOURCES = "/run/ssds/sources"
+PROCESSES = 8192
+"""How many processes and threads a step or a test may have at once."""
 
 if TYPE_CHECKING:
     from ssds.host.mirrors import Mirrors
@@ -85,6 +87,47 @@ def require_sandbox(bench: Bench) -> Sandbox:
             "steps cannot be run on this machine", hint="`ssds doctor` says what is missing."
         )
     return bench.sandbox
+
+
+class Limits(TypedDict):
+    """What a job may use, in the words of ``Job``."""
+
+    disk_limit_bytes: int
+    memory_limit_bytes: int
+    process_limit: int
+
+
+def limits(bench: Bench) -> Limits:
+    """Returns what a step or a test may use: what the recipe's ``resources`` say.
+
+    Without them only the reserve of the disk and a number of processes that no build needs.
+    """
+    said = cast(Mapping[str, int], bench.action.node.hints.get("resources", {}))
+    return Limits(
+        disk_limit_bytes=said.get("disk_mib", 0) << 20,
+        memory_limit_bytes=said.get("memory_mib", 0) << 20,
+        process_limit=PROCESSES,
+    )
+
+
+def check_limits(bench: Bench, result: JobResult, what: str) -> None:
+    """Raises StepFailed when a limit ended a job; tells the log which limits do not hold here."""
+    held = limits(bench)
+    if held["memory_limit_bytes"] and "memory" in result.unenforced:
+        bench.log(b"    memory_mib is held by each process alone: no control group here\n")
+    if result.full == "disk":
+        size = held["disk_limit_bytes"] >> 20
+        raise StepFailed(
+            f"{what} was stopped: it wrote more than its limit of {size} MiB to disk",
+            hint="Raise resources.disk_mib of the recipe, or let it write less.",
+            code="E075",
+        )
+    if result.full:
+        raise StepFailed(
+            f"{what} was stopped: the disk is nearly full",
+            hint="Free some space (`ssds gc` helps) or set store.path in ssds.yaml.",
+            code="E074",
+        )
 
 
 def bind_sources(bench: Bench, sources: Mapping[str, bool], folder: str) -> list[Bind]:

@@ -1,8 +1,10 @@
 """Unpacked layers: each layer once per sandbox mode, made under a lock, whole or not there.
 
 ``<folder>/<mode>/<hex>`` is the layer in overlay form; ``<hex>.complete`` says that it is whole and
-in which boot it was written. Trees are a cache: files in them are not synced one by one, so after a
-restart of the machine, when a power loss could have torn them, they are unpacked again.
+in which boot it was written. In mode ``subuid`` the folder is ``subuid-<uid>``: its files belong to
+that user's subordinate ids. Nobody else may enter. Trees are a cache: files in them are not synced
+one by one, so after a restart of the machine, when a power loss could have torn them, they are
+unpacked again.
 
 Layers are always the *exported* ones: a step sees the same files, whether the steps before it ran
 just now or came from the store.
@@ -36,10 +38,12 @@ class Trees:
 
     def __init__(self, folder: str, sandbox: Sandbox) -> None:
         self.sandbox = sandbox
-        self.folder = os.path.join(os.path.abspath(folder), sandbox.mode)
+        name = f"subuid-{os.getuid()}" if sandbox.mode == "subuid" else sandbox.mode
+        self.folder = os.path.join(os.path.abspath(folder), name)
         self._uppers = os.path.join(self.folder, "changes")
         with explained(self.folder):
             os.makedirs(self._uppers, exist_ok=True)
+            os.chmod(self.folder, 0o700)  # set-uid programs of an image are not for the host
 
     def layer(self, diff_id: Digest, tar_path: str) -> str:
         """Returns the folder of a layer; unpacks the uncompressed tar when it is not there yet.

@@ -55,6 +55,22 @@ def test_a_failing_step_leaves_a_log_and_no_claim_and_stops_no_other(site):
     site.good("plan", "--detailed-exitcode")
 
 
+def test_a_step_that_writes_more_than_its_recipe_says_is_stopped_and_leaves_no_claim(site):
+    grow = "for i in 1 2 3 4 5 6 7 8 9; do head -c 9000000 /dev/zero >/opt-$i; done; sleep 5; wc -l"
+    site.recipe("greedy", "      wc -l", f"      {grow}")
+    site.edit("catalog/greedy/recipe.yaml", "build:", "resources: {disk_mib: 40}\nbuild:")
+    builds = claims_of(site, "build")
+    check_error(
+        site.run("apply", "greedy", "--yes", "--lock"),
+        "greedy@1.0:build",
+        "E075",
+        "wrote more than its limit of 40 MiB",
+    )
+    assert claims_of(site, "build") == builds
+    site.edit("catalog/greedy/recipe.yaml", "disk_mib: 40", "disk_mib: 400")
+    site.good("apply", "greedy", "--yes")
+
+
 def test_a_failing_test_holds_publication_until_an_input_changes(site):
     site.edit("catalog/tiny/recipe.yaml", 'stdout_equals: "one', 'stdout_equals: "two')
     ended = site.run("apply", "--yes")

@@ -16,6 +16,7 @@ pytestmark = [
 SUITES = (
     "tests/host/test_sandbox_jobs.py",
     "tests/host/test_sandbox_attacks.py",
+    "tests/host/test_sandbox_escapes.py",
     "tests/oci/test_layers_steps.py",
     "tests/store/test_trees.py",
 )

@@ -9,7 +9,7 @@ import sys
 import time
 
 import pytest
-from rootfs import base_folder, modes, scratch, shell, trees
+from rootfs import base_folder, modes, scratch, shell, small_disk, trees
 
 from ssds.host.probe import ENFORCED, probe
 from ssds.host.sandbox import Bind
@@ -197,8 +197,39 @@ def _memory_limit_per_process(mode, tmp_path):
 
 
 def _disk_limit(mode, tmp_path):
-    del mode, tmp_path
-    return False  # no attack can be held off that nothing holds off: the table says so
+    """By one file, by many, in the image, in a writable bind; slowly enough to be measured."""
+    tmp_path.chmod(0o777)
+    bind = Bind(source=str(tmp_path), target="/run/work", read_only=False)
+    one = "dd if=/dev/zero of=x bs=1M count=400"
+    many = "i=0; while [ $i -lt 2000 ]; do head -c 400000 /dev/zero >$i; i=$((i+1)); done"
+    for attack in (one, many):
+        for place in ("/home/x", "/run/work/x"):
+            script = f"mkdir -p {place}.d; cd {place}.d; {attack}; sleep 4; echo got through"
+            result, output = shell(mode, script, binds=(bind,), disk_limit_bytes=64 * MIB)
+            if "got through" in output or result.full != "disk":
+                return False
+    return True
+
+
+def _disk_reserve(mode, tmp_path):
+    """A file that was removed and is still open is in no folder; the free space tells of it."""
+    del tmp_path
+    with small_disk() as folder:
+        bind = Bind(source=folder, target="/run/work", read_only=False)
+        script = (
+            "exec 3>/run/work/x; rm /run/work/x; i=0; while [ $i -lt 60 ]; do "
+            "head -c 1000000 /dev/zero >&3; sleep 0.05; i=$((i+1)); done; echo got through"
+        )
+        result, output = shell(mode, script, binds=(bind,), disk_limit_bytes=0)
+    return result.full == "reserve" and "got through" not in output
+
+
+def _scratch_limit(mode, tmp_path):
+    """Three places of memory, each with less than half of the limit, together with more."""
+    del tmp_path
+    places = ("/tmp", "/var/tmp", "/dev/shm")
+    tries = " && ".join(f"head -c {30 * MIB} /dev/zero >{place}/x" for place in places)
+    return _held(mode, tries, memory_limit_bytes=128 * MIB)
 
 
 ATTACKS = {

@@ -7,6 +7,7 @@ location. Package sets enter with their exact content, local files with their di
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 from ssds.core.canonical import Json
 from ssds.core.model import Input, Node, NodeId
@@ -46,6 +47,7 @@ def node(
     recipe: RefInput,
     unpinned: tuple[str, ...],
     recipe_path: str,
+    resources: Mapping[str, int] = MappingProxyType({}),
     below: Base | None = None,
 ) -> Node:
     """Returns the build node.
@@ -55,6 +57,7 @@ def node(
         sources: by source name, the inputs of role ``source/<name>``.
         recipe: gives the input of a role for another recipe's build.
         unpinned: what has no valid pin; the node is then "not locked" (C10).
+        resources: what a step may use.
         below: the bootstrapped base; steps with network see its archive.
     """
     inputs: dict[str, Input] = {base.role: base}
@@ -81,6 +84,8 @@ def node(
         "time_limits_s": limits,
         "local": _local_paths(target),
     }
+    if resources:
+        hints["resources"] = dict(resources)
     impure = any(isinstance(s, RunStep) and s.network for s in target.steps)
     if impure and below is not None:
         hints["archive"] = {"suite": below.suite, "components": list(below.components)}

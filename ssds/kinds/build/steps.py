@@ -12,7 +12,7 @@ from ssds.core.errors import IntegrityError, StepFailed
 from ssds.core.pins import PinnedPackage
 from ssds.host import local
 from ssds.host.sandbox import Bind, Job, JobResult, Sandbox
-from ssds.kinds.api import Bench, bind_sources
+from ssds.kinds.api import Bench, bind_sources, check_limits, limits
 from ssds.kinds.build.network import write_aids
 from ssds.kinds.build.state import ConfigState, step_environment
 from ssds.oci.flatten import flatten
@@ -104,8 +104,10 @@ def _shell(
         upper=step_bench.upper,
         log=step_bench.bench.log,
         stop=step_bench.bench.stopping,
+        **limits(step_bench.bench),
     )
     result = step_bench.sandbox.run(job)
+    check_limits(step_bench.bench, result, step_bench.name)
     if result.exit_code != 0 and local.disk_is_full(step_bench.upper):
         raise StepFailed(
             f"{step_bench.name} ended with exit code {result.exit_code}: the disk is full",

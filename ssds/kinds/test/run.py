@@ -20,7 +20,14 @@ from ssds.core.platform import Platform
 from ssds.host import local
 from ssds.host.machine import can_run
 from ssds.host.sandbox import Bind, Job, Sandbox
-from ssds.kinds.api import Bench, Outcome, bind_sources, require_sandbox
+from ssds.kinds.api import (
+    Bench,
+    Outcome,
+    bind_sources,
+    check_limits,
+    limits,
+    require_sandbox,
+)
 from ssds.oci.types import Config, parse_config
 from ssds.store.trees import Trees
 
@@ -57,13 +64,13 @@ def run(bench: Bench) -> Outcome:
     trees = Trees(bench.store.trees_folder, sandbox)
     lowers = tuple(trees.layer(d, bench.store.blobs.path(d)) for d in config.diff_ids)
     tests = cast(list[dict[str, Any]], bench.action.node.slice["tests"])
-    limits = cast(list[int], bench.action.node.hints["time_limits_s"])
+    seconds = cast(list[int], bench.action.node.hints["time_limits_s"])
     results = []
     for number, test in enumerate(tests):
         if bench.stopping():
             raise StepFailed("stopped by the user")
         bench.say(f"test {number + 1}/{len(tests)}: {test['name']}")
-        results.append(_one(bench, sandbox, config, lowers, number, test, limits[number]))
+        results.append(_one(bench, sandbox, config, lowers, number, test, seconds[number]))
     failed = any(r.problems for r in results)
     report = {
         "tests": [
@@ -113,8 +120,10 @@ def _one(
         log=stdout.write,
         log_errors=stderr.write,
         stop=bench.stopping,
+        **limits(bench),
     )
     result = sandbox.run(job)
+    check_limits(bench, result, f"test {test['name']!r}")
     if result.stopped:
         raise StepFailed("stopped by the user")
     if result.timed_out:

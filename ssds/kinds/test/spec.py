@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from ssds.core.canonical import Json
 from ssds.core.model import Input, Node, NodeId
@@ -18,6 +19,7 @@ def node(
     sources: Mapping[str, Input],
     unpinned: tuple[str, ...],
     recipe_path: str,
+    resources: Mapping[str, int] = MappingProxyType({}),
 ) -> Node:
     """Returns the test node; ``sources`` gives the inputs of role ``source/<name>`` by name."""
     used = dict.fromkeys(name for test in target.tests for name in test.sources)
@@ -26,7 +28,10 @@ def node(
         kind_version=KIND_VERSION,
         slice={"tests": [_test_slice(test, target) for test in target.tests]},
         inputs=(config, *(sources[name] for name in used)),
-        hints={"time_limits_s": [test.time_limit_s for test in target.tests]},
+        hints={
+            "time_limits_s": [test.time_limit_s for test in target.tests],
+            **({"resources": dict(resources)} if resources else {}),
+        },
         origin={f"slice.tests[{i}]": f"tests[{i}]" for i in range(len(target.tests))},
         unpinned=unpinned,
         recipe_path=recipe_path,
