@@ -130,20 +130,25 @@ def check_limits(bench: Bench, result: JobResult, what: str) -> None:
         )
 
 
-def bind_sources(bench: Bench, sources: Mapping[str, bool], folder: str) -> list[Bind]:
-    """Returns read-only binds for sources (name → unpack) below ``/run/ssds/sources``."""
+def bind_sources(bench: Bench, sources: Mapping[str, bool | str], folder: str) -> list[Bind]:
+    """Returns read-only binds for sources below ``/run/ssds/sources``.
+
+    Args:
+        bench: the bench.
+        sources: name → True where it is unpacked, else the name of the file that is seen.
+        folder: where they are laid out.
+    """
     binds = []
-    for name, unpack in sources.items():
+    for name, seen in sources.items():
         digest = bench.action.inputs[f"source/{name}"]
         origin = next(i.node for i in bench.action.node.inputs if i.role == f"source/{name}")
         assert origin is not None
         target = os.path.join(folder, name)
         path = bench.store.blobs.path(digest)
-        file_name = origin.owner
-        if unpack:
-            unpack_archive(path, target, name=file_name)
+        if seen is True:
+            unpack_archive(path, target, name=origin.owner)
         else:
             local.make_folder(target)
-            local.link_or_copy(path, os.path.join(target, file_name))
+            local.link_or_copy(path, os.path.join(target, str(seen)))
         binds.append(Bind(source=target, target=f"{SOURCES}/{name}"))
     return binds

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ssds.recipe.model import CopyStep, RunStep, Step, Target
+from ssds.core.model import Input
+from ssds.recipe.model import CopyStep, RunStep, SourceRequest, Step, Target
 
 
 def sources_of(step: Step) -> tuple[str, ...]:
@@ -20,3 +21,8 @@ def build_sources(target: Target) -> frozenset[str]:
 def tested_sources(target: Target) -> frozenset[str]:
     """Returns the names of the sources that tests read."""
     return frozenset(name for test in target.tests for name in test.sources)
+
+
+def seen_as(request: SourceRequest, source: Input) -> bool | str:
+    """Returns True where a source is seen unpacked, else the name of the file that is seen."""
+    return True if request.unpack or source.node is None else source.node.owner

@@ -370,11 +370,6 @@ def test_what_an_apply_wrote_into_locks_is_in_no_key(tmp_path: Path) -> None:
     assert look(root) == known
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="a source that is not unpacked is bound under its file's name, which the lock says and "
-    "no key holds: locked anew from a renamed address it gives other bytes under the same key",
-)
 def test_the_file_name_of_a_source_affects_who_sees_it(copied: Path) -> None:
     known = keys_of(open_workspace(copied).graph(WHEN))
     edited(copied / "lockfiles/full@1.0.lock.json", f"{PINS}.sources.orig.name", "new.tar")

@@ -155,8 +155,8 @@ def _preimage(
     build: _Build, number: int, step: Mapping[str, Any], state: ConfigState
 ) -> dict[str, Any]:
     names = [f"source/{name}" for name in step.get("sources", {})]
-    if step["type"] == "copy":
-        names += [f"source/{step['source']}"] if "source" in step else [f"recipe/{number}"]
+    if step["type"] == "copy" and "paths" in step:
+        names.append(f"recipe/{number}")
     inputs = build.bench.action.inputs
     return {
         "kind": "step",
@@ -231,8 +231,9 @@ def _keep(
         name = item.role.removeprefix("source/")
         if name in step.get("sources", {}) and item.node is not None:
             digest = str(bench.action.inputs[item.role])
-            unpack = bool(step["sources"][name])
-            sources[name] = {"digest": digest, "file": item.node.owner, "unpack": unpack}
+            seen = step["sources"][name]
+            file = item.node.owner if seen is True else str(seen)
+            sources[name] = {"digest": digest, "file": file, "unpack": seen is True}
     as_image = state if step["type"] == "run" else ConfigState()
     bench.keep(
         {

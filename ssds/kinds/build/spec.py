@@ -29,7 +29,7 @@ from ssds.recipe.model import (
     UserStep,
     WorkdirStep,
 )
-from ssds.recipe.uses import sources_of
+from ssds.recipe.uses import seen_as, sources_of
 
 KIND_VERSION = 1
 ON_RECIPE_VERSION = 2
@@ -67,7 +67,7 @@ def node(
     limits: list[Json] = []
     for number, step in enumerate(target.steps):
         packages = pins.packages.get(f"build/{number}")
-        entry = _step_slice(step, packages, target)
+        entry = _step_slice(step, packages, target, sources)
         origin[f"slice.steps[{len(steps)}]"] = step.address
         limits.append(step.time_limit_s)
         steps.append(entry)
@@ -116,7 +116,9 @@ def _packages_json(packages: PackageSet | None) -> Json:
     return identities(packages.packages) if packages else []
 
 
-def _step_slice(step: Step, packages: PackageSet | None, target: Target) -> Json:
+def _step_slice(
+    step: Step, packages: PackageSet | None, target: Target, sources: Mapping[str, Input]
+) -> Json:
     entry: dict[str, Json]
     match step:
         case RunStep():
@@ -124,7 +126,7 @@ def _step_slice(step: Step, packages: PackageSet | None, target: Target) -> Json
             if step.tools:
                 entry["tools"] = _packages_json(packages)
             if step.sources:
-                entry["sources"] = {n: target.sources[n].unpack for n in step.sources}
+                entry["sources"] = {n: seen_as(target.sources[n], sources[n]) for n in step.sources}
             if step.network:
                 entry["network"] = True
         case AptStep():
@@ -132,7 +134,7 @@ def _step_slice(step: Step, packages: PackageSet | None, target: Target) -> Json
         case PipStep():
             entry = {"type": "pip", "packages": _packages_json(packages)}
         case CopyStep():
-            entry = _copy_slice(step, target)
+            entry = _copy_slice(step, target, sources)
         case FileStep():
             entry = {"type": "file", "path": step.path, "content": step.content}
             if step.executable:
@@ -152,14 +154,14 @@ def _step_slice(step: Step, packages: PackageSet | None, target: Target) -> Json
     return entry
 
 
-def _copy_slice(step: CopyStep, target: Target) -> dict[str, Json]:
+def _copy_slice(step: CopyStep, target: Target, sources: Mapping[str, Input]) -> dict[str, Json]:
     entry: dict[str, Json] = {"type": "copy", "to": step.to}
     if step.local is not None:
         entry["local"] = step.local.to_json()
         entry["local_name"] = step.local.path.rpartition("/")[2]
     elif step.source:
-        entry["source"] = step.source
-        entry["unpack"] = target.sources[step.source].unpack
+        seen = seen_as(target.sources[step.source], sources[step.source])
+        entry["sources"] = {step.source: seen}
     else:
         entry["paths"] = list(step.paths)
     if step.executable:

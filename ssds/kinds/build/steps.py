@@ -191,7 +191,7 @@ def _copy(step_bench: StepBench, step: Mapping[str, Any]) -> None:
     folder = step_bench.folder("copy")
     if "local" in step:
         single = _stage_local(step_bench, step, folder)
-    elif "source" in step:
+    elif "sources" in step:
         single = _stage_source(step_bench, step, folder)
     else:
         single = _stage_recipe(step_bench, step, folder)
@@ -234,15 +234,13 @@ def _stage_local(step_bench: StepBench, step: Mapping[str, Any], folder: str) ->
 
 
 def _stage_source(step_bench: StepBench, step: Mapping[str, Any], folder: str) -> bool:
-    bind = bind_sources(
-        step_bench.bench, {step["source"]: step["unpack"]}, step_bench.folder("sources")
-    )[0]
+    bind = bind_sources(step_bench.bench, step["sources"], step_bench.folder("sources"))[0]
     names = sorted(os.listdir(bind.source))
     for name in names:
         os.rename(os.path.join(bind.source, name), os.path.join(folder, name))
         if step.get("executable"):
             local.make_executable(os.path.join(folder, name))
-    return not step["unpack"]
+    return True not in step["sources"].values()
 
 
 def _stage_recipe(step_bench: StepBench, step: Mapping[str, Any], folder: str) -> bool:

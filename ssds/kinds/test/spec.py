@@ -8,6 +8,7 @@ from types import MappingProxyType
 from ssds.core.canonical import Json
 from ssds.core.model import Input, Node, NodeId
 from ssds.recipe.model import Target, Test
+from ssds.recipe.uses import seen_as
 
 KIND_VERSION = 1
 
@@ -26,7 +27,7 @@ def node(
     return Node(
         id=NodeId(str(target.release), "test", str(target.platform)),
         kind_version=KIND_VERSION,
-        slice={"tests": [_test_slice(test, target) for test in target.tests]},
+        slice={"tests": [_test_slice(test, target, sources) for test in target.tests]},
         inputs=(config, *(sources[name] for name in used)),
         hints={
             "time_limits_s": [test.time_limit_s for test in target.tests],
@@ -39,7 +40,7 @@ def node(
     )
 
 
-def _test_slice(test: Test, target: Target) -> Json:
+def _test_slice(test: Test, target: Target, sources: Mapping[str, Input]) -> Json:
     entry: dict[str, Json] = {
         "name": test.name,
         "script": test.script,
@@ -52,7 +53,7 @@ def _test_slice(test: Test, target: Target) -> Json:
     if test.stdout_equals is not None:
         entry["stdout_equals"] = test.stdout_equals
     if test.sources:
-        entry["sources"] = {name: target.sources[name].unpack for name in test.sources}
+        entry["sources"] = {n: seen_as(target.sources[n], sources[n]) for n in test.sources}
     if test.environment:
         entry["environment"] = dict(test.environment)
     if test.files:
