@@ -6,7 +6,6 @@ import datetime as dt
 import functools
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from ssds.core.diagnostics import Collector
@@ -15,8 +14,10 @@ from ssds.core.errors import EnvironmentProblem, SsdsError, UsageError
 from ssds.core.model import Claim, ReleaseName
 from ssds.core.pins import PlatformPins
 from ssds.core.platform import Platform
+from ssds.core.records import dataclass, field, replace
 from ssds.graph.compile import Graph, compile_graph
 from ssds.graph.plan import Facts
+from ssds.host.premises import Trial
 from ssds.lock.make import locked_claims, locked_sizes
 from ssds.lock.model import Lock, Locks, VariantLock
 from ssds.lock.read import read_locks
@@ -82,6 +83,7 @@ class Workspace:
         all_locks: read every lock, whatever ``only`` says.
         documents: recipes that were parsed and checked before.
         opened: the store by its path, once it was opened; shared by all parts.
+        trial: whether steps can run here; shared by all parts.
     """
 
     root: str
@@ -90,6 +92,7 @@ class Workspace:
     all_locks: bool = True
     documents: Documents | None = None
     opened: dict[str, Store] = field(default_factory=dict, repr=False, compare=False)
+    trial: Trial = field(default_factory=Trial, repr=False, compare=False)
 
     @classmethod
     def open(cls, folder: str = "") -> Workspace:
@@ -204,15 +207,16 @@ class Workspace:
             proxy=self.settings.proxy,
         )
 
-    @functools.cached_property
+    @property
     def probe(self) -> Probe:
         """What the sandbox can do here (C17)."""
-        from ssds.host.probe import probe
+        return self.trial.probe(self._trial_folder(), self.settings.sandbox)
 
+    def _trial_folder(self) -> str:
         folder = self.store_path
         while not os.path.isdir(folder):
             folder = os.path.dirname(folder)
-        return probe(folder, wanted=self.settings.sandbox)
+        return folder
 
     @functools.cached_property
     def sandbox(self) -> Sandbox | None:
@@ -227,8 +231,9 @@ class Workspace:
         """Returns the empty string when ``platform`` can be built here, else why not."""
         from ssds.host.machine import can_run
 
-        if not self.probe.mode:
-            return f"no builder here: {self.probe.reason}"
+        refusal = self.trial.refusal(self._trial_folder(), self.settings.sandbox)
+        if refusal:
+            return f"no builder here: {refusal}"
         emulation = can_run(platform)
         return "" if emulation.available else f"no builder for {platform}: {emulation.reason}"
 

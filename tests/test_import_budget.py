@@ -130,3 +130,16 @@ def test_a_plan_without_an_index_imports_no_more_than_after_an_edit(released: Pa
     names = imported(code, released)
 
     assert not below(names, HEAVY - STORE - {"click"})
+
+
+@pytest.mark.component("sandbox")
+def test_a_plan_after_an_edit_tries_no_sandbox_that_worked_before(released: Path) -> None:
+    path = next(released.glob("catalog/*/recipe.yaml"))
+    text = path.read_text()
+    path.write_text(text.replace("make install", "make install FIRST=1", 1))
+    assert "ssds.host.sandbox" in imported(PLAN, released)
+    path.write_text(text.replace("make install", "make install SECOND=1", 1))
+
+    names = imported(PLAN, released)
+
+    assert not below(names, (HEAVY - STORE) | words("subprocess selectors dataclasses inspect"))

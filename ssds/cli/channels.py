@@ -11,12 +11,12 @@ import functools
 import os
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
 
 from ssds.cli.output import report_error, say
 from ssds.core.digest import Digest
 from ssds.core.errors import SsdsError
 from ssds.core.model import NodeId, ReleaseName
+from ssds.core.records import dataclass, field, replace
 from ssds.graph.compile import Graph
 from ssds.graph.plan import Plan, Verb
 from ssds.lock.model import Released, releasable

@@ -9,6 +9,10 @@ from __future__ import annotations
 import os
 import sys
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ssds.graph.index.hot import Glance
+
 _OPTIONS = {"--json", "--detailed-exitcode"}
 
 
@@ -24,8 +28,9 @@ def answer(arguments: list[str], *, last: bool = False) -> int | None:
         return None
     as_json = "--json" in rest
     failed: BaseException | None = None
+    glance: Glance | None = None
     try:
-        text = _unchanged(folder, as_json=as_json)
+        text, glance = _unchanged(folder, as_json=as_json)
         if text is not None:
             print(text)
             sys.stdout.flush()
@@ -37,34 +42,38 @@ def answer(arguments: list[str], *, last: bool = False) -> int | None:
     def work() -> int:
         if failed is not None:
             raise failed
-        return _plan(folder, as_json, exit_code="--detailed-exitcode" in rest, last=last)
+        return _plan(folder, as_json, glance, "--detailed-exitcode" in rest, last=last)
 
     return guarded(work)
 
 
-def _unchanged(folder: str, *, as_json: bool) -> str | None:
-    """Returns what the last plan printed, where it still holds and any stream can take it."""
+def _unchanged(folder: str, *, as_json: bool) -> tuple[str | None, Glance | None]:
+    """Returns what the last plan printed, where it still holds and any stream can take it.
+
+    What was seen on the way comes with it.
+    """
     root = os.path.abspath(folder)
     while not os.path.isfile(os.path.join(root, "ssds.yaml")):
         above = os.path.dirname(root)
         if above == root:
-            return None
+            return None, None
         root = above
     state = os.path.join(root, ".ssds")
     if os.path.islink(state) or os.path.islink(os.path.join(root, "lockfiles")):
-        return None
-    from ssds.graph.index.hot import printed
+        return None, None
+    from ssds.graph.index.hot import Glance, printed
 
-    text = printed(root, os.path.join(state, "plan.index"), as_json=as_json)
-    return text if text is not None and text.isascii() else None
+    glance = Glance(os.path.join(state, "plan.index"))
+    text = printed(root, glance.path, as_json=as_json, glance=glance)
+    return text if text is not None and text.isascii() else None, glance
 
 
-def _plan(folder: str, as_json: bool, *, exit_code: bool, last: bool) -> int:
+def _plan(folder: str, as_json: bool, glance: Glance | None, exit_code: bool, *, last: bool) -> int:
     from ssds.cli import indexed, planning
     from ssds.workspace import Workspace
 
     workspace = Workspace.open(folder)
-    delivery = indexed.deliver(workspace, planning.Asked())
+    delivery = indexed.deliver(workspace, planning.Asked(), glance=glance)
     planning.present(delivery, as_json=as_json)
     sys.stdout.flush()
     code = delivery.exit_code if exit_code else 0

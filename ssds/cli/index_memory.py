@@ -5,10 +5,10 @@ from __future__ import annotations
 import datetime as dt
 import os
 from collections.abc import Iterable
-from dataclasses import replace
 
 from ssds.cli import channels, planning
 from ssds.cli.output import json_text, say
+from ssds.core.records import replace
 from ssds.core.text import shown
 from ssds.delivery import Delivery
 from ssds.graph.index import keeping
@@ -17,6 +17,7 @@ from ssds.graph.index.edit import Editor, Entry
 from ssds.graph.index.entries import day_of
 from ssds.graph.index.files import Notes
 from ssds.graph.index.groups import Groups
+from ssds.graph.index.hot import Glance
 from ssds.graph.index.layout import FILE_NAME, BadIndex, IndexFile, open_index
 from ssds.graph.index.table import (
     FOLDER,
@@ -31,6 +32,8 @@ from ssds.recipe.model import Release
 from ssds.workspace import LOCK_FOLDER, STATE_FOLDER, Workspace
 
 _FAR_S = 1 << 40
+_SANDBOX = "sandbox"
+"""The fact of the index that says on what premises a sandbox worked."""
 
 
 class Memory:
@@ -41,14 +44,21 @@ class Memory:
         notes: how the disk looked when this plan began.
         file: the index as it is, or None.
         editor, documents: the index as it will be.
+
+    Args:
+        path: of the index; by default in the workspace's state.
+        glance: what the shortest way saw a moment ago.
     """
 
-    def __init__(self, workspace: Workspace, path: str = "") -> None:
+    def __init__(
+        self, workspace: Workspace, path: str = "", *, glance: Glance | None = None
+    ) -> None:
         self.workspace = workspace
         self.catalog = workspace.settings.catalog
         self.path = path or os.path.join(workspace.state_folder, FILE_NAME)
         self.today = day_of(dt.datetime.now(dt.UTC).date())
         self.notes = Notes(workspace.root, workspace.state_folder)
+        self._glance = glance if glance is not None and glance.path == self.path else None
         self.file: IndexFile | None = None
         self.editor = Editor()
         self.documents = Documents()
@@ -56,14 +66,18 @@ class Memory:
     def open(self) -> bool:
         """Opens the index; False where there is none that can be used."""
         try:
-            file = open_index(self.path)
+            glance = self._glance
+            file = glance.file if glance else None
+            file = file or open_index(self.path)
             if file is None:
                 return False
-            editor = Editor(Groups.load(file), Table.load(file))
+            groups = glance.groups if glance else None
+            editor = Editor(groups or Groups.load(file), Table.load(file))
             documents = Documents(file)
             if editor.table.facts.get("catalog") != self.catalog:
                 return False
             self.file, self.editor, self.documents = file, editor, documents
+            self.workspace.trial.known = editor.table.facts.get(_SANDBOX, "")
         except (BadIndex, ValueError, OverflowError) as error:
             self._miss(str(error))
             return False
@@ -72,6 +86,7 @@ class Memory:
     def _miss(self, reason: str) -> None:
         say(f"warning: the plan index is of no use: {reason}; planning without it")
         self.file, self.editor, self.documents = None, Editor(), Documents()
+        self.workspace.trial.known = ""
 
     @property
     def table(self) -> Table:
@@ -87,6 +102,7 @@ class Memory:
                 catalog=self.catalog,
                 locks=LOCK_FOLDER,
                 reserved=RESERVED_FOLDERS,
+                seen=self._glance.changed if self._glance else {},
             )
         except OSError as error:
             self._miss(os.strerror(error.errno or 0))
@@ -214,6 +230,7 @@ class Memory:
 
     def write(self, delivery: Delivery, *, from_day: int) -> None:
         """Writes the index where it is not the one that is there already."""
+        self.editor.know({_SANDBOX: self.workspace.trial.known})
         table = self.table
         idle = all(row.verb is Verb.REUSE for row in delivery.rows)
         printed = None

@@ -8,17 +8,18 @@ to the whole plan.
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 
 from ssds.cli import channels, planning
 from ssds.cli.index_memory import Memory
 from ssds.core.errors import InputError, SsdsError
 from ssds.core.memory import uncollected
+from ssds.core.records import replace
 from ssds.delivery import Delivery, lacking
 from ssds.graph.index import keeping
 from ssds.graph.index.changes import Changes
 from ssds.graph.index.edit import Editor, Entry
 from ssds.graph.index.entries import describe, unit_of
+from ssds.graph.index.hot import Glance
 from ssds.graph.index.table import (
     DIGEST_BYTES,
     KEY_BYTES,
@@ -38,15 +39,24 @@ _FIXED_KINDS = ("source", "base")
 
 
 @uncollected()
-def deliver(workspace: Workspace, asked: planning.Asked, *, full: bool = False) -> Delivery:
+def deliver(
+    workspace: Workspace,
+    asked: planning.Asked,
+    *,
+    full: bool = False,
+    glance: Glance | None = None,
+) -> Delivery:
     """Returns the joint plan, with reused rows only if ``full``; keeps an index for the next one.
 
     Dates, ``--fetch``, ``--rerun``, ``--refresh`` are planned without the index.
+
+    Args:
+        glance: what the shortest way saw a moment ago.
     """
     plain = replace(asked, platforms=(), retry=False, selectors=()) == planning.Asked()
     if os.environ.get(OFF, "").lower() in ("off", "0", "no") or not plain:
         return planning.make(workspace, asked).delivery
-    session = Session(workspace, replace(asked, selectors=()))
+    session = Session(workspace, replace(asked, selectors=()), glance=glance)
     if asked.selectors:
         return session.selected(asked)
     return session.deliver(full=full)
@@ -55,8 +65,15 @@ def deliver(workspace: Workspace, asked: planning.Asked, *, full: bool = False) 
 class Session(Memory):
     """One plan with the index."""
 
-    def __init__(self, workspace: Workspace, asked: planning.Asked, path: str = "") -> None:
-        super().__init__(workspace, path)
+    def __init__(
+        self,
+        workspace: Workspace,
+        asked: planning.Asked,
+        path: str = "",
+        *,
+        glance: Glance | None = None,
+    ) -> None:
+        super().__init__(workspace, path, glance=glance)
         self.asked = asked
 
     def deliver(self, *, full: bool) -> Delivery:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import io
 import json
 import os
-import re
 import sys
 from collections.abc import Iterable, Sequence
 from typing import TextIO
 
 from ssds.core.diagnostics import Diagnostic, Severity
 from ssds.core.errors import InputError, SsdsError
+from ssds.core.patterns import pattern
 from ssds.core.text import shown
 
-_JSON_CONTROL = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_JSON_CONTROL = pattern("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def prepare_streams() -> None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from ssds.cli import channels, reasons
 from ssds.cli.output import counted, fitted, print_json, show, table, terminal_width
 from ssds.cli.wishes import make_wishes
 from ssds.core.memory import uncollected
-from ssds.core.records import dataclass, field
+from ssds.core.records import dataclass, field, replace
 from ssds.delivery import (
     Delivery,
     Row,

@@ -12,10 +12,10 @@ import os
 import re
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
 
 from ssds.core.canonical import Json
 from ssds.core.model import Claim, Node
+from ssds.core.records import dataclass, replace
 from ssds.graph.explain import (
     Difference,
     Nearest,

@@ -17,6 +17,7 @@ from ssds.delivery import Delivery
 from ssds.graph.index import hot
 from ssds.graph.index.layout import FILE_NAME
 from ssds.host.edits import EDITS
+from ssds.host.premises import Trial
 from ssds.host.scratch import Editing, copy_workspace
 from ssds.recipe.settings import read_settings
 from ssds.workspace import LOCK_FOLDER, SETTINGS_FILE, STATE_FOLDER, Workspace
@@ -116,7 +117,7 @@ def _told(text: str, wanted: Outcome) -> tuple[str, ...]:
 
 def _anew(workspace: Workspace) -> Workspace:
     """Returns the workspace with nothing read yet; its store, if open, is the same."""
-    fresh = replace(workspace)
+    fresh = replace(workspace, trial=Trial())
     if "store" in workspace.__dict__:
         fresh.__dict__["store"] = workspace.store
     return fresh

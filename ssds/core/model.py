@@ -13,6 +13,7 @@ from typing import NamedTuple
 from ssds.core.canonical import Json, action_key, canonical_bytes
 from ssds.core.digest import ActionKey, Digest
 from ssds.core.errors import InvalidValue
+from ssds.core.patterns import pattern
 from ssds.core.records import dataclass, field
 
 KINDS = (
@@ -47,7 +48,7 @@ PASS = b'{"verdict":"pass"}'
 FAIL = b'{"verdict":"fail"}'
 """The two canonical verdict blobs (contract C6)."""
 
-_NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?")
+_NAME = pattern(r"[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?")
 
 
 class ReleaseName(NamedTuple):

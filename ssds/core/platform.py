@@ -5,12 +5,12 @@ Source: OCI image specification 1.1, "Platform variants" in the image index; Go'
 
 from __future__ import annotations
 
-import re
 from typing import Self
 
 from ssds.core.errors import InvalidValue
+from ssds.core.patterns import pattern
 
-_FORM = re.compile(r"linux/(amd64|arm64)(?:/([a-z0-9_]+))?")
+_FORM = pattern(r"linux/(amd64|arm64)(?:/([a-z0-9_]+))?")
 _DEBIAN = {"amd64": "amd64", "arm64": "arm64"}
 _MACHINE = {"amd64": "x86_64", "arm64": "aarch64"}
 

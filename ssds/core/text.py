@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 
-_CONTROL = re.compile(
+from ssds.core.patterns import pattern
+
+_CONTROL = pattern(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
 )
-_LINE_ENDS = re.compile("[\t\n]")
+_LINE_ENDS = pattern("[\t\n]")
 
 
 def shown(text: str, *, lines: bool = False) -> str:

@@ -13,11 +13,12 @@ from collections.abc import Callable
 from typing import Any
 
 from ssds.core.errors import InvalidValue
+from ssds.core.patterns import pattern
 from ssds.core.records import dataclass
 
 MOST_COMPARISONS = 16
-_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~:-]{0,63}")
-_COMPARISON = re.compile(r"(>=|<=|==|!=|>|<)[ \t]*(\S+)")
+_VERSION = pattern(r"[A-Za-z0-9][A-Za-z0-9._+~:-]{0,63}")
+_COMPARISON = pattern(r"(>=|<=|==|!=|>|<)[ \t]*(\S+)")
 _MEETS: dict[str, Callable[[Any, Any], bool]] = {
     ">=": operator.ge,
     "<=": operator.le,

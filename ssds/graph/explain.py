@@ -6,16 +6,16 @@ The same pre-image gives the key, the explanation and the difference, so they ca
 
 from __future__ import annotations
 
-import difflib
 import itertools
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from ssds.core.canonical import Json
 from ssds.core.digest import ActionKey
 from ssds.core.model import Action, Node
+from ssds.core.patterns import pattern
+from ssds.core.records import dataclass
 
 _SHOWN = 120
 _CONTEXT = 16
@@ -27,7 +27,7 @@ _PLAIN = {
     "salt": "the catalog's salt",
     "platform": "the platform",
 }
-_LOCAL = re.compile(r"slice\.steps\[(\d+)\]\.local\[(\d+)\]")
+_LOCAL = pattern(r"slice\.steps\[(\d+)\]\.local\[(\d+)\]")
 _OWN = {
     "run": {"script": ""},
     "apt": {"packages": ""},
@@ -130,6 +130,8 @@ def _aligned(
         for index, (old, new) in enumerate(itertools.zip_longest(before, after, fillvalue=_ABSENT)):
             yield index, old, new
         return
+    import difflib
+
     texts = [[json.dumps(item, sort_keys=True) for item in items] for items in (before, after)]
     matcher = difflib.SequenceMatcher(None, texts[0], texts[1], autojunk=False)
     for what, old_from, old_to, new_from, new_to in matcher.get_opcodes():

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Container, Mapping
-from dataclasses import replace
 
 from ssds.core.digest import ActionKey, Digest
 from ssds.core.model import Action, Claim, Node, NodeId
 from ssds.core.platform import Platform
-from ssds.core.records import dataclass, field
+from ssds.core.records import dataclass, field, replace
 from ssds.graph.compile import Graph
 
 EXECUTING = frozenset({"base", "build", "test"})

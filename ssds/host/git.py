@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import datetime as dt
 import os
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ssds.core.errors import SsdsError, UnavailableError, UsageError
+from ssds.core.patterns import pattern
 from ssds.core.records import dataclass
 from ssds.core.text import shown
 
@@ -24,7 +24,7 @@ READ_S = 60.0
 _SHORT = 7
 _SUBJECT = 60
 _AUTHOR = 40
-_HEAD = re.compile(r"([0-9a-f]{40}|[0-9a-f]{64}) \d+ \d+")
+_HEAD = pattern(r"([0-9a-f]{40}|[0-9a-f]{64}) \d+ \d+")
 _ELSEWHERE = frozenset(
     {
         "GIT_ALTERNATE_OBJECT_DIRECTORIES",
@@ -40,8 +40,8 @@ _ELSEWHERE = frozenset(
     }
 )
 """Variables that name another checkout; a hook of git sets them."""
-_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
-_SIZE = re.compile(r"[0-9]{1,15}\s*")
+_ID = pattern(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_SIZE = pattern(r"[0-9]{1,15}\s*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import os
-import platform as _platform
 import pwd
 import re
-import shutil
-from dataclasses import dataclass
 
-from ssds.core.errors import SsdsError
 from ssds.core.platform import Platform
+from ssds.core.records import dataclass
 from ssds.host.files import explained
-from ssds.host.process import run
 
 BINFMT = "/proc/sys/fs/binfmt_misc"
 _QEMU = {"amd64": "qemu-x86_64", "arm64": "qemu-aarch64"}
@@ -46,7 +42,7 @@ class Emulation:
 
 def native_platform() -> Platform:
     """Returns the platform of this machine's kernel, without a level."""
-    return Platform.of_machine(_platform.machine())
+    return Platform.of_machine(os.uname().machine)
 
 
 def can_run(
@@ -169,6 +165,11 @@ def tool_version(name: str) -> str:
 
     It is the first word with a digit and a dot that ``name --version`` (or ``-v``) prints.
     """
+    import shutil
+
+    from ssds.core.errors import SsdsError
+    from ssds.host.process import run
+
     if shutil.which(name) is None:
         return ""
     for option in ("--version", "-v"):

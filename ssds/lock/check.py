@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 
 from ssds.core.digest import ActionKey, Digest
 from ssds.core.errors import InvalidValue
+from ssds.core.patterns import pattern
 from ssds.core.platform import Platform
 from ssds.core.records import dataclass
 from ssds.lock.marks import Path
@@ -19,10 +20,10 @@ NO_DIGEST = Digest("sha256:" + "0" * 64)
 NO_KEY = ActionKey("blake3:" + "0" * 64)
 NO_PLATFORM = Platform("linux/amd64")
 
-_UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_UNSAFE = pattern(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 COMMAND = r"[A-Za-z0-9_][A-Za-z0-9_.+@%=,~:-]{0,127}"
-_COMMAND = re.compile(COMMAND)
-_HEX = re.compile(r"[0-9a-f]{64}")
+_COMMAND = pattern(COMMAND)
+_HEX = pattern(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 
 from ssds.core.digest import Digest
 from ssds.core.model import Claim, NodeId, ReleaseName
 from ssds.core.platform import Platform
-from ssds.core.records import dataclass
+from ssds.core.records import dataclass, replace
 from ssds.lock.model import (
     LATEST_KINDS,
     RELEASE_KINDS,

@@ -7,26 +7,26 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
-from dataclasses import dataclass, field
 from json.decoder import scanstring  # type: ignore[attr-defined]
+
+from ssds.core.patterns import pattern
 
 Path = tuple[str | int, ...]
 
-_SPACE = re.compile(r"[ \t\n\r]*")
-_ATOM = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?|true|false|null|NaN|-?Infinity")
+_SPACE = pattern(r"[ \t\n\r]*")
+_ATOM = pattern(r"-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?|true|false|null|NaN|-?Infinity")
+_WORD = pattern(r"[\w-]+")
 DEPTH_LIMIT = 64
 
 
-@dataclass(slots=True)
 class Marks:
     """Offsets of values and keys by path; ``doubles`` are keys that appear twice in one map."""
 
-    text: str
-    offsets: dict[Path, int] = field(default_factory=dict)
-    doubles: list[tuple[Path, int]] = field(default_factory=list)
-    too_deep: int = -1
-    broken: int = -1
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.offsets: dict[Path, int] = {}
+        self.doubles: list[tuple[Path, int]] = []
+        self.too_deep = self.broken = -1
 
     def place(self, path: Path) -> tuple[int, int]:
         """Returns line and column (from 1) of ``path`` or of its nearest known parent."""
@@ -42,7 +42,7 @@ def line_column(text: str, offset: int) -> tuple[int, int]:
 
 def marks_of(text: str) -> Marks:
     """Returns the marks of ``text``; what follows a syntax error is left out."""
-    marks = Marks(text=text)
+    marks = Marks(text)
     with contextlib.suppress(_StopError, ValueError, IndexError):
         _value(marks, _skip(text, 0), ())
     return marks
@@ -124,7 +124,7 @@ def address(path: Path) -> str:
     for part in path:
         if isinstance(part, int):
             text += f"[{part}]"
-        elif re.fullmatch(r"[\w-]+", part):
+        elif _WORD.fullmatch(part):
             text += f".{part}" if text else part
         else:
             text += f"[{json.dumps(part)}]"

@@ -7,13 +7,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from ssds.core.digest import ActionKey, Digest
 from ssds.core.model import Claim, ReleaseName
 from ssds.core.pins import PlatformPins, SharedPins
 from ssds.core.platform import Platform
-from ssds.core.records import dataclass, field
+from ssds.core.records import dataclass, field, replace
 
 LOCK_VERSION = 1
 """The format that this program writes; older ones are read, newer ones are refused."""

@@ -6,14 +6,15 @@ import re
 from collections.abc import Iterable
 
 from ssds.core.model import Input, Node, NodeId
+from ssds.core.patterns import pattern
 from ssds.core.pins import PinnedPackage
 from ssds.core.platform import Platform
 from ssds.core.records import dataclass
 from ssds.lock.marks import Path
 from ssds.lock.model import DEFAULT_VARIANT, Lock, Locks, PlatformLock
 
-_STEP_PACKAGE = re.compile(r"slice\.steps\[(\d+)\]\.(?:packages|tools)(?:\.(.+))?", re.DOTALL)
-_BASE_PACKAGE = re.compile(r"slice\.packages\.(.+)", re.DOTALL)
+_STEP_PACKAGE = pattern(r"slice\.steps\[(\d+)\]\.(?:packages|tools)(?:\.(.+))?", re.DOTALL)
+_BASE_PACKAGE = pattern(r"slice\.packages\.(.+)", re.DOTALL)
 _SHARED = ("", "")
 
 

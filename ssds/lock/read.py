@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection
 from typing import TypeVar
 
 from ssds.core.diagnostics import Collector, Diagnostic, Severity, Span
+from ssds.core.patterns import pattern
 from ssds.host.reading import read_open
 from ssds.lock.check import Checker, Fault
 from ssds.lock.codes import CODES
@@ -20,9 +21,9 @@ from ssds.lock.quick import quick_catalog_lock, quick_lock
 SIZE_LIMIT_BYTES = 16 * 1024 * 1024
 CATALOG_LOCK = "catalog.lock.json"
 SUFFIX = ".lock.json"
-_CONFLICT = re.compile(r"^(?:<<<<<<< |=======$|>>>>>>> )", re.MULTILINE)
-_HUGE = re.compile(r"(?<![\w.\"+-])-?\d{19,}")
-_FLOAT = re.compile(r"[:\[,]\s*(-?\d+(?:\.\d+(?:[eE][-+]?\d+)?|[eE][-+]?\d+)|NaN|-?Infinity)")
+_CONFLICT = pattern(r"^(?:<<<<<<< |=======$|>>>>>>> )", re.MULTILINE)
+_HUGE = pattern(r"(?<![\w.\"+-])-?\d{19,}")
+_FLOAT = pattern(r"[:\[,]\s*(-?\d+(?:\.\d+(?:[eE][-+]?\d+)?|[eE][-+]?\d+)|NaN|-?Infinity)")
 
 T = TypeVar("T")
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 
 from ssds.core.digest import Digest
 from ssds.core.errors import EnvironmentProblem, IntegrityError, InvalidValue, UnavailableError
+from ssds.core.patterns import pattern
+from ssds.core.records import replace
 from ssds.host.files import TEMPORARY_PREFIX, atomic_write, explained, locked
 from ssds.oci.blobs import Blobs
 from ssds.oci.document import DOCUMENT_LIMIT_BYTES, Place, load_document
@@ -29,7 +29,7 @@ from ssds.oci.types import (
 _MARK = "oci-layout"
 _VERSION = "1.0.0"
 _LOCK = ".index.lock"
-_REF = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._:@/+-]{0,254}[A-Za-z0-9])?")
+_REF = pattern(r"[A-Za-z0-9](?:[A-Za-z0-9._:@/+-]{0,254}[A-Za-z0-9])?")
 
 
 class Layout:

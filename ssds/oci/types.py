@@ -7,12 +7,12 @@ Docker's image manifest version 2, schema 2, which is read but never written.
 from __future__ import annotations
 
 import datetime as dt
-import re
 from collections.abc import Mapping, Sequence
 
 from ssds.core.canonical import Json, canonical_bytes
 from ssds.core.digest import Digest, sha256_of
 from ssds.core.errors import InvalidValue
+from ssds.core.patterns import pattern
 from ssds.core.platform import Platform
 from ssds.core.records import dataclass, field
 from ssds.oci.document import Place, load_document
@@ -41,10 +41,10 @@ EMPTY_BYTES = b"{}"
 LAYERS_LIMIT = 1000
 MANIFESTS_LIMIT = 1000
 SIZE_LIMIT_BYTES = 1 << 50
-_MEDIA_TYPE = re.compile(
+_MEDIA_TYPE = pattern(
     r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}"
 )
-_TIME = re.compile(r"(\d{4}-\d{2}-\d{2})[Tt](\d{2}:\d{2}:\d{2})(?:\.\d+)?([Zz]|[+-]\d{2}:\d{2})")
+_TIME = pattern(r"(\d{4}-\d{2}-\d{2})[Tt](\d{2}:\d{2}:\d{2})(?:\.\d+)?([Zz]|[+-]\d{2}:\d{2})")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

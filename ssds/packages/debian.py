@@ -14,13 +14,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from ssds.core.errors import IntegrityError, InvalidValue
+from ssds.core.patterns import pattern
 from ssds.host.streams import damage_explained, deb_member
 
 _CONTROL_LIMIT = 4 * 1024 * 1024
 _CHANGELOG_LIMIT = 64 * 1024 * 1024
-_FIELD = re.compile(r"[!-9;-~]+")
-PACKAGE_NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+")
-_VERSION = re.compile(r"[0-9]+:[A-Za-z0-9.+~:-]+|[A-Za-z0-9.+~-]+")
+_FIELD = pattern(r"[!-9;-~]+")
+PACKAGE_NAME = pattern(r"[a-z0-9][a-z0-9+.-]+")
+_VERSION = pattern(r"[0-9]+:[A-Za-z0-9.+~:-]+|[A-Za-z0-9.+~-]+")
 
 
 # --- paragraphs ----------------------------------------------------------------------------------
@@ -239,8 +240,8 @@ class ChangelogEntry:
     date: str
 
 
-_HEADING = re.compile(r"([a-z0-9][a-z0-9+.-]*) \(([^)\s]+)\)((?: [A-Za-z0-9+.-]+)*);")
-_TRAILER = re.compile(r" -- .*?  (.+)$")
+_HEADING = pattern(r"([a-z0-9][a-z0-9+.-]*) \(([^)\s]+)\)((?: [A-Za-z0-9+.-]+)*);")
+_TRAILER = pattern(r" -- .*?  (.+)$")
 
 
 def changelog_entries(text: str) -> Iterator[ChangelogEntry]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import re
+
+from ssds.core.patterns import pattern
 
 Path = tuple[str | int, ...]
 """Keys and list indexes from the top of a document."""
 
-_BARE = re.compile(r"[A-Za-z_][A-Za-z0-9_/+-]*")
-_PART = re.compile(r'\.?([A-Za-z_][A-Za-z0-9_/+-]*)|\[(\d{1,9})\]|\[("(?:[^"\\]|\\.)*")\]')
+_BARE = pattern(r"[A-Za-z_][A-Za-z0-9_/+-]*")
+_PART = pattern(r'\.?([A-Za-z_][A-Za-z0-9_/+-]*)|\[(\d{1,9})\]|\[("(?:[^"\\]|\\.)*")\]')
 
 
 def format_address(path: Path) -> str:

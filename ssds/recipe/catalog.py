@@ -9,12 +9,11 @@ import hashlib
 import os
 import unicodedata
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import replace
 from typing import Any, Protocol
 
 from ssds.core.diagnostics import Collector, Span
 from ssds.core.model import ReleaseName
-from ssds.core.records import dataclass
+from ssds.core.records import dataclass, replace
 from ssds.recipe.codes import diagnostic
 from ssds.recipe.formats.scope import Report
 from ssds.recipe.formats.ssds import Edge, Reading, read_recipe

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import functools
 import os
-import re
 
 from ssds.core.diagnostics import Collector
+from ssds.core.patterns import pattern
 from ssds.recipe.catalog import RECIPE_FILE, recipe_folders
 from ssds.recipe.yamlmarks import load, read_file
 
-_KEY = re.compile(rb"recipe[\"']?\s*:|\\[xuU]")
+_KEY = pattern(rb"recipe[\"']?\s*:|\\[xuU]")
 """What a text has that refers to another recipe; an escape may hide the word."""
 _TEMPLATE = "{{"
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import graphlib
-import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from ssds.core.diagnostics import Collector
 from ssds.core.model import ReleaseName
+from ssds.core.patterns import pattern
 from ssds.recipe.codes import diagnostic, near
 from ssds.recipe.formats.ssds import Edge
 from ssds.recipe.model import Release
@@ -15,7 +15,7 @@ from ssds.recipe.ranges import joined
 from ssds.recipe.shared import Shared
 from ssds.recipe.yamlmarks import Spans
 
-_RESERVED_TAG = re.compile(r"latest|.*-r[0-9]+")
+_RESERVED_TAG = pattern(r"latest|.*-r[0-9]+")
 
 
 def check_releases(

@@ -14,6 +14,7 @@ from typing import Any
 
 from ssds.core.diagnostics import Collector, Span
 from ssds.core.errors import InvalidValue
+from ssds.core.patterns import pattern
 from ssds.core.platform import Platform
 from ssds.core.records import dataclass, field
 from ssds.recipe.address import Path
@@ -24,7 +25,7 @@ from ssds.recipe.shared import plain_relative
 from ssds.recipe.yamlmarks import lies_in, load, read_file
 
 WORKSPACE_FILE = "ssds.yaml"
-_MIRROR = re.compile(r"(?:https?://[^\s/]+|file://)(?:/[^\s]*)?")
+_MIRROR = pattern(r"(?:https?://[^\s/]+|file://)(?:/[^\s]*)?")
 _SANDBOXES = ("auto", "identity", "subuid", "trusted")
 
 ENVIRONMENT = {

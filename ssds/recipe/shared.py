@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from ssds.core.diagnostics import Collector, Span
+from ssds.core.patterns import pattern
 from ssds.core.platform import Platform
 from ssds.core.records import dataclass, field
 from ssds.recipe.codes import diagnostic, near
@@ -16,12 +16,12 @@ from ssds.recipe.model import Base, Channel, Policy, Site
 from ssds.recipe.schema import schema
 from ssds.recipe.yamlmarks import Document, Spans, lies_in, load, read_file
 
-_SITE_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
-_REGISTRY = re.compile(
+_SITE_NAME = pattern(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
+_REGISTRY = pattern(
     r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:]+\])(?::[0-9]{1,5})?"
     r"(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*"
 )
-_LOOPBACK = re.compile(r"(?:localhost|127\.[0-9.]+|\[::1\])(?::|/|$)")
+_LOOPBACK = pattern(r"(?:localhost|127\.[0-9.]+|\[::1\])(?::|/|$)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

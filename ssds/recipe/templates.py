@@ -13,6 +13,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from ssds.core.patterns import pattern
+
 MAX_OUTPUT = 262_144
 MAX_TEMPLATE = 262_144
 _MAX_NODES = 400
@@ -22,8 +24,8 @@ Value = str | int
 NAMES = ("name", "version", "variant", "platform", "arch", "machine")
 """Names that every template of a target knows, beside the recipe's variables."""
 
-_SIMPLE = re.compile(r"(?<!\{)\{\{\s*([A-Za-z_][A-Za-z0-9_]*)\s*\}\}")
-_STATEMENT = re.compile(
+_SIMPLE = pattern(r"(?<!\{)\{\{\s*([A-Za-z_][A-Za-z0-9_]*)\s*\}\}")
+_STATEMENT = pattern(
     r"\{%-?\s*(?:if|elif|else|endif|for|endfor|set|macro|call|include|import|from|extends|block|"
     r"raw|endraw|filter|with|do|autoescape)\b"
 )

@@ -7,13 +7,13 @@ and never touched. The metadata blob is a referrer of the index.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Protocol
 
 from ssds.core.digest import Digest, sha256_of
 from ssds.core.errors import InvalidValue, Refused, SsdsError
+from ssds.core.patterns import pattern
 from ssds.core.platform import Platform
 from ssds.core.versions import version_key
 from ssds.lock.model import LayerRecord, Released
@@ -26,7 +26,7 @@ if TYPE_CHECKING:  # planning reads observations only: it needs none of these
     from ssds.oci.types import Descriptor
 
 METADATA_TYPE = "application/vnd.ssds.metadata.v1+json"
-_REVISION = re.compile(r"(.+)-r([1-9][0-9]*)")
+_REVISION = pattern(r"(.+)-r([1-9][0-9]*)")
 _IRREVERSIBLE = frozenset({"irreversible"})
 
 

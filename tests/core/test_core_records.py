@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 import inspect
 import pickle
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -16,11 +16,13 @@ from hypothesis import strategies as st
 from ssds.core import records
 from ssds.core.pins import PlatformPins
 
-MAKERS: dict[str, Any] = {"standard": dataclasses.dataclass, "fast": records.dataclass}
+MAKERS: dict[str, Any] = {"standard": dataclasses, "fast": records}
 
 
-def classes(maker: Callable[..., Any]) -> tuple[Any, Any, Any]:
+def classes(home: Any) -> tuple[Any, Any, Any]:
     """Returns a base, a class on top of it, and one whose fields are given by place."""
+
+    maker, make_field = home.dataclass, home.field
 
     @maker(frozen=True, slots=True, kw_only=True)
     class Step:
@@ -39,8 +41,8 @@ def classes(maker: Callable[..., Any]) -> tuple[Any, Any, Any]:
 
         script: str
         tools: tuple[str, ...] = ()
-        values: dict[str, int] = dataclasses.field(default_factory=dict)
-        secret: str = dataclasses.field(default="", repr=False, compare=False)
+        values: dict[str, int] = make_field(default_factory=dict)
+        secret: str = make_field(default="", repr=False, compare=False)
 
     @maker(frozen=True, slots=True)
     class Pair:
@@ -174,3 +176,64 @@ def test_what_is_no_plain_record_is_refused() -> None:
 
             def __post_init__(self) -> None:
                 raise AssertionError
+
+
+def test_the_standard_fields_are_made_when_somebody_asks() -> None:
+    _, run, _ = BOTH["fast"]
+    standard = {f.name: f for f in dataclasses.fields(BOTH["standard"][1])}
+
+    for found in dataclasses.fields(run):
+        wanted = standard[found.name]
+        for name in ("name", "type", "kw_only", "repr", "compare", "init", "default"):
+            assert getattr(found, name) == getattr(wanted, name)
+        assert found.default_factory == wanted.default_factory
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_a_record_without_slots_can_hold_what_it_worked_out(name: str) -> None:
+    home = MAKERS[name]
+
+    @home.dataclass(frozen=True)
+    class Folder:
+        path: str
+        names: dict[str, int] = home.field(default_factory=dict, repr=False, compare=False)
+
+        @functools.cached_property
+        def length(self) -> int:
+            return len(self.path)
+
+    folder = Folder("a", {"x": 1})
+
+    assert folder.length == 1
+    assert "length" in folder.__dict__
+    assert "length" not in home.replace(folder, path="bc").__dict__
+    assert home.replace(folder, path="bc").names == {"x": 1}
+    assert (folder == Folder("a"), repr(folder).endswith("Folder(path='a')")) == (True, True)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        folder.path = "b"
+
+
+def test_replace_changes_records_and_standard_data_classes() -> None:
+    for _, run, pair in BOTH.values():
+        assert records.replace(run(address="a", script="b"), script="c").script == "c"
+        assert records.replace(pair("a"), right="c") == pair("a", "c")
+        with pytest.raises(TypeError):
+            records.replace(pair("a"), other=1)
+
+
+def test_a_field_of_the_standard_library_or_a_standard_base_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"ssds\.core\.records"):
+
+        @records.dataclass(frozen=True, slots=True)
+        class Foreign:
+            values: dict[str, int] = dataclasses.field(default_factory=dict)
+
+    @dataclasses.dataclass(frozen=True)
+    class Standard:
+        name: str
+
+    with pytest.raises(TypeError, match="no record"):
+
+        @records.dataclass(frozen=True, slots=True)
+        class Above(Standard):
+            more: str

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Container
-from dataclasses import dataclass, field
+from collections.abc import Container, Mapping, Sequence
 
 from ssds.graph.index import rows
 from ssds.graph.index.edit import Editor
@@ -15,7 +14,6 @@ LOCK_SUFFIX = ".lock.json"
 SHARED_LOCK = "catalog.lock.json"
 
 
-@dataclass(slots=True)
 class Changes:
     """What is not as it was.
 
@@ -28,17 +26,20 @@ class Changes:
         other: any row that is no recipe's is another one.
     """
 
-    recipes: set[str] = field(default_factory=set)
-    relocked: set[str] = field(default_factory=set)
-    ground: bool = False
-    relisted: bool = False
-    store: bool = False
-    code: bool = False
-    other: bool = False
+    def __init__(self) -> None:
+        self.recipes: set[str] = set()
+        self.relocked: set[str] = set()
+        self.ground = self.relisted = self.store = self.code = self.other = False
 
 
 def find_changes(
-    editor: Editor, notes: Notes, *, catalog: str, locks: str, reserved: Container[str]
+    editor: Editor,
+    notes: Notes,
+    *,
+    catalog: str,
+    locks: str,
+    reserved: Container[str],
+    seen: Mapping[int, Sequence[tuple[int, bytes]]],
 ) -> Changes:
     """Returns what changed; files that were only touched get their new rows at once.
 
@@ -47,6 +48,7 @@ def find_changes(
         notes: of this plan.
         catalog, locks: the folders of the recipes and of the locks, relative to the workspace.
         reserved: folders of the catalog that are no recipes.
+        seen: number of a group → what ``rows.changed`` found there just now, where it was asked.
     """
     changes = Changes()
     groups, table = editor.groups, editor.table
@@ -54,7 +56,10 @@ def find_changes(
     for group, base in enumerate(groups.bases):
         folder = os.path.join(notes.root, base)
         paths = groups.paths[group]
-        for at, row in rows.changed(folder, paths, groups.rows[group]):
+        found = seen.get(group)
+        if found is None:
+            found = rows.changed(folder, paths, groups.rows[group])
+        for at, row in found:
             place = start + at
             owner = table.owners[place]
             path = os.path.join(os.fsencode(folder), paths[at])

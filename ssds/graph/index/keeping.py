@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable
-from dataclasses import replace
 
 from ssds.core.errors import SsdsError
+from ssds.core.records import replace
 from ssds.graph.index.changes import LOCK_SUFFIX
 from ssds.graph.index.edit import Editor, Row
 from ssds.graph.index.entries import local_trees

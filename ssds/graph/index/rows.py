@@ -1,8 +1,7 @@
 """Looks at the disk: has any file changed that the last plan rested on?
 
 A row is a path with its modification and change time (nanoseconds), size and inode number. Rows
-are compared in blocks, by functions that run in C; only a block that differs is looked at one by
-one. Contents are not read here.
+are looked at and compared in blocks, by functions that run in C. Contents are not read here.
 """
 
 from __future__ import annotations
@@ -69,24 +68,23 @@ def changed(
             known = bytes(rows[start * ROW_BYTES : (start + len(block)) * ROW_BYTES])
             try:
                 fields = chain.from_iterable(map(_FIELDS, map(os.lstat, block)))
-                same = array("Q", fields).tobytes() == known
+                now = array("Q", fields).tobytes()
             except (OSError, ValueError, OverflowError):
-                same = False
-            if not same:
-                found += _one_by_one(start, block, known)
+                now = b"".join(map(look, block))
+            if now != known:
+                found += _different(start, now, known)
         return found
     finally:
         os.fchdir(here)
         os.close(here)
 
 
-def _one_by_one(start: int, names: Sequence[bytes], known: bytes) -> list[tuple[int, bytes]]:
-    found = []
-    for number, name in enumerate(names):
-        row = look(name)
-        if row != known[number * ROW_BYTES : (number + 1) * ROW_BYTES]:
-            found.append((start + number, row))
-    return found
+def _different(start: int, now: bytes, known: bytes) -> list[tuple[int, bytes]]:
+    return [
+        (start + at // ROW_BYTES, now[at : at + ROW_BYTES])
+        for at in range(0, len(known), ROW_BYTES)
+        if now[at : at + ROW_BYTES] != known[at : at + ROW_BYTES]
+    ]
 
 
 def is_racy(row: bytes, looked_ns: int) -> bool:

@@ -6,12 +6,12 @@ holds everything that the answer depends on: the packages asked for and what is 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from ssds.core.canonical import Json, fingerprint
 from ssds.core.digest import Digest
 from ssds.core.model import ReleaseName
+from ssds.core.patterns import pattern
 from ssds.core.pins import BasePin, PackageSet, PlatformPins, SharedPins
 from ssds.core.platform import Platform
 from ssds.core.records import dataclass
@@ -27,7 +27,7 @@ from ssds.recipe.model import (
     Target,
 )
 
-_PYTHON = re.compile(r"python(3\.\d+)(?:-minimal)?")
+_PYTHON = pattern(r"python(3\.\d+)(?:-minimal)?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,13 +13,13 @@ import datetime as dt
 import email.utils
 import json
 import os
-import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ssds.core.canonical import Json, canonical_bytes
 from ssds.core.errors import IntegrityError, SsdsError, UsageError
+from ssds.core.patterns import pattern
 from ssds.host.files import atomic_write
 from ssds.kinds.scan.osv import evaluate, read_advisories, read_record
 from ssds.kinds.scan.versions import same_name
@@ -34,7 +34,7 @@ from ssds.packages.debian import (
 )
 
 RECORD_LIMIT_BYTES = 4 * 1024 * 1024
-_CVE = re.compile(r"\bCVE-[0-9]{4}-[0-9]{4,7}\b")
+_CVE = pattern(r"\bCVE-[0-9]{4}-[0-9]{4,7}\b")
 _PROVENANCE = {"changelog": "changelogs inside the Debian packages of the suite's archives"}
 
 

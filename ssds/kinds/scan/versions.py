@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Protocol
 
 from ssds.core.errors import InvalidValue
+from ssds.core.patterns import pattern
 from ssds.packages.debian import Version
 
-SEPARATORS = re.compile(r"[-_.]+")
+SEPARATORS = pattern(r"[-_.]+")
 
 
 class Order(Protocol):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ssds.core.diagnostics import Collector
 from ssds.core.digest import Digest
+from ssds.core.patterns import pattern
 from ssds.core.platform import Platform
 from ssds.recipe.address import Path, format_address
 from ssds.recipe.codes import diagnostic, near
@@ -16,12 +16,12 @@ from ssds.recipe.model import LocalTree
 from ssds.recipe.templates import RESERVED, TemplateProblem, Value, render
 from ssds.recipe.yamlmarks import Document
 
-ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]*[a-z0-9+.](?:=[0-9][A-Za-z0-9.+~:-]*)?")
-COMMAND = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+@%=,~:-]{0,127}")
-_PLAIN_PATH = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[^/\n]+)*/?")
-_PLATFORM_NAME = re.compile(r"\b(?:platform|arch|machine)\b")
-_RESERVED_ENVIRONMENT = re.compile(r"SOURCE_DATE_EPOCH|SSDS_.*")
+ENVIRONMENT_NAME = pattern(r"[A-Za-z_][A-Za-z0-9_]*")
+PACKAGE = pattern(r"[a-z0-9][a-z0-9+.-]*[a-z0-9+.](?:=[0-9][A-Za-z0-9.+~:-]*)?")
+COMMAND = pattern(r"[A-Za-z0-9_][A-Za-z0-9_.+@%=,~:-]{0,127}")
+_PLAIN_PATH = pattern(r"(?:/(?!\.{1,2}(?:/|$))[^/\n]+)*/?")
+_PLATFORM_NAME = pattern(r"\b(?:platform|arch|machine)\b")
+_RESERVED_ENVIRONMENT = pattern(r"SOURCE_DATE_EPOCH|SSDS_.*")
 
 Trees = Callable[[str, str], LocalTree]
 """(recipe's folder, name) → the local tree; raises LocalProblem."""

@@ -6,15 +6,14 @@ from its version, then from its variant; the later one wins.
 
 from __future__ import annotations
 
-import dataclasses
 import datetime as dt
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from ssds.core.model import ReleaseName
+from ssds.core.patterns import pattern
 from ssds.core.platform import Platform
-from ssds.core.records import dataclass
+from ssds.core.records import dataclass, replace
 from ssds.recipe.address import Path, format_address
 from ssds.recipe.codes import near
 from ssds.recipe.formats.scope import Report, Scope, Trees, check_conditions, names_of
@@ -23,7 +22,7 @@ from ssds.recipe.formats.ssds_steps import TargetReader
 from ssds.recipe.model import RecipeRef, Release, Target, Waiver
 from ssds.recipe.shared import Shared
 
-_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_DATE = pattern(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 MAX_TARGETS = 1_000
 _NOTHING: dict[str, Any] = {}
 
@@ -277,7 +276,7 @@ class _RecipeReader:
         """Returns the first target for another platform where nothing else can differ."""
         self.check_base_platform(first.target.base, str(platform), chosen)
         self.note_edges(first.target.release, platform, first.references)
-        return dataclasses.replace(first.target, platform=platform, required=required)
+        return replace(first.target, platform=platform, required=required)
 
     def note_edges(
         self, release: ReleaseName, platform: Platform, references: list[tuple[RecipeRef, str]]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from ssds.core.canonical import Json
+from ssds.core.patterns import pattern
 from ssds.recipe.address import Path
 from ssds.recipe.formats.scope import Report, Scope
 from ssds.recipe.model import LocalTree
@@ -17,7 +17,7 @@ DESCRIPTIVE = (
     "categories", "maintainers", "hints", "gui", "webapp", "help", "runtime", "menu",
     "license_files",
 )  # fmt: skip
-_LICENSE_REFERENCE = re.compile(r"LicenseRef-[A-Za-z0-9.-]+")
+_LICENSE_REFERENCE = pattern(r"LicenseRef-[A-Za-z0-9.-]+")
 MAX_FILE_BYTES = 1 << 20
 USUAL_LICENSES = frozenset(
     (

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from ssds.core.errors import InvalidValue
+from ssds.core.patterns import pattern
 from ssds.core.versions import is_version, parse_range
 from ssds.recipe.address import Path
 from ssds.recipe.codes import near
@@ -30,12 +30,12 @@ from ssds.recipe.model import (
     WorkdirStep,
 )
 
-_WEB = re.compile(r"https?://[A-Za-z0-9.\[\]:@_%-]+/[^\s]+")
-_DEB_SRC = re.compile(r"[a-z0-9][a-z0-9+.-]+/[0-9][A-Za-z0-9.+~:-]*")
-_PYPI = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[0-9][A-Za-z0-9.!+_-]*")
-_USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}|[0-9]{1,5}(?::[0-9]{1,5})?")
-_CHECKS = re.compile(r"\b(?:test|grep|cmp|diff|assert|case|exit|sha256sum|md5sum)\b|\[ |==")
-_USUAL_REQUIREMENT = re.compile(
+_WEB = pattern(r"https?://[A-Za-z0-9.\[\]:@_%-]+/[^\s]+")
+_DEB_SRC = pattern(r"[a-z0-9][a-z0-9+.-]+/[0-9][A-Za-z0-9.+~:-]*")
+_PYPI = pattern(r"[A-Za-z0-9][A-Za-z0-9._-]*/[0-9][A-Za-z0-9.!+_-]*")
+_USER = pattern(r"[a-z_][a-z0-9_-]{0,31}|[0-9]{1,5}(?::[0-9]{1,5})?")
+_CHECKS = pattern(r"\b(?:test|grep|cmp|diff|assert|case|exit|sha256sum|md5sum)\b|\[ |==")
+_USUAL_REQUIREMENT = pattern(
     r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?==[0-9]+(?:\.[0-9]+)*(?:(?:a|b|rc|\.post|\.dev)[0-9]+)?"
 )
 
