@@ -49,6 +49,13 @@ def _sandbox() -> bool:
         return bool(probe(folder).mode)
 
 
+@functools.cache
+def _apptainer() -> bool:
+    from apptainer_box import available
+
+    return available()
+
+
 COMPONENTS = {
     "apt": _apt,
     "pip": _pip,
@@ -63,6 +70,8 @@ COMPONENTS = {
     "graphviz": lambda: _has("dot"),
     "syft": lambda: _has("syft"),
     "root": lambda: os.geteuid() == 0,
+    "squashfs": lambda: _has("unsquashfs", "mksquashfs"),
+    "apptainer": _apptainer,
     "binfmt": lambda: os.path.exists("/proc/sys/fs/binfmt_misc/qemu-aarch64"),
 }
 

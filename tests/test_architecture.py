@@ -18,6 +18,7 @@ ORDER = [
     {"schemas"},
     {"host"},
     {"oci"},
+    {"sif"},
     {"store"},
     {"packages"},
     {"recipe"},

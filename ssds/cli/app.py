@@ -29,6 +29,7 @@ VERBS = {
     "log": "show the newest log of a node",
     "run": "run a command in a built image",
     "shell": "open a shell in a built image or a failed step",
+    "sif": "write a released image as one file for Apptainer",
     "deploy": "write images, modules and wrappers for a site",
     "gc": "remove blobs that nothing refers to",
     "index": "carry the plan index to another clone, or look at it",

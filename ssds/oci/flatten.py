@@ -21,7 +21,7 @@ from ssds.core.errors import IntegrityError, UnavailableError
 from ssds.oci.content import Content, Entry
 from ssds.oci.tarindex import DEPTH_LIMIT, PATH_LIMIT_BYTES, Member, index_tar
 
-__all__ = ["Entry", "FlatTree", "flatten"]
+__all__ = ["Entry", "FlatTree", "add_layer", "flatten"]
 
 LINK_LIMIT = 40
 _WHITEOUT = ".wh."
@@ -30,7 +30,7 @@ _ROOT = ""
 
 
 class FlatTree:
-    """What a program in the container sees; read-only once ``flatten`` has made it."""
+    """What a program in the container sees; only ``flatten`` and ``add_layer`` write it."""
 
     def __init__(self, layers: Sequence[str]) -> None:
         self.layers = tuple(layers)
@@ -149,6 +149,12 @@ def flatten(layer_tars: Sequence[str]) -> FlatTree:
     for number, path in enumerate(layer_tars):
         _Layer(tree, number, f"layer {number + 1} of {len(layer_tars)}").apply(path)
     return tree
+
+
+def add_layer(tree: FlatTree, path: str, what: str) -> None:
+    """Puts one more layer tar on top of ``tree``; raises IntegrityError as ``flatten`` does."""
+    tree.layers = (*tree.layers, path)
+    _Layer(tree, len(tree.layers) - 1, what).apply(path)
 
 
 class _Layer:

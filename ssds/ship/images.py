@@ -24,10 +24,9 @@ from ssds.oci.compress import decompress
 from ssds.oci.flatten import flatten
 from ssds.oci.types import Config, Descriptor, parse_config, parse_manifest
 from ssds.oci.unpack import write_tree
+from ssds.sif.runtime import BIND_FILES, BIND_FOLDERS
 
 LINKS_LIMIT = 40
-BIND_FOLDERS = ("dev", "etc", "home", "proc", "root", "run", "sys", "tmp", "var", "var/tmp")
-BIND_FILES = ("etc/group", "etc/hosts", "etc/passwd", "etc/resolv.conf")
 SETPRIV = ("/usr/bin/setpriv", "/bin/setpriv")
 
 

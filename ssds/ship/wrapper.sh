@@ -147,7 +147,9 @@ if [ "$ssds_runtime" = plain ]; then
     exit 127
 fi
 
-# Apptainer and Singularity.
+# Apptainer and Singularity. They would evaluate values as shell text: $HOME would become a path.
+APPTAINER_NO_EVAL=1 SINGULARITY_NO_EVAL=1
+export APPTAINER_NO_EVAL SINGULARITY_NO_EVAL
 ssds_set() {
     export "APPTAINERENV_$1=$2" "SINGULARITYENV_$1=$2"
 }

@@ -1,0 +1,1 @@
+"""SIF files: one image, one platform, one file that Apptainer and Singularity run."""
