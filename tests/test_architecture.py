@@ -35,7 +35,17 @@ ORDER = [
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
 IO_MODULES = {"subprocess", "socket", "tempfile", "shutil", "requests", "urllib", "sqlite3", "mmap"}
 PURE = ["core", "graph"]
-HEAVY = ("networkx", "jsonschema", "oras", "docker", "requests", "jinja2", "rich", "cyclonedx")
+HEAVY = (
+    "networkx",
+    "jsonschema",
+    "oras",
+    "docker",
+    "requests",
+    "jinja2",
+    "rich",
+    "cyclonedx",
+    "archspec",
+)
 
 
 def modules() -> list[Path]:

@@ -13,7 +13,7 @@ from ssds.core.errors import Refused, UnavailableError, UsageError
 from ssds.core.model import NodeId, ReleaseName
 from ssds.core.platform import Platform
 from ssds.graph.plan import Wishes, make_plan
-from ssds.host.machine import can_run, native_platform
+from ssds.host.machine import best_platform, can_run, native_platform
 from ssds.host.sandbox import Bind, Sandbox, Stdio
 from ssds.lock.model import PlatformLock
 from ssds.oci.types import Config, parse_config
@@ -61,7 +61,7 @@ def choose_platform(workspace: Workspace, release: ReleaseName, text: str) -> Pl
         UnavailableError: this machine cannot run it.
     """
     offered = workspace.catalog.releases[release].targets
-    platform = Platform(text) if text else native_platform()
+    platform = Platform(text) if text else best_platform(offered) or native_platform()
     if platform not in offered:
         raise UsageError(
             f"{release} is not for {platform}",

@@ -5,9 +5,11 @@ Source: OCI image specification 1.1, "Platform variants" in the image index; Go'
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Self
 
 from ssds.core.errors import InvalidValue
+from ssds.core.levels import below
 from ssds.core.patterns import pattern
 
 _FORM = pattern(r"linux/(amd64|arm64)(?:/([a-z0-9_]+))?")
@@ -43,6 +45,23 @@ class Platform(str):
     def variant(self) -> str:
         """The micro-architecture level, or the empty string."""
         return self.partition("/")[2].partition("/")[2]
+
+    @property
+    def baseline(self) -> Platform:
+        """The platform without its level: what every machine of the architecture runs."""
+        return Platform(f"{self.os}/{self.architecture}") if self.variant else self
+
+    @property
+    def fallbacks(self) -> tuple[Platform, ...]:
+        """This platform, then those whose programs run on it too, the best first, baseline last."""
+        if not self.variant:
+            return (self,)
+        levels = below(self.architecture, self.variant)
+        return (self, *(Platform(f"{self.baseline}/{level}") for level in levels), self.baseline)
+
+    def best_of(self, offered: Container[Platform]) -> Platform | None:
+        """Returns the first of ``fallbacks`` that is among ``offered``, or None."""
+        return next((platform for platform in self.fallbacks if platform in offered), None)
 
     @property
     def debian(self) -> str:

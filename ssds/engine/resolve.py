@@ -222,8 +222,8 @@ def _resolve_base(
     renewed: set[tuple[str, Platform]],
     salt: str,
 ) -> str:
-    platform = target.platform
-    held = pins.releases.get((target.release, platform), PlatformPins())
+    platform = target.platform.baseline  # all levels stand on one base
+    held = pins.releases.get((target.release, target.platform), PlatformPins())
     identity = held.base or pins.shared.current.get(base.name, "")
     if "base" in order.upgrade:
         identity = pins.shared.current.get(base.name, "")

@@ -182,30 +182,36 @@ class _Compiler:
         return [
             Input(
                 role=f"gate/{name}",
-                node=NodeId(str(name), "gate", str(target.platform)),
+                node=NodeId(str(name), "gate", str(platform)),
                 output="verdict",
                 gate=True,
             )
-            for name in self.contained(target, {})
+            for name, platform in self.contained(target, {}).items()
         ]
 
-    def contained(self, target: Target, names: dict[ReleaseName, None]) -> dict[ReleaseName, None]:
-        """Adds the releases that a target contains, each before what it contains itself, once."""
+    def contained(
+        self, target: Target, names: dict[ReleaseName, Platform]
+    ) -> dict[ReleaseName, Platform]:
+        """Adds the releases that a target contains, each before what it contains itself, once.
+
+        The value is the platform that it is taken of: a level may take a lower one.
+        """
         for ref in references(target):
             below = target_of(ref, target, self.catalog, self.pins)
             if below is not None and below.release not in names:
-                names[below.release] = None
+                names[below.release] = below.platform
                 self.contained(below, names)
         return names
 
     def base(self, target: Target, asked: Requests) -> Input:
         if target.base_recipe is not None:
             return self.recipe(target.base_recipe, target, "base")
-        key = (target.base, target.platform, asked.base.identity if asked.base else "")
+        platform = target.platform.baseline
+        key = (target.base, platform, asked.base.identity if asked.base else "")
         node = self.bases.get(key)
         if node is None:  # hundreds of packages: once for all that stand on them
             base = self.catalog.bases[target.base]
-            node = self.add(base_spec.node(base, target.platform, asked.base))
+            node = self.add(base_spec.node(base, platform, asked.base))
             self.bases[key] = node
         return Input(role="base", node=node, output="layer")
 
@@ -218,7 +224,8 @@ class _Compiler:
         if name is None:
             return Input(role=role, digest=joined((ref,))[0].request)
         self.release(self.catalog.releases[name])
-        node = NodeId(str(name), "build", str(target.platform))
+        platform = target.platform.best_of(self.catalog.releases[name].targets) or target.platform
+        node = NodeId(str(name), "build", str(platform))
         return Input(role=role, node=node, output="config")
 
     def sources(self, target: Target, pins: PlatformPins) -> dict[str, Input]:

@@ -254,7 +254,7 @@ def _no_builder(node: Node, facts: Facts, wishes: Wishes) -> str:
         return f"{platform} was not selected"
     if node.kind not in EXECUTING:
         return ""
-    return facts.builder(platform)
+    return facts.builder(platform if node.kind == "test" else platform.baseline)
 
 
 def _leave_out_unselected(steps: dict[NodeId, PlanStep]) -> None:

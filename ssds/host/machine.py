@@ -5,20 +5,18 @@ from __future__ import annotations
 import os
 import pwd
 import re
+from collections.abc import Iterable
 
+from ssds.core.errors import SsdsError
+from ssds.core.levels import features, weight
 from ssds.core.platform import Platform
 from ssds.core.records import dataclass
 from ssds.host.files import explained
 
 BINFMT = "/proc/sys/fs/binfmt_misc"
+CPUINFO = "/proc/cpuinfo"
 _QEMU = {"amd64": "qemu-x86_64", "arm64": "qemu-aarch64"}
 _MACHINE_CODE = {"amd64": 62, "arm64": 183}
-
-# x86-64 psABI, "Micro-architecture levels", in the words of /proc/cpuinfo
-_V2 = frozenset(["cx16", "lahf_lm", "popcnt", "sse4_1", "sse4_2", "ssse3"])
-_V3 = _V2 | frozenset(["avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "abm", "movbe", "xsave"])
-_V4 = _V3 | frozenset(["avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"])
-_LEVELS = {"": frozenset[str](), "v1": frozenset[str](), "v2": _V2, "v3": _V3, "v4": _V4}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,14 +38,27 @@ class Emulation:
         return self.kind != "unavailable"
 
 
+def best_platform(offered: Iterable[Platform], *, cpuinfo: str = CPUINFO) -> Platform | None:
+    """Returns the platform of ``offered`` that fits this machine's processor best, or None.
+
+    Of several that it has, one that runs wherever the others run is left for those.
+    """
+    native = native_platform()
+    near = [p for p in offered if p.baseline == native]
+    fitting = [p for p in near if can_run(p, cpuinfo=cpuinfo).kind == "native"]
+    return fitting[0] if len(fitting) == 1 else max(fitting, key=_strength, default=None)
+
+
+def _strength(platform: Platform) -> tuple[int, int]:
+    return weight(platform.architecture, platform.variant), len(platform.fallbacks)
+
+
 def native_platform() -> Platform:
     """Returns the platform of this machine's kernel, without a level."""
     return Platform.of_machine(os.uname().machine)
 
 
-def can_run(
-    platform: Platform, *, binfmt: str = BINFMT, cpuinfo: str = "/proc/cpuinfo"
-) -> Emulation:
+def can_run(platform: Platform, *, binfmt: str = BINFMT, cpuinfo: str = CPUINFO) -> Emulation:
     """Returns how programs of ``platform`` run on this machine.
 
     Emulation means an enabled binfmt_misc entry with the flag F (the interpreter is opened when
@@ -59,7 +70,7 @@ def can_run(
         return Emulation(
             kind="unavailable",
             reason=f"levels such as {platform.variant} are not emulated",
-            hint=f"Build {platform} on a machine of that kind.",
+            hint=f"Programs of {platform} run on machines of that kind.",
         )
     package = "Install qemu-user-static and binfmt-support"
     command = f"update-binfmts --enable {_QEMU[platform.architecture]}"
@@ -115,22 +126,23 @@ def _handles(entry: str, platform: Platform) -> bool:
 
 
 def _level(platform: Platform, cpuinfo: str) -> Emulation:
-    if not platform.variant or platform.architecture != "amd64":
+    if not platform.variant:
         return Emulation(kind="native")
-    if platform.variant not in _LEVELS:
+    needed = features(platform.architecture, platform.variant)
+    if needed is None:
         return Emulation(
             kind="unavailable",
-            reason=f"{platform.variant} is no level of amd64 that ssds knows",
-            hint="Use v1, v2, v3 or v4.",
+            reason=f"{platform.variant} is no level of {platform.architecture} that ssds knows",
+            hint="Use v2, v3 or v4 of amd64, or a name of archspec: zen3, neoverse_v1.",
         )
-    found = re.search(r"^flags\s*:(.*)$", _read(cpuinfo), re.MULTILINE)
-    missing = _LEVELS[platform.variant] - set(found[1].split() if found else ())
+    found = re.search(r"^(?:flags|Features)\s*:(.*)$", _read(cpuinfo), re.MULTILINE)
+    missing = needed - set(found[1].split() if found else ())
     if not missing:
         return Emulation(kind="native")
     return Emulation(
         kind="unavailable",
         reason=f"this processor lacks {' '.join(sorted(missing))}",
-        hint=f"Build {platform} on a newer machine.",
+        hint=f"Test and run {platform} on a machine that has it; any machine can build it.",
     )
 
 
@@ -167,7 +179,6 @@ def tool_version(name: str) -> str:
     """
     import shutil
 
-    from ssds.core.errors import SsdsError
     from ssds.host.process import run
 
     if shutil.which(name) is None:

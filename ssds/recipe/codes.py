@@ -119,6 +119,10 @@ _TABLE: dict[str, tuple[str, str]] = {
     ),
     "R050": ("the other recipe lacks this platform", "Add it there, or remove it here."),
     "R051": ("the base lacks this platform", "Add it to the base, or remove it here."),
+    "R083": (
+        "unknown micro-architecture level",
+        "Use v2, v3 or v4 of amd64, or a name of archspec, such as zen3 or neoverse_v1.",
+    ),
     "R052": ("recipes depend on each other in a circle", "Remove one of the edges."),
     "R053": ("two releases with one tag", "Rename a version or a variant; + ~ : become _ in tags."),
     "R054": ("version is reserved for tags of ssds", "'latest' and '-r1' at the end are reserved."),

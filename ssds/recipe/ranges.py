@@ -90,7 +90,7 @@ def offers(catalog: Catalog, platform: Platform) -> Callable[[ReleaseName], bool
 
     def there(name: ReleaseName) -> bool:
         release = catalog.releases.get(name)
-        return release is not None and platform in release.targets
+        return release is not None and platform.best_of(release.targets) is not None
 
     return there
 

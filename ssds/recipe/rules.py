@@ -96,7 +96,7 @@ def _check_edges(
             names = [str(name) for name in known[to.name]]
             code, first = "R049", near(str(identity), names)
             facts = (("release", str(identity)), ("known", ", ".join(names)))
-        elif edge.platform not in known[to.name][identity].targets:
+        elif edge.platform.best_of(known[to.name][identity].targets) is None:
             platforms = ", ".join(known[to.name][identity].targets)
             code, first = "R050", ""
             facts = (
@@ -128,7 +128,9 @@ def _check_ranges(
         if not request.answers(versions, known.__contains__):
             facts = [("recipe", edge.to.name), ("range", request.text), *told]
             code, part = "R078", ".version"
-        elif not request.answers(versions, lambda n: n in known and platform in known[n].targets):
+        elif not request.answers(
+            versions, lambda n: n in known and platform.best_of(known[n].targets) is not None
+        ):
             facts = [("recipe", edge.to.name), ("range", request.text), ("platform", platform)]
             code, part = "R050", ""
         else:
@@ -137,7 +139,9 @@ def _check_ranges(
         collector.add(diagnostic(code, span, edge.address, tuple(facts)))
         return
     request = joined(edge.to for edge in edges)[0]
-    if not request.answers(versions, lambda n: n in known and platform in known[n].targets):
+    if not request.answers(
+        versions, lambda n: n in known and platform.best_of(known[n].targets) is not None
+    ):
         edge = edges[-1]
         facts = [("recipe", edge.to.name), ("range", request.text), *told]
         first = "One release takes one version of a recipe for all its ranges."
@@ -179,7 +183,7 @@ def _reached(edge: Edge, known: Mapping[ReleaseName, Release]) -> Iterable[Relea
     asked = joined((to,))[0]
     found = asked.answers(
         {name.version for name in known},
-        lambda name: name in known and edge.platform in known[name].targets,
+        lambda name: name in known and edge.platform.best_of(known[name].targets) is not None,
     )
     return tuple(ReleaseName(to.name, version, to.variant) for version in found)
 

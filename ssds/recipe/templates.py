@@ -21,7 +21,7 @@ _MAX_NODES = 400
 
 Value = str | int
 
-NAMES = ("name", "version", "variant", "platform", "arch", "machine")
+NAMES = ("name", "version", "variant", "platform", "arch", "machine", "cpu_flags")
 """Names that every template of a target knows, beside the recipe's variables."""
 
 _SIMPLE = pattern(r"(?<!\{)\{\{\s*([A-Za-z_][A-Za-z0-9_]*)\s*\}\}")

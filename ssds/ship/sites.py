@@ -86,8 +86,11 @@ def select(site: Site, locks: Iterable[Lock]) -> Selection:
 
 
 def preferred(site: Site, built: Mapping[Platform, ReleaseHalf]) -> Platform | None:
-    """Returns the first of the site's platforms that was built."""
-    return next((p for p in site.platforms if p in built), None)
+    """Returns the first of the site's platforms that was built, or what runs in its place.
+
+    A level that was not built takes the best below it: ``zen3``, ``zen2``, ``zen``, ``v3``, ``v2``.
+    """
+    return next((found for p in site.platforms if (found := p.best_of(built))), None)
 
 
 def wanted(site: Site, release: str) -> bool:

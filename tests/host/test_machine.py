@@ -8,8 +8,16 @@ import struct
 import pytest
 from rootfs import base_folder, modes, shell, trees
 
+from ssds.core.levels import features
 from ssds.core.platform import Platform
-from ssds.host.machine import can_run, free_bytes, native_platform, tool_version, user_name
+from ssds.host.machine import (
+    best_platform,
+    can_run,
+    free_bytes,
+    native_platform,
+    tool_version,
+    user_name,
+)
 
 FOREIGN = Platform("linux/arm64" if native_platform() == "linux/amd64" else "linux/amd64")
 MAGIC = {
@@ -74,6 +82,27 @@ def test_levels_are_read_from_the_processor(tmp_path):
     assert found.kind == "unavailable"
     assert "avx2" in found.reason
     assert can_run(Platform("linux/amd64/v9"), cpuinfo=cpuinfo).kind == "unavailable"
+
+
+@pytest.mark.skipif(native_platform() != "linux/amd64", reason="levels of amd64")
+def test_the_best_of_several_levels_is_the_one_that_the_processor_has(tmp_path):
+    """Flags of an EPYC of the third generation, and of one that a cloud hides some of."""
+    zen3 = sorted(features("amd64", "zen3") | features("amd64", "v3"))
+    (tmp_path / "zen3").write_text(f"flags\t\t: {' '.join(zen3)}\n")
+    (tmp_path / "hidden").write_text(f"flags\t\t: {' '.join(f for f in zen3 if f != 'pku')}\n")
+    (tmp_path / "old").write_text("flags\t\t: fpu sse sse2\n")
+    offered = [Platform(f"linux/amd64{x}") for x in ("", "/v2", "/v3", "/zen3", "/ivybridge")]
+    offered.append(Platform("linux/arm64"))
+
+    def best(name):
+        return best_platform(offered, cpuinfo=str(tmp_path / name))
+
+    assert (best("zen3"), best("hidden"), best("old")) == (
+        "linux/amd64/zen3",
+        "linux/amd64/v3",
+        "linux/amd64",
+    )
+    assert best_platform([Platform("linux/arm64")], cpuinfo=str(tmp_path / "zen3")) is None
 
 
 def test_tool_versions_are_found_and_missing_tools_have_none():

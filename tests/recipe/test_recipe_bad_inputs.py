@@ -199,6 +199,8 @@ ROWS: list[tuple[str, Mapping[str, str | bytes], str, str]] = [
      "R078", "catalog/other/recipe.yaml:5:31"),
     ("recipe platform", recipe("linux/amd64: required, linux/arm64: optional",
                                "linux/arm64: required"), "R050", "catalog/other/recipe.yaml:5:7"),
+    ("level", recipe("linux/arm64: optional", "linux/amd64/zen33: optional"), "R083",
+     RECIPE + ":6:36"),
     ("base platform", file("catalog/bases.yaml", BASES.replace(", linux/arm64", "")), "R051",
      RECIPE + ":7:7"),
     ("circle", recipe(", linux/arm64: optional}\nbase: debian-12",

@@ -64,10 +64,11 @@ def release_of(
 
 
 def target_of(ref: RecipeRef, target: Target, catalog: Catalog, pins: PinMap) -> Target | None:
-    """Returns the target that a reference stands for, on the same platform."""
+    """Returns the target that a reference stands for, on the same platform or below."""
     name = release_of(ref, target, catalog, pins)
     release = catalog.releases.get(name) if name else None
-    return release.targets.get(target.platform) if release else None
+    platform = target.platform.best_of(release.targets) if release else None
+    return release.targets[platform] if release and platform else None
 
 
 def unanswered(target: Target, catalog: Catalog, pins: PinMap) -> tuple[str, ...]:

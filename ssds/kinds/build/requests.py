@@ -106,7 +106,7 @@ def base_pin(target: Target, catalog: Catalog, shared: SharedPins, pins: PinMap)
         target = below
     held = pins.get((target.release, target.platform))
     identity = held.base if held and held.base else shared.current.get(target.base, "")
-    return shared.bases.get((identity, str(target.platform)))
+    return shared.bases.get((identity, str(target.platform.baseline)))
 
 
 def requests_of(target: Target, catalog: Catalog, shared: SharedPins, pins: PinMap) -> Requests:
@@ -147,7 +147,7 @@ class Asking:
             below = target.base_recipe
             if below is None or release_of(below, target, catalog, pins) is not None:
                 missing.append(f"base {below.name if below else target.base}")
-        elif own_base and base.request != self._base_request(own_base, target.platform):
+        elif own_base and base.request != self._base_request(own_base, target.platform.baseline):
             missing.append(f"base {target.base}")
         held = pins.get((target.release, target.platform), PlatformPins())
         if base is not None and not missing and not held.epoch:

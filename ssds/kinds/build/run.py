@@ -64,7 +64,7 @@ def run(bench: Bench) -> Outcome:
         epoch=node.epoch or 0,
         chain=[],
         state=ConfigState(),
-        emulated=can_run(platform).kind == "emulated",
+        emulated=can_run(platform.baseline).kind == "emulated",
     )
     _start(build)
     steps = cast(list[dict[str, Any]], node.slice["steps"])
@@ -93,7 +93,7 @@ def _start(build: _Build) -> None:
         build.chain = [base]
         return
     config = parse_config(bench.store.blobs.read(base))
-    if config.platform != build.platform:
+    if config.platform not in build.platform.fallbacks:
         raise IntegrityError(f"the image below is for {config.platform}, not {build.platform}")
     build.chain = list(config.diff_ids)
     state = ConfigState.of(config)

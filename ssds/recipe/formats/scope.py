@@ -7,6 +7,7 @@ from typing import Any
 
 from ssds.core.diagnostics import Collector
 from ssds.core.digest import Digest
+from ssds.core.levels import compiler_flags
 from ssds.core.patterns import pattern
 from ssds.core.platform import Platform
 from ssds.recipe.address import Path, format_address
@@ -20,7 +21,7 @@ ENVIRONMENT_NAME = pattern(r"[A-Za-z_][A-Za-z0-9_]*")
 PACKAGE = pattern(r"[a-z0-9][a-z0-9+.-]*[a-z0-9+.](?:=[0-9][A-Za-z0-9.+~:-]*)?")
 COMMAND = pattern(r"[A-Za-z0-9_][A-Za-z0-9_.+@%=,~:-]{0,127}")
 _PLAIN_PATH = pattern(r"(?:/(?!\.{1,2}(?:/|$))[^/\n]+)*/?")
-_PLATFORM_NAME = pattern(r"\b(?:platform|arch|machine)\b")
+_PLATFORM_NAME = pattern(r"\b(?:platform|arch|machine|cpu_flags)\b")
 _RESERVED_ENVIRONMENT = pattern(r"SOURCE_DATE_EPOCH|SSDS_.*")
 
 Trees = Callable[[str, str], LocalTree]
@@ -61,7 +62,10 @@ class Report:
         first = ""
         if problem.code == "R036":
             first = near(problem.name, list(known))
-            if problem.name in ("platform", "arch", "machine") and problem.name not in known:
+            if (
+                problem.name in ("platform", "arch", "machine", "cpu_flags")
+                and problem.name not in known
+            ):
                 first = "Descriptive fields are the same on every platform."
         address = format_address(path)
         self.collector.add(diagnostic(problem.code, span, address, problem.facts, first=first))
@@ -251,4 +255,5 @@ def names_of(name: str, version: str, variant: str, platform: Platform | None) -
         names["platform"] = str(platform)
         names["arch"] = platform.architecture
         names["machine"] = platform.machine
+        names["cpu_flags"] = compiler_flags(platform.architecture, platform.variant)
     return names

@@ -10,6 +10,7 @@ import datetime as dt
 from collections.abc import Mapping
 from typing import Any
 
+from ssds.core.levels import known, similar
 from ssds.core.model import ReleaseName
 from ssds.core.patterns import pattern
 from ssds.core.platform import Platform
@@ -204,6 +205,12 @@ class _RecipeReader:
         first: _First | None = None
         for text, word in platforms.items():
             platform, required = Platform(text), word == "required"
+            if platform.variant and not known(platform.architecture, platform.variant):
+                meant = near(platform.variant, list(similar(platform.architecture)))
+                self.report(
+                    "R083", (*path, text), ("level", platform.variant), first=meant, key=True
+                )
+                continue
             if first is None or first.dependent:
                 first = self.target(identity, variant, platform, required, chosen)
                 targets[platform] = first.target
