@@ -7,7 +7,9 @@ was parsed, without Unicode normalisation (design section 3).
 
 from __future__ import annotations
 
+import functools
 import json
+import json.encoder
 from collections.abc import Mapping
 from itertools import chain
 from typing import Any
@@ -21,6 +23,11 @@ Json = object  # str | int | bool | list | tuple | Mapping[str, Json]; checked b
 
 
 _encode = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
+_maker: Any = getattr(json.encoder, "c_make_encoder", None)  # CPython's, where it has one
+_pieces: Any = _maker and _maker(
+    None, None, json.encoder.encode_basestring, None, ":", ",", True, False, False
+)
+"""What ``_encode`` makes anew for each value: without a look for circles, default, indentation."""
 _LEAVES = frozenset((str, int, bool))
 _MAP = frozenset((dict,))
 _LISTS = frozenset((list, tuple))
@@ -34,9 +41,15 @@ def canonical_bytes(value: Json) -> bytes:
         InvalidValue: for a float, a null, a key that is no string, or any other type; the message
             names the path to it.
     """
-    if not _plain(value):
-        _check(value, "$")
-    return _utf8(_encode(value))
+    return _utf8(canonical_text(value))
+
+
+def canonical_text(value: Json) -> str:
+    """Returns ``canonical_bytes`` as text; raises InvalidValue as it does."""
+    if _plain(value):  # so it has no circle either
+        return "".join(_pieces(value, 0)) if _pieces else _encode(value)
+    _check(value, "$")
+    return _encode(value)
 
 
 def pretty_bytes(value: Json) -> bytes:
@@ -92,18 +105,52 @@ def _check(value: Json, path: str) -> None:
         raise InvalidValue(f"{path}: {type(value).__name__} has no canonical form")
 
 
+class Texts:
+    """Canonical texts of values that several keys hold, by identity: each is encoded once.
+
+    It remembers the last few: those who share a value stand near each other. The values must not
+    change while it is used.
+    """
+
+    def __init__(self, most: int = 64) -> None:
+        self._most = most
+        self._known: dict[int, tuple[Json, str]] = {}
+
+    def of(self, value: Json) -> str:
+        """Returns the canonical text of ``value``."""
+        known = self._known.get(id(value))
+        if known is None:
+            if len(self._known) >= self._most:
+                self._known.clear()
+            known = self._known[id(value)] = (value, canonical_text(value))
+        return known[1]
+
+
 def action_key(preimage: Mapping[str, Json]) -> ActionKey:
     """Returns the key of an action from its pre-image; ``kind`` separates the domains."""
-    context = f"ssds action-key v1 {preimage['kind']}"
-    return ActionKey.made(_blake3(canonical_bytes(preimage), context))
+    return ActionKey.made(_keyed(canonical_bytes(preimage), f"action-key v1 {preimage['kind']}"))
+
+
+def key_of_text(kind: str, text: str) -> ActionKey:
+    """Returns what ``action_key`` does, from the canonical text of the pre-image."""
+    return ActionKey.made(_keyed(_utf8(text), f"action-key v1 {kind}"))
 
 
 def fingerprint(value: Json, context: str) -> Digest:
     """Returns the blake3 fingerprint of a value in the domain ``context`` (requests, policies)."""
-    return Digest.made(_blake3(canonical_bytes(value), f"ssds {context} v1"))
+    return Digest.made(_keyed(canonical_bytes(value), f"{context} v1"))
 
 
-def _blake3(data: bytes, context: str) -> str:
+def _keyed(data: bytes, domain: str) -> str:
+    hasher = _hasher(domain).copy()
+    hasher.update(data)
+    digits: str = hasher.hexdigest()
+    return "blake3:" + digits
+
+
+@functools.cache
+def _hasher(domain: str) -> Any:
+    """Returns a hasher of a domain, to be copied; there are a few dozen domains."""
     from blake3 import blake3
 
-    return "blake3:" + blake3(data, derive_key_context=context).hexdigest()
+    return blake3(derive_key_context=f"ssds {domain}")

@@ -6,11 +6,12 @@ and its digest is its key; a claim says "this action gave these outputs".
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple, TypeVar
 
-from ssds.core.canonical import Json, action_key, canonical_bytes
+from ssds.core.canonical import Json, Texts, canonical_bytes, canonical_text, key_of_text
 from ssds.core.digest import ActionKey, Digest
 from ssds.core.errors import InvalidValue
 from ssds.core.patterns import pattern
@@ -48,6 +49,7 @@ PASS = b'{"verdict":"pass"}'
 FAIL = b'{"verdict":"fail"}'
 """The two canonical verdict blobs (contract C6)."""
 
+T = TypeVar("T")
 _NAME = pattern(r"[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?")
 
 
@@ -117,6 +119,42 @@ class Input:
     gate: bool = False
 
 
+def nothing() -> dict[str, Any]:
+    """Returns the one empty map that stands for "none" in many values; nobody changes it."""
+    return _NOTHING
+
+
+_NOTHING: dict[str, Any] = {}
+
+
+_text = functools.lru_cache(64)(canonical_text)
+"""The canonical text of the few short words that all keys hold."""
+
+
+class Later(Mapping[str, T]):
+    """A map that is made when somebody looks into it, and made again for the next look.
+
+    For what only running and explaining need: a plan has many nodes and looks into few.
+    """
+
+    __slots__ = ("_make",)
+
+    def __init__(self, make: Callable[[], Mapping[str, T]]) -> None:
+        self._make = make
+
+    def __getitem__(self, key: str) -> T:
+        return self._make()[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._make())
+
+    def __len__(self) -> int:
+        return len(self._make())
+
+    def __repr__(self) -> str:
+        return repr(self._make())
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
     """A vertex of the graph.
@@ -129,7 +167,7 @@ class Node:
         epoch: SOURCE_DATE_EPOCH in seconds, where bytes depend on it; part of the key.
         fixed: outputs that are known before it runs (pins), by output name.
         hints: what the runner needs but no key holds: locations, time limits in seconds,
-            resource needs. Canonical JSON.
+            resource needs. Canonical JSON; may be made only when looked into.
         marks: ``impure``, ``irreversible``.
         unpinned: names of moving inputs without a pin: the node is "not locked" (C10).
         origin: slice path → address in the recipe, for explain (``steps[0]`` → ``build[2]``).
@@ -142,11 +180,11 @@ class Node:
     slice: Mapping[str, Json]
     inputs: tuple[Input, ...] = ()
     epoch: int | None = None
-    fixed: Mapping[str, Digest] = field(default_factory=dict)
-    hints: Mapping[str, Json] = field(default_factory=dict)
+    fixed: Mapping[str, Digest] = field(default_factory=nothing)
+    hints: Mapping[str, Json] = field(default_factory=nothing)
     marks: frozenset[str] = frozenset()
     unpinned: tuple[str, ...] = ()
-    origin: Mapping[str, str] = field(default_factory=dict)
+    origin: Mapping[str, str] = field(default_factory=nothing)
     recipe_path: str = ""
     required: bool = True
 
@@ -155,29 +193,54 @@ class Node:
         """The kind."""
         return self.id.kind
 
-    def resolve(self, inputs: Mapping[str, Digest], salt: str = "") -> Action:
-        """Returns the action for these input digests (role → digest)."""
-        preimage: dict[str, Json] = {
-            "salt": salt,
-            "kind": self.kind,
-            "kind_version": self.kind_version,
-            "platform": self.id.platform or "any",
-            "slice": self.slice,
-            "inputs": {role: str(digest) for role, digest in inputs.items()},
-        }
-        if self.epoch is not None:
-            preimage["source_date_epoch"] = self.epoch
-        return Action(node=self, inputs=dict(inputs), preimage=preimage, key=action_key(preimage))
+    def resolve(
+        self, inputs: Mapping[str, Digest], salt: str = "", texts: Texts | None = None
+    ) -> Action:
+        """Returns the action for these input digests (role → digest).
+
+        ``texts`` remembers the texts of slices that nodes share.
+        """
+        digests = ",".join([f'{_text(role)}:"{inputs[role]}"' for role in sorted(inputs)])
+        own = texts.of(self.slice) if texts else canonical_text(self.slice)
+        epoch = "" if self.epoch is None else f',"source_date_epoch":{self.epoch}'
+        key = key_of_text(  # the canonical text of ``Action.preimage``: keys in their order
+            self.kind,
+            f'{{"inputs":{{{digests}}},"kind":{_text(self.kind)},"kind_version":{self.kind_version}'
+            f',"platform":{_text(self.id.platform or "any")},"salt":{_text(salt)},"slice":{own}'
+            f"{epoch}}}",
+        )
+        return Action(node=self, inputs=inputs, salt=salt, key=key)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Action:
-    """A node whose every input is a digest."""
+    """A node whose every input is a digest.
+
+    Attributes:
+        inputs: role → digest.
+        salt: the catalog's, as it stands in the key.
+    """
 
     node: Node
     inputs: Mapping[str, Digest]
-    preimage: Mapping[str, Json]
+    salt: str
     key: ActionKey
+
+    @property
+    def preimage(self) -> dict[str, Json]:
+        """What the key is made of."""
+        node = self.node
+        preimage: dict[str, Json] = {
+            "salt": self.salt,
+            "kind": node.kind,
+            "kind_version": node.kind_version,
+            "platform": node.id.platform or "any",
+            "slice": node.slice,
+            "inputs": {role: str(digest) for role, digest in self.inputs.items()},
+        }
+        if node.epoch is not None:
+            preimage["source_date_epoch"] = node.epoch
+        return preimage
 
     @property
     def preimage_bytes(self) -> bytes:
@@ -209,19 +272,25 @@ class Claim:
     kind: str
     outputs: Mapping[str, Digest]
     verdict: str = ""
-    logs: Mapping[str, Digest] = field(default_factory=dict)
+    logs: Mapping[str, Digest] = field(default_factory=nothing)
     builder: str = ""
     mode: str = ""
     emulated: bool = False
     impure: bool = False
-    tools: Mapping[str, str] = field(default_factory=dict)
+    tools: Mapping[str, str] = field(default_factory=nothing)
     made_at: int = 0
     duration_ms: int = 0
     origin: str = "store"
 
     def is_whole(self, kind: str) -> bool:
         """Whether this can be a claim of a node of that kind: it names all that others take."""
-        return self.kind == kind and all(name in self.outputs for name in OUTPUTS.get(kind, ()))
+        if self.kind != kind:
+            return False
+        outputs = self.outputs
+        for name in OUTPUTS.get(kind, ()):  # noqa: SIM110 - asked for every node of a plan
+            if name not in outputs:
+                return False
+        return True
 
     def same_outputs(self, other: Claim) -> bool:
         """Whether both claim the same outputs and verdict."""

@@ -9,9 +9,10 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Container, Mapping
 
+from ssds.core.canonical import Json
 from ssds.core.errors import UsageError
 from ssds.core.model import Input, Node, NodeId, ReleaseName
-from ssds.core.pins import AdvisoryPin, PlatformPins, SharedPins
+from ssds.core.pins import AdvisoryPin, PackageSet, PlatformPins, SharedPins
 from ssds.core.platform import Platform
 from ssds.core.records import dataclass, field
 from ssds.kinds.base import spec as base_spec
@@ -26,7 +27,8 @@ from ssds.kinds.sbom import spec as sbom_spec
 from ssds.kinds.scan import spec as scan_spec
 from ssds.kinds.source import spec as source_spec
 from ssds.kinds.test import spec as test_spec
-from ssds.recipe.model import Catalog, RecipeRef, Release, Target
+from ssds.packages.wire import identities
+from ssds.recipe.model import Catalog, RecipeRef, Release, Target, Test
 from ssds.recipe.ranges import joined, references
 from ssds.recipe.uses import build_sources, tested_sources
 
@@ -80,6 +82,8 @@ class _Compiler:
         self.requests: dict[tuple[ReleaseName, Platform], Requests] = {}
         self.asking = Asking(catalog, shared, pins)
         self.bases: dict[tuple[str, Platform, str], NodeId] = {}
+        self.sets: dict[int, tuple[PackageSet, Json]] = {}
+        self.tested: tuple[tuple[Test, ...], Mapping[str, Json]] | None = None
 
     def add(self, node: Node) -> NodeId:
         known = self.nodes.get(node.id)
@@ -129,6 +133,7 @@ class _Compiler:
             recipe_path=path,
             resources=release.resources,
             below=self.catalog.bases.get(asked.base.name) if asked.base else None,
+            listed=self.listed,
         )
         ids = [self.add(build)]
         config = Input(role="config", node=build.id, output="config")
@@ -143,6 +148,7 @@ class _Compiler:
                 unpinned=lacking,
                 recipe_path=path,
                 resources=release.resources,
+                tests=self.tests(target, sources),
             )
             ids.append(self.add(test))
             verdicts.append(Input(role="test", node=test.id, output="verdict", gate=True))
@@ -172,6 +178,23 @@ class _Compiler:
         )
         ids.append(self.add(publish))
         return ids, publish.id
+
+    def listed(self, packages: PackageSet) -> Json:
+        """Returns what slices hold of a package set; locks that were read together share sets."""
+        known = self.sets.get(id(packages))
+        if known is None:
+            known = self.sets[id(packages)] = (packages, identities(packages.packages))
+        return known[1]
+
+    def tests(self, target: Target, sources: Mapping[str, Input]) -> Mapping[str, Json]:
+        """Returns the slice of a target's tests; platforms share it where nothing can differ."""
+        known = self.tested
+        if known is not None and known[0] is target.tests:
+            return known[1]
+        made = test_spec.slice_of(target, sources)
+        if not tested_sources(target):  # what a source is seen as depends on its node
+            self.tested = (target.tests, made)
+        return made
 
     def contained_gates(self, target: Target) -> list[Input]:
         """Returns the gates of the recipes that this one contains: they hold it too (C16).

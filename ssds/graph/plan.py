@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Container, Mapping
 
+from ssds.core.canonical import Texts
 from ssds.core.digest import ActionKey, Digest
 from ssds.core.model import Action, Claim, Node, NodeId
 from ssds.core.platform import Platform
@@ -147,9 +148,10 @@ def make_plan(graph: Graph, facts: Facts, wishes: Wishes | None = None) -> Plan:
     wishes = wishes or Wishes()
     chosen = graph.closure(set(wishes.nodes)) if wishes.nodes is not None else graph.nodes
     steps: dict[NodeId, PlanStep] = {}
+    texts = Texts()
     for node in graph.nodes.values():
         if node.id in chosen:
-            steps[node.id] = _judge(node, steps, facts, wishes, graph.salt)
+            steps[node.id] = _judge(node, steps, facts, wishes, graph.salt, texts)
     _leave_out_unselected(steps)
     brought = _want_bytes(steps, facts, wishes)
     return Plan(steps=steps, salt=graph.salt, brought=brought)
@@ -161,6 +163,7 @@ def _judge(
     facts: Facts,
     wishes: Wishes,
     salt: str,
+    texts: Texts,
 ) -> PlanStep:
     """Gives one node its verb; the steps of its inputs are known."""
     if node.unpinned:
@@ -194,7 +197,7 @@ def _judge(
         return _when_known(node, running, facts, wishes)
     if node.inputs and not inputs:
         return PlanStep(node=node, verb=Verb.WAIT, reason="input", text="no platform is there yet")
-    action = node.resolve(inputs, salt)
+    action = node.resolve(inputs, salt, texts)
     return _with_key(node, action, facts, wishes)
 
 
@@ -208,6 +211,9 @@ def _when_known(node: Node, running: list[str], facts: Facts, wishes: Wishes) ->
     return PlanStep(node=node, verb=Verb.UNKNOWN, reason=reason, text=text)
 
 
+_CLAIMED = {"lock": "claimed by the lock", "store": "claimed by the store", "pin": "pinned"}
+
+
 def _with_key(node: Node, action: Action, facts: Facts, wishes: Wishes) -> PlanStep:
     claims: tuple[Claim, ...] = ()
     claim = facts.sure.get(action.key)
@@ -218,7 +224,7 @@ def _with_key(node: Node, action: Action, facts: Facts, wishes: Wishes) -> PlanS
         claim = Claim(key=action.key, kind=node.kind, outputs=node.fixed, origin="pin")
     asked = node.id in wishes.rerun
     if claim is not None and not asked:
-        text = f"claimed by the {claim.origin}" if claim.origin != "pin" else "pinned"
+        text = _CLAIMED.get(claim.origin) or f"claimed by the {claim.origin}"
         return PlanStep(
             node=node, verb=Verb.REUSE, reason="claim", text=text, action=action, claim=claim
         )

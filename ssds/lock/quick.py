@@ -34,6 +34,7 @@ from ssds.lock.model import (
 from ssds.lock.quick_pins import (
     NOTHING,
     Doubt,
+    Known,
     PinReader,
     flag,
     form,
@@ -52,14 +53,17 @@ _UNSOUND = (
 )  # fmt: skip
 
 
-def quick_lock(data: bytes) -> Lock | None:
-    """Returns the lock in ``data``, or None where ``parse`` has to look at it."""
-    return _quick(data, _LockReader(), _LockReader.lock)
+def quick_lock(data: bytes, known: Known | None = None) -> Lock | None:
+    """Returns the lock in ``data``, or None where ``parse`` has to look at it.
+
+    ``known`` keeps what this lock has in common with others.
+    """
+    return _quick(data, _LockReader(Known() if known is None else known), _LockReader.lock)
 
 
 def quick_catalog_lock(data: bytes) -> CatalogLock | None:
     """Returns the catalog lock in ``data``, or None where ``parse`` has to look at it."""
-    pins = _quick(data, PinReader(), PinReader.shared)
+    pins = _quick(data, PinReader(Known()), PinReader.shared)
     return CatalogLock(pins=pins) if pins is not None else None
 
 
@@ -69,7 +73,9 @@ def _quick(data: bytes, reader: R, read: Callable[[R, Any], T]) -> T | None:
     if max(map(len, data.split(b"\n"))) > _LONGEST_LINE:
         return None
     try:
-        found = read(reader, json.loads(data.decode("ascii")))
+        marked = reader.known.marked(data, reader)
+        found = read(reader, json.loads(marked.decode("ascii")))
+        reader.check_digests()
     except _UNSOUND:
         return None
     # Without escapes each key ends in these two characters and nothing else does: a key that

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from typing import Any
@@ -23,6 +24,8 @@ from ssds.lock import parse_pins
 from ssds.lock.model import LOCK_VERSION
 
 _MOST = 1 << 62
+_MOST_KNOWN = 1 << 14
+_LIST = re.compile(rb'"packages": (\[[^\[\]]*\])')
 NOTHING: dict[str, Any] = {}
 
 
@@ -35,7 +38,7 @@ def form(pattern: str) -> Callable[[str], object]:
     return re.compile(pattern).fullmatch
 
 
-_is_sha256 = form("sha256:[0-9a-f]{64}")
+_are_sha256 = form(r"(?:sha256:[0-9a-f]{64}\n)*")
 is_blake3 = form("blake3:[0-9a-f]{64}")
 _is_hex = form("[0-9a-f]{64}")
 _is_identity = form(parse_pins.IDENTITY)
@@ -104,11 +107,54 @@ def _request(top: dict[str, Any]) -> Digest:
     return Digest.made(text_of(top["request"], is_blake3))
 
 
-class PinReader:
-    """Reads one lock; ``keys`` counts the keys of all maps that it looked at."""
+class Known:
+    """What many locks hold alike, read and made once: packages, and sets of them.
+
+    Lists of packages are known by their text, which stands in a lock's text only where it is a
+    value of its own; in its place a mark is left that no lock can hold. It remembers a bounded
+    number of each.
+    """
 
     def __init__(self) -> None:
+        self.packages: dict[tuple[str, int], PinnedPackage] = {}
+        self.sets: dict[tuple[str, str, int, int], PackageSet] = {}
+        self._lists: dict[bytes, tuple[tuple[PinnedPackage, ...], int]] = {}
+
+    def marked(self, data: bytes, reader: PinReader) -> bytes:
+        """Returns the text of a lock with a mark for each plain list of packages.
+
+        Raises:
+            ValueError: and the like, where such a list is not sound.
+        """
+        for kept in (self.packages, self.sets, self._lists):
+            if len(kept) > _MOST_KNOWN:
+                kept.clear()
+
+        def mark(match: re.Match[bytes]) -> bytes:
+            text = match[1]
+            found = self._lists.get(text)
+            if found is None:
+                before = reader.keys
+                packages = reader.packages(json.loads(text.decode("ascii")))
+                found = self._lists[text] = (packages, reader.keys - before)
+                reader.keys = before
+            reader.lists.append(found)
+            return b'"packages": "\\u0000%d"' % (len(reader.lists) - 1)
+
+        return _LIST.sub(mark, data)
+
+
+class PinReader:
+    """Reads one lock; ``keys`` counts the keys of all maps that it looked at.
+
+    Attributes:
+        lists: the lists of packages that a mark stands for, each with the number of its keys.
+    """
+
+    def __init__(self, known: Known) -> None:
         self.keys = 0
+        self.known = known
+        self.lists: list[tuple[tuple[PinnedPackage, ...], int]] = []
         self._digests: dict[str, Digest] = {}
         self._bare: dict[str, Digest] = {}
 
@@ -128,9 +174,13 @@ class PinReader:
         """Returns a digest; the same ones stand in a lock again and again."""
         found = self._digests.get(text)
         if found is None:
-            sure(_is_sha256(text))
             found = self._digests[text] = Digest.made(text)
         return found
+
+    def check_digests(self) -> None:
+        """Raises Doubt where a text that was taken for a digest is none; to be asked at the end."""
+        texts = "\n".join((*self._digests, ""))  # a TypeError where one is no text
+        sure(_are_sha256(texts))
 
     def bare_sha256(self, text: Any) -> Digest:
         """Returns the digest of a field that holds the 64 hex digits alone."""
@@ -189,40 +239,72 @@ class PinReader:
     def package_set(self, value: Any) -> PackageSet:
         """Returns one package set, sorted."""
         top = self.map(value, _SET)
+        items = top["packages"]
+        if type(items) is str and items[:1] == "\0":
+            packages, keys = self.lists[int(items[1:])]
+            self.keys += keys
+        else:
+            packages = self.packages(items)
+        manager, request = top["manager"], top["request"]
+        epoch = number(top["epoch"]) if "epoch" in top else 0
+        place = (manager, request, id(packages), epoch)
+        found = self.known.sets.get(place)
+        if found is None or found.packages is not packages:
+            sure(manager in _MANAGERS)
+            found = self.known.sets[place] = PackageSet(
+                manager=manager, request=_request(top), packages=packages, epoch=epoch
+            )
+        return found
+
+    def packages(self, value: Any) -> tuple[PinnedPackage, ...]:
+        """Returns the packages of a list, sorted."""
         found = {}
-        items = list_of(top["packages"])
+        items = list_of(value)
         for item in items:
             package = self.package(item)
             found[package.name, package.architecture, package.version] = package
-        sure(len(found) == len(items) and top["manager"] in _MANAGERS)
-        return PackageSet(
-            manager=top["manager"],
-            request=_request(top),
-            packages=tuple([found[key] for key in sorted(found)]),
-            epoch=number(top["epoch"]) if "epoch" in top else 0,
-        )
+        sure(len(found) == len(items))
+        return tuple([found[key] for key in sorted(found)])
 
     def package(self, item: Any) -> PinnedPackage:
         """Returns one package of a set."""
         entry = self.map(item, _PACKAGE)
-        name, version, architecture = entry["name"], entry["version"], entry["architecture"]
         if entry.keys() == _USUAL_PACKAGE:
-            archive, sha256, path = entry["archive"], entry["sha256"], entry["path"]
-            parts = (name, architecture, version, archive, sha256, path)
-            sure(_is_usual_package("\n".join(parts)))
+            return self._usual_package(**entry)
+        name, version, architecture = entry["name"], entry["version"], entry["architecture"]
+        names = (name, architecture, version)  # joined: a number among them is a TypeError
+        sure(_is_package("\n".join(names)))
+        file_name = entry["file"] if "file" in entry else entry["path"].rpartition("/")[2]
+        file = self.file(entry, text_of(file_name, _is_file_name))
+        return PinnedPackage(name=name, version=version, architecture=architecture, file=file)
+
+    def _usual_package(
+        self,
+        *,
+        name: str,
+        version: str,
+        architecture: str,
+        sha256: str,
+        size: int,
+        archive: str,
+        path: str,
+    ) -> PinnedPackage:
+        texts = (name, architecture, version, archive, sha256, path)
+        place = ("\n".join(texts), number(size))
+        found = self.known.packages.get(place)
+        if found is None:
+            sure(_is_usual_package(place[0]))
             file = PinnedFile(
                 name=path.rpartition("/")[2],
                 digest=Digest.made("sha256:" + sha256),
-                size_bytes=number(entry["size"]),
+                size_bytes=size,
                 archive=archive,
                 path=path,
             )
-        else:
-            names = (name, architecture, version)  # joined: a number among them is a TypeError
-            sure(_is_package("\n".join(names)))
-            file_name = entry["file"] if "file" in entry else entry["path"].rpartition("/")[2]
-            file = self.file(entry, text_of(file_name, _is_file_name))
-        return PinnedPackage(name=name, version=version, architecture=architecture, file=file)
+            found = self.known.packages[place] = PinnedPackage(
+                name=name, version=version, architecture=architecture, file=file
+            )
+        return found
 
     # -- the catalog's lock --------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ from ssds.lock.marks import DEPTH_LIMIT, Marks, address, line_column, marks_of
 from ssds.lock.model import CatalogLock, Lock, Locks
 from ssds.lock.parse import parse_catalog_lock, parse_lock
 from ssds.lock.quick import quick_catalog_lock, quick_lock
+from ssds.lock.quick_pins import Known
 
 SIZE_LIMIT_BYTES = 16 * 1024 * 1024
 CATALOG_LOCK = "catalog.lock.json"
@@ -155,9 +156,14 @@ def _no_float(text: str) -> object:
     raise _BadError("L006", text)
 
 
-def parse_lock_bytes(data: bytes, path: str, collector: Collector) -> Lock | None:
-    """Returns the lock in ``data``; None with diagnostics where it is wrong."""
-    quick = quick_lock(data) if len(data) <= SIZE_LIMIT_BYTES else None
+def parse_lock_bytes(
+    data: bytes, path: str, collector: Collector, known: Known | None = None
+) -> Lock | None:
+    """Returns the lock in ``data``; None with diagnostics where it is wrong.
+
+    ``known`` keeps what it has in common with others that are read.
+    """
+    quick = quick_lock(data, known) if len(data) <= SIZE_LIMIT_BYTES else None
     if quick is not None and os.path.basename(path) == quick.file_name:
         return quick
 
@@ -227,7 +233,7 @@ def read_locks(
     """
     releases: dict[tuple[str, str], Lock] = {}
     paths: dict[tuple[str, str], str] = {}
-    catalog = CatalogLock()
+    catalog, known = CatalogLock(), Known()
     names = _names(folder, shown, collector)
     if only is not None:
         names = [n for n in names if n.partition("@")[0] in only or n == CATALOG_LOCK]
@@ -242,7 +248,7 @@ def read_locks(
             continue
         if name == CATALOG_LOCK:
             catalog = parse_catalog_lock_bytes(data, seen, collector) or catalog
-        elif lock := parse_lock_bytes(data, seen, collector):
+        elif lock := parse_lock_bytes(data, seen, collector, known):
             releases[lock.name, lock.version] = lock
             paths[lock.name, lock.version] = seen
     locks = Locks(releases=releases, catalog=catalog, paths=paths)

@@ -15,6 +15,7 @@ from ssds.lock.check import Checker
 from ssds.lock.model import CatalogLock, Lock
 from ssds.lock.parse import parse_catalog_lock, parse_lock
 from ssds.lock.quick import quick_catalog_lock, quick_lock
+from ssds.lock.quick_pins import Known
 from ssds.lock.read import parse_bytes
 
 FOLDER = Path(__file__).resolve().parents[2] / "lockfiles"
@@ -45,8 +46,16 @@ def strict(name: str, data: bytes) -> Lock | CatalogLock | None:
     return parse_bytes(data, name, parse, Collector())
 
 
+KNOWN = Known()
+"""What the fast reader remembers of all locks of these tests, the damaged ones too."""
+
+
 def fast(name: str, data: bytes) -> Lock | CatalogLock | None:
-    return quick_catalog_lock(data) if name == SHARED else quick_lock(data)
+    if name == SHARED:
+        return quick_catalog_lock(data)
+    alone = quick_lock(data)
+    assert quick_lock(data, KNOWN) == alone
+    return alone
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
@@ -129,3 +138,41 @@ def test_a_key_that_stands_twice_is_left_to_the_strict_reader() -> None:
 
     assert quick_lock(text) is not None
     assert quick_lock(double) is None
+
+
+def test_locks_that_are_read_together_share_their_package_sets() -> None:
+    known = Known()
+    one, two = (quick_lock(TEXTS["samtools@1.16.1.lock.json"], known) for _ in range(2))
+
+    assert one is not None
+    assert two is not None
+    pins = [
+        [section.pins.packages for section in lock.variants[""].platforms.values()]
+        for lock in (one, two)
+    ]
+    assert pins[0] == pins[1]
+    assert any(pins[0])
+    for first, second in zip(*pins, strict=True):
+        assert all(first[place] is second[place] for place in first)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b'"size": ', b'"size": true, "x": '),
+        (b'"packages": [', b'"packages": "\\u00000", "x": ['),
+        (b'"packages": [', b'"packages": "0", "x": ['),
+        (b'"packages": [', b'"packages": [{"a": 1}], "x": ['),
+        (b'"digest": "', b'"digest": "sha256:' + b"0" * 64),
+        (b'"digest": "', b'"digest": 1, "x": "'),
+    ],
+)
+def test_what_looks_like_something_known_is_left_to_the_strict_reader(
+    old: bytes, new: bytes
+) -> None:
+    text = TEXTS["samtools@1.16.1.lock.json"]
+    known = Known()
+
+    assert quick_lock(text, known) is not None
+    assert old in text
+    assert quick_lock(text.replace(old, new, 1), known) is None

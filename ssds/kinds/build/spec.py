@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from ssds.core.canonical import Json
-from ssds.core.model import Input, Node, NodeId
+from ssds.core.model import Input, Later, Node, NodeId
 from ssds.core.pins import PackageSet, PlatformPins
 from ssds.packages.wire import identities, package_to_json
 from ssds.recipe.model import (
@@ -35,6 +35,7 @@ KIND_VERSION = 1
 ON_RECIPE_VERSION = 2
 """The version of a build that starts from another recipe's image (2: with its own name)."""
 
+Listed = Callable[[PackageSet], Json]
 RefInput = Callable[[RecipeRef, str], Input]
 
 
@@ -49,6 +50,7 @@ def node(
     recipe_path: str,
     resources: Mapping[str, int] = MappingProxyType({}),
     below: Base | None = None,
+    listed: Listed | None = None,
 ) -> Node:
     """Returns the build node.
 
@@ -59,49 +61,54 @@ def node(
         unpinned: what has no valid pin; the node is then "not locked" (C10).
         resources: what a step may use.
         below: the bootstrapped base; steps with network see its archive.
+        listed: gives what a slice holds of a package set, where many builds share it.
     """
     inputs: dict[str, Input] = {base.role: base}
-    files: dict[str, Json] = {}
     steps: list[Json] = []
-    origin: dict[str, str] = {}
-    limits: list[Json] = []
     for number, step in enumerate(target.steps):
         packages = pins.packages.get(f"build/{number}")
-        entry = _step_slice(step, packages, target, sources)
-        origin[f"slice.steps[{len(steps)}]"] = step.address
-        limits.append(step.time_limit_s)
-        steps.append(entry)
+        steps.append(_step_slice(step, packages, target, sources, listed or _packages_json))
         for name in sources_of(step):
             inputs[f"source/{name}"] = sources[name]
         if isinstance(step, CopyStep) and step.recipe is not None:
             role = f"recipe/{number}"
             inputs[role] = recipe(step.recipe, role)
-        if packages is not None:
-            for package in packages.packages:
-                files[str(package.file.digest)] = package_to_json(package)
-    hints: dict[str, Json] = {
-        "packages": files,
-        "time_limits_s": limits,
-        "local": _local_paths(target),
-    }
-    if resources:
-        hints["resources"] = dict(resources)
     impure = any(isinstance(s, RunStep) and s.network for s in target.steps)
-    if impure and below is not None:
-        hints["archive"] = {"suite": below.suite, "components": list(below.components)}
+    archive = below if impure else None
     return Node(
         id=NodeId(str(target.release), "build", str(target.platform)),
         kind_version=KIND_VERSION if base.output == "layer" else ON_RECIPE_VERSION,
         slice={"name": target.release.name, "version": target.release.version, "steps": steps},
         inputs=tuple(inputs.values()),
         epoch=pins.epoch,
-        hints=hints,
+        hints=Later(lambda: _hints(target, pins, resources, archive)),
         marks=frozenset({"impure"} if impure else ()),
         unpinned=unpinned,
-        origin=origin,
+        origin=Later(lambda: _origin(target)),
         recipe_path=recipe_path,
         required=target.required,
     )
+
+
+def _hints(
+    target: Target, pins: PlatformPins, resources: Mapping[str, int], archive: Base | None
+) -> dict[str, Json]:
+    sets = (pins.packages.get(f"build/{number}") for number in range(len(target.steps)))
+    packages = (package for held in sets if held for package in held.packages)
+    hints: dict[str, Json] = {
+        "packages": {str(package.file.digest): package_to_json(package) for package in packages},
+        "time_limits_s": [step.time_limit_s for step in target.steps],
+        "local": _local_paths(target),
+    }
+    if resources:
+        hints["resources"] = dict(resources)
+    if archive is not None:
+        hints["archive"] = {"suite": archive.suite, "components": list(archive.components)}
+    return hints
+
+
+def _origin(target: Target) -> dict[str, str]:
+    return {f"slice.steps[{number}]": step.address for number, step in enumerate(target.steps)}
 
 
 def _local_paths(target: Target) -> Json:
@@ -112,27 +119,31 @@ def _local_paths(target: Target) -> Json:
     }
 
 
-def _packages_json(packages: PackageSet | None) -> Json:
-    return identities(packages.packages) if packages else []
+def _packages_json(packages: PackageSet) -> Json:
+    return identities(packages.packages)
 
 
 def _step_slice(
-    step: Step, packages: PackageSet | None, target: Target, sources: Mapping[str, Input]
+    step: Step,
+    packages: PackageSet | None,
+    target: Target,
+    sources: Mapping[str, Input],
+    listed: Listed,
 ) -> Json:
     entry: dict[str, Json]
     match step:
         case RunStep():
             entry = {"type": "run", "script": step.script}
             if step.tools:
-                entry["tools"] = _packages_json(packages)
+                entry["tools"] = listed(packages) if packages else []
             if step.sources:
                 entry["sources"] = {n: seen_as(target.sources[n], sources[n]) for n in step.sources}
             if step.network:
                 entry["network"] = True
         case AptStep():
-            entry = {"type": "apt", "packages": _packages_json(packages)}
+            entry = {"type": "apt", "packages": listed(packages) if packages else []}
         case PipStep():
-            entry = {"type": "pip", "packages": _packages_json(packages)}
+            entry = {"type": "pip", "packages": listed(packages) if packages else []}
         case CopyStep():
             entry = _copy_slice(step, target, sources)
         case FileStep():

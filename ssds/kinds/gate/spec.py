@@ -6,6 +6,7 @@ The waivers in force on the as-of date are in the key, so an expiry is a new key
 from __future__ import annotations
 
 import datetime as dt
+import functools
 from collections.abc import Iterable
 
 from ssds.core.canonical import Json
@@ -33,19 +34,12 @@ def node(
         as_of: the date that decides which waivers are in force.
         recipe_path: the recipe's file.
     """
-    rules: dict[str, Json] = {
-        "name": policy.name,
-        "fail_on": sorted(set(policy.fail_on)),
-        "only_fixable": policy.only_fixable,
-        "unscanned": policy.unscanned,
-    }
-    if not policy.allow_network and _uses_network(target):
-        rules["network"] = "refused"
-    active = in_force(target.waivers, as_of)
+    rules = _rules(policy, not policy.allow_network and _uses_network(target))
+    active = in_force(target.waivers, as_of) if target.waivers else ()
     return Node(
         id=NodeId(str(target.release), "gate", str(target.platform)),
         kind_version=KIND_VERSION,
-        slice={"policy": rules, "waivers": [_waiver(w) for w in active]},
+        slice={**rules, "waivers": [_waiver(w) for w in active]} if active else rules,
         inputs=(findings,),
         origin={
             f"slice.waivers[{i}]": f"scan.waivers[{target.waivers.index(w)}]"
@@ -54,6 +48,20 @@ def node(
         recipe_path=recipe_path,
         required=target.required,
     )
+
+
+@functools.lru_cache(64)  # many releases share it: it is written as text once
+def _rules(policy: Policy, refused: bool) -> dict[str, Json]:
+    """Returns the slice without waivers."""
+    rules: dict[str, Json] = {
+        "name": policy.name,
+        "fail_on": sorted(set(policy.fail_on)),
+        "only_fixable": policy.only_fixable,
+        "unscanned": policy.unscanned,
+    }
+    if refused:
+        rules["network"] = "refused"
+    return {"policy": rules, "waivers": []}
 
 
 def in_force(waivers: Iterable[Waiver], as_of: dt.date) -> tuple[Waiver, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ssds.core.model import Node, NodeId
+from ssds.core.model import Later, Node, NodeId
 from ssds.recipe.model import Release
 
 KIND_VERSION = 1
@@ -21,7 +21,7 @@ def node(release: Release) -> Node:
             "fields": release.metadata,
             "files": {role: tree.to_json() for role, tree in files.items()},
         },
-        hints={"local": {role: tree.path for role, tree in files.items()}},
-        origin={f"slice.fields.{name}": name for name in release.metadata},
+        hints=Later(lambda: {"local": {role: tree.path for role, tree in files.items()}}),
+        origin=Later(lambda: {f"slice.fields.{name}": name for name in release.metadata}),
         recipe_path=release.recipe_path,
     )

@@ -16,6 +16,9 @@ INVENTORY: dict[str, Json] = {"name": "ssds-inventory", "version": 1}
 _STATED = ("name", "version", "licenses", "homepage", "identifiers")
 
 
+_ORIGIN = {"slice.commands": "deploy.commands", "slice.paths": "deploy.paths"}
+
+
 def node(
     target: Target,
     software: Mapping[str, Json],
@@ -47,7 +50,7 @@ def node(
             "paths": list(deploy.paths),
         },
         inputs=(config,),
-        origin={"slice.commands": "deploy.commands", "slice.paths": "deploy.paths"},
+        origin=_ORIGIN,
         recipe_path=recipe_path,
         required=target.required,
     )

@@ -13,6 +13,7 @@ from ssds.recipe.model import Target
 KIND_VERSION = 1
 MATCHER: dict[str, Json] = {"name": "ssds", "version": 1}
 """What turns an SBOM and advisories into findings; raise the version when its answers change."""
+_SLICE: dict[str, Json] = {"matcher": MATCHER}  # one for all: it is written as text once
 
 
 def node(
@@ -36,7 +37,7 @@ def node(
     return Node(
         id=NodeId(str(target.release), "scan", str(target.platform)),
         kind_version=KIND_VERSION,
-        slice={"matcher": dict(MATCHER)},
+        slice=_SLICE,
         inputs=(sbom,) if advisories is None else (sbom, advisories),
         hints={"advisories_path": advisories_path} if advisories_path else {},
         recipe_path=recipe_path,

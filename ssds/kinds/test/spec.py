@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from ssds.core.canonical import Json
-from ssds.core.model import Input, Node, NodeId
+from ssds.core.model import Input, Later, Node, NodeId
 from ssds.recipe.model import Target, Test
 from ssds.recipe.uses import seen_as
 
@@ -21,23 +21,36 @@ def node(
     unpinned: tuple[str, ...],
     recipe_path: str,
     resources: Mapping[str, int] = MappingProxyType({}),
+    tests: Mapping[str, Json] | None = None,
 ) -> Node:
-    """Returns the test node; ``sources`` gives the inputs of role ``source/<name>`` by name."""
+    """Returns the test node; ``sources`` gives the inputs of role ``source/<name>`` by name.
+
+    ``tests`` is its slice, where it was made before for another platform.
+    """
     used = dict.fromkeys(name for test in target.tests for name in test.sources)
     return Node(
         id=NodeId(str(target.release), "test", str(target.platform)),
         kind_version=KIND_VERSION,
-        slice={"tests": [_test_slice(test, target, sources) for test in target.tests]},
+        slice=slice_of(target, sources) if tests is None else tests,
         inputs=(config, *(sources[name] for name in used)),
-        hints={
-            "time_limits_s": [test.time_limit_s for test in target.tests],
-            **({"resources": dict(resources)} if resources else {}),
-        },
-        origin={f"slice.tests[{i}]": f"tests[{i}]" for i in range(len(target.tests))},
+        hints=Later(
+            lambda: {
+                "time_limits_s": [test.time_limit_s for test in target.tests],
+                **({"resources": dict(resources)} if resources else {}),
+            }
+        ),
+        origin=Later(
+            lambda: {f"slice.tests[{i}]": f"tests[{i}]" for i in range(len(target.tests))}
+        ),
         unpinned=unpinned,
         recipe_path=recipe_path,
         required=target.required,
     )
+
+
+def slice_of(target: Target, sources: Mapping[str, Input]) -> dict[str, Json]:
+    """Returns the node's slice; of ``sources`` it holds what tests read."""
+    return {"tests": [_test_slice(test, target, sources) for test in target.tests]}
 
 
 def _test_slice(test: Test, target: Target, sources: Mapping[str, Input]) -> Json:
