@@ -1,12 +1,13 @@
 # make demo   installs what it needs, then runs the main job on the starter catalog
 # make test   installs what it needs, then passes the tests; CI calls exactly this
+# make audit  rebuilds the starter catalog twice, elsewhere, and compares every byte
 # make bench  measures the speed of plans; docs/explanation/speed.md has the results
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo demo-arm64 test lint bench env clean
+.PHONY: demo demo-arm64 audit test lint bench env clean
 
 $(BIN)/ssds: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "ssds needs Python 3.11 or newer"; exit 1; }
@@ -25,13 +26,18 @@ demo-arm64: env
 	@.ci/packages demo arm64
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python .ci/demo.py --arm64
 
+# AUDIT="seqtk bwa" audits those recipes only
+audit: env
+	@.ci/packages demo audit
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python .ci/audit.py $(AUDIT)
+
 lint: env
 	$(BIN)/ruff format --check ssds tests benchmarks .ci
 	$(BIN)/ruff check ssds tests benchmarks .ci
 	$(BIN)/mypy
 
 test: lint
-	@.ci/packages demo test
+	@.ci/packages demo test audit
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n 2 --dist loadfile
 
 # measures what users run: an installed ssds, compiled, without the hooks of an editable install
@@ -42,4 +48,4 @@ bench: env
 	.bench/venv/bin/python benchmarks/run.py --save $(BENCH)
 
 clean:
-	rm -rf .demo .ssds build dist *.egg-info
+	rm -rf .audit .demo .ssds build dist *.egg-info

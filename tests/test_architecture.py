@@ -27,7 +27,7 @@ ORDER = [
     {"lock"},
     {"engine", "ship"},
     {"delivery"},
-    {"saved"},
+    {"saved", "audit"},
     {"workspace"},
     {"cli"},
     {"__main__"},

@@ -31,6 +31,7 @@ VERBS = {
     "shell": "open a shell in a built image or a failed step",
     "sif": "write a released image as one file for Apptainer",
     "deploy": "write images, modules and wrappers for a site",
+    "audit": "rebuild a release elsewhere and compare every byte",
     "gc": "remove blobs that nothing refers to",
     "index": "carry the plan index to another clone, or look at it",
     "selfcheck": "try that the plan index changes no plan",
@@ -83,7 +84,8 @@ class _Verbs(click.Group):
     cls=_Verbs,
     context_settings={"help_option_names": list(HELP_NAMES), "max_content_width": 100},
     epilog="Exit codes: 0 done, 1 an error or a failed step, 3 something is held. "
-    "`plan --detailed-exitcode`: 0 nothing to do, 2 something to do, 3 held or waiting.",
+    "`plan --detailed-exitcode`: 0 nothing to do, 2 something to do, 3 held or waiting. "
+    "`audit`: 4 a rebuild differs.",
 )
 @click.version_option(VERSION, "-V", "--version", prog_name="ssds", message="%(prog)s %(version)s")
 @click.option(

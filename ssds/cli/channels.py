@@ -163,6 +163,21 @@ def bring_bytes(workspace: Workspace, pushes: Pushes, plan: Plan) -> None:
             raise
 
 
+def bring_release(workspace: Workspace, name: ReleaseName, wanted: frozenset[Digest]) -> None:
+    """Brings bytes of a release into the store from the first of its channels that has them.
+
+    A channel that fails is told; the caller looks at the store for what came.
+    """
+    for channel, releases in _used(workspace).items():
+        for released in (r for r in releases if r.id == name):
+            try:
+                said = functools.partial(_said, f"{channel.name} → {name}")
+                bring(_backend(workspace, channel), released, wanted, workspace.store, said)
+                return
+            except SsdsError as error:
+                say(f"  · {channel.name}: {error.message}")
+
+
 def states(workspace: Workspace, names: Iterable[ReleaseName]) -> States:
     """Returns what observed channels held of these releases when somebody last looked."""
     found: dict[tuple[str, ReleaseName], Digest] = {}

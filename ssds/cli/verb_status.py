@@ -6,9 +6,11 @@ from typing import Any
 
 import click
 
+from ssds.audit.agreements import REPRODUCIBLE, Standing
 from ssds.cli import planning
 from ssds.cli.app import Context
 from ssds.cli.output import print_json, table
+from ssds.cli.standings import standings
 from ssds.core.model import ReleaseName
 from ssds.graph.plan import Plan, Verb
 from ssds.lock.model import VariantLock
@@ -23,26 +25,34 @@ from ssds.workspace import Workspace
 def command(context: Context, /, as_of: str, fail_on_alert: bool, as_json: bool) -> int:
     """Show every release: revision, platforms, verdicts, and whether the lock is behind.
 
-    An alert is a released image whose newest gate fails; it stays deployable, its next revision
-    is held.
+    An alert is a released image whose newest gate fails (it stays deployable, its next revision is
+    held), or one that fewer audits agree on than its policy demands.
     """
     workspace = Workspace.open(context.folder)
     planned = planning.make(workspace, planning.Asked(as_of=as_of))
     entries = []
+    standing: dict[str, list[Standing]] = {}
+    for one in standings(workspace, workspace.catalog.releases):
+        if one.released.demand is not None:
+            standing.setdefault(one.released.release, []).append(one)
     for name in sorted(workspace.catalog.releases):
         variant = workspace.locks.get(name).variant(name)
-        entries.append(_entry(name, variant, planned.plan))
+        entries.append(_entry(name, variant, planned.plan, standing.get(str(name), [])))
     if as_json:
         print_json(entries)
     else:
         head = ["release", "revision", "platforms", "tests", "gate", "state"]
+        if any(entry["reproducible"] for entry in entries):
+            head.append("reproducible")
         rows = [[str(entry[key]) for key in head] for entry in entries]
         print(table([head, *rows]))
     alerts = [entry for entry in entries if entry["alert"]]
     return 3 if fail_on_alert and alerts else 0
 
 
-def _entry(name: ReleaseName, variant: VariantLock, plan: Plan) -> dict[str, Any]:
+def _entry(
+    name: ReleaseName, variant: VariantLock, plan: Plan, standing: list[Standing]
+) -> dict[str, Any]:
     steps = [s for n, s in plan.steps.items() if n.owner == str(name)]
     gates = {s.claim.verdict for s in steps if s.node.kind == "gate" and s.claim}
     tests = {s.claim.verdict for s in steps if s.node.kind == "test" and s.claim}
@@ -55,8 +65,20 @@ def _entry(name: ReleaseName, variant: VariantLock, plan: Plan) -> dict[str, Any
         "tests": _verdict(tests),
         "gate": _verdict(gates),
         "state": _state([s.verb for s in steps if s.node.required], released),
-        "alert": released and "fail" in gates,
+        "reproducible": _reproducible(standing),
+        "alert": released
+        and ("fail" in gates or any(one.standing != REPRODUCIBLE for one in standing)),
     }
+
+
+def _reproducible(standing: list[Standing]) -> str:
+    """Returns what audits of the platforms of a release say where its policy asks for them."""
+    return ", ".join(
+        f"{one.released.platform}: {one.standing} ({one.count})"
+        if len(standing) > 1
+        else f"{one.standing} ({one.count})"
+        for one in standing
+    )
 
 
 def _verdict(verdicts: set[str]) -> str:

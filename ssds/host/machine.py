@@ -162,6 +162,11 @@ def user_name() -> str:
         return str(os.geteuid())
 
 
+def machine_name() -> str:
+    """Returns the host name."""
+    return os.uname().nodename
+
+
 def free_bytes(path: str) -> int:
     """Returns how many bytes an ordinary user may still write below ``path`` (nearest folder)."""
     folder = os.path.abspath(path)

@@ -19,6 +19,7 @@ DEBIAN_PACKAGES = {
     "apt-get": "apt",
     "apptainer": "apptainer",
     "docker": "docker.io",
+    "diffoscope": "diffoscope-minimal",
     "docker-registry": "docker-registry",
     "dpkg": "dpkg",
     "dpkg-deb": "dpkg",

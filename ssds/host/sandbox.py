@@ -31,6 +31,7 @@ from ssds.host import helper
 from ssds.host.files import explained
 from ssds.host.inside import remove_tree
 from ssds.host.inside_probe import PROBE_MEMORY_BYTES, PROBE_PROCESSES
+from ssds.host.surroundings import CLOCK_TARGET, Clock
 from ssds.host.terminal import check_descriptors
 
 MODES = ("identity", "subuid", "trusted")
@@ -146,14 +147,22 @@ class JobResult:
 class Sandbox:
     """Runs jobs in one mode; ``folder`` (made when missing) holds their scratch folders.
 
-    It may be used from several threads at once.
+    It may be used from several threads at once. With ``clock`` (audits) jobs see a shifted one.
     """
 
-    def __init__(self, mode: str, folder: str, *, stop: Callable[[], bool] | None = None) -> None:
+    def __init__(
+        self,
+        mode: str,
+        folder: str,
+        *,
+        stop: Callable[[], bool] | None = None,
+        clock: Clock | None = None,
+    ) -> None:
         if mode not in MODES:
             raise InvalidValue(f"{mode!r} is no sandbox mode", hint=f"Use {', '.join(MODES)}.")
         self.mode = mode
         self._stop = stop
+        self._clock = clock
         self.folder = os.path.abspath(folder)
         self._identity = helper.identity(mode)
         with explained(self.folder):
@@ -217,7 +226,7 @@ class Sandbox:
 
     def stoppable(self, stop: Callable[[], bool]) -> Sandbox:
         """Returns the same sandbox, whose calls end when ``stop`` says True; removing does not."""
-        return Sandbox(self.mode, self.folder, stop=stop)
+        return Sandbox(self.mode, self.folder, stop=stop, clock=self._clock)
 
     def _call(
         self, function: str, arguments: dict[str, Json], stop: Callable[[], bool] | None
@@ -297,6 +306,9 @@ class Sandbox:
     def _spec(self, job: Job, scratch: str) -> dict[str, Json]:
         binds = list(job.binds)
         environment = dict(job.environment)
+        if self._clock is not None:
+            binds.append(Bind(source=self._clock.library, target=CLOCK_TARGET))
+            environment = {**self._clock.environment, **environment}
         if job.network:
             bundle = job.ca_bundle or host_ca_bundle()
             if os.path.exists("/etc/resolv.conf"):

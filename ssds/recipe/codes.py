@@ -146,6 +146,7 @@ _TABLE: dict[str, tuple[str, str]] = {
     "B010": ("unknown advisory set", "Advisory sets are declared in catalog/advisories.yaml."),
     "B011": ("not a Debian package name", "Write package names as Debian does."),
     "B012": ("not a platform", "Use linux/amd64 or linux/arm64, with an optional level."),
+    "P010": ("more agreements than audits", "Let `of` be at least as large as `agreements`."),
     "C010": ("folder leaves the workspace", "Write a relative path without .. parts."),
     "C011": ("not a registry place", "Write host[:port]/prefix, without http:// and tag."),
     "C013": ("two channels with one place", "Keep one of them."),

@@ -328,14 +328,27 @@ class Base:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Demand:
+    """What a policy demands of audits before it calls a release reproducible.
+
+    Attributes:
+        agreements: so many audits give the lock's bytes, of the newest ``of`` independent ones.
+    """
+
+    agreements: int
+    of: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """A scan policy (``catalog/policies.yaml``).
+    """A policy: what scans may find, and what audits must (``catalog/policies.yaml``).
 
     Attributes:
         fail_on: severities that hold a release: of ``critical high medium low unknown``.
         only_fixable: count only findings for which a fixed version is known.
         allow_network: whether impure builds may be released.
         unscanned: ``fail`` or ``pass`` for an image, or an ecosystem in it, without advisories.
+        reproducible: what audits must find, or None; in no key.
     """
 
     name: str
@@ -343,6 +356,7 @@ class Policy:
     only_fixable: bool = False
     allow_network: bool = True
     unscanned: str = "fail"
+    reproducible: Demand | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

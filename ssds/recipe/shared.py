@@ -12,7 +12,7 @@ from ssds.core.platform import Platform
 from ssds.core.records import dataclass, field
 from ssds.recipe.codes import diagnostic, near
 from ssds.recipe.formats.scope import PACKAGE, Report
-from ssds.recipe.model import Base, Channel, Policy, Site
+from ssds.recipe.model import Base, Channel, Demand, Policy, Site
 from ssds.recipe.schema import schema
 from ssds.recipe.yamlmarks import Document, Spans, lies_in, load, read_file
 
@@ -86,14 +86,15 @@ def read_shared(root: str, folder: str, spans: Spans, collector: Collector) -> S
             report("V011", (name,), ("found", f"{path}, a link out of the workspace"))
     known = advisories if advisories_good else None
     bases, report, bases_good = files.read("bases.yaml", "bases", "B")
-    policies, _, policies_good = files.read("policies.yaml", "policies", "P")
+    policies, policy_report, policies_good = files.read("policies.yaml", "policies", "P")
     channels, channel_report, channels_good = files.read("channels.yaml", "channels", "C")
     settings, _, _ = files.read("catalog.yaml", "catalog", "K")
     read_bases = {name: _base(name, item, report, known) for name, item in bases.items()}
+    read_policies = {n: _policy(n, i, policy_report) for n, i in policies.items()}
     _check_channels(channels, channel_report)
     return Shared(
         bases=read_bases if bases_good else None,
-        policies={n: _policy(n, i) for n, i in policies.items()} if policies_good else None,
+        policies=read_policies if policies_good else None,
         channels={n: _channel(n, i) for n, i in channels.items()} if channels_good else None,
         sites=_sites(files),
         advisories=known,
@@ -121,10 +122,17 @@ def _base(
     )
 
 
-def _policy(name: str, item: Mapping[str, Any]) -> Policy:
+def _policy(name: str, item: Mapping[str, Any], report: Report) -> Policy:
     given: dict[str, Any] = {key: item[key] for key in item if key != "description"}
     if "fail_on" in given:
         given["fail_on"] = tuple(given["fail_on"])
+    if "reproducible" in given:
+        wanted = given["reproducible"]
+        demand = Demand(**{"of": wanted["agreements"], **wanted})
+        if demand.agreements > demand.of:
+            facts = (("agreements", str(demand.agreements)), ("of", str(demand.of)))
+            report("P010", (name, "reproducible", "agreements"), *facts)
+        given["reproducible"] = demand
     return Policy(name=name, **given)
 
 

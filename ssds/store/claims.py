@@ -18,6 +18,7 @@ from ssds.core.errors import UnavailableError
 from ssds.core.model import Claim
 from ssds.core.records import dataclass
 from ssds.host.files import write_point
+from ssds.store.ledger import Audit, audit_row, read_audit
 from ssds.store.records import BUSY_S, explained, insert, read_row, set_up
 
 _MANY = 500
@@ -179,6 +180,25 @@ class Claims:
             ).fetchall()
             claims = [read_row(row) for row in rows]
         yield from claims
+
+    def add_audits(self, audits: Sequence[Audit]) -> None:
+        """Keeps audits in the ledger, all or none; none is ever replaced."""
+        write_point("audit.add")
+        with self._writing() as database:
+            database.executemany(
+                "INSERT INTO audits (at, release, platform, manifest, class, record) "
+                "VALUES (?, ?, ?, ?, ?, ?)",
+                [audit_row(audit) for audit in audits],
+            )
+            write_point("audit.written")
+
+    def audits(self) -> tuple[Audit, ...]:
+        """Returns every audit of the ledger, the earliest first."""
+        with self._reading() as database:
+            rows = database.execute(
+                "SELECT at, release, platform, manifest, class, record FROM audits ORDER BY number"
+            ).fetchall()
+            return tuple(read_audit(row) for row in rows)
 
     def mark_collected(self, digests: Sequence[Digest]) -> None:
         """Notes that these blobs were removed on purpose; their claims stay (C21)."""

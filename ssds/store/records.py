@@ -15,7 +15,7 @@ from ssds.core.errors import EnvironmentProblem, IntegrityError, InvalidValue, S
 from ssds.core.model import Claim
 from ssds.host.local import disk_is_full
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 BUSY_S = 60.0
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
@@ -29,6 +29,11 @@ CREATE TABLE IF NOT EXISTS preimages (
 DROP INDEX IF EXISTS preimages_near;
 CREATE INDEX IF NOT EXISTS preimages_owner ON preimages (owner, kind, platform);
 CREATE TABLE IF NOT EXISTS collected (digest TEXT PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS audits (
+  number INTEGER PRIMARY KEY AUTOINCREMENT,
+  at INTEGER NOT NULL, release TEXT NOT NULL, platform TEXT NOT NULL, manifest TEXT NOT NULL,
+  class TEXT NOT NULL, record TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS audits_of ON audits (release, platform);
 """
 
 

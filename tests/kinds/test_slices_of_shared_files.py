@@ -44,6 +44,7 @@ SHARED: dict[str, dict[str, Any]] = {
         "default": {
             "description": "d", "fail_on": ["critical"], "only_fixable": False,
             "allow_network": True, "unscanned": "fail",
+            "reproducible": {"agreements": 1, "of": 2},
         },
         "strict": {"allow_network": True},
     },
@@ -79,6 +80,10 @@ ROWS: dict[tuple[str, str], tuple[str, Any, str, str]] = {
     ("catalog/policies.yaml", "*.only_fixable"): ("default.only_fixable", True, "gate", ""),
     ("catalog/policies.yaml", "*.unscanned"): ("default.unscanned", "pass", "gate", ""),
     ("catalog/policies.yaml", "*.allow_network"): ("strict.allow_network", False, "gate", ""),
+    ("catalog/policies.yaml", "*.reproducible.agreements"): (
+        "default.reproducible.agreements", 2, "", "",
+    ),
+    ("catalog/policies.yaml", "*.reproducible.of"): ("default.reproducible.of", 3, "", ""),
     ("catalog/channels.yaml", "*.description"): ("local.description", "new", "", ""),
     ("catalog/channels.yaml", "*.kind"): ("far.kind", "registry", "", ""),
     ("catalog/channels.yaml", "*.location"): ("local.location", "elsewhere", "", ""),
@@ -208,7 +213,7 @@ def schema_fields(name: str) -> set[str]:
     return {f for f in fields if not any(o.startswith((f"{f}.", f"{f}[")) for o in fields)}
 
 
-WRITTEN = {"plan", "graph", "plan-since", "saved-plan"}
+WRITTEN = {"plan", "graph", "plan-since", "saved-plan", "audit"}
 """Schemas of what ssds writes for others; no plan reads it."""
 SCHEMAS = {
     "catalog/bases.yaml": "bases",
