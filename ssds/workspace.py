@@ -205,6 +205,7 @@ class Workspace:
             pypi=named.get("pypi", ()),
             ca_bundle=self.settings.ca_bundle,
             proxy=self.settings.proxy,
+            url_prefixes=self.settings.upstream,
         )
 
     @property

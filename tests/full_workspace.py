@@ -10,7 +10,7 @@ from makers import pinned, shared_pins
 
 from ssds.core.digest import sha256_of
 from ssds.core.model import ReleaseName
-from ssds.core.pins import PinnedFile, PlatformPins, SharedPins, SourcePin
+from ssds.core.pins import GitPlace, PinnedFile, PlatformPins, SharedPins, SourcePin
 from ssds.core.platform import Platform
 from ssds.kinds.build.requests import source_request
 from ssds.recipe.model import Catalog
@@ -52,6 +52,9 @@ def answered(
                     name="file",
                     digest=source.sha256 or sha256_of(str(source_request(source)).encode()),
                 ),
+                git=GitPlace(commit="a" * 40, tree="b" * 40, folder="f", empty_submodules=True)
+                if source.git
+                else None,
             )
             for key, source in asked.items()
         }

@@ -62,12 +62,33 @@ class PackageSet:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GitPlace:
+    """Which files of a repository an archive was made from.
+
+    Attributes:
+        commit, tree: git's ids in full: of the commit, and of its whole tree.
+        folder: the folder that was taken, or the empty string for all.
+        empty_submodules: submodules stand as empty folders; without it there are none.
+    """
+
+    commit: str = ""
+    tree: str = ""
+    folder: str = ""
+    empty_submodules: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SourcePin:
-    """One pinned source archive and the request that it answers."""
+    """One pinned source archive and the request that it answers.
+
+    Attributes:
+        git: for an archive that was made from a commit; ``file.urls`` are then repositories.
+    """
 
     request: Digest
     file: PinnedFile
     epoch: int = 0
+    git: GitPlace | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -320,7 +320,12 @@ def _resolve_sources(
             continue
         reporter.note(f"{target.release} [{target.platform}]: source {key}")
         found = resolve_source(
-            source, crew.mirrors, cache, suite=declared.suite, components=declared.components
+            source,
+            crew.mirrors,
+            cache,
+            suite=declared.suite,
+            components=declared.components,
+            blobs=crew.store.blobs,
         )
         sources[key] = replace(found, request=request)
     pins.releases[name] = replace(held, sources=sources)

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import IO
 
 from ssds.core.errors import EnvironmentProblem, UnavailableError
 from ssds.core.records import dataclass
@@ -87,12 +88,14 @@ def run(
     log: Callable[[bytes], None] | None = None,
     capture: bool = True,
     merge_errors: bool = True,
+    output: IO[bytes] | None = None,
 ) -> Completed:
     """Runs a program to its end and returns its exit code and output.
 
     Standard input is ``stdin`` or empty. Output is given to ``log`` as it comes, and kept with
     ``capture``. With ``merge_errors=False`` standard error goes to ``log`` only, so that
-    ``stdout`` can be parsed. A non-zero exit is no error here.
+    ``stdout`` can be parsed. With ``output``, a file, standard output is written there and nowhere
+    else, and ``log`` gets standard error. A non-zero exit is no error here.
 
     Raises:
         UnavailableError: the program does not exist; names the Debian package that has it.
@@ -104,8 +107,8 @@ def run(
             env=None if env is None else dict(env),
             cwd=cwd,
             stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT if merge_errors else subprocess.PIPE,
+            stdout=output or subprocess.PIPE,
+            stderr=subprocess.STDOUT if merge_errors and not output else subprocess.PIPE,
             start_new_session=True,
         )
     except FileNotFoundError as error:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from ssds.core.pins import (
     AdvisoryPin,
     BasePin,
+    GitPlace,
     PackageSet,
     PinnedFile,
     PinnedPackage,
@@ -27,6 +28,7 @@ ARCHITECTURE = r"[a-z0-9_.-]+"
 ARCHIVE = r"[a-z][a-z0-9-]*"
 RECIPE = r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?"
 VERSION = r"[A-Za-z0-9][A-Za-z0-9._+~:-]{0,127}"
+GIT_ID = r"[0-9a-f]{40}(?:[0-9a-f]{24})?"
 URL = r"(?:https?|ftp)://[^\s/@]+/\S*"
 
 
@@ -70,12 +72,23 @@ def _recipe(c: Checker, value: object, path: Path) -> RecipePin:
 
 def _source(c: Checker, value: object, path: Path) -> SourcePin:
     top = c.map(
-        value, path, required="request name sha256", optional="epoch size archive path urls"
+        value, path, required="request name sha256", optional="epoch size archive path urls git"
     )
     return SourcePin(
         request=c.digest(top.get("request", MISSING), (*path, "request"), "blake3"),
         file=_file(c, top, path, c.file_name(top.get("name", MISSING), (*path, "name"))),
         epoch=c.number(top.get("epoch", 0), (*path, "epoch")),
+        git=_git(c, top["git"], (*path, "git")) if "git" in top else None,
+    )
+
+
+def _git(c: Checker, value: object, path: Path) -> GitPlace:
+    top = c.map(value, path, required="commit tree", optional="folder empty_submodules")
+    return GitPlace(
+        commit=c.text(top.get("commit", MISSING), (*path, "commit"), pattern=GIT_ID),
+        tree=c.text(top.get("tree", MISSING), (*path, "tree"), pattern=GIT_ID),
+        folder=c.relative_path(top["folder"], (*path, "folder")) if "folder" in top else "",
+        empty_submodules=c.flag(top.get("empty_submodules", False), (*path, "empty_submodules")),
     )
 
 

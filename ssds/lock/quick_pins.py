@@ -11,6 +11,7 @@ from ssds.core.digest import Digest
 from ssds.core.pins import (
     AdvisoryPin,
     BasePin,
+    GitPlace,
     PackageSet,
     PinnedFile,
     PinnedPackage,
@@ -46,6 +47,7 @@ _is_source = form(parse_pins.SOURCE)
 _is_step = form(parse_pins.STEP)
 _is_recipe = form(parse_pins.RECIPE)
 _is_archive = form(parse_pins.ARCHIVE)
+_is_git_id = form(parse_pins.GIT_ID)
 _is_url = form(parse_pins.URL)
 _is_file_name = form(r"(?!\.{1,2}$)[^/]{1,255}")
 _is_path = form(r"(?:(?!\.{1,2}/)[^/]+/)*(?!\.{1,2}$)[^/]+")
@@ -58,7 +60,8 @@ _is_usual_package = form(  # what a Debian package's line holds, in one look
 _is_pinned_version = form(parse_pins.VERSION)
 _PINS = frozenset(("base", "advisories", "sources", "packages", "recipes", "epoch"))
 _FILE = frozenset(("sha256", "size", "archive", "path", "urls"))
-_SOURCE = _FILE | {"request", "name", "epoch"}
+_SOURCE = _FILE | {"request", "name", "epoch", "git"}
+_GIT = frozenset(("commit", "tree", "folder", "empty_submodules"))
 _PACKAGE = _FILE | {"name", "version", "architecture", "file"}
 _USUAL_PACKAGE = frozenset(("name", "version", "architecture", "sha256", "size", "archive", "path"))
 _SHARED = frozenset(("lock_version", "bases", "advisories"))
@@ -221,6 +224,17 @@ class PinReader:
             request=_request(top),
             file=self.file(top, text_of(top["name"], _is_file_name)),
             epoch=number(top["epoch"]) if "epoch" in top else 0,
+            git=self.git(top["git"]) if "git" in top else None,
+        )
+
+    def git(self, value: Any) -> GitPlace:
+        """Returns which files of a repository a source is made from."""
+        top = self.map(value, _GIT)
+        return GitPlace(
+            commit=text_of(top["commit"], _is_git_id),
+            tree=text_of(top["tree"], _is_git_id),
+            folder=text_of(top["folder"], _is_path) if "folder" in top else "",
+            empty_submodules="empty_submodules" in top and flag(top["empty_submodules"]),
         )
 
     def file(self, top: dict[str, Any], name: str) -> PinnedFile:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from ssds.core.canonical import Json
 from ssds.core.errors import UsageError
 from ssds.core.model import Claim, ReleaseName
-from ssds.core.pins import PackageSet, PinnedFile, PlatformPins, SourcePin
+from ssds.core.pins import GitPlace, PackageSet, PinnedFile, PlatformPins, SourcePin
 from ssds.core.platform import Platform
 from ssds.host.files import atomic_write, locked, remove_file, sweep
 from ssds.lock.model import (
@@ -153,7 +153,16 @@ def _source(pin: SourcePin) -> Json:
         "request": str(pin.request),
         "name": pin.file.name,
         **_file(pin.file),
-        **_filled({"epoch": pin.epoch}),
+        **_filled({"epoch": pin.epoch, "git": _git(pin.git) if pin.git else {}}),
+    }
+
+
+def _git(place: GitPlace) -> dict[str, Json]:
+    return {
+        "commit": place.commit,
+        "tree": place.tree,
+        **_filled({"folder": place.folder}),
+        **({"empty_submodules": True} if place.empty_submodules else {}),
     }
 
 

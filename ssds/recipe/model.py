@@ -18,7 +18,7 @@ from ssds.core.versions import VersionRange, is_version, parse_range
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceRequest:
-    """A source as the recipe asks for it; exactly one of url, deb_src, pypi is set.
+    """A source as the recipe asks for it; exactly one of url, git, deb_src, pypi is set.
 
     Attributes:
         name: the name in ``sources``.
@@ -29,6 +29,10 @@ class SourceRequest:
         pypi: ``name/version`` of a release on the Python package index (C19).
         file: which file of that source package or release; the empty string means the main
             archive (``.orig.tar.*``) or the only source archive.
+        git: address of a repository.
+        ref: tag, branch or full commit id there.
+        folder: the folder of the repository that is taken; the empty string means all.
+        empty_submodules: submodules become empty folders instead of an error.
         unpack: bind it unpacked (tar, zip, wheel, deb) instead of as one file.
     """
 
@@ -39,6 +43,10 @@ class SourceRequest:
     deb_src: str = ""
     pypi: str = ""
     file: str = ""
+    git: str = ""
+    ref: str = ""
+    folder: str = ""
+    empty_submodules: bool = False
     unpack: bool = False
 
 

@@ -49,6 +49,7 @@ class Settings:
         store_path: the store's folder, absolute.
         sandbox: ``auto``, ``identity``, ``subuid`` or ``trusted`` (C17).
         mirrors: archive (``debian``, ``pypi``) → addresses, best first.
+        upstream: beginning of an upstream address → what is tried in its place first.
         proxy: address of a web proxy, or the empty string for the environment's.
         ca_bundle: absolute path of a file of certificates, or the empty string.
         jobs: how many nodes run at once; 0 means one per core.
@@ -61,6 +62,7 @@ class Settings:
     store_path: str = ""
     sandbox: str = "auto"
     mirrors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    upstream: Mapping[str, str] = field(default_factory=dict)
     proxy: str = ""
     ca_bundle: str = ""
     jobs: int = 0
@@ -145,6 +147,10 @@ def _read_file(path: str, shown: str, base: str, collector: Collector, home: str
                 values["store_path"] = _absolute(item["path"], base, home)
         elif key == "mirrors":
             values["mirrors"] = {n: _addresses(a, ("mirrors", n), report) for n, a in item.items()}
+        elif key == "upstream":
+            for prefix, to in item.items():
+                _addresses([to], (key, prefix), report)
+            values[key] = item
         elif key == "ca_bundle":
             values[key] = _absolute(item, base, home)
             if not os.path.isfile(values[key]):
@@ -173,7 +179,7 @@ def _absolute(text: str, base: str, home: str) -> str:
 def _addresses(value: Any, path: Path, report: Report) -> tuple[str, ...]:
     addresses = [value] if isinstance(value, str) else value
     for index, address in enumerate(addresses):
-        place = path if isinstance(value, str) or path == ("proxy",) else (*path, index)
+        place = path if isinstance(value, str) or path[0] != "mirrors" else (*path, index)
         if not _MIRROR.fullmatch(address):
             report("W012", place, ("found", address))
         elif report.document.path == WORKSPACE_FILE and "@" in address.split("/")[2]:

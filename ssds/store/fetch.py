@@ -5,7 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, cast
 
@@ -155,13 +155,15 @@ def _fetch_one(
         return count.over(cast("AbstractContextManager[Sink]", writer))
 
     problems: list[SsdsError] = []
-    for local in (True, False):  # the archive's configured mirrors first, then upstream
+    chosen = [a for url in pinned.urls for a in mirrors.rewritten(url)[:-1]]
+    ways: tuple[tuple[Callable[[], Sequence[str]], bool], ...] = (
+        (lambda: _archive_addresses(pinned, mirrors, indexes), True),
+        (lambda: chosen, True),  # the settings' own addresses may be files of this machine
+        (lambda: pinned.urls, False),
+    )
+    for addresses, local in ways:
         try:
-            urls = (
-                _archive_addresses(pinned, mirrors, indexes)
-                if local
-                else tuple(a for url in pinned.urls for a in mirrors.rewritten(url))
-            )
+            urls = addresses()
             if urls:
                 fetcher.download(
                     urls,

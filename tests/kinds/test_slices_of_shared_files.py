@@ -61,6 +61,7 @@ SHARED: dict[str, dict[str, Any]] = {
     "ssds.yaml": {
         "catalog": "catalog", "store": {"path": "../store"}, "sandbox": "auto", "jobs": 1,
         "mirrors": {"debian": "http://127.0.0.1:9/debian"}, "proxy": "http://127.0.0.1:9",
+        "upstream": {"https://example.org/": "http://127.0.0.1:9/"},
         "ca_bundle": "ssds.yaml", "platforms": ["linux/amd64"], "builder": "me",
     },
 }  # fmt: skip
@@ -102,6 +103,9 @@ ROWS: dict[tuple[str, str], tuple[str, Any, str, str]] = {
     ("ssds.yaml", "store.path"): ("store.path", "../another", "", ""),
     ("ssds.yaml", "sandbox"): ("sandbox", "subuid", "", ""),
     ("ssds.yaml", "mirrors.*"): ("mirrors.debian", "http://127.0.0.1:8/debian", "", ""),
+    ("ssds.yaml", "upstream.*"): (
+        'upstream["https://example.org/"]', "http://127.0.0.1:8/", "", "",
+    ),
     ("ssds.yaml", "proxy"): ("proxy", "http://127.0.0.1:8", "", ""),
     ("ssds.yaml", "ca_bundle"): ("ca_bundle", "catalog/bases.yaml", "", ""),
     ("ssds.yaml", "jobs"): ("jobs", 2, "", ""),
@@ -173,6 +177,12 @@ PINNED: dict[str, tuple[str, str, Any, str, str]] = {
         "ranger@1", f"{PINS}.recipes.other.request", NEW_KEY, "publish scan", "build",
     ),
     "recipes.*.version": ("ranger@1", f"{PINS}.recipes.other.version", "1", "build publish", ""),
+    **{
+        f"sources.*.git.{name}": ("full@1.0", f"{PINS}.sources.code.git.{name}", value, "", "")
+        for name, value in {
+            "commit": "7a" * 20, "tree": "7b" * 20, "folder": "new", "empty_submodules": False,
+        }.items()
+    },
     "sources.*.request": ("full@1.0", f"{PINS}.sources.orig.request", NEW_KEY, "", "build test"),
     "sources.*.sha256": (
         "full@1.0", f"{PINS}.sources.orig.sha256", NEW_SHA256, "build sbom source test", "",

@@ -19,6 +19,7 @@ from ssds.core.model import FAIL, OUTPUTS, PASS, Claim, ReleaseName
 from ssds.core.pins import (
     AdvisoryPin,
     BasePin,
+    GitPlace,
     PackageSet,
     PinnedFile,
     PinnedPackage,
@@ -124,7 +125,14 @@ def pins() -> PlatformPins:
                 file=PinnedFile(
                     name="a.tar.gz", digest=digest("a"), urls=("https://example.org/a",)
                 ),
-            )
+            ),
+            "code": SourcePin(
+                request=Digest(key("c")),
+                file=PinnedFile(
+                    name="c-v1.tar", digest=digest("c"), urls=("https://example.org/c.git",)
+                ),
+                git=GitPlace(commit="1" * 40, tree="2" * 64, folder="src", empty_submodules=True),
+            ),
         },
         packages={
             "build/0": PackageSet(

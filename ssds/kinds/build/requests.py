@@ -90,9 +90,23 @@ def source_request(source: SourceRequest) -> Digest:
         asked = {"deb_src": source.deb_src, "file": source.file}
     elif source.pypi:
         asked = {"pypi": source.pypi, "file": source.file}
+    elif source.git:
+        asked = git_request(source)
     else:
         asked = {"sha256": str(source.sha256 or ""), "url": "" if source.sha256 else source.url}
     return fingerprint(asked, "source-request")
+
+
+def git_request(source: SourceRequest) -> dict[str, Json]:
+    """Returns what of a repository is asked for; a full commit id is the same everywhere."""
+    fixed = len(source.ref) in (40, 64) and not source.ref.strip("0123456789abcdef")
+    return {
+        "form": 1,  # of the archive
+        "git": "" if fixed else source.git,
+        "ref": source.ref,
+        "folder": source.folder,
+        "empty_submodules": source.empty_submodules,
+    }
 
 
 def base_pin(target: Target, catalog: Catalog, shared: SharedPins, pins: PinMap) -> BasePin | None:

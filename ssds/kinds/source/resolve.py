@@ -5,15 +5,20 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from urllib.parse import unquote, urlsplit
 
 from ssds.core.canonical import fingerprint
 from ssds.core.digest import Digest
 from ssds.core.errors import IntegrityError, InvalidValue, UnavailableError
-from ssds.core.pins import PinnedFile, SourcePin
+from ssds.core.pins import GitPlace, PinnedFile, SourcePin
+from ssds.host import local
+from ssds.host.git_fetch import GitFetch
 from ssds.host.mirrors import Mirrors, join
 from ssds.host.simple_index import IndexFile, normalized
+from ssds.kinds.source.git import find, write_archive
 from ssds.kinds.source.spec import request_text
+from ssds.oci.blobs import Blobs
 from ssds.packages import debian
 from ssds.packages.apt_index import AptIndex, open_index
 from ssds.recipe.model import SourceRequest
@@ -30,6 +35,7 @@ def resolve_source(
     *,
     suite: str = "",
     components: tuple[str, ...] = ("main",),
+    blobs: Blobs | None = None,
 ) -> SourcePin:
     """Returns the pin of one source.
 
@@ -39,6 +45,7 @@ def resolve_source(
         cache: folder for package indexes of this run.
         suite, components: where ``deb-src`` looks; with an empty suite in those that this
             machine's own apt names.
+        blobs: keeps the archive that is made from a commit.
 
     Raises:
         UnavailableError: it does not exist there (any more), or no mirror answers.
@@ -51,6 +58,8 @@ def resolve_source(
         return SourcePin(request=digest, file=file, epoch=epoch)
     if request.pypi:
         return SourcePin(request=digest, file=_pypi(request, mirrors))
+    if request.git:
+        return replace(_git(request, mirrors, cache, blobs), request=digest)
     return SourcePin(request=digest, file=url_file(request))
 
 
@@ -72,6 +81,28 @@ def url_file(request: SourceRequest) -> PinnedFile:
             hint="Give the file's name with 'file:'.",
         )
     return PinnedFile(name=name, digest=request.sha256, urls=(request.url, *request.mirrors))
+
+
+def _git(request: SourceRequest, mirrors: Mirrors, cache: str, blobs: Blobs | None) -> SourcePin:
+    """Returns the pin of a commit; its archive is in ``blobs`` then."""
+    folder = os.path.join(cache, "git", fingerprint(request_text(request), "git-folder").hex)
+    local.make_folder(folder)
+    try:
+        git = GitFetch(folder, mirrors)
+        asked = GitPlace(folder=request.folder, empty_submodules=request.empty_submodules)
+        place, epoch = find(git, request.git, request.ref, asked)
+        path = os.path.join(folder, "archive")
+        digest, size = write_archive(git, request.git, place, path)
+        if blobs is not None:
+            blobs.adopt(path, digest)
+    finally:
+        local.remove_folder(folder)
+    name = request.git.rstrip("/").rpartition("/")[2].removesuffix(".git")
+    ref = re.sub(r"[^A-Za-z0-9._+-]+", "-", request.ref.removeprefix("refs/"))
+    file = PinnedFile(
+        name=f"{name}-{ref}.tar"[-200:], digest=digest, size_bytes=size, urls=(request.git,)
+    )
+    return SourcePin(request=digest, file=file, epoch=epoch, git=place)
 
 
 def _split(text: str, what: str) -> tuple[str, str]:

@@ -17,6 +17,9 @@ def request_text(request: SourceRequest) -> str:
         return f"deb-src:{request.deb_src}" + (f"/{request.file}" if request.file else "")
     if request.pypi:
         return f"pypi:{request.pypi}" + (f"/{request.file}" if request.file else "")
+    if request.git:
+        folder = f"/{request.folder}" if request.folder else ""
+        return f"git:{request.git}@{request.ref}{folder}"
     return request.url
 
 
@@ -34,9 +37,16 @@ def node(request: SourceRequest, pin: SourcePin | None) -> Node:
             slice={"request": text},
             unpinned=(f"source {request.name}",),
         )
-    urls = dict.fromkeys((*pin.file.urls, request.url, *request.mirrors))
+    urls = dict.fromkeys((*pin.file.urls, request.url, request.git, *request.mirrors))
     file = pin.file
     hints: dict[str, Json] = {"file": {**file_to_json(file), "urls": [u for u in urls if u]}}
+    if pin.git is not None:
+        hints["git"] = {
+            "commit": pin.git.commit,
+            "tree": pin.git.tree,
+            "folder": pin.git.folder,
+            "empty_submodules": pin.git.empty_submodules,
+        }
     return Node(
         id=NodeId(owner=file.name, kind="source", part=file.digest.short),
         kind_version=KIND_VERSION,

@@ -29,15 +29,26 @@ from ssds.recipe.model import (
     UserStep,
     WorkdirStep,
 )
+from ssds.recipe.shared import plain_relative
 
 _WEB = pattern(r"https?://[A-Za-z0-9.\[\]:@_%-]+/[^\s]+")
 _DEB_SRC = pattern(r"[a-z0-9][a-z0-9+.-]+/[0-9][A-Za-z0-9.+~:-]*")
 _PYPI = pattern(r"[A-Za-z0-9][A-Za-z0-9._-]*/[0-9][A-Za-z0-9.!+_-]*")
+_COMMIT = pattern(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_REF = pattern(r"[A-Za-z0-9_][A-Za-z0-9_.+@/-]*")
 _USER = pattern(r"[a-z_][a-z0-9_-]{0,31}|[0-9]{1,5}(?::[0-9]{1,5})?")
 _CHECKS = pattern(r"\b(?:test|grep|cmp|diff|assert|case|exit|sha256sum|md5sum)\b|\[ |==")
 _USUAL_REQUIREMENT = pattern(
     r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?==[0-9]+(?:\.[0-9]+)*(?:(?:a|b|rc|\.post|\.dev)[0-9]+)?"
 )
+
+
+def is_ref(text: str) -> bool:
+    """Whether ``text`` is a tag, branch or commit id in plain form (git-check-ref-format(1))."""
+    if not _REF.fullmatch(text) or ".." in text or "@{" in text:
+        return False
+    parts = text.split("/")
+    return not any(p[:1] in ("", ".") or p.endswith((".", ".lock")) for p in parts)
 
 
 class TargetReader:
@@ -87,8 +98,35 @@ class TargetReader:
             deb_src=packaged["deb-src"],
             pypi=packaged["pypi"],
             file=file,
-            unpack=item.get("unpack", False),
+            **self._git(item, path),
         )
+
+    def _git(self, item: Mapping[str, Any], path: Path) -> dict[str, Any]:
+        """Returns what a source says of a repository; its archive is always bound unpacked."""
+        scope = self.scope
+        if "git" not in item:
+            return {"unpack": item.get("unpack", False)}
+        address, ref = (
+            scope.filled(item[key], (*path, key)) if key in item else "" for key in ("git", "ref")
+        )
+        if address:
+            pinned = bool(_COMMIT.fullmatch(ref)) or address.startswith("https:")
+            self._check_web(address, (*path, "git"), pinned)
+        if ref and not is_ref(ref):
+            scope.report("R080", (*path, "ref"), ("found", ref))
+        folder = scope.text(item["folder"], (*path, "folder")) if "folder" in item else ""
+        if folder and not plain_relative(folder):
+            scope.report("R081", (*path, "folder"), ("found", folder))
+        for key in ("sha256", "unpack", "file"):
+            if key in item:
+                scope.report("R082", (*path, key), ("field", key))
+        return {
+            "git": address,
+            "ref": ref,
+            "folder": folder,
+            "empty_submodules": item.get("submodules") == "empty",
+            "unpack": True,
+        }
 
     def _check_web(self, address: str, path: Path, summed: bool) -> None:
         report = self.scope.report
