@@ -283,7 +283,7 @@ def cross_check(locks: Locks) -> list[Diagnostic]:
             for platform, section in sorted(variant.platforms.items()):
                 at = f"variants.{name or 'default'}.platforms.{platform}.pins"
                 base, advisories = section.pins.base, section.pins.advisories
-                if base and (base, platform) not in shared.bases:
+                if base and (base, platform.baseline) not in shared.bases:
                     found.append(diagnostic("L022", path, at=f"{at}.base", missing=base))
                 if advisories and advisories not in shared.advisories:
                     found.append(diagnostic("L022", path, at=at, missing=advisories))
