@@ -26,6 +26,7 @@ from ssds.recipe.model import Catalog
 from ssds.recipe.settings import Settings, read_settings
 
 if TYPE_CHECKING:
+    from ssds.builders.plug import Builder
     from ssds.engine.runner import Crew
     from ssds.host.mirrors import Mirrors
     from ssds.host.probe import Probe
@@ -228,6 +229,29 @@ class Workspace:
             return None
         return Sandbox(self.probe.mode, self.store.scratch)
 
+    @functools.cached_property
+    def step_builder(self) -> Builder | None:
+        """Who runs build steps, or None where they cannot run."""
+        from ssds.builders.table import find
+
+        if self.sandbox is None:
+            return None
+        folder = os.path.join(self.store_path, "builders")
+        return find(self.settings.builder, self.sandbox, folder)
+
+    @functools.cached_property
+    def builder_missing(self) -> SsdsError | None:
+        """Why the chosen builder cannot be used here, or None."""
+        if self.settings.builder == "embedded":
+            return None
+        from ssds.builders.table import obstacle
+
+        return obstacle(self.settings.builder)
+
+    def built_by(self, name: str | None) -> Workspace:
+        """Returns this workspace with another builder; None changes nothing."""
+        return replace(self, settings=replace(self.settings, builder=name)) if name else self
+
     def builder(self, platform: Platform) -> str:
         """Returns the empty string when ``platform`` can be built here, else why not."""
         from ssds.host.machine import can_run
@@ -235,6 +259,8 @@ class Workspace:
         refusal = self.trial.refusal(self._trial_folder(), self.settings.sandbox)
         if refusal:
             return f"no builder here: {refusal}"
+        if self.builder_missing is not None:
+            return f"no builder here: {self.builder_missing.message}"
         emulation = can_run(platform)
         return "" if emulation.available else f"no builder for {platform}: {emulation.reason}"
 
@@ -272,6 +298,7 @@ class Workspace:
         return Crew(
             store=self.store,
             sandbox=self.sandbox,
+            builder=self.step_builder,
             mirrors=self.mirrors,
             workspace=self.root,
             state_folder=self.state_folder,
@@ -318,6 +345,8 @@ class Workspace:
         if sandbox is not None:
             self.store.tidy(sandbox.remove)
             Trees(self.store.trees_folder, sandbox).sweep()
+        if self.step_builder is not None and self.builder_missing is None:
+            self.step_builder.sweep()
 
     def guard(self, name: str) -> str:
         """Returns the path of the guard file under which ``name`` is rewritten (C20)."""

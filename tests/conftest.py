@@ -63,6 +63,8 @@ COMPONENTS = {
     "registry": lambda: _has("docker-registry"),
     "skopeo": lambda: _has("skopeo"),
     "podman": lambda: _has("podman", "runc"),
+    "docker": lambda: _has("dockerd", "runc") and os.geteuid() == 0,
+    "buildah": lambda: _has("buildah", "runc", "setpriv"),
     "lmod": lambda: os.path.exists("/usr/share/lmod/lmod/libexec/lmod"),
     "shellcheck": lambda: _has("shellcheck"),
     "mmdebstrap": lambda: _has("mmdebstrap"),

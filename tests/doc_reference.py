@@ -72,6 +72,7 @@ source, and `…` stands for names and numbers.
 | O | images, layouts, registries |
 | D | deployments and channels |
 | V | advisory sets |
+| H | the builders `docker` and `buildah` |
 """
 
 

@@ -20,6 +20,7 @@ ORDER = [
     {"oci"},
     {"sif"},
     {"store"},
+    {"builders"},
     {"packages"},
     {"recipe"},
     {"kinds"},

@@ -40,6 +40,7 @@ class Asked:
     rerun: tuple[str, ...] = ()
     retry: bool = False
     refresh: bool = False
+    builder: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from ssds.cli.completing import complete_nodes, complete_platforms
+from ssds.recipe.settings import BUILDERS
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -41,6 +42,11 @@ def planning_options(function: F) -> F:
         ),
         click.option("--rerun", multiple=True, metavar="SELECTOR", help="Run again though known."),
         click.option("--retry", is_flag=True, help="Run remembered failures again."),
+        click.option(
+            "--builder",
+            type=click.Choice(BUILDERS),
+            help="Who runs build steps; else the setting `builder` says it.",
+        ),
         click.option("--refresh", is_flag=True, help="Look at the channels anew."),
     ):
         function = option(function)

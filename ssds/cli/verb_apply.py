@@ -79,7 +79,7 @@ def command(
     crew_of = _crew_of(jobs, keep_failed=keep_failed, accept=accept)
     if any(names_plan(text) for text in options.selectors):
         return _apply_file(context, options, run, crew_of, lock=resolve, as_json=as_json)
-    workspace = Workspace.open(context.folder)
+    workspace = Workspace.open(context.folder).built_by(options.builder)
     with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
         if resolve:
             resolving.lock_all(workspace, options.selectors, options.platforms, frozenset())
@@ -152,7 +152,7 @@ def _apply_file(
     }
     saved_apply.refuse_options(given)
     with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
-        opened = Workspace.open(context.folder)
+        opened = Workspace.open(context.folder).built_by(options.builder)
         prepared = saved_apply.prepare(opened, file, refresh=options.refresh)
         delivery = prepared.planned.delivery
         saved_apply.check_platforms(prepared)
@@ -197,7 +197,11 @@ def _carry_out(
     workspace.tidy()
     with workspace.store.shared():
         channels.bring_bytes(workspace, planned.pushes, planned.plan)
-        result = _run(planned, crew)
+        try:
+            result = _run(planned, crew)
+        finally:
+            if crew.builder is not None:
+                crew.builder.close()
         locks = resolving.update_locks(workspace, planned.graph, result)
         if not result.stopped:
             locks += _remove(workspace, planned.delivery)

@@ -23,7 +23,8 @@ TOOLS = {
     "unshare": ("wrappers use it without Apptainer", "util-linux"),
     "skopeo": ("looks at what was pushed (optional)", "skopeo"),
     "podman": ("runs what was pushed (optional)", "podman"),
-    "docker engine": ("runs what was pushed (optional)", "docker.io"),
+    "docker engine": ("the builder `docker`; runs what was pushed (optional)", "docker.io"),
+    "buildah": ("the builder `buildah` (optional)", "buildah"),
     "git": ("tells the catalog's history (optional)", "git"),
 }
 
@@ -34,12 +35,14 @@ TOOLS = {
 def command(context: Context, /, as_json: bool) -> int:
     """Say which components are here, what each is for, and what the sandbox enforces."""
     folder, wanted = "/tmp", "auto"  # noqa: S108 - only probed, nothing is kept
+    builder, missing = "embedded", None
     store = ""
     settings: list[dict[str, str]] = []
     try:
         workspace = Workspace.open(context.folder)
         settings = _settings(workspace)
         store, wanted = workspace.store_path, workspace.settings.sandbox
+        builder, missing = workspace.settings.builder, workspace.builder_missing
         folder = store
         while not os.path.isdir(folder):
             folder = os.path.dirname(folder)
@@ -60,6 +63,11 @@ def command(context: Context, /, as_json: bool) -> int:
                     "hint": found.hint,
                     "enforced": dict(found.enforced),
                 },
+                "builder": {
+                    "name": builder,
+                    "reason": missing.message if missing else "",
+                    "hint": missing.hint if missing else "",
+                },
                 "platforms": {p: e.kind for p, e in platforms.items()},
                 "tools": tools,
             }
@@ -72,6 +80,9 @@ def command(context: Context, /, as_json: bool) -> int:
     if found.hint and not found.mode:
         print(f"         {found.hint}")
     print(table([[_mark(v), ENFORCED.get(k, k)] for k, v in found.enforced.items()], indent="  "))
+    print(f"builder  {builder}  {'unavailable: ' + missing.message if missing else ''}".rstrip())
+    if missing and missing.hint:
+        print(f"         {missing.hint}")
     print("platforms")
     rows = [[_mark(e.available), p, e.kind, e.reason or e.hint] for p, e in platforms.items()]
     print(table(rows, indent="  "))

@@ -58,8 +58,8 @@ def command(
 
     = reuse, + run, ? known after apply, - remove, w waiting, x held; ! irreversible, i impure.
     """
-    workspace = Workspace.open(context.folder)
     options = planning.Asked(**asked)
+    workspace = Workspace.open(context.folder).built_by(options.builder)
     if since or markdown:
         if not since or out is not None or (markdown and as_json):
             raise UsageError(

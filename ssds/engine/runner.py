@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from ssds.builders.plug import Builder
 from ssds.core.canonical import canonical_bytes
 from ssds.core.digest import Digest
 from ssds.core.errors import EnvironmentProblem, Refused, SsdsError
@@ -33,6 +34,7 @@ class Crew:
     """Everything that apply works with.
 
     Attributes:
+        builder: who runs build steps; None means the sandbox.
         jobs: how many nodes run at once.
         accept: a rebuild may differ from its lock; it becomes the next revision (C2).
         state_folder: the workspace's ``.ssds``.
@@ -44,6 +46,7 @@ class Crew:
     mirrors: Mirrors
     workspace: str
     state_folder: str
+    builder: Builder | None = None
     jobs: int = 1
     keep_failed: bool = False
     accept: bool = False
@@ -134,6 +137,7 @@ def execute(
         action=action,
         store=crew.store,
         sandbox=crew.sandbox.stoppable(stopping.is_set) if crew.sandbox else None,
+        builder=crew.builder,
         mirrors=crew.mirrors,
         folder=folder,
         workspace=crew.workspace,
@@ -171,7 +175,7 @@ def _claim(action: Action, outcome: Outcome, log: Digest, duration_ms: int) -> C
         outputs=outcome.outputs,
         verdict=outcome.verdict,
         logs={"log": log, **outcome.logs},
-        builder="embedded",
+        builder=outcome.builder,
         mode=outcome.mode,
         emulated=outcome.emulated,
         impure=outcome.impure,

@@ -19,6 +19,7 @@ DEBIAN_PACKAGES = {
     "apt-config": "apt",
     "apt-get": "apt",
     "apptainer": "apptainer",
+    "buildah": "buildah",
     "docker": "docker.io",
     "diffoscope": "diffoscope-minimal",
     "docker-registry": "docker-registry",
@@ -58,11 +59,15 @@ class Completed:
         stdout: what it wrote to standard output and standard error, in order of arrival; empty
             with ``capture=False``.
         timed_out: it was killed, with its whole process group, at the time limit.
+        stopped: it was killed so because ``stop`` said True.
+        duration_ms: how long it ran.
     """
 
     returncode: int
     stdout: bytes
     timed_out: bool = False
+    stopped: bool = False
+    duration_ms: int = 0
 
     @property
     def text(self) -> str:
@@ -89,13 +94,15 @@ def run(
     capture: bool = True,
     merge_errors: bool = True,
     output: IO[bytes] | None = None,
+    stop: Callable[[], bool] | None = None,
 ) -> Completed:
     """Runs a program to its end and returns its exit code and output.
 
     Standard input is ``stdin`` or empty. Output is given to ``log`` as it comes, and kept with
     ``capture``. With ``merge_errors=False`` standard error goes to ``log`` only, so that
     ``stdout`` can be parsed. With ``output``, a file, standard output is written there and nowhere
-    else, and ``log`` gets standard error. A non-zero exit is no error here.
+    else, and ``log`` gets standard error. A non-zero exit is no error here. ``stop`` is asked about
+    five times a second; True ends the program.
 
     Raises:
         UnavailableError: the program does not exist; names the Debian package that has it.
@@ -121,8 +128,9 @@ def run(
             hint="Check that it may be executed here and that memory is not exhausted.",
         ) from error
     kept = bytearray()
+    began = time.monotonic()
     try:
-        timed_out = _pump(process, stdin or b"", timeout_s, log, kept if capture else None)
+        killed = _pump(process, stdin or b"", timeout_s, log, kept if capture else None, stop)
     except BaseException:
         kill_group(process)
         raise
@@ -131,7 +139,13 @@ def run(
             if stream is not None:
                 with contextlib.suppress(OSError):
                     stream.close()
-    return Completed(returncode=process.wait(), stdout=bytes(kept), timed_out=timed_out)
+    return Completed(
+        returncode=process.wait(),
+        stdout=bytes(kept),
+        timed_out=killed == "timed out",
+        stopped=killed == "stopped",
+        duration_ms=int((time.monotonic() - began) * 1000),
+    )
 
 
 def _pump(
@@ -140,11 +154,12 @@ def _pump(
     timeout_s: float | None,
     log: Callable[[bytes], None] | None,
     kept: bytearray | None,
-) -> bool:
-    """Moves bytes until the program ended; returns whether the time limit ended it."""
+    stop: Callable[[], bool] | None,
+) -> str:
+    """Moves bytes until the program ended; returns what killed it (``timed out``, ``stopped``)."""
     deadline = None if timeout_s is None else time.monotonic() + timeout_s
+    most_s = 1.0 if stop is None else 0.2
     left = memoryview(stdin)
-    timed_out = False
     with selectors.DefaultSelector() as selector:
         for stream in (process.stdout, process.stderr):
             if stream is not None:
@@ -153,7 +168,7 @@ def _pump(
             os.set_blocking(process.stdin.fileno(), False)
             selector.register(process.stdin, selectors.EVENT_WRITE)
         while selector.get_map():
-            wait_s = 1.0
+            wait_s = most_s
             if deadline is not None:
                 wait_s = min(wait_s, max(0.0, deadline - time.monotonic()))
             for key, _ in selector.select(wait_s):
@@ -171,10 +186,13 @@ def _pump(
             if deadline is not None and time.monotonic() >= deadline:
                 timed_out = process.poll() is None
                 kill_group(process)
-                break
-            if process.poll() is not None and wait_s >= 1.0 and not selector.select(0.05):
+                return "timed out" if timed_out else ""
+            if stop is not None and stop() and process.poll() is None:
+                kill_group(process)
+                return "stopped"
+            if process.poll() is not None and wait_s >= most_s and not selector.select(0.05):
                 break  # a background child holds the pipe open; the program itself has ended
-    return timed_out or _await(process, deadline)
+    return "timed out" if _await(process, deadline) else ""
 
 
 def _await(process: subprocess.Popen[bytes], deadline: float | None) -> bool:

@@ -304,18 +304,13 @@ class Sandbox:
         return scratch
 
     def _spec(self, job: Job, scratch: str) -> dict[str, Json]:
-        binds = list(job.binds)
-        environment = dict(job.environment)
+        more, environment = trusting(job)
+        binds = [*job.binds, *more]
         if self._clock is not None:
             binds.append(Bind(source=self._clock.library, target=CLOCK_TARGET))
             environment = {**self._clock.environment, **environment}
-        if job.network:
-            bundle = job.ca_bundle or host_ca_bundle()
-            if os.path.exists("/etc/resolv.conf"):
-                binds.append(Bind(source="/etc/resolv.conf", target="/etc/resolv.conf"))
-            if bundle:
-                binds.append(Bind(source=bundle, target=CA_TARGET))
-                environment = {**dict.fromkeys(CA_VARIABLES, CA_TARGET), **environment}
+        if job.network and os.path.exists("/etc/resolv.conf"):
+            binds.append(Bind(source="/etc/resolv.conf", target="/etc/resolv.conf"))
         for bind in binds:
             if not bind.target.startswith("/") or ".." in bind.target.split("/"):
                 raise InvalidValue(f"the bind target {bind.target!r} is no absolute path")
@@ -342,6 +337,15 @@ class Sandbox:
             "own_stdio": job.stdio is not None,
             **self._identity,
         }
+
+
+def trusting(job: Job) -> tuple[list[Bind], dict[str, str]]:
+    """Returns the bind of the CA certificates of a job with network, and its environment."""
+    bundle = (job.ca_bundle or host_ca_bundle()) if job.network else ""
+    if not bundle:
+        return [], dict(job.environment)
+    environment = {**dict.fromkeys(CA_VARIABLES, CA_TARGET), **job.environment}
+    return [Bind(source=bundle, target=CA_TARGET)], environment
 
 
 def host_ca_bundle() -> str:

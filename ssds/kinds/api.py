@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypedDict, cast
 
+from ssds.builders.plug import Builder, Embedded
 from ssds.core.canonical import Json
 from ssds.core.digest import Digest
 from ssds.core.errors import StepFailed, UnavailableError
@@ -33,12 +34,14 @@ class Outcome:
         outputs: output name → digest of a blob that the store has.
         verdict: ``pass``, ``fail`` or the empty string.
         logs: by-products that no lock holds.
+        builder: who made it, as ``builders.table.NAMES`` has it.
         tools: host tool → version.
     """
 
     outputs: Mapping[str, Digest]
     verdict: str = ""
     logs: Mapping[str, Digest] = field(default_factory=dict)
+    builder: str = "embedded"
     mode: str = ""
     emulated: bool = False
     impure: bool = False
@@ -53,6 +56,7 @@ class Bench:
         action: what to do; every input is a digest.
         store: blobs and claims.
         sandbox: where steps run, or None where building is unavailable (C17).
+        builder: who runs build steps; None means the sandbox.
         mirrors: where archives are, and how to reach them (proxy, CA bundle).
         folder: an empty folder of this run on the store's file system; removed afterwards.
         workspace: the workspace's folder (local files are read from it and checked).
@@ -74,6 +78,7 @@ class Bench:
     say: Callable[[str], None]
     log: Callable[[bytes], None]
     sizes: Mapping[Digest, int] = field(default_factory=dict)
+    builder: Builder | None = None
     keep_failed: bool = False
     fresh: bool = False
     keep: Callable[[Mapping[str, Json]], None] = lambda _: None
@@ -114,7 +119,9 @@ def check_limits(bench: Bench, result: JobResult, what: str) -> None:
     """Raises StepFailed when a limit ended a job; tells the log which limits do not hold here."""
     held = limits(bench)
     if held["memory_limit_bytes"] and "memory" in result.unenforced:
-        bench.log(b"    memory_mib is held by each process alone: no control group here\n")
+        bench.log(b"    memory_mib is not held for the step as a whole: no control group here\n")
+    if "disk" in result.unenforced:
+        bench.log(b"    disk_mib is not held by this builder\n")
     if result.full == "disk":
         size = held["disk_limit_bytes"] >> 20
         raise StepFailed(
@@ -128,6 +135,11 @@ def check_limits(bench: Bench, result: JobResult, what: str) -> None:
             hint="Free some space (`ssds gc` helps) or set store.path in ssds.yaml.",
             code="E074",
         )
+
+
+def require_builder(bench: Bench) -> Builder:
+    """Returns who runs build steps; raises UnavailableError where building is not possible."""
+    return bench.builder or Embedded(require_sandbox(bench))
 
 
 def bind_sources(bench: Bench, sources: Mapping[str, bool | str], folder: str) -> list[Bind]:

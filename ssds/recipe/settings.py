@@ -26,6 +26,8 @@ from ssds.recipe.yamlmarks import lies_in, load, read_file
 
 WORKSPACE_FILE = "ssds.yaml"
 _MIRROR = pattern(r"(?:https?://[^\s/]+|file://)(?:/[^\s]*)?")
+BUILDERS = ("embedded", "docker", "buildah")
+"""Those of ``builders.NAMES``; that room is not needed to read settings."""
 _SANDBOXES = ("auto", "identity", "subuid", "trusted")
 
 ENVIRONMENT = {
@@ -54,7 +56,7 @@ class Settings:
         ca_bundle: absolute path of a file of certificates, or the empty string.
         jobs: how many nodes run at once; 0 means one per core.
         platforms: those that are looked at when none is named; empty means every one.
-        builder: who claims say made it; the empty string means ``embedded``.
+        builder: who runs build steps: ``embedded``, ``docker`` or ``buildah``.
         files: the files that were read, nearest first.
     """
 
@@ -67,7 +69,7 @@ class Settings:
     ca_bundle: str = ""
     jobs: int = 0
     platforms: tuple[Platform, ...] = ()
-    builder: str = ""
+    builder: str = "embedded"
     files: tuple[str, ...] = ()
 
 
@@ -220,6 +222,8 @@ def _variable(key: str, text: str) -> tuple[str, Any]:
         return why, text
     if key == "sandbox":
         return "" if text in _SANDBOXES else f"one of {', '.join(_SANDBOXES)} is wanted", text
+    if key == "builder":
+        return "" if text in BUILDERS else f"one of {', '.join(BUILDERS)} is wanted", text
     if key == "jobs":
         good = re.fullmatch(r"[1-9][0-9]{0,2}", text, re.ASCII) and int(text) <= 256
         return ("", int(text)) if good else ("a number from 1 to 256 is wanted", 0)

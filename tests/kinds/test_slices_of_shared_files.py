@@ -62,7 +62,7 @@ SHARED: dict[str, dict[str, Any]] = {
         "catalog": "catalog", "store": {"path": "../store"}, "sandbox": "auto", "jobs": 1,
         "mirrors": {"debian": "http://127.0.0.1:9/debian"}, "proxy": "http://127.0.0.1:9",
         "upstream": {"https://example.org/": "http://127.0.0.1:9/"},
-        "ca_bundle": "ssds.yaml", "platforms": ["linux/amd64"], "builder": "me",
+        "ca_bundle": "ssds.yaml", "platforms": ["linux/amd64"], "builder": "docker",
     },
 }  # fmt: skip
 
@@ -110,7 +110,7 @@ ROWS: dict[tuple[str, str], tuple[str, Any, str, str]] = {
     ("ssds.yaml", "ca_bundle"): ("ca_bundle", "catalog/bases.yaml", "", ""),
     ("ssds.yaml", "jobs"): ("jobs", 2, "", ""),
     ("ssds.yaml", "platforms"): ("platforms", ["linux/arm64"], "", ""),
-    ("ssds.yaml", "builder"): ("builder", "you", "", ""),
+    ("ssds.yaml", "builder"): ("builder", "buildah", "", ""),
 }  # fmt: skip
 ONE_VALUE = {("catalog/channels.yaml", "*.kind"), ("catalog/sites/lab.yaml", "modules")}
 """Fields whose other value needs other fields too, or that have one value only."""

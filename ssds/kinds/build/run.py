@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
+from ssds.builders.plug import Builder, Layer
 from ssds.core.canonical import Json, action_key, canonical_bytes
 from ssds.core.digest import Digest
 from ssds.core.errors import IntegrityError, StepFailed
@@ -18,7 +19,7 @@ from ssds.core.model import Claim
 from ssds.core.platform import Platform
 from ssds.host.machine import can_run
 from ssds.host.sandbox import Sandbox
-from ssds.kinds.api import Bench, Outcome, require_sandbox
+from ssds.kinds.api import Bench, Outcome, require_builder, require_sandbox
 from ssds.kinds.build.state import ConfigState, step_environment
 from ssds.kinds.build.steps import StepBench, perform
 from ssds.oci.layers import ExportedLayer
@@ -38,6 +39,7 @@ class _Build:
 
     bench: Bench
     sandbox: Sandbox
+    builder: Builder
     trees: Trees
     platform: Platform
     epoch: int
@@ -59,6 +61,7 @@ def run(bench: Bench) -> Outcome:
     build = _Build(
         bench=bench,
         sandbox=sandbox,
+        builder=require_builder(bench),
         trees=Trees(bench.store.trees_folder, sandbox),
         platform=platform,
         epoch=node.epoch or 0,
@@ -79,7 +82,8 @@ def run(bench: Bench) -> Outcome:
     outputs.update({f"layer/{i}": digest for i, digest in enumerate(build.chain)})
     return Outcome(
         outputs=outputs,
-        mode=sandbox.mode,
+        builder=build.builder.name,
+        mode=build.builder.mode,
         emulated=build.emulated,
         impure="impure" in node.marks,
     )
@@ -106,12 +110,12 @@ def _file_step(build: _Build, number: int, step: dict[str, Any], count: int) -> 
     bench.say(f"step {number + 1}/{count}: {step['type']}")
     place = bench.action.node.origin.get(f"slice.steps[{number}]", f"step {number + 1}")
     bench.log(f"==> {place} ({step['type']})\n".encode())
-    tools: list[str] = []
+    tools: list[Digest] = []
     if step.get("tools"):
         slice_ = {"type": "apt", "packages": step["tools"]}
         layer = _claimed(build, number, "tools", slice_, ConfigState(), [])
         if layer is not None:
-            tools = [_folder(build, layer)]
+            tools = [layer]
     layer = _claimed(build, number, "step", step, build.state, tools)
     if layer is not None:
         build.chain.append(layer)
@@ -123,7 +127,7 @@ def _claimed(
     role: str,
     step: Mapping[str, Any],
     state: ConfigState,
-    tools: list[str],
+    tools: list[Digest],
 ) -> Digest | None:
     """Returns the step's layer from a claim with its bytes, or by doing it; None without one."""
     bench, store = build.bench, build.bench.store
@@ -141,8 +145,8 @@ def _claimed(
             key=key,
             kind="step",
             outputs=outputs,
-            builder="embedded",
-            mode=build.sandbox.mode,
+            builder=build.builder.name,
+            mode=build.builder.mode,
             emulated=build.emulated,
             impure=bool(step.get("network")),
         )
@@ -178,10 +182,11 @@ def _preimage(
 
 
 def _perform(
-    build: _Build, number: int, step: Mapping[str, Any], state: ConfigState, tools: list[str]
+    build: _Build, number: int, step: Mapping[str, Any], state: ConfigState, tools: list[Digest]
 ) -> ExportedLayer:
     bench = build.bench
     lowers = [_folder(build, digest) for digest in build.chain]
+    seen = [*build.chain, *tools]
     upper = build.trees.new_upper()
     out = os.path.join(bench.folder, f"layer-{number}.tar")
     limits = cast(list[int], bench.action.node.hints["time_limits_s"])
@@ -190,9 +195,11 @@ def _perform(
         perform(
             StepBench(
                 bench=bench,
-                sandbox=build.sandbox,
+                builder=build.builder,
+                platform=build.platform,
                 number=number,
-                lowers=(*lowers, *tools),
+                layers=tuple(Layer(digest=d, tar=bench.store.blobs.path(d)) for d in seen),
+                lowers=tuple(_folder(build, digest) for digest in seen),
                 upper=upper,
                 state=state,
                 epoch=build.epoch,
@@ -221,7 +228,7 @@ def _keep(
     number: int,
     step: Mapping[str, Any],
     state: ConfigState,
-    tools: list[str],
+    tools: list[Digest],
     upper: str,
 ) -> None:
     """Remembers a failed step's tree, with all that a shell in it needs."""
@@ -240,7 +247,7 @@ def _keep(
             "step": number,
             "mode": build.sandbox.mode,
             "upper": upper,
-            "layers": [*map(str, build.chain), *(f"sha256:{os.path.basename(t)}" for t in tools)],
+            "layers": [*map(str, build.chain), *map(str, tools)],
             "environment": step_environment(as_image, build.epoch),
             "working_folder": as_image.working_folder or "/",
             "user": as_image.user,

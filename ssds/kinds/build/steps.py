@@ -8,10 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
+from ssds.builders.plug import Builder, Layer, Work
 from ssds.core.errors import IntegrityError, StepFailed
 from ssds.core.pins import PinnedPackage
+from ssds.core.platform import Platform
 from ssds.host import local
-from ssds.host.sandbox import Bind, Job, JobResult, Sandbox
+from ssds.host.sandbox import Bind, Job, JobResult
 from ssds.kinds.api import Bench, bind_sources, check_limits, limits
 from ssds.kinds.build.network import write_aids
 from ssds.kinds.build.state import ConfigState, step_environment
@@ -31,13 +33,16 @@ class StepBench:
     """The bench of one step.
 
     Attributes:
-        lowers: unpacked layer folders, base first; temporary tools last.
+        layers: base first; temporary tools last.
+        lowers: the same layers, unpacked.
         upper: the empty folder that receives the changes.
     """
 
     bench: Bench
-    sandbox: Sandbox
+    builder: Builder
+    platform: Platform
     number: int
+    layers: tuple[Layer, ...]
     lowers: tuple[str, ...]
     upper: str
     state: ConfigState
@@ -106,7 +111,13 @@ def _shell(
         stop=step_bench.bench.stopping,
         **limits(step_bench.bench),
     )
-    result = step_bench.sandbox.run(job)
+    work = Work(
+        job=job,
+        layers=step_bench.layers,
+        platform=step_bench.platform,
+        folder=step_bench.folder("builder"),
+    )
+    result = step_bench.builder.run(work)
     check_limits(step_bench.bench, result, step_bench.name)
     if result.exit_code != 0 and local.disk_is_full(step_bench.upper):
         raise StepFailed(
