@@ -14,6 +14,7 @@ from typing import Any
 from ssds.audit import rebuild, released
 from ssds.audit.compare import compare
 from ssds.audit.model import DIFFERS, FILE_LIMIT, IDENTICAL, UNBUILT, Comparison, Image
+from ssds.builders.plug import Embedded
 from ssds.cli import channels
 from ssds.cli.output import counted, report_error, say
 from ssds.cli.progress import make_reporter
@@ -229,9 +230,9 @@ def rebuild_here(workspace: Workspace, request: str) -> int:
     if not mode:
         raise EnvironmentProblem(f"no sandbox in the rebuild: {workspace.probe.reason}")
     jobs = min(value["jobs"] or 256, len(os.sched_getaffinity(0)))
+    sandbox = Sandbox(mode, workspace.store.scratch, clock=clock)
     crew = replace(
-        workspace.crew(jobs=jobs, accept=True),
-        sandbox=Sandbox(mode, workspace.store.scratch, clock=clock),
+        workspace.crew(jobs=jobs, accept=True), sandbox=sandbox, builder=Embedded(sandbox)
     )
     nodes = rebuild.build(part, crew, workspace.builder, make_reporter())
     local.write(value["answer"], rebuild.to_bytes(nodes))
@@ -332,7 +333,7 @@ class _Run:
             found=image.manifest if image else half.manifest.digest,
             result=comparison.result,
             level=comparison.level,
-            builder="embedded",
+            builder=Embedded.name,
             mode=built.mode,
             emulated=built.emulated,
             machine=machine_name(),

@@ -181,7 +181,7 @@ def _choose(
     if not os.path.isdir(scratch):
         raise UsageError(f"{scratch} is no folder", hint="Name one with --scratch.", code="E196")
     varied, kept = {"store": f"an empty one below {scratch}"}, dict.fromkeys(keep, "--keep")
-    kept["builder"] = "embedded: there is no other one here"
+    kept["builder"] = "embedded, the only one that audits use"
     if os.geteuid() != 0:
         kept.setdefault("host-name", "needs root")
         kept.setdefault("user", "needs root")
