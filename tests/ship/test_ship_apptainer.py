@@ -54,7 +54,7 @@ def test_arguments_reach_the_program_as_they_are(place: str) -> None:
 def test_the_working_folder_is_seen_and_files_are_the_callers(place: str) -> None:
     done = wrapped(place, "show", "pwd; id -u; echo made >new")
     assert done.stdout.decode() == f"{place}/work\n{USER}\n", done.stderr.decode()
-    assert os.stat(f"{place}/work/new").st_uid == USER
+    assert os.stat(os.path.join(place, "work", "new")).st_uid == USER
 
 
 def test_the_images_variables_win_and_defaults_do_not(place: str) -> None:
