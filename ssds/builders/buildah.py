@@ -32,7 +32,7 @@ from ssds.core.errors import EnvironmentProblem, SsdsError, StepFailed
 from ssds.host import local
 from ssds.host.files import atomic_write
 from ssds.host.process import Completed, missing_program, run
-from ssds.host.sandbox import Job, JobResult, Sandbox, trusting
+from ssds.host.sandbox import Job, JobResult, Sandbox
 from ssds.oci.layout import Layout
 from ssds.oci.types import (
     CONFIG,
@@ -112,7 +112,7 @@ class Buildah:
         return count
 
     def _run(self, container: str, job: Job) -> Completed:
-        more, environment = trusting(job)
+        more, environment = self._sandbox.additions(job)
         options = ["--isolation", "oci" if os.geteuid() == 0 else "rootless"]
         if shutil.which("runc"):
             options += ["--runtime", "runc"]  # crun refuses machines with both sorts of cgroups

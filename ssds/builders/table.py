@@ -12,9 +12,9 @@ def obstacle(name: str) -> SsdsError | None:
     """Returns why this builder cannot be used on this machine, or None."""
     match name:
         case "docker":
-            from ssds.builders import docker_engine
+            from ssds.builders.docker_engine import builder
 
-            return docker_engine.obstacle()
+            return builder.obstacle()
         case "buildah":
             from ssds.builders import buildah
 
@@ -33,7 +33,7 @@ def find(name: str, sandbox: Sandbox, folder: str) -> Builder:
         case "embedded":
             return Embedded(sandbox)
         case "docker":
-            from ssds.builders.docker_engine import DockerEngine
+            from ssds.builders.docker_engine.builder import DockerEngine
 
             return DockerEngine(sandbox)
         case "buildah":

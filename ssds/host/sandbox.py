@@ -303,12 +303,20 @@ class Sandbox:
                 os.chmod(os.path.join(scratch, name), 0o755)
         return scratch
 
-    def _spec(self, job: Job, scratch: str) -> dict[str, Json]:
-        more, environment = trusting(job)
-        binds = [*job.binds, *more]
+    def additions(self, job: Job) -> tuple[list[Bind], dict[str, str]]:
+        """Returns what a job gets beside its own binds, and its whole environment.
+
+        CA certificates for a job with network, and the shifted clock.
+        """
+        binds, environment = trusting(job)
         if self._clock is not None:
             binds.append(Bind(source=self._clock.library, target=CLOCK_TARGET))
             environment = {**self._clock.environment, **environment}
+        return binds, environment
+
+    def _spec(self, job: Job, scratch: str) -> dict[str, Json]:
+        more, environment = self.additions(job)
+        binds = [*job.binds, *more]
         if job.network and os.path.exists("/etc/resolv.conf"):
             binds.append(Bind(source="/etc/resolv.conf", target="/etc/resolv.conf"))
         for bind in binds:
