@@ -88,3 +88,11 @@ def complete_platforms(
     """Offers the platforms that ssds knows."""
     known = ("linux/amd64", "linux/arm64")
     return [CompletionItem(n) for n in known if n.startswith(incomplete)]
+
+
+def complete_renewal(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Offers the sorts of pins."""
+    known = ("all", "base", "sources", "packages", "apt", "pip", "recipes")
+    return [CompletionItem(n) for n in known if n.startswith(incomplete)]

@@ -12,6 +12,7 @@ from ssds.cli.wishes import parse_platforms
 from ssds.core.model import ReleaseName
 from ssds.core.platform import Platform
 from ssds.engine.apply import Result
+from ssds.engine.renewal import parse_renewal
 from ssds.engine.resolve import Order, Pins, resolve
 from ssds.engine.states import USABLE
 from ssds.graph.compile import Graph
@@ -33,9 +34,14 @@ def lock_all(
     workspace: Workspace,
     selectors: tuple[str, ...],
     platforms: tuple[str, ...],
-    upgrade: frozenset[str],
+    renew: tuple[str, ...] = (),
 ) -> list[str]:
     """Resolves and writes pins; returns the names of the lock files that changed.
+
+    Args:
+        workspace: where.
+        selectors, platforms: of what; all for none.
+        renew: the words of ``--upgrade``.
 
     Raises:
         SsdsError: the first of the problems, after all were printed; what could be resolved
@@ -44,6 +50,7 @@ def lock_all(
     targets = chosen_targets(workspace, selectors, platforms)
     before = Pins(shared=workspace.locks.catalog.pins, releases=workspace.pins())
     pins = Pins(shared=before.shared, releases=dict(before.releases))
+    renewal = parse_renewal(renew, targets, workspace.catalog, before.releases)
     pin_advisories(workspace, pins)
     workspace.check_writable()
     crew = workspace.crew(jobs=1)
@@ -51,7 +58,7 @@ def lock_all(
     with workspace.store.shared():
         cache = crew.store.new_folder()
         try:
-            order = Order(targets=targets, upgrade=upgrade)
+            order = Order(targets=targets, renewal=renewal)
             resolve(workspace.catalog, pins, order, crew, PlainReporter(), cache)
         finally:
             remove_folder(cache)

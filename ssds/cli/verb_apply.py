@@ -82,7 +82,7 @@ def command(
     workspace = Workspace.open(context.folder).built_by(options.builder)
     with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
         if resolve:
-            resolving.lock_all(workspace, options.selectors, options.platforms, frozenset())
+            resolving.lock_all(workspace, options.selectors, options.platforms)
         planned = planning.make(workspace, options)
         delivery = planned.delivery
         _check(delivery, locked=locked, resolve=resolve, allow_remove=allow_remove)

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import functools
+import os
 from typing import Any
 
 import click
 
 from ssds.cli.app import Context
-from ssds.cli.completing import complete_locking, complete_platforms
-from ssds.cli.output import print_json, show
+from ssds.cli.completing import complete_locking, complete_platforms, complete_renewal
+from ssds.cli.output import counted, print_json, report_diagnostics, show
 from ssds.cli.resolving import chosen_targets, lock_all
-from ssds.core.errors import Refused
+from ssds.core.errors import Refused, UsageError
 from ssds.kinds.build.contained import lost_versions, refuse_removal
-from ssds.kinds.build.requests import requests_of
-from ssds.workspace import Workspace
+from ssds.lock.marks import Marks
+from ssds.lock.read import read_marks
+from ssds.lock.stale import Lack, findings, lacks
+from ssds.workspace import LOCK_FOLDER, Workspace
 
-RENEWABLE = ("base", "sources", "packages", "recipes")
+EXIT_STALE = 2
 
 
 class _PinOrVerb(click.Group):
@@ -54,30 +58,52 @@ class _Quiet(click.Argument):
 )
 @click.option(
     "--upgrade",
+    "renew",
     multiple=True,
-    type=click.Choice([*RENEWABLE, "all"]),
-    help="Renew pins that are not stale.",
+    metavar="WHAT",
+    help="Renew pins that are not stale: base, sources, packages, apt, pip, recipes or all; or one "
+    "by its name (a base, source, package or recipe), as NAME or SORT:NAME.",
+    shell_complete=complete_renewal,
 )
-@click.option("--check", is_flag=True, help="Only say whether a pin is missing or stale.")
+@click.option(
+    "--check",
+    is_flag=True,
+    help="Only say which pins are missing or stale, with their places; exit code 2 if any is.",
+)
+@click.option("--json", "as_json", is_flag=True, help="With --check: print the findings as JSON.")
+@click.option(
+    "--locked",
+    is_flag=True,
+    help="Resolve nothing: an error where a pin is missing or stale.",
+)
 @click.pass_obj
 def command(
     context: Context,
+    /,
     selectors: tuple[str, ...],
     platforms: tuple[str, ...],
-    upgrade: tuple[str, ...],
+    renew: tuple[str, ...],
     check: bool,
+    as_json: bool,
+    locked: bool,
 ) -> int:
     """Pin what moves: bases, sources, package sets, ranges of recipes; write them to lockfiles/.
 
-    `ssds lock merge` and `ssds lock diff` join and compare lock files.
+    What a recipe contains comes along. `ssds lock merge` and `ssds lock diff` join and compare
+    lock files.
     """
+    _together(renew, check=check, as_json=as_json, locked=locked)
     workspace = Workspace.open(context.folder)
-    if check:
-        _check(workspace, selectors, platforms)
-        print("Every pin answers its request.")
-        return 0
-    renew = frozenset(RENEWABLE if "all" in upgrade else upgrade)
-    changed = lock_all(workspace, selectors, platforms, renew)
+    if check or locked:
+        refuse_removal(lost_versions(workspace.catalog, workspace.pins()))
+        targets = chosen_targets(workspace, selectors, platforms)
+        found = list(lacks(targets, workspace.catalog, workspace.locks))
+        if check:
+            return _report(workspace, found, as_json=as_json)
+        _refuse(found)
+        changed = []
+    else:
+        changed = lock_all(workspace, selectors, platforms, renew)
     for name in changed:
         print(f"wrote {name}")
     if not changed:
@@ -85,20 +111,47 @@ def command(
     return 0
 
 
-def _check(workspace: Workspace, selectors: tuple[str, ...], platforms: tuple[str, ...]) -> None:
-    shared, pins = workspace.locks.catalog.pins, workspace.pins()
-    refuse_removal(lost_versions(workspace.catalog, pins))
-    missing = [
-        f"{target.release} [{target.platform}]: {what}"
-        for target in chosen_targets(workspace, selectors, platforms)
-        for what in requests_of(target, workspace.catalog, shared, pins).missing
-    ]
-    if missing:
-        raise Refused(
-            f"{len(missing)} pins are missing or stale:\n      " + "\n      ".join(missing),
-            hint="Run `ssds lock` and commit lockfiles/.",
-            code="E082",
+def _together(renew: tuple[str, ...], *, check: bool, as_json: bool, locked: bool) -> None:
+    if renew and (check or locked):
+        raise UsageError(
+            f"--upgrade resolves, and --{'check' if check else 'locked'} never does",
+            hint="Leave one of them out.",
+            code="E201",
         )
+    if as_json and not check:
+        raise UsageError("--json goes with --check", hint="Add --check.", code="E201")
+
+
+def _report(workspace: Workspace, found: list[Lack], *, as_json: bool) -> int:
+    """Prints every finding; returns the exit code."""
+
+    def marks(file: str) -> Marks:
+        return read_marks(os.path.join(workspace.lock_folder, file))
+
+    rows = findings(found, workspace.reading, functools.cache(marks), LOCK_FOLDER)
+    if as_json:
+        print_json({"ok": not rows, "diagnostics": [row.to_dict() for row in rows]})
+    elif rows:
+        report_diagnostics(rows)
+    else:
+        print("Every pin answers its request.")
+    return EXIT_STALE if rows else 0
+
+
+def _refuse(found: list[Lack]) -> None:
+    """Raises Refused (E082) that names each missing and each stale pin."""
+    if not found:
+        return
+    lines = (
+        f"{one.target.release} [{one.target.platform}]: {one.missing} "
+        + ("(stale)" if one.missing.stale else "(missing)")
+        for one in found
+    )
+    raise Refused(
+        f"{counted(len(found), 'pin')} missing or stale:\n      " + "\n      ".join(lines),
+        hint="Run `ssds lock` and commit lockfiles/; `ssds lock --check` says where each is.",
+        code="E082",
+    )
 
 
 @command.command("merge")

@@ -22,7 +22,9 @@ from ssds.core.pins import (
     SourcePin,
 )
 from ssds.core.platform import Platform
+from ssds.engine.renewal import NOTHING, Renewal
 from ssds.engine.report import Reporter
+from ssds.engine.resolve_packages import resolve_packages
 from ssds.engine.runner import Crew
 from ssds.host.local import remove_folder
 from ssds.kinds.api import Bench
@@ -39,7 +41,6 @@ from ssds.kinds.build.requests import (
     source_request,
 )
 from ssds.kinds.source.resolve import resolve_source
-from ssds.packages import apt, pip
 from ssds.recipe.model import Base, Catalog, Target
 from ssds.recipe.ranges import answers, range_requests, references
 from ssds.recipe.uses import build_sources
@@ -60,11 +61,11 @@ class Order:
 
     Attributes:
         targets: in any order; recipes that they contain come along.
-        upgrade: of ``base sources packages recipes``: renewed though they are not stale.
+        renewal: what is renewed though it is not stale.
     """
 
     targets: tuple[Target, ...]
-    upgrade: frozenset[str] = frozenset()
+    renewal: Renewal = NOTHING
 
 
 def resolve(
@@ -141,7 +142,7 @@ def _resolve_recipes(
     for request in range_requests(target):
         known = answers(request, catalog, target.platform)
         pin = pin_of(request, target, pins.releases)
-        if pin is None or "recipes" in order.upgrade:
+        if pin is None or order.renewal.of("recipe", request.name):
             if not known:
                 raise UsageError(
                     f"{target.release} [{target.platform}]: no {request.name} is {request.text}",
@@ -172,6 +173,12 @@ def _resolve_target(
     renewed: set[tuple[str, Platform]],
 ) -> None:
     name = (target.release, target.platform)
+    before = pins.releases.get(name, PlatformPins()).packages
+    answered = {
+        r.place
+        for r in requests_of(target, catalog, pins.shared, pins.releases).packages
+        if r.place in before and before[r.place].request == r.request
+    }
     if target.base_recipe is None:
         base = catalog.bases[target.base]
         identity = _resolve_base(
@@ -190,7 +197,12 @@ def _resolve_target(
         if request is None:
             break
         reporter.note(f"{target.release} [{target.platform}]: {request.manager} {request.place}")
-        found = _resolve_packages(request, target, asked.base, catalog, crew, cache)
+        keep = order.renewal.single and request.place in answered
+        keep = keep and request.manager not in order.renewal.sorts
+        pin = held.packages[request.place] if keep else None
+        found = resolve_packages(
+            request, target, asked.base, catalog, crew, cache, pin, order.renewal
+        )
         fresh.add(request.place)
         pins.releases[name] = replace(held, packages={**held.packages, request.place: found})
     below = [target_of(ref, target, catalog, pins.releases) for ref in references(target)]
@@ -206,7 +218,7 @@ def _next_request(
         pin = held.packages.get(request.place)
         if pin is None or pin.request != request.request:
             return request
-        if "packages" in order.upgrade and request.place not in fresh:
+        if request.place not in fresh and order.renewal.touches(pin):
             return request
     return None
 
@@ -225,11 +237,12 @@ def _resolve_base(
     platform = target.platform.baseline  # all levels stand on one base
     held = pins.releases.get((target.release, target.platform), PlatformPins())
     identity = held.base or pins.shared.current.get(base.name, "")
-    if "base" in order.upgrade:
+    renewing = order.renewal.of("base", base.name)
+    if renewing:
         identity = pins.shared.current.get(base.name, "")
     pin = pins.shared.bases.get((identity, platform))
     stale = pin is None or pin.request != base_request(base, platform)
-    if stale or ("base" in order.upgrade and (base.name, platform) not in renewed):
+    if stale or (renewing and (base.name, platform) not in renewed):
         reporter.note(f"base {base.name} [{platform}]: resolving")
         request = base_request(base, platform)
         pin = replace(resolve_base(base, platform, crew.mirrors, cache), request=request)
@@ -312,10 +325,11 @@ def _resolve_sources(
     for key, source in target.sources.items():
         request = source_request(source)
         pin = sources.get(key)
-        if pin is not None and pin.request == request and "sources" not in order.upgrade:
+        renewing = order.renewal.of("source", key)
+        if pin is not None and pin.request == request and not renewing:
             continue
         twin = _twin_source(pins, target, key)
-        if twin is not None and twin.request == request and "sources" not in order.upgrade:
+        if twin is not None and twin.request == request and not renewing:
             sources[key] = twin
             continue
         reporter.note(f"{target.release} [{target.platform}]: source {key}")
@@ -337,33 +351,6 @@ def _twin_source(pins: Pins, target: Target, key: str) -> SourcePin | None:
         if release == target.release and key in held.sources:
             return held.sources[key]
     return None
-
-
-def _resolve_packages(
-    request: PackageRequest,
-    target: Target,
-    base: BasePin | None,
-    catalog: Catalog,
-    crew: Crew,
-    cache: str,
-) -> PackageSet:
-    if request.manager == "pip":
-        found = pip.resolve(request.asked, target.platform, request.python, crew.mirrors)
-    else:
-        assert base is not None
-        declared = catalog.bases[base.name]
-        found = apt.resolve(
-            apt.AptRequest(
-                packages=request.asked,
-                platform=target.platform,
-                suite=declared.suite,
-                components=declared.components,
-                installed=tuple(s for s in request.installed if s.manager == "apt"),
-            ),
-            crew.mirrors,
-            cache,
-        )
-    return replace(found, request=request.request)
 
 
 def _finish(target: Target, asked: Requests, pins: Pins, contained: list[int]) -> None:

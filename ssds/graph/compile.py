@@ -279,8 +279,7 @@ def _lacking(
     if not asked.missing:
         return ()
     sources = used(target)
-    kept = [m for m in asked.missing if not m.startswith("source ") or m[7:] in sources]
-    return tuple(kept)
+    return tuple(str(m) for m in asked.missing if m.kind != "source" or m.name in sources)
 
 
 def compile_graph(catalog: Catalog, shared: SharedPins, pins: PinMap, as_of: dt.date) -> Graph:

@@ -39,4 +39,9 @@ CODES: dict[str, tuple[str, str]] = {
     ),
     "L030": ("a verdict in a lock is not the one that its output says", RESTORE),
     "L031": ("a result in a lock lacks an output of its kind", RESTORE),
+    "L032": ("a pin is missing", "Run ssds lock and commit lockfiles/."),
+    "L033": (
+        "a pin answers another request than today's",
+        "Run ssds lock and commit lockfiles/; or put back what the recipe asked for.",
+    ),
 }

@@ -197,6 +197,12 @@ def _bytes(path: str, shown: str, collector: Collector) -> bytes | None:
         return None
 
 
+def read_marks(path: str) -> Marks:
+    """Returns where things stand in a lock file; nothing of one that cannot be read."""
+    data = _bytes(path, path, Collector()) or b""
+    return marks_of(data.decode("utf-8", "replace"))
+
+
 def read_lock(path: str, *, shown: str = "") -> Lock | None:
     """Returns the lock at ``path``, or None where there is no file.
 

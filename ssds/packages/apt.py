@@ -71,8 +71,22 @@ def request_digest(request: AptRequest) -> Digest:
     )
 
 
-def resolve(request: AptRequest, mirrors: Mirrors, cache: str) -> PackageSet:
+def resolve(
+    request: AptRequest,
+    mirrors: Mirrors,
+    cache: str,
+    *,
+    held: PackageSet | None = None,
+    renew: Sequence[str] = (),
+) -> PackageSet:
     """Returns the exact packages that answer the request; none of them is installed yet.
+
+    Args:
+        request: what is asked for.
+        mirrors: where the archive is.
+        cache: folder for package indexes of this run.
+        held: a set that answered the request before; it stays as far as it can.
+        renew: packages of ``held`` that are renewed.
 
     Raises:
         InvalidValue: an entry that is neither ``name`` nor ``name=version``.
@@ -86,12 +100,23 @@ def resolve(request: AptRequest, mirrors: Mirrors, cache: str) -> PackageSet:
             )
     index = _index(request, mirrors, cache)
     installed = [p for s in request.installed for p in s.packages]
-    status = _status(index, installed, mirrors)
-    chosen = _simulate(index, request.packages, status)
+    below = {p.name for p in installed}
+    kept = tuple(p for p in held.packages if p.name not in below) if held is not None else ()
+    status = _status(index, [*installed, *kept], mirrors)
+    exact = {entry.partition("=")[0]: entry for entry in request.packages}
+    asked = [exact.get(name, name) for name in renew] or request.packages
+    own = _Own(
+        names=frozenset(p.name for p in kept),
+        automatic=tuple(p.name for p in kept if p.name not in exact),
+        upgrade=held is None or bool(renew),
+    )
+    chosen, removed = _simulate(index, asked, status, own)
+    kept = tuple(p for p in kept if p.name not in chosen and p.name not in removed)
+    packages = (*kept, *_pinned(index, chosen))
     return PackageSet(
         manager="apt",
         request=request_digest(request),
-        packages=_pinned(index, chosen, status),
+        packages=tuple(sorted(packages, key=lambda p: p.name)),
         epoch=index.epoch,
     )
 
@@ -106,11 +131,11 @@ def resolve_base_packages(request: AptRequest, mirrors: Mirrors, cache: str) -> 
         if not _WANTED.fullmatch(entry) or entry.endswith("-"):
             raise InvalidValue(f"{entry[:80]!r} is not a Debian package")
     index = _index(request, mirrors, cache)
-    chosen = _simulate(index, (*_MINIMAL, *request.packages), "")
+    chosen, _ = _simulate(index, (*_MINIMAL, *request.packages), "", _Own())
     return PackageSet(
         manager="apt",
         request=request_digest(request),
-        packages=_pinned(index, chosen, ""),
+        packages=_pinned(index, chosen),
         epoch=index.epoch,
     )
 
@@ -171,23 +196,46 @@ def _downloaded_control(package: PinnedPackage, mirrors: Mirrors, folder: str) -
 # --- apt decides ---------------------------------------------------------------------------------
 
 
-def _simulate(index: AptIndex, packages: Sequence[str], status: str) -> dict[str, str]:
-    """Returns name → version of what apt would install."""
-    ended = index.query(["apt-get", "-q", "-y", "-s", "install", "--", *packages], status=status)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Own:
+    """Installed packages that apt may change.
+
+    Attributes:
+        names: those that may be upgraded and removed; others are locked.
+        automatic: those of them that are there for others only, and go with these.
+        upgrade: whether what is named is upgraded where it is installed.
+    """
+
+    names: frozenset[str] = frozenset()
+    automatic: tuple[str, ...] = ()
+    upgrade: bool = True
+
+
+def _simulate(
+    index: AptIndex, packages: Sequence[str], status: str, own: _Own
+) -> tuple[dict[str, str], frozenset[str]]:
+    """Returns name → version of what apt would install, and the names that it would remove."""
+    argv = ["apt-get", "-q", "-y", "-s", "install"]
+    if own.automatic:
+        states = index.marked(own.automatic)
+        argv += ["--auto-remove", "-o", f"Dir::State::extended_states={states}"]
+    if not own.upgrade:
+        argv.append("--no-upgrade")
+    ended = index.query([*argv, "--", *packages], status=status)
     if ended.returncode != 0:
         raise _explained(index, packages, ended.text, complaints(ended))
     removed = [m[1] for m in map(_REMOVE.match, ended.text.splitlines()) if m]
     found = [m for m in map(_INSTALL.match, ended.text.splitlines()) if m]
-    upgraded = [f"{m[1]} {m[2]} -> {m[3]}" for m in found if m[2]]
-    if removed or upgraded:
-        what = [f"remove {name}" for name in removed] + [f"upgrade {text}" for text in upgraded]
+    what = [f"remove {name}" for name in removed if name not in own.names]
+    what += [f"upgrade {m[1]} {m[2]} -> {m[3]}" for m in found if m[2] and m[1] not in own.names]
+    if what:
         raise Refused(
             f"installing {' '.join(packages)[:200]} would {', '.join(what[:8])}",
             code="F081",
-            hint="What is installed below is locked. Renew the base (ssds lock --upgrade), "
+            hint="What is installed below is locked. Renew the base (ssds lock --upgrade base), "
             "or ask for a version that fits.",
         )
-    return {match[1]: match[3] for match in found}
+    return {match[1]: match[3] for match in found}, frozenset(removed)
 
 
 def _explained(
@@ -255,8 +303,7 @@ def _stanzas(index: AptIndex, wanted: Sequence[str]) -> dict[tuple[str, str], st
     return told
 
 
-def _pinned(index: AptIndex, chosen: Mapping[str, str], status: str) -> tuple[PinnedPackage, ...]:
-    del status
+def _pinned(index: AptIndex, chosen: Mapping[str, str]) -> tuple[PinnedPackage, ...]:
     told = _stanzas(index, [f"{n}={v}" for n, v in chosen.items()]) if chosen else {}
     found = []
     for name, version in sorted(chosen.items()):

@@ -14,7 +14,7 @@ import hashlib
 import os
 import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from ssds.core.errors import IntegrityError, UnavailableError
@@ -105,6 +105,17 @@ class AptIndex:
             return run(argv, env=_environment(conf), timeout_s=_QUERY_LIMIT_S)
         finally:
             os.unlink(conf)
+
+    def marked(self, automatic: Collection[str]) -> str:
+        """Returns the path of a file that marks packages as there for others only."""
+        text = "".join(
+            f"Package: {name}\nArchitecture: {self.architecture}\nAuto-Installed: 1\n\n"
+            for name in sorted(automatic)
+        )
+        name = hashlib.sha256(text.encode()).hexdigest()[:24]
+        path = os.path.join(self.folder, "status", f"{name}.automatic")
+        _put(path, text)
+        return path
 
 
 def archive_of(suite: str) -> str:

@@ -46,9 +46,12 @@ wanted = json.loads(os.environ.pop("SSDS_MARKERS"))
 markers.default_environment = lambda: {**own(), **wanted}
 report = os.dup(1)
 os.dup2(2, 1)
+kept = os.memfd_create("constraints", 0)
+os.write(kept, os.environ.pop("SSDS_CONSTRAINTS").encode())
 from pip._internal.cli.main import main
-place = f"--report=/proc/self/fd/{report}"
-sys.exit(main([place if word == "--report" else word for word in sys.argv[1:]]))
+places = {"--report": report, "--constraint": kept}
+fd = lambda word: f"{word}=/proc/self/fd/{places[word]}"
+sys.exit(main([fd(word) if word in places else word for word in sys.argv[1:]]))
 """
 
 
@@ -59,6 +62,7 @@ def resolve(
     mirrors: Mirrors,
     *,
     glibc: tuple[int, int] = DEBIAN_12_GLIBC,
+    kept: Mapping[str, str] | None = None,
 ) -> PackageSet:
     """Returns the exact wheels that answer the requirements, and the pip that installs them.
 
@@ -71,6 +75,7 @@ def resolve(
         python_version: of the image, ``3.11`` or ``3.11.2``.
         mirrors: the indexes.
         glibc: of the image; newer wheels are not taken.
+        kept: name → version of packages that stay where they are, should they be needed.
 
     Raises:
         InvalidValue: a text that is no requirement.
@@ -85,7 +90,7 @@ def resolve(
             code="F061",
             hint="Install it in an apt step before: apt: [python3].",
         )
-    report = _ask(requirements, platform, python_version, mirrors, glibc)
+    report = _ask(requirements, platform, python_version, mirrors, glibc, kept or {})
     packages = _packages(report, "pip" in names, mirrors)
     return PackageSet(
         manager="pip",
@@ -178,6 +183,7 @@ def _ask(
     python_version: str,
     mirrors: Mirrors,
     glibc: tuple[int, int],
+    kept: Mapping[str, str],
 ) -> Sequence[Mapping[str, Any]]:
     """Runs pip's resolver without installing; returns its report's entries."""
     minor = python_version.split(".")[1]
@@ -186,6 +192,7 @@ def _ask(
         "--progress-bar",
         "off",
         "--report",
+        "--constraint",
         "--target",
         "/nonexistent",
         "--only-binary",
@@ -198,7 +205,10 @@ def _ask(
     told = bytearray()
     ended = run(
         [*argv, "--", *requirements, *([] if _names_pip(requirements) else ["pip"])],
-        env=_environment(mirrors, _markers(platform, python_version)),
+        env={
+            **_environment(mirrors, _markers(platform, python_version)),
+            "SSDS_CONSTRAINTS": "".join(f"{n}=={v}\n" for n, v in kept.items()),
+        },
         timeout_s=_LIMIT_S,
         merge_errors=False,
         log=told.extend,

@@ -16,6 +16,7 @@ from ssds.recipe.model import Base, Channel, Demand, Policy, Site
 from ssds.recipe.schema import schema
 from ssds.recipe.yamlmarks import Document, Spans, lies_in, load, read_file
 
+BASES_FILE = "bases.yaml"
 _SITE_NAME = pattern(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
 _REGISTRY = pattern(
     r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:]+\])(?::[0-9]{1,5})?"
@@ -85,7 +86,7 @@ def read_shared(root: str, folder: str, spans: Spans, collector: Collector) -> S
         ):
             report("V011", (name,), ("found", f"{path}, a link out of the workspace"))
     known = advisories if advisories_good else None
-    bases, report, bases_good = files.read("bases.yaml", "bases", "B")
+    bases, report, bases_good = files.read(BASES_FILE, "bases", "B")
     policies, policy_report, policies_good = files.read("policies.yaml", "policies", "P")
     channels, channel_report, channels_good = files.read("channels.yaml", "channels", "C")
     settings, _, _ = files.read("catalog.yaml", "catalog", "K")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+from collections.abc import Sequence
 from typing import Any
 
 import yaml
@@ -79,6 +80,12 @@ class Document:
             return Span(path=self.path, line=1, column=1)
         line, column = marks[0 if key else 1]
         return Span(path=self.path, line=line + 1, column=column + 1)
+
+    def has(self, path: Path) -> bool:
+        """Whether a value stands at ``path``."""
+        if self._marks is None:
+            self._marks = _marks_of(self._text)
+        return path in self._marks
 
     def inside(self, address: Path | str, text: str, offset: int) -> Span:
         """Returns the place of ``text[offset]`` where the value at ``address`` is ``text``.
@@ -376,6 +383,12 @@ class Spans:
         """Returns the span; a file that cannot be read gives its path alone."""
         document = self._document(path)
         return document.span(address, key=key) if document else Span(path=path)
+
+    def first(self, path: str, addresses: Sequence[Path]) -> Path:
+        """Returns the first of ``addresses`` that stands in the file, or the last of them."""
+        document = self._document(path)
+        found = (a for a in addresses if document is not None and document.has(a))
+        return next(found, addresses[-1])
 
     def inside(self, path: str, address: Path | str, text: str, offset: int) -> Span:
         """Returns the place of ``text[offset]`` where the value at ``address`` is ``text``."""

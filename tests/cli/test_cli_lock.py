@@ -179,5 +179,5 @@ def test_files_that_are_not_there_are_told(plain: Site) -> None:
 
 
 def test_selectors_are_still_selectors(plain: Site) -> None:
-    check_error(plain.run("lock", "--check", "tiny"), "E082", "pins are missing or stale")
+    check_error(plain.run("lock", "--locked", "tiny"), "E082", "1 pin missing or stale")
     check_error(plain.run("lock", "merg"), "E032")

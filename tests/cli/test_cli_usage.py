@@ -80,7 +80,7 @@ def test_a_misspelt_verb_is_told_the_near_one() -> None:
         ["apply", "-j", "many"],
         ["apply", "-j", "-1"],
         ["gc", "--keep-days", "-3"],
-        ["lock", "--upgrade", "everything"],
+        ["lock", "--everything"],
         ["run", "tiny"],
         ["run"],
         ["show"],

@@ -12,6 +12,7 @@ from makers import AMD64, ARM64, a_catalog, a_release, shared_pins
 from ssds.core.model import ReleaseName
 from ssds.core.pins import PlatformPins
 from ssds.core.platform import Platform
+from ssds.engine.renewal import parse_renewal
 from ssds.engine.report import Reporter
 from ssds.engine.resolve import Order, Pins, resolve
 from ssds.engine.runner import Crew
@@ -59,7 +60,8 @@ class Resolver:
             workspace=str(self.folder),
             state_folder=str(self.folder / ".ssds"),
         )
-        order = Order(targets=targets, upgrade=frozenset(upgrade.split()))
+        renewal = parse_renewal(upgrade.split(), targets, catalog, self.releases)
+        order = Order(targets=targets, renewal=renewal)
         resolve(catalog, pins, order, crew, reporter, str(self.folder))
         self.releases, self.notes = pins.releases, reporter.lines
         return [f"{problem.code}: {problem.message}" for problem in pins.problems]

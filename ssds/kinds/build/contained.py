@@ -71,15 +71,19 @@ def target_of(ref: RecipeRef, target: Target, catalog: Catalog, pins: PinMap) ->
     return release.targets[platform] if release and platform else None
 
 
-def unanswered(target: Target, catalog: Catalog, pins: PinMap) -> tuple[str, ...]:
-    """Returns texts that name the ranges without a usable pin."""
+def unanswered(target: Target, catalog: Catalog, pins: PinMap) -> tuple[tuple[str, bool, str], ...]:
+    """Returns the recipes whose range has no usable pin: name, whether one is there, what ails it.
+
+    The last text is empty for a pin that answers another range.
+    """
+    held = pins.get((target.release, target.platform), PlatformPins())
     found = []
     for request in range_requests(target):
         pin = pin_of(request, target, pins)
         if pin is None:
-            found.append(f"recipe {request.name}")
+            found.append((request.name, request.name in held.recipes, ""))
         elif not request.answers((pin.version,), offers(catalog, target.platform)):
-            found.append(f"recipe {request.name}: the catalog has no {pin.version} any more")
+            found.append((request.name, True, f"the catalog has no {pin.version} any more"))
     return tuple(found)
 
 

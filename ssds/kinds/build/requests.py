@@ -6,7 +6,7 @@ holds everything that the answer depends on: the packages asked for and what is 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from ssds.core.canonical import Json, fingerprint
 from ssds.core.digest import Digest
@@ -52,20 +52,47 @@ class PackageRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Missing:
+    """Something that a target asks for and that no valid pin answers.
+
+    Attributes:
+        kind: ``recipe``, ``base``, ``source``, ``apt`` or ``pip``.
+        name: of the recipe, base or source; for packages the step's address (``build[2]``).
+        place: for packages their place in the lock (``build/2``), otherwise the empty string.
+        stale: a pin is there, and answers another request.
+        asked: the packages that the step names.
+        why: what the kind and the name do not say.
+    """
+
+    kind: str
+    name: str
+    place: str = ""
+    stale: bool = False
+    asked: tuple[str, ...] = ()
+    why: str = ""
+
+    def __str__(self) -> str:
+        if self.place:
+            return f"{self.kind} packages of {self.name}"
+        return f"{self.kind} {self.name}" + (f": {self.why}" if self.why else "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Requests:
     """Everything that one target asks for, as far as its pins allow to say it.
 
     Attributes:
         base: the pin of the base below, or None when it is not pinned.
         packages: by place, in step order.
-        missing: texts that name what has no valid pin; empty means locked.
-        stopped: True when a later request cannot be said before an earlier one is answered.
+        missing: what has no valid pin; empty means locked.
+        stopped: True when a later request cannot be said before an earlier one is answered; of
+            later package sets ``missing`` then has those without any pin.
         image: the sets that the finished image has, base first; what builds on it starts there.
     """
 
     base: BasePin | None
     packages: tuple[PackageRequest, ...]
-    missing: tuple[str, ...]
+    missing: tuple[Missing, ...]
     stopped: bool
     image: tuple[PackageSet, ...] = ()
 
@@ -128,6 +155,26 @@ def requests_of(target: Target, catalog: Catalog, shared: SharedPins, pins: PinM
     return Asking(catalog, shared, pins).requests(target)
 
 
+def package_steps(
+    steps: Sequence[Step],
+) -> Iterator[tuple[str, Step, str, tuple[str, ...]]]:
+    """Gives place in the lock, step, manager and what is asked for, of steps with packages."""
+    for number, step in enumerate(steps):
+        if isinstance(step, AptStep):
+            yield f"build/{number}", step, "apt", step.packages
+        elif isinstance(step, RunStep) and step.tools:
+            yield f"build/{number}", step, "apt", step.tools
+        elif isinstance(step, PipStep):
+            yield f"build/{number}", step, "pip", step.requirements
+
+
+def _unmet(
+    place: str, step: Step, manager: str, asked: tuple[str, ...], pin: PackageSet | None
+) -> Missing:
+    stale = pin is not None
+    return Missing(kind=manager, name=step.address, place=place, stale=stale, asked=asked)
+
+
 class Asking:
     """Says what the targets of one catalog ask for; what many of them share is worked out once.
 
@@ -154,22 +201,27 @@ class Asking:
 
     def _requests(self, target: Target) -> Requests:
         catalog, pins = self._catalog, self._pins
-        missing = list(unanswered(target, catalog, pins))
+        missing = [
+            Missing(kind="recipe", name=name, stale=stale, why=why)
+            for name, stale, why in unanswered(target, catalog, pins)
+        ]
         base = base_pin(target, catalog, self._shared, pins)
         own_base = catalog.bases.get(target.base)
         if base is None:
             below = target.base_recipe
             if below is None or release_of(below, target, catalog, pins) is not None:
-                missing.append(f"base {below.name if below else target.base}")
+                missing.append(Missing(kind="base", name=below.name if below else target.base))
         elif own_base and base.request != self._base_request(own_base, target.platform.baseline):
-            missing.append(f"base {target.base}")
+            missing.append(Missing(kind="base", name=target.base, stale=True))
         held = pins.get((target.release, target.platform), PlatformPins())
         if base is not None and not missing and not held.epoch:
-            missing.append(f"base {base.name}")  # known to others; this lock does not hold it yet
+            missing.append(
+                Missing(kind="base", name=base.name)
+            )  # known to others; this lock does not hold it yet
         for name, source in target.sources.items():
             pin = held.sources.get(name)
             if pin is None or pin.request != self._source_request(source):
-                missing.append(f"source {name}")
+                missing.append(Missing(kind="source", name=name, stale=pin is not None))
         installed = self._below(target, base)
         if installed is None:
             return Requests(base=base, packages=(), missing=tuple(missing), stopped=True)
@@ -198,20 +250,16 @@ class Asking:
         held: PlatformPins,
         installed: tuple[PackageSet, ...],
         platform: Platform,
-    ) -> tuple[tuple[PackageRequest, ...], list[str], tuple[PackageSet, ...]]:
+    ) -> tuple[tuple[PackageRequest, ...], list[Missing], tuple[PackageSet, ...]]:
         """Returns the requests, what is missing (the first one stops), the sets of the image."""
         found: list[PackageRequest] = []
-        missing: list[str] = []
-        for number, step in enumerate(steps):
-            if isinstance(step, AptStep):
-                manager, asked = "apt", step.packages
-            elif isinstance(step, RunStep) and step.tools:
-                manager, asked = "apt", step.tools
-            elif isinstance(step, PipStep):
-                manager, asked = "pip", step.requirements
-            else:
+        missing: list[Missing] = []
+        for place, step, manager, asked in package_steps(steps):
+            pin = held.packages.get(place)
+            if missing:
+                if pin is None:
+                    missing.append(_unmet(place, step, manager, asked, pin))
                 continue
-            place = f"build/{number}"
             python = self._python(installed) if manager == "pip" else ""
             request = fingerprint(
                 {
@@ -233,11 +281,9 @@ class Asking:
                     request=request,
                 )
             )
-            pin = held.packages.get(place)
             if pin is None or pin.request != request:
-                missing.append(f"{manager} packages of {step.address}")
-                return tuple(found), missing, installed
-            if not isinstance(step, RunStep):
+                missing.append(_unmet(place, step, manager, asked, pin))
+            elif not isinstance(step, RunStep):
                 installed = (*installed, pin)
         return tuple(found), missing, installed
 
