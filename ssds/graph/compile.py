@@ -172,7 +172,7 @@ class _Compiler:
         )
         ids.append(self.add(gate))
         verdicts.append(Input(role="gate", node=gate.id, output="verdict", gate=True))
-        verdicts += self.contained_gates(target)
+        verdicts += self.contained_verdicts(target)
         publish = publish_spec.node(
             target, config=config, verdicts=tuple(verdicts), recipe_path=path
         )
@@ -196,20 +196,21 @@ class _Compiler:
             self.tested = (target.tests, made)
         return made
 
-    def contained_gates(self, target: Target) -> list[Input]:
-        """Returns the gates of the recipes that this one contains: they hold it too (C16).
+    def contained_verdicts(self, target: Target) -> list[Input]:
+        """Returns tests and gates of the recipes that this one contains: they hold it too (C16).
 
         Those that they contain themselves are among them. What is not locked yet has none; neither
         is the build then.
         """
-        return [
-            Input(
-                role=f"gate/{name}",
-                node=NodeId(str(name), "gate", str(platform)),
-                output="verdict",
-                gate=True,
-            )
+        nodes = (
+            NodeId(str(name), kind, str(platform))
             for name, platform in self.contained(target, {}).items()
+            for kind in ("test", "gate")
+            if kind == "gate" or self.catalog.releases[name].targets[platform].tests
+        )
+        return [
+            Input(role=f"{node.kind}/{node.owner}", node=node, output="verdict", gate=True)
+            for node in nodes
         ]
 
     def contained(

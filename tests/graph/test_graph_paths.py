@@ -114,10 +114,14 @@ def owned(graph: Graph, owner: str) -> frozenset[NodeId]:
     return frozenset(node for node in graph.nodes if node.owner == owner)
 
 
-def test_a_release_depends_on_another_by_its_base_and_its_gate(graph: Graph) -> None:
+def test_a_release_depends_on_another_by_its_base_and_its_verdicts(graph: Graph) -> None:
     found = paths(graph, owned(graph, "app@1.16.1"), owned(graph, "lib@1.16.1"), limit=100)
     ends = {(path[-1].node.kind, path[-1].takes[0][0]) for path in found.paths}
-    assert ends == {("build", "base"), ("publish", "gate/lib@1.16.1")}
+    assert ends == {
+        ("build", "base"),
+        ("publish", "gate/lib@1.16.1"),
+        ("publish", "test/lib@1.16.1"),
+    }
     assert all(len(path) == 1 for path in found.paths)
     assert not paths(graph, owned(graph, "lib@1.16.1"), owned(graph, "app@1.16.1"), limit=1).paths
 
