@@ -38,12 +38,18 @@ class World:
         self.count = 0
         self.notes: list[str] = []
 
-    def publish(self, *debs: Deb, wheels: Mapping[str, Iterable[str]] | None = None) -> None:
-        """Replaces what the mirrors hold; ``wheels`` are versions by name."""
+    def publish(
+        self,
+        *debs: Deb,
+        wheels: Mapping[str, Iterable[str]] | None = None,
+        system: str = "1.0-1",
+    ) -> None:
+        """Replaces what the mirrors hold; ``wheels`` are versions by name, ``system`` is apt's."""
         shutil.rmtree(self.folder / "debian", ignore_errors=True)
         shutil.rmtree(self.folder / "simple", ignore_errors=True)
-        system = (Deb(name="basis", fields=ESSENTIAL), Deb(name="apt", depends="basis"), PYTHON)
-        write_archive(str(self.folder / "debian"), (*system, *debs), signer=self.signer)
+        apt = Deb(name="apt", version=system, depends="basis")
+        every = (Deb(name="basis", fields=ESSENTIAL), apt, PYTHON, *debs)
+        write_archive(str(self.folder / "debian"), every, signer=self.signer)
         files = {
             name: {f"{name}-{v}-py3-none-any.whl": wheel_bytes(name, v) for v in versions}
             for name, versions in (wheels or {}).items()

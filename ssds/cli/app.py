@@ -18,6 +18,7 @@ VERBS = {
     "new": "write a recipe to start from",
     "check": "check recipes, locks and settings",
     "lock": "pin what moves: bases, sources, packages",
+    "outdated": "say what is newer than the locks",
     "plan": "show what apply would do, and why",
     "apply": "build, test, scan, publish; update the locks",
     "explain": "say why a node runs or is reused",
@@ -85,6 +86,7 @@ class _Verbs(click.Group):
     context_settings={"help_option_names": list(HELP_NAMES), "max_content_width": 100},
     epilog="Exit codes: 0 done, 1 an error or a failed step, 3 something is held. "
     "`plan --detailed-exitcode`: 0 nothing to do, 2 something to do, 3 held or waiting. "
+    "`lock --check`: 2 a pin is missing or stale. `outdated`: 2 something is newer. "
     "`audit`: 4 a rebuild differs.",
 )
 @click.version_option(VERSION, "-V", "--version", prog_name="ssds", message="%(prog)s %(version)s")

@@ -34,6 +34,7 @@ class IndexFile:
         digest: its sha256 as the index says, or None where it does not say.
         size_bytes: its size, or 0 where the index does not say.
         yanked: taken back by its makers; still there for those who locked it.
+        requires_python: which Pythons it is for, as the index says it (PEP 440), or nothing.
     """
 
     name: str
@@ -41,6 +42,7 @@ class IndexFile:
     digest: Digest | None = None
     size_bytes: int = 0
     yanked: bool = False
+    requires_python: str = ""
 
 
 def normalized(project: str) -> str:
@@ -141,6 +143,7 @@ def _from_json(data: bytes, url: str) -> list[IndexFile]:
                     str(entry.get("hashes", {}).get("sha256", "")),
                     size if isinstance(size, int) and size > 0 else 0,
                     yanked=entry.get("yanked", False) is not False,
+                    python=str(entry.get("requires-python") or ""),
                 )
             )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -157,34 +160,44 @@ class _Links(html.parser.HTMLParser):
 
     def __init__(self) -> None:
         super().__init__()
-        self.links: list[tuple[str, bool]] = []
+        self.links: list[tuple[str, bool, str]] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         values = dict(attrs)
         if tag == "a" and values.get("href"):
-            self.links.append((values["href"] or "", "data-yanked" in values))
+            python = values.get("data-requires-python") or ""
+            self.links.append((values["href"] or "", "data-yanked" in values, python))
 
 
 def _from_html(text: str, url: str) -> list[IndexFile]:
     parser = _Links()
     parser.feed(text)
     found = []
-    for link, yanked in parser.links:
+    for link, yanked, python in parser.links:
         try:
             address, _, fragment = urljoin(url, link).partition("#")
             name = unquote(urlsplit(address).path.rpartition("/")[2])
         except ValueError:
             continue
         claimed = fragment.removeprefix("sha256=") if fragment.startswith("sha256=") else ""
-        found.append(_file(name, address, claimed, 0, yanked=yanked))
+        found.append(_file(name, address, claimed, 0, yanked=yanked, python=python))
     return [file for file in found if file]
 
 
-def _file(name: str, url: str, sha256: str, size: int, *, yanked: bool) -> IndexFile | None:
+def _file(
+    name: str, url: str, sha256: str, size: int, *, yanked: bool, python: str
+) -> IndexFile | None:
     if not _FILE_NAME.fullmatch(name):
         return None
     try:
         digest = Digest(f"sha256:{sha256}") if sha256 else None
     except InvalidValue:
         return None
-    return IndexFile(name=name, url=url, digest=digest, size_bytes=size, yanked=yanked)
+    return IndexFile(
+        name=name,
+        url=url,
+        digest=digest,
+        size_bytes=size,
+        yanked=yanked,
+        requires_python=python[:200],
+    )

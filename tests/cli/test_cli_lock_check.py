@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
-from e2e_workspace import Site, assert_no_traceback, check_error
+import jsonschema
+from e2e_workspace import ROOT, Site, assert_no_traceback, check_error
 
 SHA = "a" * 64
 
@@ -70,3 +72,26 @@ def test_options_that_do_not_go_together_are_refused(plain: Site) -> None:
     check_error(plain.run("lock", "--locked", "--upgrade", "apt"), "E201")
     check_error(plain.run("lock", "--json"), "E201")
     check_error(plain.run("lock", "--upgrade", "nonsense"), "E200", "nonsense")
+
+
+def test_outdated_says_who_gave_no_answer(site: Site, tmp_path: Path) -> None:
+    with_source(site)
+    site.good("lock")
+    nowhere = {"SSDS_MIRROR_DEBIAN": f"file://{tmp_path}/nothing"}
+    ended = site.run("outdated", **nowhere)
+    assert_no_traceback(ended)
+    assert ended.code == 1, ended.text
+    assert ended.out.endswith("2 pins: 0 newer, 2 not known, 0 current.\n")
+    told = json.loads(site.run("outdated", "--json", **nowhere).out)
+    schema = json.loads((ROOT / "schemas/outdated.schema.json").read_text())
+    jsonschema.Draft202012Validator(schema).validate(told)
+    states = {(pin["sort"], pin["name"]): (pin["state"], pin["failed"]) for pin in told["pins"]}
+    assert states == {
+        ("base", "debian-12"): ("unknown", True),
+        ("source", "code"): ("unknown", False),
+    }
+
+
+def test_outdated_of_what_is_not_locked_has_no_pins(plain: Site) -> None:
+    assert plain.good("outdated").out == "0 pins: 0 newer, 0 not known, 0 current.\n"
+    assert not (plain.workspace / ".ssds").exists() or not list(plain.workspace.glob(".ssds/.*"))

@@ -138,7 +138,7 @@ def _deb_src(
             sources=True,
         )
         looked.append(suite)
-        for fields in _source_paragraphs(index, name):
+        for fields in source_paragraphs(index, name):
             if fields.get("Version") == version:
                 return _source_file(request, fields, index), index.epoch
             seen.append(fields.get("Version", "?"))
@@ -150,7 +150,8 @@ def _deb_src(
     )
 
 
-def _source_paragraphs(index: AptIndex, name: str) -> list[dict[str, str]]:
+def source_paragraphs(index: AptIndex, name: str) -> list[dict[str, str]]:
+    """Returns what an index of sources says of one source package, one paragraph a version."""
     ended = index.query(["apt-cache", "showsrc", "--only-source", "--", name])
     if ended.returncode != 0:
         return []
@@ -212,7 +213,7 @@ def _pypi(request: SourceRequest, mirrors: Mirrors) -> PinnedFile:
     except InvalidVersion as error:
         raise InvalidValue(f"{version[:60]!r} is not a Python version") from error
     with fetching(mirrors) as (fetcher, indexes):
-        files = [f for f in indexes.files(project) if _version_of(f, project) == wanted]
+        files = [f for f in indexes.files(project) if version_of(f, project) == wanted]
         if request.file:
             chosen = [f for f in files if f.name == request.file]
         else:
@@ -249,7 +250,7 @@ def _no_file(request: SourceRequest, files: list[IndexFile]) -> UnavailableError
     )
 
 
-def _version_of(file: IndexFile, project: str) -> object:
+def version_of(file: IndexFile, project: str) -> object:
     """Returns the version that a file's name states, or None for a file of something else."""
     from packaging.utils import (
         InvalidSdistFilename,
