@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable
+from importlib.machinery import PathFinder
 
 from ssds.core.errors import SsdsError
 from ssds.core.records import replace
@@ -157,13 +158,21 @@ def _package() -> str:
 
 def code_files() -> list[str]:
     """Returns the files of ssds, and of the YAML reader, whose change makes an index useless."""
-    import yaml
-
-    found = [os.path.abspath(yaml.__file__)]
+    found = [os.path.abspath(_yaml_file())]
     for folder, folders, files in os.walk(_package()):
         folders[:] = sorted(name for name in folders if name != "__pycache__")
         found += [os.path.join(folder, f) for f in sorted(files) if f.endswith((".py", ".json"))]
     return found
+
+
+def _yaml_file() -> str:
+    """Returns the file of PyYAML, which is not imported for that."""
+    spec = PathFinder.find_spec("yaml")
+    if spec is not None and spec.origin:
+        return spec.origin
+    import yaml  # some other finder has it
+
+    return yaml.__file__
 
 
 def code_digest() -> str:
