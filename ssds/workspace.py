@@ -236,8 +236,12 @@ class Workspace:
 
         if self.sandbox is None:
             return None
-        folder = os.path.join(self.store_path, "builders")
-        return find(self.settings.builder, self.sandbox, folder)
+        return find(self.settings.builder, self.sandbox, self.builder_folder)
+
+    @property
+    def builder_folder(self) -> str:
+        """Where a builder may keep what makes it quicker next time."""
+        return os.path.join(self.store_path, "builders")
 
     @functools.cached_property
     def builder_missing(self) -> SsdsError | None:

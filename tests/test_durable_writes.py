@@ -12,6 +12,7 @@ SCRATCH = {
     "host/edits.py": "edits of a scratch copy",
     "host/scratch.py": "edits of a scratch copy",
     "host/inside_probe.py": "inside of a probe's sandbox",
+    "host/listing.py": "a layer that is being unpacked",
     "host/local.py": "scratch files of a running step",
     "host/removal.py": "what is being removed",
     "kinds/build/steps.py": "the staged files of a copy step",

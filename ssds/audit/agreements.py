@@ -1,7 +1,8 @@
 """What the ledger says of releases: how many independent audits agree. Pure.
 
-Two audits are independent when another builder, sandbox mode, machine or user did them; of several
-by the same one the newest counts. Only audits of the manifest that the lock names now count.
+Two audits are independent when another builder, sandbox mode, machine or user did them (a policy
+may name fewer of these); of several by the same one the newest counts. Only audits of the manifest
+that the lock names now count. An audit whose differences its builder explains has no voice.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from ssds.core.canonical import Json
 from ssds.core.digest import Digest
 from ssds.core.records import dataclass, field
 from ssds.core.text import shown
-from ssds.recipe.model import Demand
+from ssds.recipe.model import INDEPENDENT_BY, Demand
 from ssds.store.ledger import Audit
 
 REPRODUCIBLE = "reproducible"
@@ -71,7 +72,7 @@ class Standing:
             "standing": self.standing,
             "agree": self.agree,
             "independent": self.independent,
-            "demand": {"agreements": demand.agreements, "of": demand.of} if demand else {},
+            "demand": _demand(demand) if demand else {},
             "audits": [audit.to_dict() for audit in self.audits],
         }
 
@@ -86,11 +87,20 @@ def stand(released: Iterable[Released], audits: Iterable[Audit]) -> tuple[Standi
     )
 
 
+def _demand(demand: Demand) -> dict[str, Json]:
+    return {
+        "agreements": demand.agreements,
+        "of": demand.of,
+        "independent_by": list(demand.independent_by),
+    }
+
+
 def _stand(released: Released, audits: Sequence[Audit]) -> Standing:
-    newest: dict[tuple[str, str, str, str], Audit] = {}
+    newest: dict[tuple[str, ...], Audit] = {}
+    names = released.demand.independent_by if released.demand else INDEPENDENT_BY
     for audit in audits:
-        if audit.result != UNBUILT:
-            who = (audit.builder, audit.mode, audit.machine, audit.user)
+        if audit.result != UNBUILT and not audit.explained:
+            who = tuple(getattr(audit, name) for name in names)
             newest.pop(who, None)
             newest[who] = audit
     voices = list(newest.values())

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 
 from ssds.audit.causes import cause
-from ssds.audit.model import DIFFERS, IDENTICAL, NORMALISED, Comparison, Image
+from ssds.audit.model import DIFFERS, IDENTICAL, LOST, NORMALISED, Comparison, Image
 from ssds.oci import normal
 from ssds.oci.flatten import Entry, FlatTree, flatten
 from ssds.store.ledger import AuditedFile
@@ -148,8 +148,6 @@ class _Walk:
             if getattr(first, what) != getattr(second, what):
                 before, after = (_shown(getattr(e, what), what) for e in (first, second))
                 return "content", f"{what} {before} became {after}"
-        if _xattrs(first) != _xattrs(second):
-            return "content", "extended attributes"
         if first.target != second.target:
             reason = cause(first.target.encode(), second.target.encode(), self.names)
             return reason, "link target"
@@ -159,6 +157,8 @@ class _Walk:
                 return reason, "content"
         if min(first.mtime, self.epoch) != min(second.mtime, self.epoch):
             return "timestamps", "file time"
+        if _xattrs(first) != _xattrs(second):  # the last: what is explained differs in nothing else
+            return "attributes", _attributes(_xattrs(first), _xattrs(second))
         return None
 
     def _contents(self, first: Entry, second: Entry) -> str:
@@ -188,6 +188,14 @@ class _Walk:
 
 def _xattrs(entry: Entry) -> dict[str, bytes]:
     return {name: value for name, value in entry.xattrs.items() if normal.kept_xattr(name)}
+
+
+def _attributes(before: dict[str, bytes], after: dict[str, bytes]) -> str:
+    """Returns what differs in the extended attributes."""
+    weak = {name for name in before if name.startswith(("user.", "system.posix_acl_"))}
+    if after == {name: value for name, value in before.items() if name not in weak}:
+        return LOST
+    return "extended attributes"
 
 
 def _shown(value: object, what: str) -> str:

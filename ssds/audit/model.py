@@ -24,9 +24,15 @@ CAUSES: Mapping[str, str] = {
     "timestamps": "file times, or times written in a file",
     "order": "the same lines or the same bytes in another order",
     "paths": "paths, or names of this machine or user, written in a file",
+    "attributes": "extended attributes: ``user.*``, ACLs, file capabilities",
     "content": "anything else: random numbers, processor counts, presence, modes, owners",
 }
 """Why two files differ, from the most harmless to the worst."""
+
+EXPLANATIONS: Mapping[str, str] = {
+    "docker-attributes": "a Docker Engine keeps no `user.*` attributes and ACLs: all that differs",
+}
+"""What is known of a builder and explains every difference of its rebuild; it is no voice."""
 
 LEVELS: Mapping[str, str] = {
     "tree": "paths, types, modes, owners, times and contents as a program in the image sees them",
@@ -37,6 +43,8 @@ LEVELS: Mapping[str, str] = {
 """What is compared, in this order."""
 
 FILE_LIMIT = 200
+LOST = "user.* attributes and ACLs are gone"
+"""What is said of a file that differs in nothing else."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +80,11 @@ class Comparison:
     files: tuple[AuditedFile, ...] = field(default_factory=tuple)
     bytes_compared: bool = True
     note: str = ""
+
+    def explained(self, builder: str) -> str:
+        """Returns which of EXPLANATIONS explains every difference, or the empty string."""
+        lost = self.causes == ("attributes",) and all(file.what == LOST for file in self.files)
+        return "docker-attributes" if builder == "docker" and lost else ""
 
     @property
     def causes(self) -> tuple[str, ...]:

@@ -30,7 +30,7 @@ from ssds.packages.wire import file_from_json, package_from_json
 from ssds.store.fetch import fetch_files
 from ssds.store.store import Store
 
-_MADE = frozenset({"base", "build", "publish"})
+_MADE = frozenset({"build", "publish"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,10 +68,16 @@ def _without_verdicts(node: Node) -> Node:
     return replace(node, inputs=tuple(item for item in node.inputs if item.role == "config"))
 
 
-def pinned_files(graph: Graph) -> tuple[PinnedFile, ...]:
-    """Returns every file that a pin of the graph's nodes fixes by digest, each once."""
+def pinned_files(graph: Graph, *, bases: bool = True) -> tuple[PinnedFile, ...]:
+    """Returns every file that a pin of the graph's nodes fixes by digest, each once.
+
+    Args:
+        bases: also those of the bases.
+    """
     found: dict[Digest, PinnedFile] = {}
     for node in graph.nodes.values():
+        if node.kind == "base" and not bases:
+            continue
         hints = node.hints.get("packages", ())
         entries = hints.values() if isinstance(hints, Mapping) else hints
         assert isinstance(entries, Iterable)
@@ -101,12 +107,56 @@ def supply(
                 blob.write(piece)
 
 
+def supply_bases(graph: Graph, store: Store, fresh: Store) -> tuple[str, ...]:
+    """Puts bootstrapped bases with their claims into the rebuild's store.
+
+    Returns:
+        The nodes whose claim or bytes the user's store does not have.
+    """
+    missing = []
+    for node in graph.nodes.values():
+        if node.kind != "base":
+            continue
+        action = node.resolve({}, graph.salt)
+        whole = [
+            claim
+            for claim in store.claims.find(action.key)
+            if all(store.blobs.has(digest) for digest in claim.outputs.values())
+            and all(claim.outputs.get(name) == digest for name, digest in node.fixed.items())
+        ]
+        if not whole:
+            missing.append(node.id.label)
+            continue
+        for digest in whole[0].outputs.values():
+            with fresh.blobs.writer(expected=digest) as blob:
+                for piece in store.blobs.chunks(digest):
+                    blob.write(piece)
+        fresh.claims.add(replace(whole[0], logs={}), action.preimage_bytes, str(node.id))
+    return tuple(missing)
+
+
 def build(
-    graph: Graph, crew: Crew, builder: Callable[[Platform], str], reporter: Reporter
+    graph: Graph,
+    crew: Crew,
+    builder: Callable[[Platform], str],
+    reporter: Reporter,
+    *,
+    bases: bool = True,
 ) -> list[Rebuilt]:
-    """Builds every node of the graph in the crew's store; nothing is taken as known."""
-    facts = Facts(claims=lambda _key: (), has=_Has(crew.store), builder=builder)
-    again = frozenset(name for name in graph.nodes if name.kind in _MADE)
+    """Builds every node of the graph in the crew's store; nothing that was built is known.
+
+    Args:
+        bases: bootstrap them too; else they are taken from where ``supply_bases`` put them.
+    """
+    kept = {n.resolve({}, graph.salt).key for n in graph.nodes.values() if n.kind == "base"}
+    kept = set() if bases else kept
+    facts = Facts(
+        claims=lambda key: crew.store.claims.find(key) if key in kept else (),
+        has=_Has(crew.store),
+        builder=builder,
+    )
+    kinds = _MADE | {"base"} if bases else _MADE
+    again = frozenset(name for name in graph.nodes if name.kind in kinds)
     plan = make_plan(graph, facts, Wishes(nodes=again, rerun=again))
     with crew.store.shared():
         result = apply(plan, facts, crew, reporter)

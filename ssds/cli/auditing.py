@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ssds.audit import rebuild, released
 from ssds.audit.compare import compare
 from ssds.audit.model import DIFFERS, FILE_LIMIT, IDENTICAL, UNBUILT, Comparison, Image
-from ssds.builders.plug import Embedded
+from ssds.audit.report import View
 from ssds.cli import channels
+from ssds.cli.audit_choices import Chosen
 from ssds.cli.output import counted, report_error, say
-from ssds.cli.progress import make_reporter
 from ssds.core.canonical import canonical_bytes
 from ssds.core.digest import Digest
-from ssds.core.errors import EnvironmentProblem, Refused, SsdsError, UnavailableError
+from ssds.core.errors import Refused, SsdsError, UnavailableError, UsageError
 from ssds.core.model import NodeId, ReleaseName
 from ssds.core.platform import Platform
 from ssds.core.records import dataclass, field
@@ -28,28 +26,12 @@ from ssds.graph.compile import Graph
 from ssds.graph.plan import Verb, Wishes, make_plan
 from ssds.host import local, surroundings
 from ssds.host.files import explained
-from ssds.host.machine import can_run, machine_name, user_name
-from ssds.host.sandbox import Sandbox
+from ssds.host.machine import machine_name, user_name
 from ssds.host.scratch import copy_workspace
-from ssds.host.surroundings import Surroundings
 from ssds.lock.model import ReleaseHalf
 from ssds.store.ledger import Audit
 from ssds.store.store import Store
-from ssds.workspace import LOCK_FOLDER, SETTINGS_FILE, Workspace, parse_date
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Chosen:
-    """How the surroundings of a rebuild are changed.
-
-    Attributes:
-        varied: what is changed, in words; kept: what is not, and why.
-    """
-
-    surroundings: Surroundings
-    scratch: str
-    varied: Mapping[str, str]
-    kept: Mapping[str, str]
+from ssds.workspace import LOCK_FOLDER, SETTINGS_FILE, Workspace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +68,7 @@ class Audited:
     audits: tuple[Audit, ...]
     comparisons: tuple[Comparison, ...]
     bases: tuple[Base, ...] = field(default_factory=tuple)
-    views: tuple[str, ...] = field(default_factory=tuple)
+    views: Mapping[tuple[str, str], View] = field(default_factory=dict)
 
 
 def halves(
@@ -130,7 +112,7 @@ def run(
     *,
     as_of: str,
     jobs: int,
-    view_folder: str,
+    viewed: bool,
 ) -> Audited:
     """Rebuilds these releases and compares them with their locks."""
     part = rebuild.part_to_rebuild(graph, found, platform)
@@ -155,7 +137,7 @@ def run(
                 folder=folder,
                 results=results,
                 duration_ms=duration_ms,
-                view_folder=view_folder,
+                viewed=viewed,
             )
             return run_.compare(found)
     finally:
@@ -179,8 +161,16 @@ def _rebuild(
     say(f"Rebuilds {counted(len(found), 'image')} of {platform} in an empty store …")
     fresh = Store.open(os.path.join(folder, "store"))
     try:
-        files = rebuild.pinned_files(part)
+        files = rebuild.pinned_files(part, bases=chosen.bases)
         rebuild.supply(workspace.store, fresh, files, workspace.mirrors, lambda t: say(f"  · {t}"))
+        missing = () if chosen.bases else rebuild.supply_bases(part, workspace.store, fresh)
+        if missing:
+            raise UsageError(
+                f"the bytes of {missing[0]} are not in the store",
+                hint=f"Leave `--keep base` out, or `ssds apply --rerun {min(found)}:build "
+                f"{min(found)}` brings them.",
+                code="E197",
+            )
     finally:
         fresh.close()
     request = os.path.join(folder, "request.json")
@@ -192,10 +182,14 @@ def _rebuild(
         "as_of": as_of,
         "answer": answer,
         "jobs": jobs,
+        "bases": chosen.bases,
     }
     local.write(request, canonical_bytes(value))
     surroundings.give_to(chosen.surroundings.user, folder)
-    environment = {"SSDS_STORE": os.path.join(folder, "store")}
+    environment = {
+        "SSDS_STORE": os.path.join(folder, "store"),
+        "SSDS_BUILDER": workspace.settings.builder,
+    }
     if chosen.surroundings.user:
         environment |= {"SSDS_SANDBOX": "auto", "SSDS_USER_SETTINGS": os.devnull}
     surroundings.rebuild_in(
@@ -214,31 +208,6 @@ def _pass_on(data: bytes) -> None:
     sys.stderr.flush()
 
 
-def rebuild_here(workspace: Workspace, request: str) -> int:
-    """Is the rebuilding process: enters the surroundings, builds, writes what came out."""
-    with explained(request), open(request, "rb") as file:
-        value = json.load(file)
-    changed = Surroundings.read(value["surroundings"])
-    surroundings.enter(changed, os.path.dirname(os.path.abspath(request)))
-    platform = Platform(value["platform"])
-    graph = workspace.graph(parse_date(value["as_of"]))
-    names = [name for name in graph.releases if str(name) in value["releases"]]
-    part = rebuild.part_to_rebuild(graph, names, platform)
-    native = can_run(platform).kind == "native"
-    clock = surroundings.clock(changed.clock_offset_s) if native else None
-    mode = workspace.probe.mode
-    if not mode:
-        raise EnvironmentProblem(f"no sandbox in the rebuild: {workspace.probe.reason}")
-    jobs = min(value["jobs"] or 256, len(os.sched_getaffinity(0)))
-    sandbox = Sandbox(mode, workspace.store.scratch, clock=clock)
-    crew = replace(
-        workspace.crew(jobs=jobs, accept=True), sandbox=sandbox, builder=Embedded(sandbox)
-    )
-    nodes = rebuild.build(part, crew, workspace.builder, make_reporter())
-    local.write(value["answer"], rebuild.to_bytes(nodes))
-    return 0
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Run:
     """A finished rebuild, while it is compared."""
@@ -250,19 +219,21 @@ class _Run:
     folder: str
     results: Mapping[str, rebuild.Rebuilt]
     duration_ms: int
-    view_folder: str
+    viewed: bool
 
     def compare(self, found: Mapping[ReleaseName, ReleaseHalf]) -> Audited:
         fresh = Store.open(os.path.join(self.folder, "store"))
         try:
             steps = rebuild.step_names(self.part, fresh)
-            audits, comparisons, views = [], [], list[str]()
+            audits, comparisons, views = [], [], dict[tuple[str, str], View]()
             for name, half in found.items():
                 comparison, image = self._compare(fresh, name, half, steps)
                 audits.append(self._audit(name, half, comparison, image))
                 comparisons.append(comparison)
-                if self.view_folder and image is not None and comparison.files:
-                    views += self._view(name, half, comparison, image)
+                if self.viewed and image is not None and comparison.files:
+                    view = self._view(name, half, comparison, image)
+                    if view is not None:
+                        views[str(name), str(self.platform)] = view
         finally:
             fresh.close()
         self.workspace.store.claims.add_audits(audits)
@@ -270,7 +241,7 @@ class _Run:
             audits=tuple(audits),
             comparisons=tuple(comparisons),
             bases=self._bases(),
-            views=tuple(views),
+            views=views,
         )
 
     def _compare(
@@ -333,7 +304,7 @@ class _Run:
             found=image.manifest if image else half.manifest.digest,
             result=comparison.result,
             level=comparison.level,
-            builder=Embedded.name,
+            builder=self.workspace.settings.builder,
             mode=built.mode,
             emulated=built.emulated,
             machine=machine_name(),
@@ -344,13 +315,14 @@ class _Run:
             duration_ms=self.duration_ms,
             bytes_compared=comparison.bytes_compared,
             causes=comparison.causes,
+            explained=comparison.explained(self.workspace.settings.builder),
             files=comparison.files[:FILE_LIMIT],
             count=len(comparison.files),
         )
 
     def _bases(self) -> tuple[Base, ...]:
         found = []
-        for node in self.part.nodes.values():
+        for node in self.part.nodes.values() if self.chosen.bases else ():
             if node.kind == "base":
                 ended = self.results.get(node.id.label)
                 layer = ended.outputs.get("layer") if ended else None
@@ -366,8 +338,8 @@ class _Run:
 
     def _view(
         self, name: ReleaseName, half: ReleaseHalf, comparison: Comparison, image: Image
-    ) -> Sequence[str]:
-        """Writes diffoscope's view; a failure of it is told and fails nothing."""
+    ) -> View | None:
+        """Returns diffoscope's view; a failure of it is told and fails nothing."""
         from ssds.host.diffoscope import compare_folders
 
         before = self._bytes(name, half)
@@ -376,20 +348,9 @@ class _Run:
         ]
         for side, shown in zip(sides, (before, image), strict=True):
             released.lay_out(shown, comparison.files, side)
-        target = os.path.join(self.view_folder, f"{name}-{self.platform}".replace("/", "-"))
         try:
-            return compare_folders(sides[0], sides[1], target)
+            found = compare_folders(sides[0], sides[1], os.path.dirname(sides[0]))
         except SsdsError as error:
             report_error(error)
-            return ()
-
-
-def uses_network(part: Graph) -> bool:
-    """Whether a step of the rebuild reaches out: its clock must then be the real one."""
-    return any("impure" in node.marks for node in part.nodes.values())
-
-
-def other_order(workspace: Workspace, scratch: str) -> bool:
-    """Whether the scratch folder's file system lists names in another order than the store's."""
-    order = surroundings.listing_order
-    return order(workspace.store.scratch) != order(scratch)
+            return None
+        return View(page=found[0], text=found[1]) if found else None

@@ -9,27 +9,27 @@ from typing import Any
 
 import click
 
+from ssds.audit import report
 from ssds.audit.agreements import Standing, badge, markdown
-from ssds.audit.model import CLASSES, IDENTICAL, UNBUILT
+from ssds.audit.model import CLASSES, EXPLANATIONS, IDENTICAL, UNBUILT
 from ssds.audit.rebuild import part_to_rebuild
 from ssds.cli import auditing
 from ssds.cli.app import Context
-from ssds.cli.auditing import Audited, Chosen
+from ssds.cli.audit_choices import KNOBS, choose, tell_choice
+from ssds.cli.auditing import Audited
 from ssds.cli.completing import complete_nodes, complete_platforms
 from ssds.cli.output import counted, duration_text, print_json, say, show, table
+from ssds.cli.rebuilding import rebuild_here
 from ssds.cli.standings import standings
 from ssds.core.errors import UsageError
 from ssds.core.platform import Platform
-from ssds.graph.compile import Graph
-from ssds.host import surroundings
 from ssds.host.files import atomic_write
-from ssds.host.machine import can_run, native_platform
-from ssds.host.surroundings import DAY_S, Surroundings
+from ssds.host.machine import native_platform
+from ssds.recipe.settings import BUILDERS
 from ssds.workspace import Workspace, parse_date, select
 
 EXIT_DIFFERS = 4
 EXIT_HELD = 3
-KNOBS = ("clock", "cpus", "host-name", "locale", "umask")
 _SHOWN = 12
 _SCRATCH = "/var/tmp"  # noqa: S108 - a folder that nobody knows is made below it
 
@@ -64,8 +64,16 @@ _SCRATCH = "/var/tmp"  # noqa: S108 - a folder that nobody knows is made below i
 @click.option(
     "--keep", multiple=True, type=click.Choice(KNOBS), help="Leave this as it is (repeatable)."
 )
+@click.option(
+    "--builder",
+    type=click.Choice(BUILDERS),
+    help="Who runs build steps; else the setting `builder` says it.",
+)
 @click.option("--jobs", "-j", type=click.IntRange(0, 256), default=0, help="Nodes at once.")
-@click.option("--html", "view_folder", default="", metavar="DIR", help="Write diffoscope's views.")
+@click.option(
+    "--html", "page_file", default="", metavar="FILE", help="Write the audit as one HTML page."
+)
+@click.option("--text", "text_file", default="", metavar="FILE", help="Write the audit as text.")
 @click.option("--ledger", is_flag=True, help="Rebuild nothing: show what the ledger holds.")
 @click.option("--markdown", "table_file", default="", metavar="FILE", help="Write that as a table.")
 @click.option("--badge", "badge_file", default="", metavar="FILE", help="Write that as an SVG.")
@@ -80,36 +88,75 @@ def command(
     ledger: bool,
     table_file: str,
     badge_file: str,
+    page_file: str,
+    text_file: str,
     as_json: bool,
     request: str,
+    builder: str | None,
     **how: Any,
 ) -> int:
     """Rebuild releases in an empty store and changed surroundings, and compare with their locks.
 
     Bases are bootstrapped and all steps executed anew; pinned files come from your store by digest.
+    `--keep base` takes the bases from your store too, which is quicker and says less.
     Trees are compared, then layers, config and compressed bytes. Every audit is kept in the ledger.
 
     Exit codes: 0 all is identical, 1 an error or nothing was audited, 3 (--ledger) a policy
     demands more agreements than there are, 4 a rebuild differs.
     """
-    workspace = Workspace.open(context.folder)
+    workspace = Workspace.open(context.folder).built_by(builder)
     if request:
-        return auditing.rebuild_here(workspace, request)
+        return rebuild_here(workspace, request)
     names = select(workspace.catalog.releases, selectors) or set(workspace.catalog.releases)
     chosen = [Platform(text) for text in platforms]
     audited: list[Audited] = []
     if not ledger and not table_file and not badge_file:
+        how["viewed"] = _viewed(page_file or text_file)
         audited = _audit(workspace, names, chosen or [native_platform()], as_json=as_json, **how)
+    _write_reports(audited, page_file, text_file)
     found = standings(workspace, names, [str(p) for p in chosen])
     for path, text in ((table_file, markdown(found, _Dates())), (badge_file, badge(found))):
         if path:
             atomic_write(os.path.abspath(path), text.encode(), point="audit-view")
     code = _code(audited) if audited else _standing_code(found)
     if as_json:
-        print_json(_to_dict(audited, found, code))
+        written = [os.path.abspath(path) for path in (page_file, text_file) if path and audited]
+        print_json(_to_dict(audited, found, code, written))
     elif not audited:
         _show_ledger(found)
     return code
+
+
+def _viewed(path: str) -> bool:
+    """Whether a report is wanted and diffoscope can add to it; says where it cannot."""
+    if not path:
+        return False
+    folder = os.path.dirname(os.path.abspath(path))
+    if not os.path.isdir(folder):
+        raise UsageError(f"{folder} is no folder", hint="Make it first.", code="E196")
+    from ssds.host.diffoscope import has_diffoscope
+
+    if not has_diffoscope():
+        say("diffoscope is not installed: the report has the files' names and causes only.")
+    return has_diffoscope()
+
+
+def _write_reports(audited: Sequence[Audited], page_file: str, text_file: str) -> None:
+    audits = [audit for one in audited for audit in one.audits]
+    views = {place: view for one in audited for place, view in one.views.items()}
+    notes = {
+        (audit.release, audit.platform): comparison.note
+        for one in audited
+        for audit, comparison in zip(one.audits, one.comparisons, strict=True)
+    }
+    made = (
+        (page_file, report.page(audits, notes, views, _Dates())),
+        (text_file, report.text(audits, notes, views)),
+    )
+    for path, content in made:
+        if path and audits:
+            atomic_write(os.path.abspath(path), content.encode(), point="audit-view")
+            say(f"Written: {path}")
 
 
 class _Dates(dict[int, str]):
@@ -126,13 +173,9 @@ def _audit(
     *,
     as_json: bool,
     jobs: int,
-    view_folder: str,
+    viewed: bool,
     **how: Any,
 ) -> list[Audited]:
-    if view_folder:
-        from ssds.host.diffoscope import check_diffoscope
-
-        check_diffoscope()
     graph = workspace.graph(parse_date(""))
     work = [(p, auditing.halves(workspace, graph, names, p)) for p in platforms]
     if not any(found for _, found in work):
@@ -146,8 +189,8 @@ def _audit(
         if not found:
             continue
         part = part_to_rebuild(graph, found, platform)
-        chosen = _choose(workspace, part, platform, **how)
-        _tell_choice(chosen)
+        chosen = choose(workspace, part, platform, **how)
+        tell_choice(chosen)
         done.append(
             auditing.run(
                 workspace,
@@ -157,86 +200,12 @@ def _audit(
                 chosen,
                 as_of="",
                 jobs=jobs,
-                view_folder=os.path.abspath(view_folder) if view_folder else "",
+                viewed=viewed,
             )
         )
         if not as_json:
             _show(done[-1])
     return done
-
-
-def _choose(
-    workspace: Workspace,
-    graph: Graph,
-    platform: Platform,
-    *,
-    scratch: str,
-    user: str,
-    cpus: int,
-    days: int,
-    keep: tuple[str, ...],
-) -> Chosen:
-    """Returns what is changed for a rebuild here, and what stays and why."""
-    scratch = os.path.abspath(scratch)
-    if not os.path.isdir(scratch):
-        raise UsageError(f"{scratch} is no folder", hint="Name one with --scratch.", code="E196")
-    varied, kept = {"store": f"an empty one below {scratch}"}, dict.fromkeys(keep, "--keep")
-    kept["builder"] = "embedded, the only one that audits use"
-    if os.geteuid() != 0:
-        kept.setdefault("host-name", "needs root")
-        kept.setdefault("user", "needs root")
-    elif user:
-        surroundings.check_user(user)
-        varied["user"] = user
-    else:
-        kept["user"] = "--user names another one"
-    own = len(os.sched_getaffinity(0))
-    if "cpus" not in kept and cpus != own:
-        if cpus > own:
-            kept["cpus"] = f"only {own} may be used here"
-        else:
-            varied["cpus"] = f"{cpus} of {own}"
-    else:
-        kept.setdefault("cpus", f"{own}, as before")
-    _choose_clock(graph, platform, days, varied, kept)
-    if auditing.other_order(workspace, scratch):
-        varied["readdir"] = "the file system lists names in another order"
-    else:
-        kept["readdir"] = "the file system lists names alike; --scratch on a tmpfs does not"
-    rest = {"host-name": "a random one", "locale": "tr_TR", "umask": "077"}
-    varied |= {knob: words for knob, words in rest.items() if knob not in kept}
-    changed = Surroundings(
-        host_name=surroundings.other_host_name() if "host-name" in varied else "",
-        user=user,
-        cpus=cpus if "cpus" in varied else 0,
-        umask=0o077 if "umask" in varied else -1,
-        clock_offset_s=days * DAY_S if "clock" in varied else 0,
-        locale="tr_TR.UTF-8" if "locale" in varied else "",
-        time_zone="Pacific/Chatham" if "locale" in varied else "",
-    )
-    return Chosen(surroundings=changed, scratch=scratch, varied=varied, kept=kept)
-
-
-def _choose_clock(
-    graph: Graph, platform: Platform, days: int, varied: dict[str, str], kept: dict[str, str]
-) -> None:
-    if "clock" in kept:
-        return
-    if not days:
-        kept["clock"] = "--days 0"
-    elif can_run(platform).kind != "native":
-        kept["clock"] = "emulated programs cannot load libfaketime"
-    elif auditing.uses_network(graph):
-        kept["clock"] = "a step uses the network, whose certificates have dates"
-    elif not surroundings.clock_library():
-        kept["clock"] = "libfaketime is not installed: apt-get install libfaketime"
-    else:
-        varied["clock"] = f"+{days} days for the programs of steps"
-
-
-def _tell_choice(chosen: Chosen) -> None:
-    say("Changed: " + "; ".join(f"{k}: {v}" for k, v in sorted(chosen.varied.items())) + ".")
-    say("As before: " + "; ".join(f"{k}: {v}" for k, v in sorted(chosen.kept.items())) + ".")
 
 
 def _show(audited: Audited) -> None:
@@ -250,15 +219,13 @@ def _show(audited: Audited) -> None:
     for audit, comparison in zip(audited.audits, audited.comparisons, strict=True):
         if audit.result == IDENTICAL:
             continue
-        words = comparison.note or CLASSES[audit.result]
+        words = EXPLANATIONS.get(audit.explained) or comparison.note or CLASSES[audit.result]
         show(f"\n{audit.release} [{audit.platform}]: {words}")
         files = [[f.cause, f"/{f.path}", f.what, f.owner] for f in comparison.files[:_SHOWN]]
         if files:
             show(table(files, indent="  "))
         if len(comparison.files) > _SHOWN:
             show(f"  and {len(comparison.files) - _SHOWN} more; --json lists {len(audit.files)}")
-    for path in audited.views:
-        show(f"Written: {path}")
     good = sum(1 for audit in audited.audits if audit.result == IDENTICAL)
     took = duration_text(max((a.duration_ms for a in audited.audits), default=0))
     show(
@@ -293,7 +260,9 @@ def _standing_code(found: Sequence[Standing]) -> int:
     return EXIT_HELD if unmet else 0
 
 
-def _to_dict(audited: Sequence[Audited], found: Sequence[Standing], code: int) -> Mapping[str, Any]:
+def _to_dict(
+    audited: Sequence[Audited], found: Sequence[Standing], code: int, written: Sequence[str]
+) -> Mapping[str, Any]:
     return {
         "format_version": "1.0",
         "exit_code": code,
@@ -303,6 +272,6 @@ def _to_dict(audited: Sequence[Audited], found: Sequence[Standing], code: int) -
             for audit, comparison in zip(one.audits, one.comparisons, strict=True)
         ],
         "bases": [base.to_dict() for one in audited for base in one.bases],
-        "views": [path for one in audited for path in one.views],
+        "views": list(written),
         "ledger": [one.to_dict() for one in found],
     }

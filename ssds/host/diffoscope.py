@@ -1,4 +1,4 @@
-"""diffoscope's view of two folders, as text and HTML, where it is installed."""
+"""diffoscope's view of two folders, as HTML and text, where it is installed."""
 
 from __future__ import annotations
 
@@ -6,32 +6,32 @@ import os
 import shutil
 
 from ssds.core.errors import UnavailableError
-from ssds.host.process import missing_program, run
+from ssds.host.process import run
 
 _LIMIT_S = 600.0
 
 
-def check_diffoscope() -> None:
-    """Raises UnavailableError where diffoscope is not installed."""
-    if shutil.which("diffoscope") is None:
-        raise missing_program("diffoscope")
+def has_diffoscope() -> bool:
+    """Whether diffoscope is installed."""
+    return shutil.which("diffoscope") is not None
 
 
-def compare_folders(before: str, after: str, target: str) -> tuple[str, ...]:
-    """Writes ``TARGET.txt`` and ``TARGET.html``; returns their paths.
+def compare_folders(before: str, after: str, folder: str) -> tuple[str, str] | None:
+    """Returns an HTML page and the text that say how two folders differ; None for no difference.
+
+    Args:
+        folder: where it works.
 
     Raises:
-        UnavailableError: it is not installed, or did not end well (E193).
+        UnavailableError: it did not end well (E193).
     """
-    check_diffoscope()
-    os.makedirs(os.path.dirname(target), exist_ok=True)
-    paths = (f"{target}.txt", f"{target}.html")
+    paths = (os.path.join(folder, "view.html"), os.path.join(folder, "view.txt"))
     ended = run(
         [
             "diffoscope",
             "--exclude-directory-metadata=yes",
-            f"--text={paths[0]}",
-            f"--html={paths[1]}",
+            f"--html={paths[0]}",
+            f"--text={paths[1]}",
             before,
             after,
         ],
@@ -43,7 +43,14 @@ def compare_folders(before: str, after: str, target: str) -> tuple[str, ...]:
         last = (ended.text.strip().splitlines() or ["-"])[-1][:200]
         raise UnavailableError(
             f"diffoscope {why}: {last}",
-            hint="The audit itself is done; leave --html out.",
+            hint="The audit itself is done; the report has everything but this view.",
             code="E193",
         )
-    return tuple(path for path in paths if os.path.exists(path))
+    if not all(os.path.exists(path) for path in paths):
+        return None
+    return _read(paths[0]), _read(paths[1])
+
+
+def _read(path: str) -> str:
+    with open(path, encoding="utf-8", errors="replace") as file:
+        return file.read()

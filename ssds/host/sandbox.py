@@ -147,7 +147,8 @@ class JobResult:
 class Sandbox:
     """Runs jobs in one mode; ``folder`` (made when missing) holds their scratch folders.
 
-    It may be used from several threads at once. With ``clock`` (audits) jobs see a shifted one.
+    It may be used from several threads at once. For audits: with ``clock`` jobs see a shifted one;
+    with ``reverses`` the trees' folders list their names the other way round (``host.listing``).
     """
 
     def __init__(
@@ -157,12 +158,14 @@ class Sandbox:
         *,
         stop: Callable[[], bool] | None = None,
         clock: Clock | None = None,
+        reverses: bool = False,
     ) -> None:
         if mode not in MODES:
             raise InvalidValue(f"{mode!r} is no sandbox mode", hint=f"Use {', '.join(MODES)}.")
         self.mode = mode
         self._stop = stop
         self._clock = clock
+        self.reverses = reverses
         self.folder = os.path.abspath(folder)
         self._identity = helper.identity(mode)
         with explained(self.folder):
@@ -226,7 +229,7 @@ class Sandbox:
 
     def stoppable(self, stop: Callable[[], bool]) -> Sandbox:
         """Returns the same sandbox, whose calls end when ``stop`` says True; removing does not."""
-        return Sandbox(self.mode, self.folder, stop=stop, clock=self._clock)
+        return Sandbox(self.mode, self.folder, stop=stop, clock=self._clock, reverses=self.reverses)
 
     def _call(
         self, function: str, arguments: dict[str, Json], stop: Callable[[], bool] | None

@@ -32,7 +32,6 @@ _CLOCK_PLACES = (
     "/usr/lib/faketime/libfaketimeMT.so.1",
     "/usr/lib64/faketime/libfaketimeMT.so.1",
 )
-_NAMES = 64
 _PACKAGE = os.path.dirname(os.path.abspath(ssds.__file__))
 
 
@@ -61,7 +60,7 @@ class Clock:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
-    """What differs from the caller's; an empty text, 0 and a negative umask leave it as it is.
+    """What differs from the caller's; an empty text, 0, False and a negative umask leave it.
 
     Attributes:
         host_name: of the process; needs root.
@@ -69,6 +68,7 @@ class Surroundings:
         cpus: how many processors it may use.
         umask: its permission mask.
         clock_offset_s: by how much the clock of steps is shifted, in seconds.
+        reversed_layers: folders of the layers below a step list their names the other way round.
         locale, time_zone: LC_ALL and TZ of the process.
     """
 
@@ -77,6 +77,7 @@ class Surroundings:
     cpus: int = 0
     umask: int = -1
     clock_offset_s: int = 0
+    reversed_layers: bool = False
     locale: str = ""
     time_zone: str = ""
 
@@ -250,22 +251,3 @@ def give_to(user: str, folder: str) -> None:
                 os.chown(
                     os.path.join(path, name), account.pw_uid, account.pw_gid, follow_symlinks=False
                 )
-
-
-def listing_order(folder: str) -> tuple[int, ...]:
-    """Returns in which order ``folder``'s file system lists names that were made in order.
-
-    Two file systems with another order here are another order of readdir to a step.
-    """
-    place = os.path.join(folder, f"order-{secrets.token_hex(4)}")
-    with explained(place):
-        os.makedirs(place)
-        try:
-            for number in range(_NAMES):
-                with open(os.path.join(place, f"name-{number}"), "xb"):
-                    pass
-            return tuple(int(name.rpartition("-")[2]) for name in os.listdir(place))
-        finally:
-            for name in os.listdir(place):
-                os.unlink(os.path.join(place, name))
-            os.rmdir(place)

@@ -335,16 +335,23 @@ class Base:
     advisories: str = ""
 
 
+INDEPENDENT_BY = ("builder", "mode", "machine", "user")
+"""What can make two audits independent."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Demand:
     """What a policy demands of audits before it calls a release reproducible.
 
     Attributes:
         agreements: so many audits give the lock's bytes, of the newest ``of`` independent ones.
+        independent_by: audits that differ in one of these are independent; of others the newest
+            counts. ``mode`` is the sandbox's, ``machine`` and ``user`` where and as whom.
     """
 
     agreements: int
     of: int
+    independent_by: tuple[str, ...] = INDEPENDENT_BY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from typing import Any
 from ssds.core.diagnostics import Collector, Span
 from ssds.core.patterns import pattern
 from ssds.core.platform import Platform
-from ssds.core.records import dataclass, field
+from ssds.core.records import dataclass, field, replace
 from ssds.recipe.codes import diagnostic, near
 from ssds.recipe.formats.scope import PACKAGE, Report
 from ssds.recipe.model import Base, Channel, Demand, Policy, Site
@@ -130,6 +130,7 @@ def _policy(name: str, item: Mapping[str, Any], report: Report) -> Policy:
     if "reproducible" in given:
         wanted = given["reproducible"]
         demand = Demand(**{"of": wanted["agreements"], **wanted})
+        demand = replace(demand, independent_by=tuple(demand.independent_by))
         if demand.agreements > demand.of:
             facts = (("agreements", str(demand.agreements)), ("of", str(demand.of)))
             report("P010", (name, "reproducible", "agreements"), *facts)

@@ -22,7 +22,7 @@ class AuditedFile:
 
     Attributes:
         path: in the image, without leading slash.
-        cause: ``timestamps``, ``order``, ``paths`` or ``content``.
+        cause: one of ``ssds.audit.model.CAUSES``.
         what: what of it differs (``content``, ``mode``, ``only in the rebuild``, …).
         owner: the package or step that wrote it, where known.
     """
@@ -48,6 +48,7 @@ class Audit:
         varied: what was changed, and how; kept: what was not, and why.
         tools: host tool → version, as the base's claim has them.
         bytes_compared: False where only digests were at hand.
+        explained: one of ``ssds.audit.model.EXPLANATIONS`` where it explains every difference.
         files: paths that differ, at most 200 of ``count``.
     """
 
@@ -69,6 +70,7 @@ class Audit:
     duration_ms: int = 0
     bytes_compared: bool = True
     causes: tuple[str, ...] = ()
+    explained: str = ""
     files: tuple[AuditedFile, ...] = ()
     count: int = 0
 
@@ -99,6 +101,7 @@ def _rest(audit: Audit) -> dict[str, Json]:
         "duration_ms": audit.duration_ms,
         "bytes_compared": audit.bytes_compared,
         "causes": list(audit.causes),
+        "explained": audit.explained,
         "files": [
             {"path": f.path, "cause": f.cause, "what": f.what, "owner": f.owner}
             for f in audit.files

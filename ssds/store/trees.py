@@ -59,7 +59,7 @@ class Trees:
             if self._whole(place):
                 return place
             new = f"{place}.new"
-            for leftover in (place, new):
+            for leftover in (place, new, f"{new}.order"):
                 if os.path.lexists(leftover):
                     self.sandbox.remove(leftover)
             try:
@@ -69,6 +69,8 @@ class Trees:
                     folder=new,
                     diff_id=str(diff_id),
                 )
+                if self.sandbox.reverses:
+                    self.sandbox.call("ssds.host.listing:reverse_listing", folder=new)
             except BaseException:
                 with contextlib.suppress(EnvironmentProblem):
                     self.sandbox.remove(new)

@@ -32,7 +32,7 @@ def image(tmp_path: Path) -> Make:
         tars, ids = [], []
         for files in layers:
             buffer = io.BytesIO()
-            with tarfile.open(fileobj=buffer, mode="w") as tar:
+            with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
                 for name, data, more in files:
                     info = tarfile.TarInfo(name)
                     info.size, info.mtime, info.mode = len(data), EPOCH, 0o644
@@ -110,6 +110,28 @@ def test_each_differing_path_is_named_with_its_cause(image, before, after, cause
     found = judged(image([before]), image([after]))
     assert (found.result, found.level) == ("differs", "tree")
     assert (found.files[0].path, found.files[0].cause, found.files[0].what) == ("f", cause, what)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "cause", "explained"),
+    [
+        ({"user.note": "1"}, {}, "attributes", "docker-attributes"),
+        ({"user.note": "1", "user.more": "2"}, {"user.more": "2"}, "attributes", ""),
+        ({}, {"user.note": "1"}, "attributes", ""),
+        ({"security.capability": "c"}, {}, "attributes", ""),
+    ],
+)
+def test_lost_user_attributes_are_what_a_docker_engine_explains(
+    image, before, after, cause, explained
+) -> None:
+    def file(data: bytes, values: dict[str, str]) -> File:
+        return "f", data, {"pax_headers": {f"SCHILY.xattr.{k}": v for k, v in values.items()}}
+
+    found = judged(image([file(b"x", before)]), image([file(b"x", after)]))
+    assert (found.causes, found.explained("docker")) == ((cause,), explained)
+    assert found.explained("buildah") == ""
+    other = judged(image([file(b"x", before)]), image([file(b"y", after)]))
+    assert (other.causes, other.explained("docker")) == (("content",), "")
 
 
 def test_the_owner_is_the_package_whose_list_names_the_path(image: Make) -> None:

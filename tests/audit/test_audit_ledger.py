@@ -104,3 +104,22 @@ def test_the_table_and_the_badge_say_what_stands() -> None:
     assert "| a\\|b |" in text
     label = ET.fromstring(badge(standings)).attrib["aria-label"]
     assert label == "reproducible: 1 of 2"
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (("builder",), ("open", "1 of 1")),
+        (("builder", "machine"), ("reproducible", "2 of 2")),
+        (("user",), ("open", "1 of 1")),
+    ],
+)
+def test_a_policy_says_what_makes_audits_independent(names, expected) -> None:
+    demand = Demand(agreements=2, of=2, independent_by=names)
+    assert judged(AUDIT, ELSEWHERE, demand=demand) == expected
+
+
+def test_an_audit_whose_differences_its_builder_explains_has_no_voice() -> None:
+    explained = replace(DISSENT, builder="docker", explained="docker-attributes")
+    assert judged(AUDIT, explained) == ("reproducible", "1 of 1")
+    assert judged(AUDIT, replace(explained, explained="")) == ("disputed", "1 of 2")

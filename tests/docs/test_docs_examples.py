@@ -140,6 +140,25 @@ def play(page: Page, block: Block, shell: Shell) -> None:
             )
 
 
+@pytest.mark.slow
+@pytest.mark.component("buildah")
+def test_three_released_recipes_are_rebuilt_to_the_last_bit_by_a_second_builder(
+    tmp_path: Path, store: Path
+) -> None:
+    """The starter catalog's own locks are audited; ``make audit`` does it to all of them."""
+    copy_starter(tmp_path)
+    shell = Shell(tmp_path, store)
+    names = "seqtk bwa niimath"
+    code, printed = shell.run(
+        "ssds apply --yes --platform linux/amd64 --rerun seqtk:build seqtk"
+    )  # the base's bytes
+    assert code == 0, printed
+    code, printed = shell.run(f"ssds audit --builder buildah --keep base --days 400 {names}")
+    assert code == 0, printed
+    assert "Audit: 3 of 3 images identical" in printed
+    assert "builder: buildah" in printed
+
+
 @pytest.mark.parametrize("page", [pytest.param(p, id=p.name) for p in doc_pages.pages()])
 def test_every_example_runs_or_says_why_not(page: Page) -> None:
     silent = [

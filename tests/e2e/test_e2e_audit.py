@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 
 import jsonschema
@@ -20,9 +21,20 @@ PLANTED = {
         "differs",
         ("order",),
     ),
+    "listed": (
+        """perl -e 'opendir D, "/usr/bin"; print "$_\\n" for readdir D' > /opt/programs""",
+        "differs",
+        ("order",),
+    ),
     "placed": ("mktemp -d > /opt/where", "differs", ("paths",)),
     "counting": ("nproc > /opt/cpus", "differs", ("content",)),
     "random": ("od -An -N32 -tx1 /dev/urandom > /opt/key", "differs", ("content",)),
+    "noted": (
+        """touch /opt/note; perl -e '($p, $n, $v) = ("/opt/note", "user.note", "kept");
+      exit(syscall(188, $p, $n, $v, 4, 0) != 0)'""",  # setxattr(2) on amd64
+        "identical",
+        (),
+    ),
     "redone": (
         "[ $(nproc) = 1 ] || touch -m -d @$SOURCE_DATE_EPOCH /opt/redone/words; :",
         "normalised",
@@ -37,10 +49,29 @@ PLANTED = {
 POLICY = "default: {fail_on: [], unscanned: pass, reproducible: {agreements: 2}}\n"
 
 
-def audit(site: Site, *arguments: str, code: int = 0) -> dict:
-    ended = site.run("audit", "--json", "--scratch", "/dev/shm", *arguments, timeout_s=600)
+def audit(site: Site, *arguments: str, code: int = 0, **environment: str) -> dict:
+    words = ("audit", "--json", "--scratch", "/dev/shm", *arguments)
+    ended = site.run(*words, timeout_s=600, **environment)
     assert ended.code == code, ended.text
     return json.loads(ended.out)
+
+
+def voices(site: Site) -> dict[str, int]:
+    """How many independent audits of each release there are."""
+    ended = site.run("audit", "--ledger", "--json")
+    return {entry["release"]: entry["independent"] for entry in json.loads(ended.out)["ledger"]}
+
+
+def check_report(page: str, text: str) -> None:
+    """The page needs nothing else, runs nothing, and has every fault; diffoscope's view too."""
+    assert re.findall(r"<script|<link|\ssrc=|@import|url\(", page) == []
+    assert "default-src 'none'" in page
+    for word in ("/opt/cpus", "/opt/programs", "counting@1.0 build[2]", "identical"):
+        assert word in page
+    assert "content  /opt/cpus  content  counting@1.0 build[2]" in text
+    if shutil.which("diffoscope"):
+        assert page.count('<iframe sandbox=""') == 6
+        assert "@@ " in text  # a hunk of its differences
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +91,8 @@ def control(warm: Site, tmp_path_factory: pytest.TempPathFactory) -> Site:
 
 
 def test_each_planted_fault_is_caught_and_called_by_its_class(control: Site) -> None:
-    found = audit(control, *PLANTED, code=4)
+    page, text = control.folder / "audit.html", control.folder / "audit.txt"
+    found = audit(control, *PLANTED, "--html", str(page), "--text", str(text), code=4)
     jsonschema.validate(found, json.loads((ROOT / "schemas/audit.schema.json").read_text()))
     classes = {
         a["release"].partition("@")[0]: (a["class"], tuple(a["causes"])) for a in found["audits"]
@@ -70,7 +102,9 @@ def test_each_planted_fault_is_caught_and_called_by_its_class(control: Site) -> 
     files = {a["release"]: a["files"] for a in found["audits"]}
     (counted,) = files["counting@1.0"]
     assert (counted["path"], counted["owner"]) == ("opt/cpus", "counting@1.0 build[2]")
-    assert {"cpus", "readdir", "store"} <= set(found["audits"][0]["varied"])
+    check_report(page.read_text(), text.read_text())
+    assert found["views"] == [str(page), str(text)]
+    assert {"cpus", "layers", "readdir", "store"} <= set(found["audits"][0]["varied"])
     assert control.leftovers() == []
     assert control.run("plan").code == 0
 
@@ -91,10 +125,34 @@ def test_each_planted_fault_is_caught_and_called_by_its_class(control: Site) -> 
     assert "open (1 of 1)" in shown.out
 
 
+@pytest.mark.component("docker")
+def test_what_a_docker_engine_loses_is_a_difference_that_is_explained(control: Site) -> None:
+    from docker_server import docker_host
+
+    before = voices(control)
+    more = ("--keep", "base", "--builder", "docker")
+    found = audit(control, *more, "noted", "steady", code=4, DOCKER_HOST=docker_host())
+    seen = {a["release"]: (a["class"], a["causes"], a["explained"]) for a in found["audits"]}
+    assert seen == {
+        "noted@1.0": ("differs", ["attributes"], "docker-attributes"),
+        "steady@1.0": ("identical", [], ""),
+    }
+    assert {a["builder"] for a in found["audits"]} == {"docker"}
+    assert found["audits"][0]["kept"]["base"] == "--keep"
+    assert found["bases"] == []
+    after = voices(control)
+    assert (after["noted@1.0"], after["steady@1.0"]) == (
+        before["noted@1.0"],
+        before["steady@1.0"] + 1,
+    )
+
+
 def test_an_audit_of_what_is_not_released_says_what_to_do(site: Site) -> None:
     check_error(site.run("audit", "tiny"), "E195", "tiny@1.0 has no release")
     check_error(site.run("audit", "--platform", "linux/arm64", "ground"), "E195")
     check_error(site.run("audit", "--scratch", "/no/such", "ground"), "/no/such")
     check_error(site.run("audit", "--user", "nobody-has-this-name", "ground"), "no user")
+    nothing = site.run("audit", "--keep", "base", "ground", SSDS_STORE=str(site.folder / "empty"))
+    check_error(nothing, "E197", "debian-12")
     site.recipe("ground", "one\\n", "two\\n")
     check_error(site.run("audit", "ground"), "E194", "ground@1.0", "ssds apply")
