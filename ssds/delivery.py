@@ -180,6 +180,11 @@ def lacking(plan: Plan, locks: Locks, releases: Iterable[ReleaseName]) -> set[Re
             publish = plan.steps.get(NodeId(str(name), "publish", str(platform)))
             known = section.release.manifest.digest if section.release else None
             claims.append((publish.claim if publish else None, "manifest", known))
+            sif = plan.steps.get(NodeId(str(name), "sif", str(platform)))
+            known = (
+                section.release.sif.file.digest if section.release and section.release.sif else None
+            )
+            claims.append((sif.claim if sif else None, "sif", known))
         if any(claim and claim.outputs.get(output) != digest for claim, output, digest in claims):
             found.add(name)
     return found
@@ -202,7 +207,7 @@ def _lock_row(name: ReleaseName, verb: Verb, reason: str, text: str) -> Row:
 def _what_changes(before: VariantLock, after: VariantLock) -> str:
     if after.index is None:
         return "the lock is behind what was built"
-    if before.index is None or before.index.digest != after.index.digest:
+    if before.revision != after.revision:
         return f"revision {after.revision} is {after.index.digest}"
     return "its evidence is behind"
 

@@ -33,7 +33,7 @@ def write_neighbours(root: Path) -> None:
         (catalog / "full" / name).write_text(name)
     (catalog / "bases.yaml").write_text("d: {suite: x, platforms: [linux/amd64, linux/arm64]}")
     (catalog / "policies.yaml").write_text("default: {}\nstrict: {allow_network: false}")
-    (catalog / "channels.yaml").write_text("local: {kind: layout, location: dist}")
+    (catalog / "channels.yaml").write_text("local: {kind: layout, location: dist, sif: true}")
     (catalog / "other/recipe.yaml").write_text(OTHER)
     (catalog / "another/recipe.yaml").write_text(OTHER.replace("other", "another"))
 

@@ -25,6 +25,7 @@ from ssds.lock.model import (
     Lock,
     PlatformLock,
     ReleaseHalf,
+    SifRecord,
     SizedBlob,
     VariantLock,
 )
@@ -32,6 +33,8 @@ from ssds.lock.write import with_variant
 from ssds.oci import types
 from ssds.oci.blobs import Blobs
 from ssds.recipe.model import Site
+from ssds.sif.artefact import sif_manifest
+from ssds.sif.image import write_sif
 
 AMD64 = Platform("linux/amd64")
 PROGRAMS = (
@@ -97,7 +100,11 @@ def key(text: str) -> ActionKey:
 
 
 def image(
-    blobs: Blobs, layers: Sequence[bytes], commands: Sequence[str], env: Mapping[str, str]
+    blobs: Blobs,
+    layers: Sequence[bytes],
+    commands: Sequence[str],
+    env: Mapping[str, str],
+    platform: Platform = AMD64,
 ) -> ReleaseHalf:
     """Keeps an image's compressed layers, config and manifest; returns its half of a lock."""
     records, descriptors = [], []
@@ -111,8 +118,7 @@ def image(
         )
     config = canonical_bytes(
         {
-            "architecture": "amd64",
-            "os": "linux",
+            **platform.oci(),
             "config": {"Env": [f"{name}={value}" for name, value in env.items()]},
             "rootfs": {"type": "layers", "diff_ids": [str(r.diff_id) for r in records]},
         }
@@ -140,31 +146,50 @@ def release(
     variant: str = "",
     before: Lock | None = None,
     about: object = ABOUT,
+    others: Mapping[Platform, ReleaseHalf] | None = None,
 ) -> Lock:
-    """A lock that offers one image, the next revision of ``before``."""
+    """A lock that offers an image, or one for each platform, the next revision of ``before``."""
+    halves = {AMD64: half, **(others or {})}
     id_ = ReleaseName(name, version, variant)
-    manifest = types.Descriptor(
-        media_type=types.MANIFEST,
-        digest=half.manifest.digest,
-        size_bytes=half.manifest.size_bytes,
-        platform=AMD64,
-    )
-    data = types.index_bytes([manifest])
+    manifests = [
+        types.Descriptor(
+            media_type=types.MANIFEST,
+            digest=found.manifest.digest,
+            size_bytes=found.manifest.size_bytes,
+            platform=platform,
+        )
+        for platform, found in halves.items()
+    ]
+    data = types.index_bytes(manifests)
     digest = blobs.put(data)
     index = IndexRecord(
         digest=digest,
         size_bytes=len(data),
         key=key(str(digest)),
-        platforms={AMD64: half.manifest.digest},
+        platforms={p: found.manifest.digest for p, found in halves.items()},
     )
     metadata = blobs.put(canonical_bytes(about))  # type: ignore[arg-type]
     claim = Claim(key=key(str(metadata)), kind="metadata", outputs={"metadata": metadata})
     old = before.variants.get(variant, VariantLock()) if before else VariantLock()
     known = before or Lock(name=name, version=version)
-    sections = {AMD64: PlatformLock(release=half)}
+    sections = {p: PlatformLock(release=found) for p, found in halves.items()}
     lock = replace(known, variants={**known.variants, variant: replace(old, platforms=sections)})
     made = replace(lock.variant(id_).with_index(index), metadata=claim)
     return with_variant(lock, id_, made)
+
+
+def with_sif(blobs: Blobs, half: ReleaseHalf) -> ReleaseHalf:
+    """The half with the image's SIF file, which is kept too."""
+    with tempfile.TemporaryDirectory() as folder, open(f"{folder}/x.sif", "w+b") as file:
+        made = write_sif(blobs, half.manifest.digest, file, folder)
+        file.seek(0)
+        blobs.put(file.read())
+    manifest = blobs.put(data := sif_manifest(made.digest, made.size_bytes, {}))
+    record = SifRecord(
+        file=SizedBlob(digest=made.digest, size_bytes=made.size_bytes),
+        manifest=SizedBlob(digest=manifest, size_bytes=len(data)),
+    )
+    return replace(half, sif=record)
 
 
 def tool_layer() -> bytes:

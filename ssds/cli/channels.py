@@ -32,9 +32,11 @@ from ssds.ship.channels import (
     wanted_tags,
 )
 from ssds.ship.observation import Observation, read_observation, state_of, write_observation
+from ssds.ship.sifs import with_sifs
 from ssds.workspace import Workspace
 
 _OLD_S = 24 * 3600
+_PUSHED = frozenset({"publish", "index", "metadata", "sif"})
 States = Mapping[tuple[str, ReleaseName], Digest]
 
 
@@ -302,7 +304,7 @@ def _owners(channel: Channel, releases: list[Released]) -> dict[str, ReleaseName
     return {
         f"{name}:{tag}": released.id
         for name, tags in wanted_tags(channel, releases).items()
-        for tag, released in tags.items()
+        for tag, (released, _) in with_sifs(channel, tags).items()
     }
 
 
@@ -330,6 +332,8 @@ def _missing(workspace: Workspace, name: ReleaseName) -> bool:
     if store is None:
         return True
     variant = workspace.locks.get(name).variant(name)
+    recipe = workspace.catalog.releases.get(name)
+    as_file = recipe is not None and workspace.catalog.wants_sif(recipe)
     needed: list[Digest] = []
     for released in releasable(workspace.locks.get(name)):
         if released.id != name:
@@ -339,13 +343,15 @@ def _missing(workspace: Workspace, name: ReleaseName) -> bool:
         for half in released.platforms.values():
             needed += [half.manifest.digest, half.config.digest]
             needed += [layer.digest for layer in half.layers]
+            if half.sif and as_file:
+                needed += [half.sif.file.digest, half.sif.manifest.digest]
         if set(released.platforms) != set(released.index.platforms):
             return True
     return variant.index is None or any(not store.blobs.has(digest) for digest in needed)
 
 
 def _image_nodes(graph: Graph, name: ReleaseName) -> set[NodeId]:
-    return {n for n in graph.releases.get(name, ()) if n.kind in ("publish", "index", "metadata")}
+    return {n for n in graph.releases.get(name, ()) if n.kind in _PUSHED}
 
 
 def _judged(change: Change, name: ReleaseName, plan: Plan, graph: Graph) -> Change:

@@ -28,6 +28,7 @@ KINDS = (
     "gate",
     "publish",
     "index",
+    "sif",
 )
 """Every kind of node, in the order in which a release passes them."""
 
@@ -42,6 +43,7 @@ OUTPUTS: Mapping[str, tuple[str, ...]] = {
     "gate": ("verdict",),
     "publish": ("manifest",),
     "index": ("index",),
+    "sif": ("sif", "manifest"),
 }
 """The outputs that every claim of a kind names, for others take them; there may be more."""
 

@@ -101,6 +101,7 @@ class _Compiler:
             return
         self.releases[release.id] = ()
         own = [self.add(metadata_spec.node(release))]
+        as_file = self.catalog.wants_sif(release)
         manifests: list[Input] = []
         for target in release.targets.values():
             ids, publish = self.target(release, target)
@@ -113,6 +114,12 @@ class _Compiler:
                     optional=not target.required,
                 )
             )
+            if as_file:
+                from ssds.kinds.sif import spec as sif_spec  # few catalogs ask for it
+
+                image = Input(role="manifest", node=publish, output="manifest")
+                file = sif_spec.node(target, manifest=image, recipe_path=release.recipe_path)
+                own.append(self.add(file))
         own.append(self.add(index_spec.node(release, manifests=tuple(manifests))))
         self.releases[release.id] = tuple(own)
 

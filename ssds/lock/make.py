@@ -20,6 +20,7 @@ from ssds.lock.model import (
     LayerRecord,
     PlatformLock,
     ReleaseHalf,
+    SifRecord,
     SizedBlob,
     VariantLock,
 )
@@ -62,8 +63,20 @@ def make_variant(
     if index is not None:
         record = _index(release, index, platforms, before, found)
         if record is not None:
-            variant = variant.with_index(record)
+            variant = variant.with_index(record, renewed=_renewed(before, sections, record))
     return variant
+
+
+def _renewed(
+    before: VariantLock, sections: Mapping[Platform, PlatformLock], index: IndexRecord
+) -> bool:
+    """Whether a SIF file that was released before has other bytes now."""
+    for platform in index.platforms:
+        old = before.platforms.get(platform, PlatformLock()).release
+        new = sections.get(platform, PlatformLock()).release
+        if old and new and old.sif and new.sif and old.sif.file != new.sif.file:
+            return True
+    return False
 
 
 def _is_current(
@@ -134,8 +147,11 @@ def _half(
         "publish": _kept(known.get("publish"), publish),
     }
     commands = _commands(release, platform, before, found)
-    if before is not None and before.manifest.digest == publish.outputs["manifest"]:
-        return replace(before, actions=actions, commands=commands)
+    same = before is not None and before.manifest.digest == publish.outputs["manifest"]
+    claim, sif = _sif(release, platform, before if same else None, found)
+    actions.update({"sif": claim} if claim else {})
+    if before is not None and same:
+        return replace(before, actions=actions, commands=commands, sif=sif)
     data = found.read(publish.outputs["manifest"])
     if data is None:
         return None
@@ -153,7 +169,32 @@ def _half(
         config=SizedBlob(digest=manifest.config.digest, size_bytes=manifest.config.size_bytes),
         layers=layers,
         commands=commands,
+        sif=sif,
     )
+
+
+def _sif(
+    release: ReleaseName, platform: Platform, before: ReleaseHalf | None, found: Found
+) -> tuple[Claim, SifRecord] | tuple[None, None]:
+    """Returns claim and record of the image's SIF file, where there is one.
+
+    ``before`` is the same image's; what is known of its file stays until there is a newer one.
+    """
+    claim = found.of(release, "sif", platform)
+    known = before.actions.get("sif") if before else None
+    if before and before.sif and known and (claim is None or known.same_outputs(claim)):
+        return _kept(known, claim or known), before.sif
+    data = found.read(claim.outputs["manifest"]) if claim else None
+    if claim is None or data is None:
+        return None, None
+    from ssds.oci.types import parse_manifest  # as above
+
+    (file,) = parse_manifest(data).layers
+    record = SifRecord(
+        file=SizedBlob(digest=file.digest, size_bytes=file.size_bytes),
+        manifest=SizedBlob(digest=claim.outputs["manifest"], size_bytes=len(data)),
+    )
+    return claim, record
 
 
 def _numbered(outputs: Mapping[str, Digest], prefix: str) -> list[tuple[int, Digest]]:
@@ -223,6 +264,8 @@ def locked_sizes(variant: VariantLock) -> dict[Digest, int]:
             sizes[half.manifest.digest] = half.manifest.size_bytes
             sizes[half.config.digest] = half.config.size_bytes
             sizes.update({layer.digest: layer.size_bytes for layer in half.layers})
+            for blob in (half.sif.file, half.sif.manifest) if half.sif else ():
+                sizes[blob.digest] = blob.size_bytes
     if variant.index is not None:
         sizes[variant.index.digest] = variant.index.size_bytes
     return sizes

@@ -20,7 +20,7 @@ LOCK_VERSION = 1
 DEFAULT_VARIANT = "default"
 """How the nameless variant is called in a file."""
 
-RELEASE_KINDS = ("build", "publish")
+RELEASE_KINDS = ("build", "publish", "sif")
 LATEST_KINDS = ("test", "sbom", "scan", "gate")
 IDENTIFIERS = ("concept_doi", "version_doi", "swhid", "rrid", "biotools", "bioconda")
 ORIGINS = ("built", "adopted")
@@ -44,6 +44,14 @@ class LayerRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SifRecord:
+    """An image as one file, and the manifest under which registries hold it."""
+
+    file: SizedBlob
+    manifest: SizedBlob
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReleaseHalf:
     """What one platform offers; written only by apply, in no key (C9).
 
@@ -52,6 +60,7 @@ class ReleaseHalf:
         manifest, config: the image's manifest and config.
         layers: base first; as many as the config has diffIDs.
         commands: names, or absolute paths in the image of programs outside its PATH; sorted.
+        sif: the image as a SIF file, where a channel asks for it.
     """
 
     actions: Mapping[str, Claim]
@@ -59,6 +68,7 @@ class ReleaseHalf:
     config: SizedBlob
     layers: tuple[LayerRecord, ...]
     commands: tuple[str, ...] = ()
+    sif: SifRecord | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,9 +145,12 @@ class VariantLock:
         """The highest revision that this lock knows of."""
         return max(self.revision, self.superseded_revision)
 
-    def with_index(self, index: IndexRecord) -> VariantLock:
-        """Returns this with ``index`` as the current one; another digest is the next revision."""
-        if self.index is not None and self.index.digest == index.digest:
+    def with_index(self, index: IndexRecord, *, renewed: bool = False) -> VariantLock:
+        """Returns this with ``index`` as the current one; another digest is the next revision.
+
+        So is a SIF file of other bytes (``renewed``): a revision is one set of bytes for ever.
+        """
+        if self.index is not None and self.index.digest == index.digest and not renewed:
             return replace(self, index=index)
         revision = self.highest_revision + 1
         return replace(self, index=index, revision=revision, superseded_revision=0)
@@ -221,6 +234,12 @@ class Released:
     metadata: Digest | None
     identifiers: Mapping[str, str]
     platforms: Mapping[Platform, ReleaseHalf]
+
+    @property
+    def sifs(self) -> Mapping[Platform, SifRecord]:
+        """The SIF file of each platform of the index; empty until all of them are there."""
+        found = {p: half.sif for p, half in self.platforms.items() if half.sif is not None}
+        return found if set(found) == set(self.index.platforms) else {}
 
     @property
     def tag(self) -> str:

@@ -29,6 +29,7 @@ from ssds.lock.model import (
     Lock,
     PlatformLock,
     ReleaseHalf,
+    SifRecord,
     SizedBlob,
     VariantLock,
 )
@@ -218,7 +219,7 @@ def _sized(c: Checker, value: object, path: Path) -> SizedBlob:
 
 
 def _half(c: Checker, value: Mapping[str, object], path: Path) -> ReleaseHalf:
-    top = c.map(value, path, required="actions manifest config layers", optional="commands")
+    top = c.map(value, path, required="actions manifest config layers", optional="commands sif")
     layers = []
     for at, item in c.items(top.get("layers", MISSING), (*path, "layers")):
         entry = c.map(item, at, required="digest size diff_id")
@@ -235,10 +236,19 @@ def _half(c: Checker, value: Mapping[str, object], path: Path) -> ReleaseHalf:
         config=_sized(c, top.get("config", MISSING), (*path, "config")),
         layers=tuple(layers),
         commands=_commands(c, top.get("commands", []), (*path, "commands")),
+        sif=_sif(c, top["sif"], (*path, "sif")) if "sif" in top else None,
     )
     if not c.faults:
         fits(c, half, path)
     return half
+
+
+def _sif(c: Checker, value: object, path: Path) -> SifRecord:
+    top = c.map(value, path, required="file manifest")
+    return SifRecord(
+        file=_sized(c, top.get("file", MISSING), (*path, "file")),
+        manifest=_sized(c, top.get("manifest", MISSING), (*path, "manifest")),
+    )
 
 
 def fits(c: Checker, half: ReleaseHalf, path: Path) -> None:
@@ -257,6 +267,10 @@ def fits(c: Checker, half: ReleaseHalf, path: Path) -> None:
         diff_ids = [layer.diff_id for layer in half.layers]
         if own and not set(own) <= set(diff_ids):
             c.fault("L018", (*path, "layers"), found="a build's layer is not among them")
+    made = half.actions.get("sif")
+    told = tuple(made.outputs.get(name) for name in OUTPUTS["sif"]) if made else ()
+    if told != ((half.sif.file.digest, half.sif.manifest.digest) if half.sif else ()):
+        c.fault("L018", (*path, "sif"), found="not what the sif action gave")
 
 
 def _numbered(outputs: Mapping[str, Digest], prefix: str) -> list[Digest]:

@@ -28,6 +28,7 @@ from ssds.lock.model import (
     Lock,
     PlatformLock,
     ReleaseHalf,
+    SifRecord,
     SizedBlob,
     VariantLock,
 )
@@ -103,7 +104,8 @@ _LAYER = frozenset(("digest", "size", "diff_id"))
 _LATEST = frozenset(LATEST_KINDS)
 _ACTIONS = frozenset(RELEASE_KINDS)
 _SAID = frozenset(("", "pass", "fail"))
-_HALF = frozenset(("actions", "manifest", "config", "layers", "commands"))
+_HALF = frozenset(("actions", "manifest", "config", "layers", "commands", "sif"))
+_SIF = frozenset(("file", "manifest"))
 _IDENTIFIERS = frozenset(IDENTIFIERS)
 _VERDICTS = {"pass": sha256_of(PASS), "fail": sha256_of(FAIL)}
 
@@ -207,11 +209,16 @@ class _LockReader(PinReader):
             config=self.sized(top["config"]),
             layers=tuple([self.layer(item) for item in list_of(top["layers"])]),
             commands=_commands(list_of(top["commands"])) if "commands" in top else (),
+            sif=self.sif(top["sif"]) if "sif" in top else None,
         )
         checker = Checker()
         parse.fits(checker, half, ())
         sure(not checker.faults)
         return half
+
+    def sif(self, value: Any) -> SifRecord:
+        top = self.map(value, _SIF)
+        return SifRecord(file=self.sized(top["file"]), manifest=self.sized(top["manifest"]))
 
     def sized(self, value: Any) -> SizedBlob:
         top = self.map(value, _SIZED)

@@ -26,6 +26,7 @@ from ssds.lock.model import (
     Lock,
     PlatformLock,
     ReleaseHalf,
+    SifRecord,
     SizedBlob,
     VariantLock,
 )
@@ -106,7 +107,12 @@ def _half(half: ReleaseHalf) -> Json:
             for layer in half.layers
         ],
         "commands": sorted(half.commands),
+        **({"sif": _sif(half.sif)} if half.sif else {}),
     }
+
+
+def _sif(record: SifRecord) -> Json:
+    return {"file": _sized(record.file), "manifest": _sized(record.manifest)}
 
 
 def _adoption(adopted: Adoption) -> Json:

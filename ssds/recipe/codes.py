@@ -125,7 +125,10 @@ _TABLE: dict[str, tuple[str, str]] = {
     ),
     "R052": ("recipes depend on each other in a circle", "Remove one of the edges."),
     "R053": ("two releases with one tag", "Rename a version or a variant; + ~ : become _ in tags."),
-    "R054": ("version is reserved for tags of ssds", "'latest' and '-r1' at the end are reserved."),
+    "R054": (
+        "version is reserved for tags of ssds",
+        "'latest', and '-r1' and '-sif' at the end, are reserved.",
+    ),
     "R055": ("no platform is required", "Mark at least one platform as required."),
     "R058": ("condition can never hold", "Name a platform, version or variant of this recipe."),
     "R059": ("not a command name", "Write the name alone, without folder, blanks or quotes."),

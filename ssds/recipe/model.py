@@ -383,6 +383,7 @@ class Channel:
         location: a folder relative to the workspace, or ``host[:port]/prefix``.
         insecure: plain http is allowed (loopback registries).
         move: moving tags beside the immutable one: of ``version latest``.
+        sif: it gets each image as a SIF file too.
     """
 
     name: str
@@ -390,6 +391,7 @@ class Channel:
     location: str
     insecure: bool = False
     move: tuple[str, ...] = ("version", "latest")
+    sif: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -426,3 +428,7 @@ class Catalog:
     sites: Mapping[str, Site] = field(default_factory=dict)
     advisories: Mapping[str, str] = field(default_factory=dict)
     salt: str = ""
+
+    def wants_sif(self, release: Release) -> bool:
+        """Whether a channel of the release gets SIF files."""
+        return any(self.channels[name].sif for name in release.channels if name in self.channels)

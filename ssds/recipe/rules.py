@@ -15,7 +15,7 @@ from ssds.recipe.ranges import joined
 from ssds.recipe.shared import Shared
 from ssds.recipe.yamlmarks import Spans
 
-_RESERVED_TAG = pattern(r"latest|.*-r[0-9]+")
+_RESERVED_TAG = pattern(r"latest|.*-r[0-9]+|.*-sif")
 
 
 def check_releases(

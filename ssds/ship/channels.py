@@ -7,7 +7,7 @@ and never touched. The metadata blob is a referrer of the index.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Protocol
 
@@ -15,18 +15,20 @@ from ssds.core.digest import Digest, sha256_of
 from ssds.core.errors import InvalidValue, Refused, SsdsError
 from ssds.core.patterns import pattern
 from ssds.core.platform import Platform
+from ssds.core.records import dataclass
 from ssds.core.versions import version_key
 from ssds.lock.model import LayerRecord, Released
 from ssds.recipe.model import Channel
 from ssds.ship.changes import Change
 from ssds.ship.observation import Observation
+from ssds.ship.sifs import SUFFIX, lay_out, offered_sifs, root_of, with_sifs
 
 if TYPE_CHECKING:  # planning reads observations only: it needs none of these
     from ssds.oci.copy import HasBlobs
     from ssds.oci.types import Descriptor
 
 METADATA_TYPE = "application/vnd.ssds.metadata.v1+json"
-_REVISION = pattern(r"(.+)-r([1-9][0-9]*)")
+_REVISION = pattern(rf"(.+)-r([1-9][0-9]*)(?:{SUFFIX})?")
 _IRREVERSIBLE = frozenset({"irreversible"})
 
 
@@ -61,6 +63,21 @@ class Backend(Protocol):
         """Makes ``metadata`` the one metadata blob that refers to the index."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """One tag that a channel should have.
+
+    Attributes:
+        name: the repository, ``<recipe>``.
+        digest: what the tag should name.
+    """
+
+    name: str
+    tag: str
+    released: Released
+    digest: Digest
+
+
 def wanted_tags(channel: Channel, releases: Sequence[Released]) -> dict[str, dict[str, Released]]:
     """Returns name → tag → release: immutable tags first, then those that move."""
     found: dict[str, dict[str, Released]] = {}
@@ -85,31 +102,34 @@ def plan_channel(
     """Returns what differs between the locks' releases and the last observation; pure."""
     changes: list[Change] = []
     for name, tags in sorted(wanted_tags(channel, releases).items()):
-        known = _known(name, tags, observed)
-        for tag, released in tags.items():
-            changes.append(_tag_change(channel.name, name, tag, released, observed, known))
+        wanted = with_sifs(channel, tags)
+        known = _known(name, wanted, observed)
+        for tag, (released, digest) in wanted.items():
+            what = Wanted(name=name, tag=tag, released=released, digest=digest)
+            changes.append(_tag_change(channel.name, what, observed, known))
         for released in {r.full_tag: r for r in tags.values()}.values():
             changes += _metadata_change(channel.name, name, released, observed)
         prefix = f"{name}:"
         for text in sorted(observed.tags if observed else ()):
             tag = text.removeprefix(prefix)
-            if text.startswith(prefix) and tag not in tags and not _ours(tag):
+            if text.startswith(prefix) and tag not in wanted and not _ours(tag, tags):
                 changes.append(
                     Change(where=channel.name, what=text, verb="unmanaged", reason="not of ssds")
                 )
     return tuple(changes)
 
 
-def _ours(tag: str) -> bool:
-    """Whether a tag is an earlier revision or a list of referrers: ours, and kept."""
-    return bool(_REVISION.fullmatch(tag)) or tag.startswith("sha256-")
+def _ours(tag: str, tags: Container[str]) -> bool:
+    """Whether a tag is an earlier revision, a SIF file or a list of referrers: ours, and kept."""
+    beside = tag.endswith(SUFFIX) and tag.removesuffix(SUFFIX) in tags
+    return beside or bool(_REVISION.fullmatch(tag)) or tag.startswith("sha256-")
 
 
 def _known(
-    name: str, tags: Mapping[str, Released], observed: Observation | None
+    name: str, wanted: Mapping[str, tuple[Released, Digest]], observed: Observation | None
 ) -> frozenset[Digest]:
     """Returns the digests that ssds may have given a moving tag of this name."""
-    found = {released.index.digest for released in tags.values()}
+    found = {digest for _, digest in wanted.values()}
     for text, digest in observed.tags.items() if observed else ():
         if text.startswith(f"{name}:") and _REVISION.fullmatch(text):
             found.add(digest)
@@ -117,16 +137,11 @@ def _known(
 
 
 def _tag_change(
-    where: str,
-    name: str,
-    tag: str,
-    released: Released,
-    observed: Observation | None,
-    known: frozenset[Digest],
+    where: str, wanted: Wanted, observed: Observation | None, known: frozenset[Digest]
 ) -> Change:
-    what = f"{name}:{tag}"
-    digest = released.index.digest
-    moves = tag != released.full_tag
+    released, digest = wanted.released, wanted.digest
+    what = f"{wanted.name}:{wanted.tag}"
+    moves = wanted.tag.removesuffix(SUFFIX) != released.full_tag
     if observed is None:
         return Change(where=where, what=what, verb="?", reason="never observed")
     there = observed.tags.get(what)
@@ -186,7 +201,7 @@ def offers(released: Released, observed: Observation | None) -> frozenset[Digest
     tag = f"{released.id.name}:{released.full_tag}"
     if observed is None or observed.tags.get(tag) != released.index.digest:
         return frozenset()
-    found = {released.index.digest}
+    found = {released.index.digest} | offered_sifs(released, observed.tags.get(tag + SUFFIX))
     if released.metadata and observed.metadata.get(released.index.digest) == released.metadata:
         found.add(released.metadata)
     for half in released.platforms.values():
@@ -219,6 +234,9 @@ def bring(
         )
     }
     backend.fetch(released.id.name, index, sink, tuple(halves), say)
+    files = [p for p, s in released.sifs.items() if wanted & {s.file.digest, s.manifest.digest}]
+    if files:
+        backend.fetch(released.id.name, root_of(released)[0], sink, files, say)
     for half in halves.values():
         for layer in half.layers:
             if layer.diff_id in wanted and not sink.blobs.has(layer.diff_id):
@@ -264,20 +282,23 @@ def apply_changes(
     todo = {change.what for change in changes if change.effective}
     refused = {change.what for change in changes if change.verb == "x"}
     for name, tags in sorted(wanted_tags(channel, releases).items()):
+        wanted = with_sifs(channel, tags)
         for released in {r.full_tag: r for r in tags.values()}.values():
-            if f"{name}:{released.full_tag}" in refused:
+            full = f"{name}:{released.full_tag}"
+            if full in refused:
                 continue
-            mine = [tag for tag, r in tags.items() if r is released and f"{name}:{tag}" in todo]
-            attach = f"{name}:{released.full_tag} metadata" in todo
-            if not mine and not attach:
-                continue
-            index = index_descriptor(released)
-            backend.copy(name, index, source, say)
-            if attach and released.metadata is not None:
-                backend.attach(name, index, source.blobs.read(released.metadata))
-            if mine:
-                say(f"{name}: {' '.join(mine)}")
-                backend.tag(name, dict.fromkeys(mine, index))
+            mine = [tag for tag, (r, _) in wanted.items() if r is released]
+            mine = [tag for tag in mine if f"{name}:{tag}" in todo]
+            files = [tag for tag in mine if tag not in tags and full + SUFFIX not in refused]
+            images = [tag for tag in mine if tag in tags]
+            attach = f"{full} metadata" in todo
+            if images or attach:
+                _push_image(backend, name, released, source, images, say, attach=attach)
+            if files:
+                root = lay_out(released, source)
+                backend.copy(name, root, source, say)
+                say(f"{name}: {' '.join(files)}")
+                backend.tag(name, dict.fromkeys(files, root))
     after = observe(backend, releases, now)
     held = _held(channel, releases, refused)
     left = [c for c in plan_channel(channel, releases, after) if c.effective and c.what not in held]
@@ -290,13 +311,36 @@ def apply_changes(
     return changes, after
 
 
+def _push_image(
+    backend: Backend,
+    name: str,
+    released: Released,
+    source: HasBlobs,
+    tags: Sequence[str],
+    say: Callable[[str], None],
+    *,
+    attach: bool,
+) -> None:
+    """Brings an index with all it names, then its metadata where asked, then its tags."""
+    index = index_descriptor(released)
+    backend.copy(name, index, source, say)
+    if attach and released.metadata is not None:
+        backend.attach(name, index, source.blobs.read(released.metadata))
+    if tags:
+        say(f"{name}: {' '.join(tags)}")
+        backend.tag(name, dict.fromkeys(tags, index))
+
+
 def _held(channel: Channel, releases: Sequence[Released], refused: set[str]) -> set[str]:
-    """Returns everything of the releases whose immutable tag is refused."""
+    """Returns everything of releases, and of their SIF files, whose immutable tag is refused."""
     held = set(refused)
     for name, tags in wanted_tags(channel, releases).items():
-        for tag, released in tags.items():
-            if f"{name}:{released.full_tag}" in refused:
-                held |= {f"{name}:{tag}", f"{name}:{released.full_tag} metadata"}
+        for tag, (released, _) in with_sifs(channel, tags).items():
+            full = f"{name}:{released.full_tag}"
+            if full in refused:
+                held |= {f"{name}:{tag}", f"{full} metadata"}
+            if full + SUFFIX in refused and tag not in tags:
+                held.add(f"{name}:{tag}")
     return held
 
 

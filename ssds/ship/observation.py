@@ -32,14 +32,12 @@ class Observation:
 
 def state_of(release: ReleaseName, observed: Observation) -> Digest:
     """Returns the fingerprint of the tags that a push of this release would write or move."""
-    prefix, revision = f"{release.name}:", re.compile(re.escape(release.tag) + r"-r[1-9][0-9]*")
+    prefix = f"{release.name}:"
+    ours = re.compile(rf"(?:{re.escape(release.tag)}(?:-r[1-9][0-9]*)?|latest)(?:-sif)?")
     tags: dict[str, Json] = {
         text: str(digest)
         for text, digest in observed.tags.items()
-        if text.startswith(prefix)
-        and (
-            (tag := text.removeprefix(prefix)) in (release.tag, "latest") or revision.fullmatch(tag)
-        )
+        if text.startswith(prefix) and ours.fullmatch(text.removeprefix(prefix))
     }
     return fingerprint(tags, "channel state")
 

@@ -15,18 +15,24 @@ from e2e_workspace import Site
 pytestmark = pytest.mark.skipif(bool(reason_against()), reason=reason_against() or "-")
 
 
+def ask_for_sif(site: Site) -> None:
+    site.write("catalog/channels.yaml", "local: {kind: layout, location: dist, sif: true}\n")
+    site.edit("catalog/tiny/recipe.yaml", "summary:", "publish: [local]\nsummary:")
+
+
 def digests(site: Site) -> dict:
     variant = site.lock("tiny")["variants"]["default"]
     section = variant["platforms"]["linux/amd64"]
     return {
         "index": variant["index"]["digest"],
-        "release": {k: section["release"][k] for k in ("manifest", "config", "layers")},
+        "release": {k: section["release"][k] for k in ("manifest", "config", "layers", "sif")},
         "outputs": {kind: claim["outputs"] for kind, claim in section["latest"].items()},
     }
 
 
 @pytest.mark.slow
 def test_an_ordinary_user_builds_the_same_bytes_as_root(warm: Site, site: Site):
+    ask_for_sif(site)
     site.good("apply", "--yes")
     folder = Path(tempfile.mkdtemp(prefix="ssds-of-user-"))
     try:
@@ -34,6 +40,7 @@ def test_an_ordinary_user_builds_the_same_bytes_as_root(warm: Site, site: Site):
         own = Site(folder / "site")
         shutil.copytree(warm.workspace, own.workspace, ignore=shutil.ignore_patterns(".ssds"))
         shutil.copytree(warm.store / "blobs", own.store / "blobs")
+        ask_for_sif(own)
         with ordinary_user() as name:
             subprocess.run(["chown", "-R", name, str(folder)], check=True)
             # Blobs without their layout's mark are a layout that a killed process began.

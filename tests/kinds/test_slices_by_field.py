@@ -27,7 +27,7 @@ from ssds.recipe.catalog import read_catalog
 from ssds.recipe.model import Step
 from ssds.recipe.schema import schema_bytes
 
-EVERYTHING = "build gate index metadata publish sbom scan test"
+EVERYTHING = "build gate index metadata publish sbom scan sif test"
 # schema field: (address in the full recipe, its new value, the kinds that it affects)
 ROWS: dict[str, tuple[str, Any, str]] = {
     "name": ("name", "fuller", EVERYTHING),
@@ -135,7 +135,7 @@ ROWS: dict[str, tuple[str, Any, str]] = {
     "scan.waivers[].reason": ("scan.waivers[0].reason", "new", "gate"),
     "scan.waivers[].owner": ("scan.waivers[0].owner", "new", "gate"),
     "scan.waivers[].until": ("scan.waivers[0].until", "2024-01-01", "gate"),
-    "publish": ("publish", [], ""),
+    "publish": ("publish", [], "sif"),
     "hints.gpu": ("hints.gpu", "amd", "metadata"),
     "hints.binds": ("hints.binds", ["/new"], "metadata"),
     "hints.mpi": ("hints.mpi", False, "metadata"),

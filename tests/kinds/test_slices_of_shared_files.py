@@ -49,7 +49,10 @@ SHARED: dict[str, dict[str, Any]] = {
         "strict": {"allow_network": True},
     },
     "catalog/channels.yaml": {
-        "local": {"kind": "layout", "location": "dist", "description": "d", "move": ["version"]},
+        "local": {
+            "kind": "layout", "location": "dist", "description": "d", "move": ["version"],
+            "sif": True,
+        },
         "far": {"kind": "registry", "location": "127.0.0.1:5000/x", "insecure": True},
     },
     "catalog/advisories.yaml": {"set": SET_PATH, "second": "catalog/advisories/second.json"},
@@ -90,6 +93,7 @@ ROWS: dict[tuple[str, str], tuple[str, Any, str, str]] = {
     ("catalog/channels.yaml", "*.location"): ("local.location", "elsewhere", "", ""),
     ("catalog/channels.yaml", "*.insecure"): ("far.insecure", False, "", ""),
     ("catalog/channels.yaml", "*.move"): ("local.move", [], "", ""),
+    ("catalog/channels.yaml", "*.sif"): ("local.sif", False, "sif", ""),
     ("catalog/advisories.yaml", ".*"): ("set", "catalog/advisories/second.json", "scan", ""),
     ("catalog/sites/lab.yaml", "title"): ("title", "new", "", ""),
     ("catalog/sites/lab.yaml", "platforms"): ("platforms", ["linux/arm64"], "", ""),

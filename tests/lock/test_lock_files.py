@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from ssds.core.diagnostics import Collector
 from ssds.core.digest import ActionKey, Digest, sha256_of
 from ssds.core.errors import InputError, InvalidValue, Refused
-from ssds.core.model import FAIL, OUTPUTS, PASS, Claim, ReleaseName
+from ssds.core.model import FAIL, OUTPUTS, PASS, Claim, NodeId, ReleaseName
 from ssds.core.pins import (
     AdvisoryPin,
     BasePin,
@@ -31,6 +31,7 @@ from ssds.core.pins import (
 from ssds.core.platform import Platform
 from ssds.lock import diff as lock_diff
 from ssds.lock.codes import CODES
+from ssds.lock.make import Found, make_variant
 from ssds.lock.merge import merge, merge_catalog, merge_driver
 from ssds.lock.model import (
     CatalogLock,
@@ -39,6 +40,7 @@ from ssds.lock.model import (
     Lock,
     PlatformLock,
     ReleaseHalf,
+    SifRecord,
     SizedBlob,
     VariantLock,
     blocked,
@@ -56,6 +58,8 @@ from ssds.lock.write import (
     with_platform,
     with_variant,
 )
+from ssds.oci.types import descriptor_of, manifest_bytes
+from ssds.sif.artefact import SIF_CONFIG, SIF_LAYER
 
 VERDICTS = {"pass": sha256_of(PASS), "fail": sha256_of(FAIL)}
 AMD, ARM = Platform("linux/amd64"), Platform("linux/arm64")
@@ -91,11 +95,18 @@ def half(text: str) -> ReleaseHalf:
             "publish": replace(
                 claim("publish", text), outputs={"manifest": manifest, "blob/0": layers[0].digest}
             ),
+            "sif": replace(
+                claim("sif", text), outputs={"sif": digest(text + "s"), "manifest": digest(text)}
+            ),
         },
         manifest=SizedBlob(digest=manifest, size_bytes=400),
         config=SizedBlob(digest=config, size_bytes=300),
         layers=layers,
         commands=("/opt/x/bin/wgsim", "samtools"),
+        sif=SifRecord(
+            file=SizedBlob(digest=digest(text + "s"), size_bytes=4096),
+            manifest=SizedBlob(digest=digest(text), size_bytes=500),
+        ),
     )
 
 
@@ -404,6 +415,7 @@ BAD = [
     ("L017", GOOD.replace("linux/amd64", "windows/amd64").encode(), None, None),
     ("L018", edited(half("x").layers[0].digest, D), None, None),
     ("L018", edited('"layer/0": "' + half("x").layers[0].diff_id, '"layer/0": "' + D), None, None),
+    ("L018", edited('"sif": "' + digest("xs"), '"sif": "' + D), None, None),
     ("L019", edited('"linux/amd64": "sha', '"linux/arm64": "sha'), None, None),
     ("L020", edited('"revision": 1', '"revision": 0'), None, None),
     ("L021", b"<<<<<<< ours\n" + GOOD.encode(), 1, 1),
@@ -591,6 +603,36 @@ def test_another_index_raises_the_revision_by_one_and_the_same_does_not() -> Non
     assert with_index(lock, NAME, index=index).variants[""].revision == 1
     other = replace(index, digest=digest("other"))
     assert with_index(lock, NAME, index=other).variants[""].revision == 2
+
+
+def test_a_sif_of_other_bytes_is_the_next_revision_and_a_first_one_is_not() -> None:
+    lock = full_lock()
+    variant = lock.variants[""]
+    index, old = variant.index, half("x")
+    assert index is not None
+    assert old.sif is not None
+    claims = {NodeId(str(NAME), kind, str(AMD)): found for kind, found in old.actions.items()} | {
+        NodeId(str(NAME), "index"): claim("index", "i", outputs={"index": index.digest})
+    }
+    layer = descriptor_of(b"new", SIF_LAYER)
+    data = manifest_bytes(config=descriptor_of(b"{}", SIF_CONFIG), layers=[layer])
+    blobs = {sha256_of(data): data}
+    new = claim("sif", "new", outputs={"sif": layer.digest, "manifest": sha256_of(data)})
+    news = Found(claims={**claims, NodeId(str(NAME), "sif", str(AMD)): new}, read=blobs.get)
+
+    after = make_variant(NAME, (AMD,), variant, news)
+    assert after.revision == 2
+    record = after.platforms[AMD].release.sif  # type: ignore[union-attr]
+    assert record is not None
+    assert record.file == SizedBlob(digest=layer.digest, size_bytes=3)
+    assert make_variant(NAME, (AMD,), after, news) == after
+
+    bare = {k: v for k, v in old.actions.items() if k != "sif"}
+    section = replace(variant.platforms[AMD], release=replace(old, actions=bare, sif=None))
+    without = replace(variant, platforms={AMD: section})
+    first = make_variant(NAME, (AMD,), without, news)
+    assert first.platforms[AMD].release.sif == record  # type: ignore[union-attr]
+    assert first.revision == 1
 
 
 # -- merge ---------------------------------------------------------------------------------------

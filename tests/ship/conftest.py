@@ -6,11 +6,18 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from channel_places import CHANNEL, Place, Source
+from registry_server import running_registry
 from ship_makers import site, tool_lock
 
 from ssds.oci.blobs import Blobs
+from ssds.oci.registry import Registry
+from ssds.recipe.model import Channel
+from ssds.ship.backends import RegistryChannel, open_channel
+from ssds.ship.channels import Backend
 from ssds.ship.deploy import deploy
 
 
@@ -23,3 +30,25 @@ def tree() -> Iterator[str]:
     deploy(site(runtimes=("plain",)), [tool_lock(blobs)], blobs, f"{folder}/the tree")
     yield f"{folder}/the tree"
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def registry_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with running_registry(tmp_path_factory.mktemp("channel-registry")) as host:
+        yield host
+
+
+@pytest.fixture(
+    params=["layout", pytest.param("registry", marks=pytest.mark.component("registry"))]
+)
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    blobs = Blobs(str(tmp_path / "blobs"))
+    channel = CHANNEL
+    if request.param == "registry":
+        host = request.getfixturevalue("registry_host")
+        prefix = f"lab{abs(hash(str(tmp_path)))}"
+        channel = Channel(name="lab", kind="registry", location=f"{host}/{prefix}", insecure=True)
+        backend: Backend = RegistryChannel(Registry(host, insecure=True, anonymous=True), prefix)
+    else:
+        backend = open_channel(channel, str(tmp_path))
+    return Place(backend=backend, channel=channel, source=Source(blobs), blobs=blobs)

@@ -5,27 +5,22 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from registry_server import running_registry
+from channel_places import CHANNEL, Place, Source, as_lines
 from ship_makers import AMD64, digest_of, image, key, release, script, small_tar
 
-from ssds.core.digest import Digest
 from ssds.core.errors import InvalidValue, SsdsError
 from ssds.core.model import ReleaseName
 from ssds.lock.model import IndexRecord, Lock, Released, releasable
 from ssds.oci import types
 from ssds.oci.blobs import Blobs
 from ssds.oci.layout import Layout
-from ssds.oci.registry import Registry
-from ssds.recipe.model import Channel
-from ssds.ship.backends import LayoutChannel, RegistryChannel, open_channel
+from ssds.ship.backends import LayoutChannel, open_channel
 from ssds.ship.channels import (
     METADATA_TYPE,
-    Backend,
     apply_changes,
     bring,
     index_descriptor,
@@ -37,8 +32,6 @@ from ssds.ship.channels import (
     wanted_tags,
 )
 from ssds.ship.observation import Observation, read_observation, write_observation
-
-CHANNEL = Channel(name="local", kind="layout", location="out")
 
 
 def released(text: str, name: str = "tool", version: str = "1.0", **more: object) -> Released:
@@ -54,10 +47,6 @@ def released(text: str, name: str = "tool", version: str = "1.0", **more: object
         platforms={},
     )
     return replace(made, **more)  # type: ignore[arg-type]
-
-
-def as_lines(changes: object) -> list[str]:
-    return [f"{c.verb} {c.what}" for c in changes]  # type: ignore[attr-defined]
 
 
 # -- the plan is pure ------------------------------------------------------------------------------
@@ -144,66 +133,6 @@ def test_a_registry_needs_a_prefix() -> None:
 
 
 # -- both backends pass this -------------------------------------------------------------------
-
-
-@dataclass
-class Place:
-    """A channel to push to, and a way to spoil it from outside."""
-
-    backend: Backend
-    channel: Channel
-    source: object
-    blobs: Blobs
-
-    def set_tag(self, name: str, tag: str, digest: Digest) -> None:
-        """As a stranger would."""
-        if isinstance(self.backend, LayoutChannel):
-            layout = Layout(self.backend.path)
-            known = {d.digest: d for d in layout.tags().values()}
-            layout.set_tags({f"{name}:{tag}": known[digest]})
-        else:
-            assert isinstance(self.backend, RegistryChannel)
-            registry, repository = self.backend.registry, f"{self.backend.prefix}/{name}"
-            media_type, data, _ = registry.fetch_manifest(repository, digest)
-            registry.push_manifest(repository, tag, media_type, data)
-
-    def push(self, *locks: Lock) -> tuple[list[str], Observation]:
-        found = [r for lock in locks for r in releasable(lock)]
-        changes, after = apply_changes(
-            self.channel,
-            self.backend,
-            found,
-            self.source,
-            now=7,  # type: ignore[arg-type]
-        )
-        return as_lines(changes), after
-
-
-class Source:
-    def __init__(self, blobs: Blobs) -> None:
-        self.blobs = blobs
-
-
-@pytest.fixture(scope="module")
-def registry_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running_registry(tmp_path_factory.mktemp("channel-registry")) as host:
-        yield host
-
-
-@pytest.fixture(
-    params=["layout", pytest.param("registry", marks=pytest.mark.component("registry"))]
-)
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
-    blobs = Blobs(str(tmp_path / "blobs"))
-    channel = CHANNEL
-    if request.param == "registry":
-        host = request.getfixturevalue("registry_host")
-        prefix = f"lab{abs(hash(str(tmp_path)))}"
-        channel = Channel(name="lab", kind="registry", location=f"{host}/{prefix}", insecure=True)
-        backend: Backend = RegistryChannel(Registry(host, insecure=True, anonymous=True), prefix)
-    else:
-        backend = open_channel(channel, str(tmp_path))
-    return Place(backend=backend, channel=channel, source=Source(blobs), blobs=blobs)
 
 
 def lock_of(place: Place, text: str, before: Lock | None = None, **more: object) -> Lock:

@@ -1,0 +1,1 @@
+"""The sif kind: a released image as one file for Apptainer and Singularity."""
