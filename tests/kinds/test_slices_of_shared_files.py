@@ -227,7 +227,7 @@ def schema_fields(name: str) -> set[str]:
     return {f for f in fields if not any(o.startswith((f"{f}.", f"{f}[")) for o in fields)}
 
 
-WRITTEN = {"plan", "graph", "plan-since", "saved-plan", "audit"}
+WRITTEN = {"plan", "graph", "plan-since", "saved-plan", "audit", "outdated"}
 """Schemas of what ssds writes for others; no plan reads it."""
 SCHEMAS = {
     "catalog/bases.yaml": "bases",
