@@ -204,6 +204,7 @@ class Workspace:
             debian=named.get("debian", ()),
             debian_security=named.get("debian-security", ()),
             pypi=named.get("pypi", ()),
+            blobs=named.get("blobs", ()),
             ca_bundle=self.settings.ca_bundle,
             proxy=self.settings.proxy,
             url_prefixes=self.settings.upstream,

@@ -26,7 +26,7 @@ from ssds.engine.states import State
 from ssds.graph.compile import Graph
 from ssds.graph.plan import Facts, Wishes, make_plan
 from ssds.host.mirrors import Mirrors
-from ssds.packages.wire import file_from_json, package_from_json
+from ssds.packages.wire import files_of
 from ssds.store.fetch import fetch_files
 from ssds.store.store import Store
 
@@ -74,17 +74,8 @@ def pinned_files(graph: Graph, *, bases: bool = True) -> tuple[PinnedFile, ...]:
     Args:
         bases: also those of the bases.
     """
-    found: dict[Digest, PinnedFile] = {}
-    for node in graph.nodes.values():
-        if node.kind == "base" and not bases:
-            continue
-        hints = node.hints.get("packages", ())
-        entries = hints.values() if isinstance(hints, Mapping) else hints
-        assert isinstance(entries, Iterable)
-        files = [package_from_json(entry).file for entry in entries]
-        if node.kind == "source":
-            files.append(file_from_json(node.hints.get("file", {})))
-        found.update({file.digest: file for file in files})
+    nodes = (node for node in graph.nodes.values() if bases or node.kind != "base")
+    found = {file.digest: file for node in nodes for file in files_of(node)}
     return tuple(file for _, file in sorted(found.items()))
 
 

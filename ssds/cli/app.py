@@ -36,6 +36,7 @@ VERBS = {
     "gc": "remove blobs that nothing refers to",
     "index": "carry the plan index to another clone, or look at it",
     "selfcheck": "try that the plan index changes no plan",
+    "mirror": "keep every pinned file in a mirror of your own, or check it",
     "store": "verify the store, or say what is in it",
     "doctor": "say which components are here and what each is for",
     "completion": "print the shell completion script",

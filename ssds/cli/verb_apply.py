@@ -226,7 +226,10 @@ def _remove(workspace: Workspace, delivery: Delivery) -> list[str]:
 
 
 def _run(planned: planning.Planned, crew: Crew) -> Result:
+    from ssds.engine.supply import supply
+
     reporter = make_reporter()
+    supply(planned.plan, crew, reporter)
     result = apply(planned.plan, planned.facts, crew, reporter)
     applied.report_failures(result)
     return result

@@ -48,7 +48,9 @@ def resolve_packages(
             components=declared.components,
             installed=tuple(s for s in request.installed if s.manager == "apt"),
         )
-        return apt.resolve(asked, crew.mirrors, cache, held=held, renew=renew)
+        return apt.resolve(
+            asked, crew.mirrors, cache, held=held, renew=renew, blobs=crew.store.blobs
+        )
 
     try:
         found = ask(held)

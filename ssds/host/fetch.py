@@ -149,7 +149,7 @@ class Fetcher:
                         attempts.append(f"{redacted(url)}: {error}")
                         break
                     self._pause(count)
-        raise _all_failed(name or digest, attempts, wrong=wrong)
+        raise all_failed(name or digest, attempts, wrong=wrong)
 
     def _pause(self, count: int) -> None:
         if self.pauses_s:
@@ -208,6 +208,23 @@ class Fetcher:
                     ) from error
                 self._pause(count)
         raise AssertionError("the last attempt returns or raises")
+
+    def absent(self, url: str, *, local: bool = False) -> str:
+        """Returns why there is nothing at ``url``, or the empty string; no byte is read.
+
+        A server that does not answer the question is taken to have it.
+        """
+        if is_local(url):
+            if not local:
+                return "files of this machine are read only for mirrors in the settings"
+            return "" if os.path.isfile(local_path(url)) else "no such file"
+        if scheme_of(url) not in ("http", "https"):
+            return "only http and https addresses are fetched"
+        try:
+            answer = self._session().head(url, timeout=self.timeout_s, allow_redirects=True)
+        except (OSError, ValueError) as error:
+            return _root(error)
+        return f"HTTP {answer.status_code}" if answer.status_code in (404, 410) else ""
 
     def size(self, url: str, *, local: bool = False) -> int:
         """Returns the size of what is at ``url`` in bytes, 0 where it is not told."""
@@ -305,7 +322,8 @@ def _root(error: BaseException) -> str:
     return text[:200]
 
 
-def _all_failed(name: str, attempts: Sequence[str], *, wrong: bool) -> SsdsError:
+def all_failed(name: str, attempts: Sequence[str], *, wrong: bool) -> SsdsError:
+    """Returns the error of a file that no address gave; ``wrong``: some gave other bytes."""
     told = "".join(f"\n    {line}" for line in attempts) or "\n    no address is known"
     if wrong:
         return IntegrityError(

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
+from ssds.core.digest import Digest
 from ssds.core.errors import InvalidValue, SsdsError, UnavailableError
 
 KEYRINGS = (
@@ -40,6 +41,7 @@ class Mirrors:
         debian, debian_security: addresses of the archive roots, without a final slash.
         pypi: addresses of simple indexes (PEP 503, PEP 691), without a final slash.
         find_links: folders or pages with wheels, as pip has them.
+        blobs: addresses below which pinned files lie by digest: ``blobs/sha256/HEX``.
         ca_bundle: a file of certificates, or the empty string for the system's.
         proxy: address of an http proxy, or the empty string for the environment's.
         url_prefixes: address prefix → another prefix that is tried before it.
@@ -51,6 +53,7 @@ class Mirrors:
     debian_security: tuple[str, ...] = ()
     pypi: tuple[str, ...] = ()
     find_links: tuple[str, ...] = ()
+    blobs: tuple[str, ...] = ()
     ca_bundle: str = ""
     proxy: str = ""
     url_prefixes: Mapping[str, str] = field(default_factory=dict)
@@ -83,6 +86,11 @@ class Mirrors:
                 hint="Set mirrors.pypi in ssds.yaml, or install pip: its configuration is used.",
             )
         return self.pypi
+
+    def blob(self, digest: Digest) -> tuple[str, ...]:
+        """Returns the addresses of a file in the blob mirrors."""
+        path = f"blobs/{digest.algorithm}/{digest.hex}"
+        return tuple(join(root, path) for root in self.blobs)
 
     def rewritten(self, url: str) -> tuple[str, ...]:
         """Returns the addresses to try for an upstream ``url``: by prefix, then itself."""
@@ -142,6 +150,7 @@ def machine_mirrors(
     debian: Iterable[str] = (),
     debian_security: Iterable[str] = (),
     pypi: Iterable[str] = (),
+    blobs: Iterable[str] = (),
     ca_bundle: str = "",
     proxy: str = "",
     url_prefixes: Mapping[str, str] | None = None,
@@ -151,8 +160,8 @@ def machine_mirrors(
     """Returns what the settings say, and for the rest what this machine's apt and pip use.
 
     Args:
-        debian, debian_security, pypi, ca_bundle, proxy, url_prefixes: settings; empty means "ask
-            the machine".
+        debian, debian_security, pypi, blobs, ca_bundle, proxy, url_prefixes: settings; empty means
+            "ask the machine".
         apt_folder: where apt's sources are.
         environment: the environment, ``os.environ`` by default.
     """
@@ -167,6 +176,7 @@ def machine_mirrors(
         debian_security=_cleaned(debian_security) or found["debian-security"],
         pypi=_cleaned(pypi) or indexes,
         find_links=links,
+        blobs=_cleaned(blobs),
         ca_bundle=bundle if bundle and os.path.isfile(bundle) else ca_bundle,
         proxy=proxy,
         url_prefixes=dict(url_prefixes or {}),

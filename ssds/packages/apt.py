@@ -18,6 +18,7 @@ from ssds.core.platform import Platform
 from ssds.host import local
 from ssds.host.fetch import Fetcher
 from ssds.host.mirrors import Mirrors, join
+from ssds.oci.blobs import Blobs
 from ssds.packages import debian
 from ssds.packages.apt_index import AptIndex, complaints, open_index
 from ssds.packages.apt_install import install_script, write_flat_repository
@@ -78,6 +79,7 @@ def resolve(
     *,
     held: PackageSet | None = None,
     renew: Sequence[str] = (),
+    blobs: Blobs | None = None,
 ) -> PackageSet:
     """Returns the exact packages that answer the request; none of them is installed yet.
 
@@ -87,6 +89,7 @@ def resolve(
         cache: folder for package indexes of this run.
         held: a set that answered the request before; it stays as far as it can.
         renew: packages of ``held`` that are renewed.
+        blobs: has packages that have left the mirrors.
 
     Raises:
         InvalidValue: an entry that is neither ``name`` nor ``name=version``.
@@ -102,7 +105,7 @@ def resolve(
     installed = [p for s in request.installed for p in s.packages]
     below = {p.name for p in installed}
     kept = tuple(p for p in held.packages if p.name not in below) if held is not None else ()
-    status = _status(index, [*installed, *kept], mirrors)
+    status = _status(index, [*installed, *kept], mirrors, blobs)
     exact = {entry.partition("=")[0]: entry for entry in request.packages}
     asked = [exact.get(name, name) for name in renew] or request.packages
     own = _Own(
@@ -153,7 +156,12 @@ def _index(request: AptRequest, mirrors: Mirrors, cache: str) -> AptIndex:
 # --- what is installed ---------------------------------------------------------------------------
 
 
-def _status(index: AptIndex, installed: Sequence[PinnedPackage], mirrors: Mirrors) -> str:
+def _status(
+    index: AptIndex,
+    installed: Sequence[PinnedPackage],
+    mirrors: Mirrors,
+    blobs: Blobs | None,
+) -> str:
     """Returns dpkg's status text for packages that are only known by their pins."""
     folder = os.path.join(index.folder, "stanzas")
     os.makedirs(folder, exist_ok=True)
@@ -164,7 +172,7 @@ def _status(index: AptIndex, installed: Sequence[PinnedPackage], mirrors: Mirror
         for package in unknown:
             text = told.get((package.name, package.version), "")
             if f"SHA256: {package.file.digest.hex}" not in text:
-                text = _downloaded_control(package, mirrors, folder)
+                text = _control(package, mirrors, folder, blobs)
             local.write(f"{paths[package.file.digest]}.{os.getpid()}", text.encode())
             os.rename(f"{paths[package.file.digest]}.{os.getpid()}", paths[package.file.digest])
     texts = []
@@ -175,18 +183,22 @@ def _status(index: AptIndex, installed: Sequence[PinnedPackage], mirrors: Mirror
     return "\n".join(texts)
 
 
-def _downloaded_control(package: PinnedPackage, mirrors: Mirrors, folder: str) -> str:
+def _control(package: PinnedPackage, mirrors: Mirrors, folder: str, blobs: Blobs | None) -> str:
     """Returns the control text of a locked package that has left the index, from its .deb."""
-    path = os.path.join(folder, f"{package.file.digest.hex}.deb")
-    roots = mirrors.archive(package.file.archive or "debian")
+    file = package.file
+    if blobs is not None and blobs.has(file.digest):
+        return debian.control_text(blobs.path(file.digest))
+    path = os.path.join(folder, f"{file.digest.hex}.deb")
+    roots = mirrors.archive(file.archive or "debian")
+    archive = (join(root, file.path) for root in roots)
     with Fetcher(ca_bundle=mirrors.ca_bundle, proxy=mirrors.proxy) as fetcher:
         fetcher.download(
-            [*(join(root, package.file.path) for root in roots), *package.file.urls],
+            [*mirrors.blob(file.digest), *archive, *file.urls],
             lambda: open(path, "wb"),  # noqa: SIM115 - the fetcher closes it
-            digest=package.file.digest,
-            size_bytes=package.file.size_bytes,
+            digest=file.digest,
+            size_bytes=file.size_bytes,
             local=True,
-            name=package.file.name,
+            name=file.name,
         )
     text = debian.control_text(path)
     os.unlink(path)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from ssds.core.canonical import Json
 from ssds.core.digest import Digest
 from ssds.core.errors import InvalidValue
+from ssds.core.model import Node
 from ssds.core.pins import PinnedFile, PinnedPackage
 
 
@@ -82,3 +83,14 @@ def identities(packages: Iterable[PinnedPackage]) -> list[Json]:
         identity(package)
         for package in sorted(packages, key=lambda p: (p.name, p.architecture, p.version))
     ]
+
+
+def files_of(node: Node) -> list[PinnedFile]:
+    """Returns every file that the pins of a node fix by digest: packages, and a source's own."""
+    packages = node.hints.get("packages", ())
+    entries = packages.values() if isinstance(packages, Mapping) else packages
+    assert isinstance(entries, Iterable)
+    files = [package_from_json(entry).file for entry in entries]
+    if node.kind == "source":
+        files += [file_from_json(node.hints["file"])] if "file" in node.hints else []
+    return files

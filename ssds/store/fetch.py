@@ -7,13 +7,14 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from ssds.core.digest import Digest
 from ssds.core.errors import InvalidValue, SsdsError, UnavailableError
 from ssds.core.pins import PinnedFile
-from ssds.host.fetch import Fetcher, Sink
-from ssds.host.mirrors import Mirrors, is_local, join
+from ssds.host.fetch import Fetcher, Sink, all_failed
+from ssds.host.mirrors import Mirrors, is_local, join, redacted
 from ssds.host.simple_index import SimpleIndexes
 
 if TYPE_CHECKING:
@@ -55,9 +56,43 @@ def fetch_files(
     wanted = {file.digest: file for file in files}
     missing = [file for digest, file in sorted(wanted.items()) if not store.blobs.has(digest)]
     if missing:
-        with fetching(mirrors, stopping) as (fetcher, indexes):
-            _fetch_all(store, missing, mirrors, fetcher, indexes, say, threads, stopping)
+        _fetch(store, missing, mirrors, say, threads, stopping, None)
     return {digest: str(store.blobs.path(digest)) for digest in wanted}
+
+
+def fetch_what_can_be_had(
+    store: Store,
+    files: Iterable[PinnedFile],
+    mirrors: Mirrors,
+    say: Callable[[str], None],
+    *,
+    stopping: Callable[[], bool] = no_stop,
+) -> dict[Digest, SsdsError]:
+    """Fetches what is missing; returns why for each file that cannot be had."""
+    missing = [f for _, f in sorted({f.digest: f for f in files}.items()) if not _has(store, f)]
+    failed: dict[Digest, SsdsError] = {}
+    if missing:
+        _fetch(store, missing, mirrors, say, THREADS, stopping, failed)
+    return failed
+
+
+def what_is_gone(
+    store: Store, files: Iterable[PinnedFile], mirrors: Mirrors
+) -> dict[Digest, SsdsError]:
+    """Returns why for each file that is neither here nor at any address; fetches nothing."""
+    missing = [f for _, f in sorted({f.digest: f for f in files}.items()) if not _has(store, f)]
+    if not missing:
+        return {}
+    with (
+        fetching(mirrors) as (fetcher, indexes),
+        concurrent.futures.ThreadPoolExecutor(min(THREADS, len(missing))) as pool,
+    ):
+        told = pool.map(lambda f: _gone(f, mirrors, fetcher, indexes), missing)
+        return {f.digest: why for f, why in zip(missing, told, strict=True) if why is not None}
+
+
+def _has(store: Store, file: PinnedFile) -> bool:
+    return store.blobs.has(file.digest)
 
 
 @contextmanager
@@ -69,40 +104,67 @@ def fetching(
         yield fetcher, SimpleIndexes(mirrors, fetcher)
 
 
-def _fetch_all(
+def _fetch(
     store: Store,
     missing: list[PinnedFile],
     mirrors: Mirrors,
-    fetcher: Fetcher,
-    indexes: SimpleIndexes,
     say: Callable[[str], None],
     threads: int,
     stopping: Callable[[], bool],
+    failed: dict[Digest, SsdsError] | None,
 ) -> None:
-    total = sum(file.size_bytes for file in missing)
-    say(f"fetching {_files(len(missing))}" + (f", {total / _MIB:.1f} MiB" if total else ""))
-    pool = concurrent.futures.ThreadPoolExecutor(max(1, min(threads, len(missing))))
-    try:
-        count = _Count()
-        left = {
-            pool.submit(_fetch_one, store, file, mirrors, fetcher, indexes, count)
-            for file in missing
-        }
-        said_at = time.monotonic()
-        while left:
-            done, left = concurrent.futures.wait(
-                left, timeout=_SAY_S, return_when=concurrent.futures.FIRST_COMPLETED
-            )
-            for job in done:
-                job.result()
-            if stopping():
-                raise UnavailableError("stopped while fetching", hint="Run it again to go on.")
-            if left and time.monotonic() - said_at >= _SAY_S:
-                said_at = time.monotonic()
-                parts = f"{len(missing) - len(left)} of {_files(len(missing))}"
-                say(f"fetched {parts}, {count.text(total)}")
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+    ended = threading.Event()  # nothing goes on loading when the caller was interrupted
+    with fetching(mirrors, lambda: stopping() or ended.is_set()) as (fetcher, indexes):
+        jobs = _Jobs(store, mirrors, fetcher, indexes, say, stopping)
+        jobs.fetch(missing, threads, failed, ended)
+
+
+@dataclass(frozen=True, slots=True)
+class _Jobs:
+    """Fetches several files at once."""
+
+    store: Store
+    mirrors: Mirrors
+    fetcher: Fetcher
+    indexes: SimpleIndexes
+    say: Callable[[str], None]
+    stopping: Callable[[], bool]
+
+    def fetch(
+        self,
+        missing: list[PinnedFile],
+        threads: int,
+        failed: dict[Digest, SsdsError] | None,
+        ended: threading.Event,
+    ) -> None:
+        """Fetches; failures go to ``failed``, or the first one is raised where that is None."""
+        total = sum(file.size_bytes for file in missing)
+        size = f", {total / _MIB:.1f} MiB" if total else ""
+        self.say(f"fetching {_files(len(missing))}{size}")
+        pool = concurrent.futures.ThreadPoolExecutor(max(1, min(threads, len(missing))))
+        try:
+            count = _Count()
+            left = {pool.submit(_fetch_one, self, file, count): file.digest for file in missing}
+            said_at = time.monotonic()
+            while left:
+                done, _ = concurrent.futures.wait(
+                    left, timeout=_SAY_S, return_when=concurrent.futures.FIRST_COMPLETED
+                )
+                for job in done:
+                    digest, error = left.pop(job), job.exception()
+                    if failed is None or not isinstance(error, SsdsError | None):
+                        job.result()
+                    elif error is not None:
+                        failed[digest] = error
+                if self.stopping():
+                    raise UnavailableError("stopped while fetching", hint="Run it again to go on.")
+                if left and time.monotonic() - said_at >= _SAY_S:
+                    said_at = time.monotonic()
+                    parts = f"{len(missing) - len(left)} of {_files(len(missing))}"
+                    self.say(f"fetched {parts}, {count.text(total)}")
+        finally:
+            ended.set()
+            pool.shutdown(wait=True, cancel_futures=True)
 
 
 class _Count:
@@ -142,30 +204,32 @@ def _files(count: int) -> str:
     return f"{count} file" + ("" if count == 1 else "s")
 
 
-def _fetch_one(
-    store: Store,
-    pinned: PinnedFile,
-    mirrors: Mirrors,
-    fetcher: Fetcher,
-    indexes: SimpleIndexes,
-    count: _Count,
-) -> None:
-    def open_sink() -> AbstractContextManager[Sink]:
-        writer = store.blobs.writer(expected=pinned.digest, size_bytes=pinned.size_bytes or None)
-        return count.over(cast("AbstractContextManager[Sink]", writer))
+_Way = tuple[Callable[[], Sequence[str]], bool]
 
-    problems: list[SsdsError] = []
+
+def _ways(pinned: PinnedFile, mirrors: Mirrors, indexes: SimpleIndexes) -> tuple[_Way, ...]:
+    """Returns where a file may be, in order, and whether files of this machine count there."""
     chosen = [a for url in pinned.urls for a in mirrors.rewritten(url)[:-1]]
-    ways: tuple[tuple[Callable[[], Sequence[str]], bool], ...] = (
+    return (
+        (lambda: mirrors.blob(pinned.digest), True),
         (lambda: _archive_addresses(pinned, mirrors, indexes), True),
         (lambda: chosen, True),  # the settings' own addresses may be files of this machine
         (lambda: pinned.urls, False),
     )
-    for addresses, local in ways:
+
+
+def _fetch_one(jobs: _Jobs, pinned: PinnedFile, count: _Count) -> None:
+    def open_sink() -> AbstractContextManager[Sink]:
+        blobs = jobs.store.blobs
+        writer = blobs.writer(expected=pinned.digest, size_bytes=pinned.size_bytes or None)
+        return count.over(cast("AbstractContextManager[Sink]", writer))
+
+    problems: list[SsdsError] = []
+    for addresses, local in _ways(pinned, jobs.mirrors, jobs.indexes):
         try:
             urls = addresses()
             if urls:
-                fetcher.download(
+                jobs.fetcher.download(
                     urls,
                     open_sink,
                     digest=pinned.digest,
@@ -173,18 +237,56 @@ def _fetch_one(
                     local=local,
                     name=pinned.name,
                 )
+                for wrong in (p for p in problems if p.code == "F044"):
+                    jobs.say(f"warning: {wrong.message}")
                 return
         except SsdsError as error:
             if not isinstance(error, UnavailableError) and error.code not in ("F044", "E010"):
                 raise
             problems.append(error)
+    raise _joined(pinned, problems)
+
+
+def _gone(
+    pinned: PinnedFile, mirrors: Mirrors, fetcher: Fetcher, indexes: SimpleIndexes
+) -> SsdsError | None:
+    """Returns why no address has a file, or None."""
+    problems: list[SsdsError] = []
+    for addresses, local in _ways(pinned, mirrors, indexes):
+        attempts = []
+        try:
+            for url in addresses():
+                why = fetcher.absent(url, local=local)
+                if not why:
+                    return None
+                attempts.append(f"{redacted(url)}: {why}")
+        except SsdsError as error:
+            problems.append(error)
+        if attempts:
+            problems.append(all_failed(pinned.name, attempts, wrong=False))
+    return _joined(pinned, problems)
+
+
+def _joined(pinned: PinnedFile, problems: Sequence[SsdsError]) -> SsdsError:
+    """Returns one error for all ways: other bytes weigh more than none; all places are named."""
     if not problems:
-        raise UnavailableError(
+        return UnavailableError(
             f"{pinned.name} ({pinned.digest}) is in no archive and has no address",
             code="F055",
             hint="Give the source a url, or renew the pin: ssds lock.",
         )
-    raise problems[0]
+    wrong = [p for p in problems if p.code == "F044"]
+    left = [p for p in problems if p.code != "F053"]
+    main = (wrong or left or problems)[0]
+    more = [line for p in problems if p is not main for line in _places(p)]
+    text = "\n".join([main.message, *more])
+    return type(main)(text, hint=main.hint, code=main.code)
+
+
+def _places(problem: SsdsError) -> list[str]:
+    """Returns the lines of a message that name places, or all of it."""
+    head, *lines = problem.message.split("\n")
+    return lines or [f"    {head}"]
 
 
 def _archive_addresses(
@@ -216,7 +318,8 @@ def _archive_addresses(
 def where(store: Store, pinned: PinnedFile, mirrors: Mirrors) -> str:
     """Returns where the bytes could come from, without asking the network.
 
-    One of ``store``, the archive's name, ``url``, or the empty string where no way is known (C2).
+    One of ``store``, the archive's name, ``blobs``, ``url``, or the empty string where no way
+    is known (C2).
     """
     if store.blobs.has(pinned.digest):
         return "store"
@@ -227,4 +330,6 @@ def where(store: Store, pinned: PinnedFile, mirrors: Mirrors) -> str:
     }
     if known.get(pinned.archive):
         return pinned.archive
+    if mirrors.blobs:
+        return "blobs"
     return "url" if any(not is_local(url) for url in pinned.urls) else ""

@@ -9,7 +9,13 @@ from ssds.core.digest import sha256_of
 from ssds.core.errors import IntegrityError, InvalidValue, SsdsError, UnavailableError
 from ssds.core.pins import PinnedFile
 from ssds.host.mirrors import Mirrors
-from ssds.store.fetch import fetch_file, fetch_files, where
+from ssds.store.fetch import (
+    fetch_file,
+    fetch_files,
+    fetch_what_can_be_had,
+    what_is_gone,
+    where,
+)
 from ssds.store.store import Store
 
 DATA = b"the bytes of a package"
@@ -155,3 +161,53 @@ def test_a_user_who_stops_stops_the_fetching(store, tmp_path):
         fetch_files(
             store, [pinned("pool/x.deb")], Mirrors(debian=(root,)), quiet, stopping=lambda: True
         )
+
+
+# --- blob mirrors --------------------------------------------------------------------------------
+
+
+def blob_mirror(folder, *contents: bytes, instead: bytes | None = None) -> str:
+    files = {f"blobs/sha256/{sha256_of(data).hex}": data for data in contents}
+    return mirror(folder, {k: v if instead is None else instead for k, v in files.items()})
+
+
+def test_a_blob_mirror_has_what_the_archive_has_deleted(store, tmp_path):
+    root = blob_mirror(tmp_path / "blobs", DATA)
+    mirrors = Mirrors(debian=(mirror(tmp_path / "debian", {}),), blobs=(root,))
+    assert fetch_file(store, pinned("pool/x.deb"), mirrors, quiet)
+    bare = PinnedFile(name="bare", digest=sha256_of(DATA))
+    assert what_is_gone(Store(str(tmp_path / "other")), [bare], mirrors) == {}
+
+
+def test_other_bytes_of_a_blob_mirror_are_named_and_the_next_in_turn_is_asked(store, tmp_path):
+    wrong = blob_mirror(tmp_path / "wrong", DATA, instead=b"the bytes of another one")
+    right = mirror(tmp_path / "debian", {"pool/x.deb": DATA})
+    lines: list[str] = []
+    fetch_file(store, pinned("pool/x.deb"), Mirrors(debian=(right,), blobs=(wrong,)), lines.append)
+    assert [line for line in lines if "other bytes" in line and wrong in line]
+    assert store.blobs.read(sha256_of(DATA)) == DATA
+
+
+def test_mirrors_that_all_fail_are_all_named_and_other_bytes_weigh_most(store, tmp_path):
+    wrong = blob_mirror(tmp_path / "wrong", DATA, instead=b"other")
+    gone = mirror(tmp_path / "debian", {})
+    with pytest.raises(IntegrityError) as caught:
+        fetch_file(store, pinned("pool/x.deb"), Mirrors(debian=(gone,), blobs=(wrong,)), quiet)
+    assert caught.value.code == "F044"
+    assert wrong in caught.value.message
+    assert gone in caught.value.message
+    assert not store.blobs.has(sha256_of(DATA))
+
+
+def test_every_file_that_cannot_be_had_is_told_and_the_others_come(store, tmp_path):
+    mirrors = Mirrors(debian=(mirror(tmp_path / "debian", {"pool/x.deb": DATA}),))
+    files = [pinned("pool/x.deb"), pinned("pool/y.deb", b"y"), pinned("pool/z.deb", b"z")]
+    assert set(what_is_gone(store, files, mirrors)) == {sha256_of(b"y"), sha256_of(b"z")}
+    assert not store.blobs.has(sha256_of(DATA))  # a look fetches nothing
+    failed = fetch_what_can_be_had(store, files, mirrors, quiet)
+    assert {digest: error.code for digest, error in failed.items()} == {
+        sha256_of(b"y"): "F053",
+        sha256_of(b"z"): "F053",
+    }
+    assert store.blobs.has(sha256_of(DATA))
+    assert fetch_what_can_be_had(store, files[:1], Mirrors(), quiet) == {}

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 
 from ssds.core.errors import IntegrityError, InvalidValue
 from ssds.core.pins import GitPlace, PinnedFile
 from ssds.host import local
 from ssds.host.git_fetch import GitFetch
+from ssds.host.mirrors import Mirrors
 from ssds.kinds.api import Bench, Outcome
 from ssds.kinds.source.git import fetch_archive
+from ssds.oci.blobs import Blobs
 from ssds.packages.wire import file_from_json
-from ssds.store.fetch import fetch_files
+from ssds.store.fetch import fetch_files, fetch_what_can_be_had
 
 
 def run(bench: Bench) -> Outcome:
@@ -26,28 +29,49 @@ def run(bench: Bench) -> Outcome:
     if str(file.digest) != node.slice.get("sha256"):
         raise InvalidValue(f"{node.id.label}: its hints name another file than its slice")
     place = node.hints.get("git")
-    if isinstance(place, Mapping) and not bench.store.blobs.has(file.digest):
+    if not isinstance(place, Mapping):
+        fetch_files(bench.store, (file,), bench.mirrors, bench.say, stopping=bench.stopping)
+    elif not _from_mirrors(bench, file):
         git = GitPlace(
             commit=str(place["commit"]),
             tree=str(place["tree"]),
             folder=str(place["folder"]),
             empty_submodules=place["empty_submodules"] is True,
         )
-        _from_commit(bench, file, git)
-    else:
-        fetch_files(bench.store, (file,), bench.mirrors, bench.say, stopping=bench.stopping)
+        bench.say(f"fetching commit {git.commit[:12]}")
+        make_from_commit(bench.store.blobs, file, git, bench.mirrors, bench.folder)
     return Outcome(outputs={"file": file.digest})
 
 
-def _from_commit(bench: Bench, file: PinnedFile, place: GitPlace) -> None:
-    bench.say(f"fetching commit {place.commit[:12]}")
-    folder, path = os.path.join(bench.folder, "git"), os.path.join(bench.folder, "archive")
-    local.make_folder(folder)
-    found = fetch_archive(place, file.urls, GitFetch(folder, bench.mirrors), path)
+def _from_mirrors(bench: Bench, file: PinnedFile) -> bool:
+    """Whether the archive of a commit is here, or a blob mirror gave it."""
+    if not bench.mirrors.blobs:
+        return bench.store.blobs.has(file.digest)
+    known = replace(file, urls=())  # they name the repository, not the archive
+    failed = fetch_what_can_be_had(
+        bench.store, (known,), bench.mirrors, bench.say, stopping=bench.stopping
+    )
+    for error in failed.values():
+        if error.code == "F044":
+            bench.say(f"warning: {error.message}")
+    return not failed
+
+
+def make_from_commit(
+    blobs: Blobs, file: PinnedFile, place: GitPlace, mirrors: Mirrors, folder: str
+) -> None:
+    """Makes the archive of a pinned commit again; it is in ``blobs`` then.
+
+    Raises:
+        UnavailableError, IntegrityError: no address has the commit, or it gives other bytes.
+    """
+    repository, path = os.path.join(folder, "git"), os.path.join(folder, "archive")
+    local.make_folder(repository)
+    found = fetch_archive(place, file.urls, GitFetch(repository, mirrors), path)
     if found != file.digest:
         raise IntegrityError(
             f"the archive of commit {place.commit} is {found}, not the locked {file.digest}",
             code="F044",
             hint="Renew the pin: ssds lock --upgrade sources.",
         )
-    bench.store.blobs.adopt(path, found)
+    blobs.adopt(path, found)

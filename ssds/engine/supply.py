@@ -1,0 +1,67 @@
+"""Pinned files come before anything is built, and what cannot be had is said at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ssds.core.digest import Digest
+from ssds.core.errors import SsdsError, UnavailableError
+from ssds.core.pins import PinnedFile
+from ssds.engine.report import Reporter
+from ssds.engine.runner import Crew
+from ssds.graph.plan import Plan, PlanStep, Verb
+from ssds.packages.wire import files_of
+from ssds.store.fetch import fetch_what_can_be_had, what_is_gone
+
+_SHOWN = 50
+
+
+def supply(plan: Plan, crew: Crew, reporter: Reporter) -> None:
+    """Fetches what the steps that run need, and looks for what those that may run need.
+
+    Sources that are made from commits are left to their own steps.
+
+    Raises:
+        UnavailableError: F065, names every file that cannot be had and who wants it.
+    """
+    certain: dict[Digest, PinnedFile] = {}
+    possible: dict[Digest, PinnedFile] = {}
+    wanted: dict[Digest, list[str]] = {}
+    for step in plan.steps.values():
+        if not step.runs or "git" in step.node.hints:
+            continue
+        for file in _files(step):
+            wanted.setdefault(file.digest, []).append(step.node.id.label)
+            (certain if step.verb is Verb.RUN else possible)[file.digest] = file
+    failed = fetch_what_can_be_had(crew.store, certain.values(), crew.mirrors, reporter.note)
+    rest = [file for digest, file in possible.items() if digest not in certain]
+    failed |= what_is_gone(crew.store, rest, crew.mirrors)
+    if failed:
+        raise _gone(failed, {**possible, **certain}, wanted)
+
+
+def _files(step: PlanStep) -> Iterable[PinnedFile]:
+    return files_of(step.node) if step.node.kind in ("source", "base", "build") else ()
+
+
+def _gone(
+    failed: dict[Digest, SsdsError],
+    files: dict[Digest, PinnedFile],
+    wanted: dict[Digest, list[str]],
+) -> SsdsError:
+    lines = []
+    for digest in sorted(failed, key=lambda d: (files[d].name, d)):
+        by = list(dict.fromkeys(wanted[digest]))
+        more = f" and {len(by) - 1} more" if len(by) > 1 else ""
+        lines.append(f"  {files[digest].name} ({digest}), for {by[0]}{more}")
+        lines += [f"    {line}" for line in failed[digest].message.split("\n")]
+    shown = lines[: _SHOWN * 4]
+    if len(shown) < len(lines):
+        shown.append("  …")
+    count = f"{len(failed)} pinned file" + ("" if len(failed) == 1 else "s")
+    return UnavailableError(
+        f"{count} cannot be had; nothing was built:\n" + "\n".join(shown),
+        hint="Name a mirror that keeps old files (mirrors.blobs in ssds.yaml), "
+        "or renew these pins: ssds lock --upgrade NAME.",
+        code="F065",
+    )
