@@ -24,6 +24,7 @@ ORDER = [
     {"packages"},
     {"recipe"},
     {"kinds"},
+    {"render"},
     {"graph"},
     {"lock"},
     {"engine", "ship"},

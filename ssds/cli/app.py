@@ -31,6 +31,7 @@ VERBS = {
     "run": "run a command in a built image",
     "shell": "open a shell in a built image or a failed step",
     "sif": "write a released image as one file for Apptainer",
+    "render": "write a recipe as a Dockerfile or an Apptainer definition",
     "deploy": "write images, modules and wrappers for a site",
     "audit": "rebuild a release elsewhere and compare every byte",
     "gc": "remove blobs that nothing refers to",

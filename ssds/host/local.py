@@ -133,3 +133,11 @@ def remove_folder(path: str) -> None:
     """Removes a scratch folder; what cannot be removed stays for the next sweep."""
     with contextlib.suppress(OSError):
         remove_whole(path)
+
+
+def copy_tree(source: str, target: str) -> None:
+    """Copies a scratch folder with all in it; links stay links."""
+    import shutil
+
+    with explained(target):
+        shutil.copytree(source, target, symlinks=True)
