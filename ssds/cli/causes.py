@@ -10,6 +10,7 @@ from typing import Any
 
 from ssds.cli.output import counted
 from ssds.cli.reasons import Neighbour, moment
+from ssds.cli.refusals import refusals
 from ssds.core.digest import Digest
 from ssds.core.errors import SsdsError
 from ssds.core.model import OUTPUTS, Claim
@@ -75,7 +76,10 @@ class Known:
 def causes(known: Known, step: PlanStep, near: Neighbour | None) -> tuple[Cause, ...]:
     """Returns why a step has its verb, the nearest reason first."""
     tell = _BY_REASON.get(step.reason)
-    return tuple(tell(known, step, near)) if tell else ()
+    found = list(tell(known, step, near) if tell else ())
+    for text, remedy in refusals(known.workspace, step):
+        found.append(Cause(code="refused", text=text, next=remedy))
+    return tuple(found)
 
 
 def _new(known: Known, step: PlanStep, near: Neighbour | None) -> Iterator[Cause]:

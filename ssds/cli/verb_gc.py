@@ -6,11 +6,14 @@ import os
 
 import click
 
+from ssds.builders import NAMES
+from ssds.builders.table import find, obstacle
 from ssds.cli.app import Context
-from ssds.cli.output import print_json, size_text
+from ssds.cli.output import counted, print_json, size_text
 from ssds.cli.roots import all_workspace_roots, register_roots
 from ssds.core.digest import Digest
 from ssds.engine.kept import drop, kept_trees
+from ssds.host.sandbox import Sandbox
 from ssds.store.gc import GRACE_S, collect, why
 from ssds.store.trees import Trees
 from ssds.workspace import STATE_FOLDER, Workspace
@@ -29,7 +32,8 @@ def command(
 ) -> int:
     """Remove blobs that no lock refers to and that are older than the grace period.
 
-    The trees of failed steps that this workspace kept (`apply --keep-failed`) go too.
+    The trees of failed steps that this workspace kept (`apply --keep-failed`) go too, and the
+    images that builders (buildah, a Docker Engine) keep to be quicker next time.
     """
     workspace = Workspace.open(context.folder)
     store = workspace.store
@@ -45,8 +49,7 @@ def command(
     if not dry_run:
         workspace.tidy()
     report = collect(store, roots, keep_seconds=keep_days * 86400, dry_run=dry_run)
-    if not dry_run:
-        _drop_trees(workspace)
+    images = 0 if dry_run else _drop_trees(workspace)
     if as_json:
         print_json(
             {
@@ -54,6 +57,7 @@ def command(
                 "removed": {str(d): size for d, size in report.removed.items()},
                 "size_bytes": report.size_bytes,
                 "kept": len(report.kept),
+                "builder_images": images,
             }
         )
     else:
@@ -62,20 +66,38 @@ def command(
             f"{word} {len(report.removed)} blobs, {size_text(report.size_bytes)}; "
             f"kept {len(report.kept)}."
         )
+        if images:
+            print(f"Removed {counted(images, 'image')} that builders kept.")
     return 0
 
 
-def _drop_trees(workspace: Workspace) -> None:
-    """Removes the unpacked trees of layers that are gone, and what killed runs left."""
+def _drop_trees(workspace: Workspace) -> int:
+    """Removes the unpacked trees of layers that are gone, and what killed runs left.
+
+    Returns:
+        How many images builders had kept.
+    """
     store = workspace.store
     with store.exclusive(wait=False) as alone:
         if not alone or workspace.sandbox is None:
-            return
+            return 0
         trees = Trees(store.trees_folder, workspace.sandbox)
         trees.sweep()
         trees.forget(set(store.blobs.all()))
         _drop_kept(workspace, trees)
         store.sweep()
+        return _drop_images(workspace, workspace.sandbox)
+
+
+def _drop_images(workspace: Workspace, sandbox: Sandbox) -> int:
+    """Removes what builders keep to be quicker next time, and what killed runs left with them."""
+    count = 0
+    for name in NAMES:
+        if obstacle(name) is not None:
+            continue
+        builder = find(name, sandbox, workspace.builder_folder)
+        count += builder.sweep() + builder.forget()
+    return count
 
 
 def _drop_kept(workspace: Workspace, trees: Trees) -> None:

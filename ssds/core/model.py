@@ -15,7 +15,7 @@ from ssds.core.canonical import Json, Texts, canonical_bytes, canonical_text, ke
 from ssds.core.digest import ActionKey, Digest
 from ssds.core.errors import InvalidValue
 from ssds.core.patterns import pattern
-from ssds.core.records import dataclass, field
+from ssds.core.records import dataclass, field, replace
 
 KINDS = (
     "source",
@@ -250,6 +250,10 @@ class Action:
         return canonical_bytes(self.preimage)
 
 
+REFUSED = "refused"
+"""The kind of claims that are kept to be looked at and count for no node."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
     """What an action gave: its outputs, named (C3).
@@ -283,6 +287,10 @@ class Claim:
     made_at: int = 0
     duration_ms: int = 0
     origin: str = "store"
+
+    def refused(self) -> Claim:
+        """Returns it as evidence that nothing is ever made from (C2): a rebuild that differed."""
+        return replace(self, kind=REFUSED)
 
     def is_whole(self, kind: str) -> bool:
         """Whether this can be a claim of a node of that kind: it names all that others take."""

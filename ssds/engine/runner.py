@@ -163,7 +163,11 @@ def execute(
         remove_folder(folder)
     kept.forget(crew.state_folder, node.id, crew.sandbox)
     claim = _claim(action, outcome, digest, int((time.monotonic() - began) * 1000))
-    _compare(crew, facts, step, claim)
+    try:
+        _compare(crew, facts, step, claim)
+    except Refused:
+        crew.store.claims.add(claim.refused(), action.preimage_bytes, str(node.id))
+        raise
     crew.store.claims.add(claim, action.preimage_bytes, str(node.id))
     return claim
 
@@ -200,12 +204,17 @@ def _compare(crew: Crew, facts: Facts, step: PlanStep, claim: Claim) -> None:
         return
     name, (before, after) = next(iter(differing.items()))
     where = f"the {expected.origin}" if expected else "its pin"
+    maker = next((c.builder for c in known_claims if c.builder and c.outputs == known), "")
     raise Refused(
         f"{node.id.label} was rebuilt, and its {name} is not what {where} says\n"
-        f"      {where:<10} {before}\n      rebuilt    {after}",
+        f"      {where:<10} {before}{_by(maker)}\n      rebuilt    {after}{_by(claim.builder)}",
         hint="`ssds apply --accept` makes it a new revision; `ssds log` shows how it was made.",
         code="E081",
     )
+
+
+def _by(builder: str) -> str:
+    return f" by {builder}" if builder else ""
 
 
 def _keep_log(crew: Crew, node: NodeId, log: _Log, state: str) -> Digest:

@@ -12,7 +12,7 @@ from typing import Any
 from ssds.core.canonical import canonical_bytes
 from ssds.core.digest import ActionKey, Digest
 from ssds.core.errors import EnvironmentProblem, IntegrityError, InvalidValue, SsdsError
-from ssds.core.model import Claim
+from ssds.core.model import REFUSED, Claim
 from ssds.host.local import disk_is_full
 
 SCHEMA_VERSION = 3
@@ -97,7 +97,15 @@ def _corrupt(path: str, reason: str) -> IntegrityError:
 
 
 def insert(database: sqlite3.Connection, claim: Claim, preimage: bytes, node: str) -> bool:
-    """Adds a claim and its pre-image in the open transaction; False where it was known."""
+    """Adds a claim and its pre-image in the open transaction; False where it was known.
+
+    What was refused and is accepted later is a new claim.
+    """
+    if claim.kind != REFUSED:
+        database.execute(
+            "DELETE FROM claims WHERE key = ? AND outputs = ? AND verdict = ? AND kind = ?",
+            (str(claim.key), _outputs(claim), claim.verdict, REFUSED),
+        )
     cursor = database.execute(
         "INSERT OR IGNORE INTO claims (key, kind, outputs, verdict, record) VALUES (?, ?, ?, ?, ?)",
         (str(claim.key), claim.kind, _outputs(claim), claim.verdict, _record(claim)),
@@ -113,7 +121,9 @@ def insert(database: sqlite3.Connection, claim: Claim, preimage: bytes, node: st
 def _keep_preimage(
     database: sqlite3.Connection, key: ActionKey, kind: str, preimage: bytes, node: str
 ) -> None:
-    platform = json.loads(preimage).get("platform", "any")
+    known = json.loads(preimage)
+    platform = known.get("platform", "any")
+    kind = known.get("kind", kind) if kind == REFUSED else kind
     database.execute(
         "INSERT INTO preimages (key, kind, owner, platform, node, number, preimage) "
         "VALUES (?, ?, ?, ?, ?, (SELECT COALESCE(MAX(number), 0) FROM claims), ?) "

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import glob
 import os
+import signal
 import threading
 import time
 
@@ -217,6 +220,40 @@ def test_what_a_failing_step_changed_can_be_looked_at(builder):
     with open(f"{upper}/usr/left", encoding="utf-8") as file:
         assert file.read() == "left\n"
     trees(mode).discard(upper)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_what_a_killed_process_left_is_swept_and_what_is_kept_can_be_forgotten(builder):
+    first, tar = layer_of(builder, "echo 1 >/usr/one")
+    below = (Layer(digest=first.diff_id, tar=tar),)
+    ready, alive = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            run(builder, "sleep 61234", below, stop=lambda: os.write(alive, b".") == 0)
+        finally:
+            os._exit(0)
+    assert os.read(ready, 1) == b"."  # the step runs
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    assert builder.sweep() >= 2  # its container and its image
+    assert builder.sweep() == 0
+    assert not sleeping()
+    builder.close()
+    assert builder.forget() >= 1
+    assert builder.forget() == 0
+    again, _ = layer_of(builder, "echo 1 >/usr/one")
+    assert again == first
+
+
+def sleeping() -> list[str]:
+    """The processes of the step above."""
+    found = []
+    for path in glob.glob("/proc/[0-9]*/cmdline"):
+        with contextlib.suppress(OSError), open(path, "rb") as file:
+            if file.read().split(b"\0")[:2] == [b"sleep", b"61234"]:
+                found.append(path)
+    return found
 
 
 @every_builder

@@ -135,6 +135,9 @@ def test_a_rebuild_that_differs_from_its_lock_is_refused_until_it_is_accepted(si
     known.add(before["platforms"]["linux/amd64"]["release"]["config"]["digest"])
     assert any(digest in ended.err for digest in known)
     assert site.locks() == locks
+    assert "by embedded" in ended.err
+    told = site.good("explain", "chance@1.0:build").out
+    assert "which was refused: config" in told
 
     site.good("apply", "--yes", "--fetch", "--accept", "chance")
     after = site.lock("chance")["variants"]["default"]

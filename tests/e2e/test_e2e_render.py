@@ -13,8 +13,9 @@ from ssds.audit import released
 from ssds.audit.compare import compare
 from ssds.audit.model import Image
 from ssds.core.digest import Digest
+from ssds.oci.compress import decompress_stream
 from ssds.oci.layout import Layout
-from ssds.oci.types import parse_config, parse_manifest
+from ssds.oci.types import Descriptor, parse_config, parse_manifest
 from ssds.store.store import Store
 
 POLICY = '{"default": [{"type": "insecureAcceptAnything"}]}'
@@ -29,8 +30,8 @@ def bud(context: Path, folder: Path) -> Image:
     how = ("--isolation", "oci", "--runtime", "runc", "--network", "none", "--format", "oci")
     try:
         for words in (
-            ("bud", *policy, *how, "--disable-compression", "-q", "-t", "it", str(context)),
-            ("push", *policy, "--disable-compression", "-q", "it", f"oci:{folder}/image"),
+            ("bud", *policy, *how, "-q", "-t", "it", str(context)),
+            ("push", *policy, "-q", "it", f"oci:{folder}/image"),
         ):
             done = subprocess.run([*buildah, *words], capture_output=True, text=True, check=False)
             assert done.returncode == 0, done.stderr
@@ -45,9 +46,17 @@ def bud(context: Path, folder: Path) -> Image:
         manifest=entry.digest,
         config=manifest.config.digest,
         diff_ids=tuple(parse_config(data).diff_ids),
-        tars=tuple(layout.blobs.path(layer.digest) for layer in manifest.layers),
+        tars=tuple(unpacked(layout, layer, folder) for layer in manifest.layers),
         config_bytes=data,
     )
+
+
+def unpacked(layout: Layout, layer: Descriptor, folder: Path) -> str:
+    """Returns the path of a layer's uncompressed tar."""
+    path = folder / layer.digest.hex
+    with layout.blobs.open(layer.digest) as file, path.open("wb") as out:
+        out.writelines(decompress_stream(file, layer.media_type))
+    return str(path)
 
 
 @pytest.mark.component("buildah")

@@ -21,7 +21,7 @@ from ssds.engine.report import Reporter
 from ssds.engine.runner import Crew
 from ssds.engine.states import State
 from ssds.graph.compile import Graph, compile_graph
-from ssds.graph.plan import Facts, Plan, Wishes, make_plan
+from ssds.graph.plan import Facts, Plan, Wishes, choose, make_plan
 from ssds.host.mirrors import Mirrors
 from ssds.kinds.api import Bench, Outcome
 from ssds.recipe.model import Catalog, RunStep, Test
@@ -237,6 +237,27 @@ def test_a_rebuild_that_differs_from_the_lock_is_refused_by_name(workshop: Works
     assert isinstance(error, Refused)
     assert error.code == "E081"
     assert str(claim.outputs["config"]) in error.message
+
+
+def test_what_was_refused_is_kept_and_counts_for_nothing_until_it_is_accepted(
+    workshop: Workshop,
+) -> None:
+    catalog = a_catalog(a_release())
+    build = NodeId("samtools@1.16.1", "build", "linux/amd64")
+    claim = workshop.apply(catalog).records[build].claim
+    assert claim is not None
+    claims = workshop.crew().store.claims
+    workshop.content["samtools@1.16.1:build"] = "drifted"
+    result = workshop.apply(catalog, rerun=frozenset({build}))
+    assert f"by {claim.builder}" in str(result.records[build].error)
+    assert [c.kind for c in claims.find(claim.key)] == ["build", "refused"]
+    chosen = choose(claims.find(claim.key), "build")
+    assert chosen is not None
+    assert chosen.outputs == claim.outputs
+    workshop.apply(catalog, rerun=frozenset({build}))
+    assert len(claims.find(claim.key)) == 2
+    workshop.apply(catalog, rerun=frozenset({build}), accept=True)
+    assert [c.kind for c in claims.find(claim.key)] == ["build", "build"]
 
 
 def test_accept_lets_a_rebuild_differ(workshop: Workshop) -> None:
