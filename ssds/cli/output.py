@@ -65,7 +65,7 @@ def report_error(error: SsdsError) -> None:
 
 def report_diagnostics(diagnostics: Iterable[Diagnostic]) -> None:
     """Prints diagnostics and, at the end, how many there were."""
-    counts = {Severity.ERROR: 0, Severity.WARNING: 0}
+    counts = dict.fromkeys(Severity, 0)
     for diagnostic in diagnostics:
         counts[diagnostic.severity] += 1
         print(diagnostic.render() + "\n", file=sys.stderr)

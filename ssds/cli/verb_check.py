@@ -16,6 +16,7 @@ from ssds.kinds.build.contained import lost_versions
 from ssds.lock.model import DEFAULT_VARIANT, Locks
 from ssds.lock.read import diagnostic, read_locks
 from ssds.recipe.catalog import read_catalog
+from ssds.recipe.impure import impure_steps
 from ssds.recipe.model import Catalog
 from ssds.recipe.settings import read_settings
 from ssds.workspace import LOCK_FOLDER, find_root
@@ -39,7 +40,9 @@ def command(context: Context, /, as_json: bool, strict: bool) -> int:
     locks = read_locks(os.path.join(root, LOCK_FOLDER), shown=LOCK_FOLDER, collector=collector)
     if not collector.failed:
         collector.extend(_lost(reading.catalog, locks))
-    bad = collector.failed or (strict and len(collector) > 0)
+        collector.extend(impure_steps(reading))
+    counts = {s: sum(1 for d in collector if d.severity is s) for s in Severity}
+    bad = collector.failed or (strict and counts[Severity.WARNING] > 0)
     if as_json:
         print_json(
             {
@@ -51,12 +54,11 @@ def command(context: Context, /, as_json: bool, strict: bool) -> int:
         )
     else:
         report_diagnostics(collector)
-        warnings = sum(1 for d in collector if d.severity is Severity.WARNING)
         if not bad:
-            extra = f", {counted(warnings, 'warning')}" if warnings else ""
+            words = [f", {counted(n, s.value)}" for s, n in counts.items() if n]
             print(
                 f"Good: {counted(len(reading.catalog.releases), 'release')}, "
-                f"{counted(len(locks.releases), 'lock')}{extra}."
+                f"{counted(len(locks.releases), 'lock')}{''.join(words)}."
             )
     return EXIT_ERROR if bad else 0
 

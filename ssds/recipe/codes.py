@@ -191,6 +191,13 @@ _WARNINGS: dict[str, tuple[str, str]] = {
     "C012": ("plain http to another machine", "Use https, or keep insecure to loopback."),
 }
 
+_NOTES: dict[str, tuple[str, str]] = {
+    "R084": (
+        "a step uses the network, so its result is impure",
+        "Pin what it fetches: docs/how-to/from-impure-to-pinned.md goes step by step.",
+    ),
+}
+
 CODES: dict[str, Code] = {
     **{
         letter + number: Code(summary=f"{summary} in the {what}", hint=hint)
@@ -202,6 +209,7 @@ CODES: dict[str, Code] = {
         code: Code(summary=s, hint=h, severity=Severity.WARNING)
         for code, (s, h) in _WARNINGS.items()
     },
+    **{code: Code(summary=s, hint=h, severity=Severity.NOTE) for code, (s, h) in _NOTES.items()},
 }
 """Code → its row."""
 
@@ -241,7 +249,7 @@ def as_markdown() -> str:
     lines = [
         "# Diagnostics",
         "",
-        "Each code is one cause with one remedy. Errors stop the work; warnings do not.",
+        "Each code is one cause with one remedy. Errors stop the work; warnings and notes do not.",
         "This page is made from `ssds/recipe/codes.py`.",
         "",
         "| code | | summary | what to do |",
