@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from ssds.core.digest import Digest
 from ssds.core.errors import SsdsError, UnavailableError
+from ssds.core.model import Node
 from ssds.core.pins import PinnedFile
 from ssds.engine.report import Reporter
 from ssds.engine.runner import Crew
 from ssds.graph.plan import Plan, PlanStep, Verb
+from ssds.host.local import remove_folder
+from ssds.kinds.source.run import bring
 from ssds.packages.wire import files_of
 from ssds.store.fetch import fetch_what_can_be_had, what_is_gone
 
@@ -19,8 +20,6 @@ _SHOWN = 50
 def supply(plan: Plan, crew: Crew, reporter: Reporter) -> None:
     """Fetches what the steps that run need, and looks for what those that may run need.
 
-    Sources that are made from commits are left to their own steps.
-
     Raises:
         UnavailableError: F065, names every file that cannot be had and who wants it.
     """
@@ -28,20 +27,42 @@ def supply(plan: Plan, crew: Crew, reporter: Reporter) -> None:
     possible: dict[Digest, PinnedFile] = {}
     wanted: dict[Digest, list[str]] = {}
     for step in plan.steps.values():
-        if not step.runs or "git" in step.node.hints:
-            continue
         for file in _files(step):
             wanted.setdefault(file.digest, []).append(step.node.id.label)
             (certain if step.verb is Verb.RUN else possible)[file.digest] = file
-    failed = fetch_what_can_be_had(crew.store, certain.values(), crew.mirrors, reporter.note)
+    commits = {_files(s)[0].digest: s.node for s in plan.steps.values() if _of_commit(s)}
+    plain = [file for digest, file in certain.items() if digest not in commits]
+    failed = fetch_what_can_be_had(crew.store, plain, crew.mirrors, reporter.note)
+    for digest, node in commits.items():
+        error = _brought(node, crew, reporter)
+        if error is not None:
+            failed[digest] = error
     rest = [file for digest, file in possible.items() if digest not in certain]
     failed |= what_is_gone(crew.store, rest, crew.mirrors)
     if failed:
         raise _gone(failed, {**possible, **certain}, wanted)
 
 
-def _files(step: PlanStep) -> Iterable[PinnedFile]:
-    return files_of(step.node) if step.node.kind in ("source", "base", "build") else ()
+def _files(step: PlanStep) -> list[PinnedFile]:
+    """Returns the files that a step needs, should it run."""
+    wanted = step.runs and step.node.kind in ("source", "base", "build")
+    return files_of(step.node) if wanted else []
+
+
+def _of_commit(step: PlanStep) -> bool:
+    return step.runs and step.node.kind == "source" and "git" in step.node.hints
+
+
+def _brought(node: Node, crew: Crew, reporter: Reporter) -> SsdsError | None:
+    """Brings the archive of a commit; returns why it cannot be had, or None."""
+    folder = crew.store.new_folder()
+    try:
+        bring(node, crew.store, crew.mirrors, folder, reporter.note)
+    except SsdsError as error:
+        return error
+    finally:
+        remove_folder(folder)
+    return None
 
 
 def _gone(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from ssds.core.digest import Digest
 from ssds.core.errors import IntegrityError, InvalidValue
+from ssds.core.model import Node
 from ssds.core.pins import GitPlace, PinnedFile
 from ssds.host import local
 from ssds.host.git_fetch import GitFetch
@@ -15,7 +17,8 @@ from ssds.kinds.api import Bench, Outcome
 from ssds.kinds.source.git import fetch_archive
 from ssds.oci.blobs import Blobs
 from ssds.packages.wire import file_from_json
-from ssds.store.fetch import fetch_files, fetch_what_can_be_had
+from ssds.store.fetch import fetch_files, fetch_what_can_be_had, no_stop
+from ssds.store.store import Store
 
 
 def run(bench: Bench) -> Outcome:
@@ -25,35 +28,62 @@ def run(bench: Bench) -> Outcome:
         UnavailableError, IntegrityError: no place gives the bytes.
     """
     node = bench.action.node
+    digest = bring(
+        node, bench.store, bench.mirrors, bench.folder, bench.say, stopping=bench.stopping
+    )
+    return Outcome(outputs={"file": digest})
+
+
+def bring(
+    node: Node,
+    store: Store,
+    mirrors: Mirrors,
+    folder: str,
+    say: Callable[[str], None],
+    *,
+    stopping: Callable[[], bool] = no_stop,
+) -> Digest:
+    """Brings the file of a source node into the store; returns its digest.
+
+    Args:
+        folder: an empty one, for a repository.
+
+    Raises:
+        UnavailableError, IntegrityError: no place gives the bytes.
+    """
     file = file_from_json(node.hints.get("file", {}))
     if str(file.digest) != node.slice.get("sha256"):
         raise InvalidValue(f"{node.id.label}: its hints name another file than its slice")
     place = node.hints.get("git")
     if not isinstance(place, Mapping):
-        fetch_files(bench.store, (file,), bench.mirrors, bench.say, stopping=bench.stopping)
-    elif not _from_mirrors(bench, file):
+        fetch_files(store, (file,), mirrors, say, stopping=stopping)
+    elif not _from_mirrors(store, file, mirrors, say, stopping):
         git = GitPlace(
             commit=str(place["commit"]),
             tree=str(place["tree"]),
             folder=str(place["folder"]),
             empty_submodules=place["empty_submodules"] is True,
         )
-        bench.say(f"fetching commit {git.commit[:12]}")
-        make_from_commit(bench.store.blobs, file, git, bench.mirrors, bench.folder)
-    return Outcome(outputs={"file": file.digest})
+        say(f"fetching commit {git.commit[:12]}")
+        make_from_commit(store.blobs, file, git, mirrors, folder)
+    return file.digest
 
 
-def _from_mirrors(bench: Bench, file: PinnedFile) -> bool:
+def _from_mirrors(
+    store: Store,
+    file: PinnedFile,
+    mirrors: Mirrors,
+    say: Callable[[str], None],
+    stopping: Callable[[], bool],
+) -> bool:
     """Whether the archive of a commit is here, or a blob mirror gave it."""
-    if not bench.mirrors.blobs:
-        return bench.store.blobs.has(file.digest)
+    if not mirrors.blobs:
+        return store.blobs.has(file.digest)
     known = replace(file, urls=())  # they name the repository, not the archive
-    failed = fetch_what_can_be_had(
-        bench.store, (known,), bench.mirrors, bench.say, stopping=bench.stopping
-    )
+    failed = fetch_what_can_be_had(store, (known,), mirrors, say, stopping=stopping)
     for error in failed.values():
         if error.code == "F044":
-            bench.say(f"warning: {error.message}")
+            say(f"warning: {error.message}")
     return not failed
 
 
