@@ -196,7 +196,7 @@ class Workspace:
 
     @functools.cached_property
     def mirrors(self) -> Mirrors:
-        """Where archives are: the settings first, then this machine's apt and pip."""
+        """Where archives are: the settings first, then what this machine's programs use."""
         from ssds.host.mirrors import machine_mirrors
 
         named = self.settings.mirrors
@@ -205,6 +205,7 @@ class Workspace:
             debian_security=named.get("debian-security", ()),
             pypi=named.get("pypi", ()),
             blobs=named.get("blobs", ()),
+            conda=named.get("conda", ()),
             ca_bundle=self.settings.ca_bundle,
             proxy=self.settings.proxy,
             url_prefixes=self.settings.upstream,

@@ -52,6 +52,14 @@ def a_package(name: str, version: str = "1.0") -> PinnedPackage:
     return PinnedPackage(name=name, version=version, architecture="all", file=file)
 
 
+def a_conda_package(text: str, channel: str) -> PinnedPackage:
+    name, _, version = text.partition("=")
+    found = a_package(name, version or "1.0")
+    path = f"{channel}/noarch/{name}-{found.version}-h0_0.conda"
+    file = replace(found.file, name=path.rpartition("/")[2], archive="conda", path=path)
+    return replace(found, file=file, architecture="noarch", build="h0_0")
+
+
 def a_base(name: str = "debian-12", **fields: Any) -> Base:
     fields.setdefault("platforms", (AMD64, ARM64))
     return Base(name=name, suite="bookworm", **fields)
@@ -170,6 +178,9 @@ def _answer(
         asked = requests_of(target, catalog, shared, pins)
         for request in asked.packages:
             found = a_package_set(request.request, *request.asked)
+            if request.manager == "conda":
+                made = tuple(a_conda_package(p, request.channels[0]) for p in request.asked)
+                found = replace(found, manager="conda", packages=made)
             packages = {**pins[key].packages, request.place: found}
             pins[key] = replace(pins[key], packages=packages)
 

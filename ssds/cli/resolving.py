@@ -9,6 +9,7 @@ from dataclasses import replace
 from ssds.cli.output import report_error, say
 from ssds.cli.progress import PlainReporter
 from ssds.cli.wishes import parse_platforms
+from ssds.core.errors import SsdsError
 from ssds.core.model import ReleaseName
 from ssds.core.platform import Platform
 from ssds.engine.apply import Result
@@ -63,12 +64,22 @@ def lock_all(
         finally:
             remove_folder(cache)
     changed = write_pins(workspace, before, pins)
+    for problem in pins.problems:
+        _locate(problem, workspace)
     if pins.problems:
         for problem in pins.problems[:-1]:
             report_error(problem)
             say("")
         raise pins.problems[-1]
     return changed
+
+
+def _locate(problem: SsdsError, workspace: Workspace) -> None:
+    """Adds the place in the catalog that asked, where one did."""
+    path, address = problem.where
+    if path:
+        span = workspace.reading.spans(path, address)
+        problem.args = (f"{problem.message}\n  --> {span}  ({address})",)
 
 
 def chosen_targets(

@@ -61,8 +61,8 @@ class _Quiet(click.Argument):
     "renew",
     multiple=True,
     metavar="WHAT",
-    help="Renew pins that are not stale: base, sources, packages, apt, pip, recipes or all; or one "
-    "by its name (a base, source, package or recipe), as NAME or SORT:NAME.",
+    help="Renew pins that are not stale: base, sources, packages, apt, pip, conda, recipes or "
+    "all; or one by its name (a base, source, package or recipe), as NAME or SORT:NAME.",
     shell_complete=complete_renewal,
 )
 @click.option(

@@ -14,9 +14,11 @@ class SsdsError(Exception):
     Attributes:
         code: a stable code such as ``E101``; one cause with its own remedy.
         hint: what to do next, a full sentence; may be empty.
+        where: the file and the address in it that asked for what went wrong, where one did.
     """
 
     code = "E000"
+    where: tuple[str, str] = ("", "")
 
     def __init__(self, message: str, *, hint: str = "", code: str = "") -> None:
         super().__init__(message)

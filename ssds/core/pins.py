@@ -16,7 +16,8 @@ class PinnedFile:
         name: the file's own name, no slash.
         digest: its sha256.
         size_bytes: its size, or 0 where unknown.
-        archive: ``debian``, ``pypi`` or the empty string; the configured mirror gives the host.
+        archive: ``debian``, ``pypi``, ``conda`` or the empty string; the configured mirror gives
+            the host.
         path: the path below that archive's root (``pool/main/s/samtools/…``).
         urls: upstream addresses that may stand beside it; tried after the archive.
     """
@@ -31,25 +32,33 @@ class PinnedFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PinnedPackage:
-    """One binary package of a set: a Debian package or a Python wheel.
+    """One binary package of a set: a Debian package, a Python wheel or a conda package.
 
     Attributes:
-        name, version, architecture: as the package system writes them (``all`` and ``any`` too).
+        name, version, architecture: as the package system writes them (``all``, ``any`` and
+            ``noarch`` too).
         file: the archive file.
+        build: the build string of a conda package; others have none.
     """
 
     name: str
     version: str
     architecture: str
     file: PinnedFile
+    build: str = ""
+
+    @property
+    def channel(self) -> str:
+        """The channel of a conda package (``conda-forge``), or the empty string."""
+        return self.file.path.rpartition("/")[0].rpartition("/")[0] if self.build else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PackageSet:
-    """The exact packages of one typed step (``apt``, ``pip``) or of a base.
+    """The exact packages of one typed step (``apt``, ``pip``, ``conda``) or of a base.
 
     Attributes:
-        manager: ``apt`` or ``pip``.
+        manager: ``apt``, ``pip`` or ``conda``.
         request: fingerprint of what was asked; the pin is stale when that differs, only then.
         packages: sorted by name.
         epoch: seconds since the Unix epoch: the newest date among the indexes it came from.

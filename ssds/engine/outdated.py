@@ -24,6 +24,7 @@ from ssds.kinds.build.contained import PinMap
 from ssds.kinds.build.requests import Asking, PackageRequest, base_pin
 from ssds.kinds.source import newest as upstream
 from ssds.kinds.source.resolve import source_paragraphs
+from ssds.packages import conda
 from ssds.packages.apt_index import open_index
 from ssds.packages.newest import apt_candidates, newest_wheel
 from ssds.recipe.model import Base, Catalog, SourceRequest, Target
@@ -40,7 +41,7 @@ class Row:
 
     Attributes:
         state: NEWER, CURRENT or UNKNOWN.
-        sort: ``base``, ``apt``, ``pip``, ``source`` or ``recipe``.
+        sort: ``base``, ``apt``, ``pip``, ``conda``, ``source`` or ``recipe``.
         name: of the base, package, source or recipe.
         pinned, newest: versions; ``newest`` is empty where it is unknown.
         by: ``lock`` where renewing the pin moves it, ``recipe`` where the recipe must be edited.
@@ -86,7 +87,7 @@ def outdated(
                     of = str(target.platform.baseline)
                 joined.setdefault(row, []).append(of)
     rows = [replace(row, of=tuple(dict.fromkeys(of))) for row, of in joined.items()]
-    order = ("base", "recipe", "source", "apt", "pip")
+    order = ("base", "recipe", "source", "apt", "pip", "conda")
     return sorted(rows, key=lambda r: (order.index(r.sort), r.name, r.pinned, r.of))
 
 
@@ -205,6 +206,8 @@ class _Looking:
         for package in held.packages:
             if held.manager == "apt":
                 look = functools.partial(self._debian, request, package, platform, base)
+            elif held.manager == "conda":
+                look = functools.partial(self._conda, request, package, held, platform)
             else:
                 look = functools.partial(self._wheel, request, package, platform)
             yield _tried(held.manager, package.name, package.version, look)
@@ -240,6 +243,28 @@ class _Looking:
             if packages.manager == "apt"
             for package in packages.packages
         }
+
+    def _conda(
+        self, request: PackageRequest, package: PinnedPackage, held: PackageSet, platform: Platform
+    ) -> Row:
+        names = frozenset(p.name for p in held.packages)
+        asked = conda.CondaRequest(
+            channels=request.channels,
+            packages=request.asked,
+            platform=platform,
+            glibc=request.glibc,
+        )
+        found = self._newest_conda(asked, names).get(package.name)
+        if found is None:
+            return _unknown("conda", package, "the channels do not have it any more")
+        newest, exact = found
+        return _told("conda", package.name, package.version, newest, "recipe" if exact else "lock")
+
+    @functools.cache  # noqa: B019
+    def _newest_conda(
+        self, asked: conda.CondaRequest, names: frozenset[str]
+    ) -> Mapping[str, tuple[str, bool]]:
+        return conda.newest(asked, names, self.mirrors, self.cache)
 
     def _wheel(self, request: PackageRequest, package: PinnedPackage, platform: Platform) -> Row:
         from packaging.requirements import Requirement

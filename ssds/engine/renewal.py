@@ -13,12 +13,13 @@ from ssds.kinds.build.requests import package_steps
 from ssds.recipe.model import Catalog, Target
 from ssds.recipe.ranges import range_requests, references
 
-SORTS = ("base", "source", "apt", "pip", "recipe")
+SORTS = ("base", "source", "apt", "pip", "conda", "recipe")
+_MANAGERS = ("apt", "pip", "conda")
 WORDS: Mapping[str, tuple[str, ...]] = {
     **{sort: (sort,) for sort in SORTS},
     "sources": ("source",),
     "recipes": ("recipe",),
-    "packages": ("apt", "pip"),
+    "packages": _MANAGERS,
     "all": SORTS,
 }
 """What may be written → the sorts of pins that it means."""
@@ -39,7 +40,7 @@ class Renewal:
     @property
     def single(self) -> bool:
         """Whether packages are renewed by name: then what stands above them stays as it can."""
-        return any(sort in ("apt", "pip") for sort, _ in self.names)
+        return any(sort in _MANAGERS for sort, _ in self.names)
 
     def of(self, sort: str, name: str) -> bool:
         """Whether the pin ``name`` of a sort is renewed."""

@@ -91,7 +91,9 @@ def resolve(
                 raise
             failed.add(name)
             what = f"{target.release} [{target.platform}]: {error.message}"
-            pins.problems.append(type(error)(what, hint=error.hint, code=error.code))
+            problem = type(error)(what, hint=error.hint, code=error.code)
+            problem.where = error.where
+            pins.problems.append(problem)
     return pins
 
 
@@ -200,9 +202,14 @@ def _resolve_target(
         keep = order.renewal.single and request.place in answered
         keep = keep and request.manager not in order.renewal.sorts
         pin = held.packages[request.place] if keep else None
-        found = resolve_packages(
-            request, target, asked.base, catalog, crew, cache, pin, order.renewal
-        )
+        try:
+            found = resolve_packages(
+                request, target, asked.base, catalog, crew, cache, pin, order.renewal
+            )
+        except SsdsError as error:
+            step = target.steps[int(request.place.removeprefix("build/"))]
+            error.where = (catalog.releases[target.release].recipe_path, step.address)
+            raise
         fresh.add(request.place)
         pins.releases[name] = replace(held, packages={**held.packages, request.place: found})
     below = [target_of(ref, target, catalog, pins.releases) for ref in references(target)]

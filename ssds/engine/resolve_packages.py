@@ -1,4 +1,4 @@
-"""One package set: asked of apt or pip, whole, or keeping what is not renewed."""
+"""One package set: asked of apt, pip or conda, whole, or keeping what is not renewed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ssds.core.pins import BasePin, PackageSet
 from ssds.engine.renewal import Renewal
 from ssds.engine.runner import Crew
 from ssds.kinds.build.requests import PackageRequest
-from ssds.packages import apt, pip
+from ssds.packages import apt, conda, pip
 from ssds.recipe.model import Catalog, Target
 
 
@@ -40,6 +40,14 @@ def resolve_packages(
             kept = {p.name: p.version for p in staying if p.name not in renew}
             python = request.python
             return pip.resolve(request.asked, target.platform, python, crew.mirrors, kept=kept)
+        if request.manager == "conda":
+            wanted = conda.CondaRequest(
+                channels=request.channels,
+                packages=request.asked,
+                platform=target.platform,
+                glibc=request.glibc,
+            )
+            return conda.resolve(wanted, crew.mirrors, cache, held=held, renew=renew)
         assert declared is not None
         asked = apt.AptRequest(
             packages=request.asked,

@@ -1,4 +1,4 @@
-"""Where archives are: the machine's own apt and pip configuration, or the settings.
+"""Where archives are: the machine's own apt, pip and conda configuration, or the settings.
 
 Locks name an archive and a path below it, never a host (C19); this is where a host comes from.
 """
@@ -42,6 +42,7 @@ class Mirrors:
         pypi: addresses of simple indexes (PEP 503, PEP 691), without a final slash.
         find_links: folders or pages with wheels, as pip has them.
         blobs: addresses below which pinned files lie by digest: ``blobs/sha256/HEX``.
+        conda: addresses below which the channels are, without a final slash.
         ca_bundle: a file of certificates, or the empty string for the system's.
         proxy: address of an http proxy, or the empty string for the environment's.
         url_prefixes: address prefix → another prefix that is tried before it.
@@ -54,6 +55,7 @@ class Mirrors:
     pypi: tuple[str, ...] = ()
     find_links: tuple[str, ...] = ()
     blobs: tuple[str, ...] = ()
+    conda: tuple[str, ...] = ()
     ca_bundle: str = ""
     proxy: str = ""
     url_prefixes: Mapping[str, str] = field(default_factory=dict)
@@ -61,19 +63,25 @@ class Mirrors:
     keyring: str = ""
 
     def archive(self, name: str) -> tuple[str, ...]:
-        """Returns the roots of ``debian`` or ``debian-security``.
+        """Returns the roots of ``debian``, ``debian-security`` or ``conda``.
 
         Raises:
             UnavailableError: this machine knows none.
         """
-        roots = {"debian": self.debian, "debian-security": self.debian_security}.get(name)
+        known = {"debian": self.debian, "debian-security": self.debian_security}
+        roots = (known | {"conda": self.conda}).get(name)
         if roots is None:
             raise InvalidValue(f"{name[:60]!r} is not an archive that ssds knows")
         if not roots:
             raise UnavailableError(
                 f"no mirror of the archive {name!r} is known",
                 code="F051",
-                hint=f"Set mirrors.{name} in ssds.yaml, or add it to this machine's apt sources.",
+                hint=f"Set mirrors.{name} in ssds.yaml, or "
+                + (
+                    "channel_alias in this machine's condarc."
+                    if name == "conda"
+                    else "add it to this machine's apt sources."
+                ),
             )
         return roots
 
@@ -151,17 +159,18 @@ def machine_mirrors(
     debian_security: Iterable[str] = (),
     pypi: Iterable[str] = (),
     blobs: Iterable[str] = (),
+    conda: Iterable[str] = (),
     ca_bundle: str = "",
     proxy: str = "",
     url_prefixes: Mapping[str, str] | None = None,
     apt_folder: str = "/etc/apt",
     environment: Mapping[str, str] | None = None,
 ) -> Mirrors:
-    """Returns what the settings say, and for the rest what this machine's apt and pip use.
+    """Returns what the settings say, and for the rest what this machine's programs use.
 
     Args:
-        debian, debian_security, pypi, blobs, ca_bundle, proxy, url_prefixes: settings; empty means
-            "ask the machine".
+        debian, debian_security, pypi, blobs, conda, ca_bundle, proxy, url_prefixes: settings; empty
+            means "ask the machine".
         apt_folder: where apt's sources are.
         environment: the environment, ``os.environ`` by default.
     """
@@ -177,6 +186,7 @@ def machine_mirrors(
         pypi=_cleaned(pypi) or indexes,
         find_links=links,
         blobs=_cleaned(blobs),
+        conda=_cleaned(conda) or conda_roots(env),
         ca_bundle=bundle if bundle and os.path.isfile(bundle) else ca_bundle,
         proxy=proxy,
         url_prefixes=dict(url_prefixes or {}),
@@ -299,3 +309,26 @@ def pip_indexes(env: Mapping[str, str]) -> tuple[tuple[str, ...], tuple[str, ...
     indexes = _cleaned([index, *value("extra-index-url").split()])
     no_index = value("no-index").lower() in ("1", "true", "yes", "on")
     return () if no_index else indexes, _cleaned(value("find-links").split()), value("cert")
+
+
+# --- conda ---------------------------------------------------------------------------------------
+
+
+def conda_roots(env: Mapping[str, str]) -> tuple[str, ...]:
+    """Returns conda's own ``channel_alias``: below it every channel has its folder.
+
+    Looked for where conda does: its environment variable, the user's condarc, the machine's.
+    """
+    home = env.get("HOME", "")
+    files = [env.get("CONDARC", ""), *(home and f"{home}/{n}" for n in (".condarc", ".mambarc"))]
+    found = [env.get("CONDA_CHANNEL_ALIAS", "")]
+    for path in (*files, "/etc/conda/.condarc", "/etc/conda/condarc"):
+        try:
+            with open(path, encoding="utf-8", errors="replace") as file:
+                text = file.read(1024 * 1024)
+        except (OSError, ValueError):
+            continue
+        match = re.search(r"^channel_alias:[ \t]*[\"']?([^\s\"'#]+)", text, re.MULTILINE)
+        found.append(match[1] if match else "")
+    alias = next((text for text in found if text), "")
+    return _cleaned([alias]) if scheme_of(alias) in ("http", "https", *_LOCAL) else ()

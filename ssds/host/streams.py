@@ -100,9 +100,16 @@ def _zstd(file: IO[bytes]) -> Iterator[IO[bytes]]:
     assert feed is not None
     assert out is not None
 
+    broken: list[str] = []
+
     def pump() -> None:
-        with contextlib.suppress(OSError, ValueError), feed:
-            shutil.copyfileobj(file, feed, _CHUNK)
+        try:
+            with feed:
+                shutil.copyfileobj(file, feed, _CHUNK)
+        except (OSError, ValueError):
+            pass  # the reader had enough, or the program says itself what is wrong
+        except (EOFError, zipfile.BadZipFile, zlib.error) as error:
+            broken.append(str(error) or "the archive is truncated")
 
     feeder = threading.Thread(target=pump, daemon=True)
     feeder.start()
@@ -110,8 +117,9 @@ def _zstd(file: IO[bytes]) -> Iterator[IO[bytes]]:
         yield out
         while out.read(_CHUNK):
             pass
-        if process.wait() != 0:
-            raise EOFError("the zstd stream is damaged or truncated")
+        feeder.join()
+        if process.wait() != 0 or broken:
+            raise EOFError("; ".join(broken) or "the zstd stream is damaged or truncated")
     finally:
         process.kill()
         process.wait()

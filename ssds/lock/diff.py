@@ -139,7 +139,10 @@ def _set(old: PackageSet | None, new: PackageSet | None, at: str) -> Iterator[Lo
 
 
 def _versions(found: PackageSet) -> dict[str, tuple[str, str]]:
-    return {f"{p.name}:{p.architecture}": (p.version, p.file.digest.short) for p in found.packages}
+    return {
+        f"{p.name}:{p.architecture}": (f"{p.version} {p.build}".rstrip(), p.file.digest.short)
+        for p in found.packages
+    }
 
 
 def diff_catalog(old: CatalogLock, new: CatalogLock) -> tuple[LockChange, ...]:

@@ -22,8 +22,9 @@ from ssds.lock.marks import Path
 IDENTITY = r"[a-z0-9][a-z0-9._-]*@[0-9A-Za-z.-]+"
 STEP = r"[a-z]+(?:/[0-9]{1,4})?"
 SOURCE = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}"
-PACKAGE = r"[A-Za-z0-9][A-Za-z0-9+._-]*"
+PACKAGE = r"[A-Za-z0-9_][A-Za-z0-9+._-]*"
 PACKAGE_VERSION = r"[A-Za-z0-9][A-Za-z0-9+._~:!-]*"
+BUILD = r"[A-Za-z0-9_.+]+"
 ARCHITECTURE = r"[a-z0-9_.-]+"
 ARCHIVE = r"[a-z][a-z0-9-]*"
 RECIPE = r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?"
@@ -118,7 +119,7 @@ def package_set(c: Checker, value: object, path: Path) -> PackageSet:
             item,
             at,
             required="name version architecture sha256",
-            optional="file size archive path urls",
+            optional="build file size archive path urls",
         )
         package = _package(c, entry, at)
         key = (package.name, package.architecture, package.version)
@@ -148,6 +149,7 @@ def _package(c: Checker, entry: Mapping[str, object], at: Path) -> PinnedPackage
             entry.get("architecture", MISSING), (*at, "architecture"), pattern=ARCHITECTURE
         ),
         file=_file(c, entry, at, file_name),
+        build=c.text(entry["build"], (*at, "build"), pattern=BUILD) if "build" in entry else "",
     )
 
 

@@ -57,12 +57,13 @@ _is_usual_package = form(  # what a Debian package's line holds, in one look
     f"{parse_pins.ARCHIVE}\n[0-9a-f]{{64}}\n"
     r"(?:(?!\.{1,2}/)[^/\n]+/)*(?!\.{1,2}$)[^/\n]{1,255}"
 )
+_is_build = form(parse_pins.BUILD)
 _is_pinned_version = form(parse_pins.VERSION)
 _PINS = frozenset(("base", "advisories", "sources", "packages", "recipes", "epoch"))
 _FILE = frozenset(("sha256", "size", "archive", "path", "urls"))
 _SOURCE = _FILE | {"request", "name", "epoch", "git"}
 _GIT = frozenset(("commit", "tree", "folder", "empty_submodules"))
-_PACKAGE = _FILE | {"name", "version", "architecture", "file"}
+_PACKAGE = _FILE | {"name", "version", "architecture", "build", "file"}
 _USUAL_PACKAGE = frozenset(("name", "version", "architecture", "sha256", "size", "archive", "path"))
 _SHARED = frozenset(("lock_version", "bases", "advisories"))
 _BASE = frozenset(("platforms", "current"))
@@ -290,7 +291,10 @@ class PinReader:
         sure(_is_package("\n".join(names)))
         file_name = entry["file"] if "file" in entry else entry["path"].rpartition("/")[2]
         file = self.file(entry, text_of(file_name, _is_file_name))
-        return PinnedPackage(name=name, version=version, architecture=architecture, file=file)
+        build = text_of(entry["build"], _is_build) if "build" in entry else ""
+        return PinnedPackage(
+            name=name, version=version, architecture=architecture, file=file, build=build
+        )
 
     def _usual_package(
         self,

@@ -180,6 +180,7 @@ def set_to_dict(found: PackageSet) -> dict[str, Json]:
             "name": p.name,
             "version": p.version,
             "architecture": p.architecture,
+            **({"build": p.build} if p.build else {}),
         }
         if p.file.path.rpartition("/")[2] != p.file.name:
             entry["file"] = p.file.name

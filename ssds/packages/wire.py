@@ -57,6 +57,7 @@ def package_from_json(value: Json) -> PinnedPackage:
         version=str(value["version"]),
         architecture=str(value["architecture"]),
         file=file_from_json(value["file"]),
+        build=str(value.get("build", "")),
     )
 
 
@@ -68,13 +69,19 @@ def packages_from_json(value: Json) -> tuple[PinnedPackage, ...]:
 
 
 def identity(package: PinnedPackage) -> dict[str, Json]:
-    """Returns what a slice holds of a package: what it is, not where it is."""
-    return {
+    """Returns what a slice holds of a package: what it is, not where it is.
+
+    A conda package's channel is written into the image, so it is a part of what it is.
+    """
+    found: dict[str, Json] = {
         "name": package.name,
         "version": package.version,
         "architecture": package.architecture,
         "sha256": str(package.file.digest),
     }
+    if package.build:
+        found |= {"build": package.build, "channel": package.channel}
+    return found
 
 
 def identities(packages: Iterable[PinnedPackage]) -> list[Json]:

@@ -77,7 +77,6 @@ _TABLE: dict[str, tuple[str, str]] = {
     "R019": ("not a package and version", "Write name/version, as in samtools/1.16.1-1."),
     "R020": ("unknown source", "Declare it under sources."),
     "R022": ("a step needs exactly one kind", "Write one action per list item."),
-    "R023": ("conda steps are not built yet", "Use apt, pip or run for now."),
     "R024": ("path is not absolute", "Begin it with /."),
     "R025": ("path is not in plain form", "Remove empty, . and .. parts."),
     "R026": ("local file is missing", "Put it into the recipe's folder or correct the path."),
@@ -146,6 +145,16 @@ _TABLE: dict[str, tuple[str, str]] = {
     "R073": ("package would stand twice", "Remove one."),
     "R074": ("address holds a password", "Secrets never enter a recipe; use a public address."),
     "R076": ("too many releases", "Versions times variants times platforms: at most 1,000."),
+    "R090": (
+        "not a conda package",
+        "Write name, name=version, name=version=build or name>=version, without a channel.",
+    ),
+    "R091": ("not a channel's name", "Write conda-forge; where channels are, the settings say."),
+    "R092": (
+        "a folder that cannot hold a conda environment",
+        "Take a folder of its own of at most 100 characters, such as /opt/conda.",
+    ),
+    "R093": ("two environments at one place", "Name all packages in one step, or another prefix."),
     "R080": ("not a tag, branch or commit", "Write it as git shows it; no spaces, no .. in it."),
     "R081": ("folder leaves the repository", "Write a relative path without .. parts."),
     "R082": (

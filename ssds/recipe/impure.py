@@ -21,6 +21,8 @@ _COMMAND = pattern(
 _CONTINUED = pattern(r"\\\n\s*")
 _ADDRESS = pattern(r"(?:https?|ftp)://[^\s'\"]+")
 _PACKAGE = pattern(r"[a-z0-9][a-z0-9+.-]+(?:=[^\s]+)?")
+_CONDA = pattern(r"[a-z0-9_][a-z0-9_.-]*(?:[=<>!~].*)?")
+_CHANNELS = pattern(r"(?:-c|--channel)[ =]+([A-Za-z0-9][A-Za-z0-9_./-]*)")
 _REQUIREMENT = pattern(r"[A-Za-z0-9][A-Za-z0-9._-]*(?:\[[^\]]*\])?(?:[<>=!~].*)?")
 _VALUED = frozenset({"-t", "-o", "-c", "-i", "-r", "-f", "--target", "--index-url"})
 _MOST = 6
@@ -62,7 +64,10 @@ def _instead(sort: str, rest: str) -> str:
         named = [w for w in words if _REQUIREMENT.fullmatch(w) and "/" not in w]
         return f"a step of its own: pip: [{', '.join(named)}]"
     if sort == "conda":
-        return "apt or pip steps, or sources that a step unpacks"
+        channels = ", ".join(_CHANNELS.findall(rest)) or "its channels"
+        named = [w for w in words if _CONDA.fullmatch(w)]
+        text = f"channels: [{channels}], packages: [{', '.join(named)}]"
+        return f"a step of its own: conda: {{{text}}}"
     address = _ADDRESS.search(rest)
     shown = address[0] if address else "its address"
     if sort == "git":

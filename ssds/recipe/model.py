@@ -149,6 +149,23 @@ class PipStep(Step):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CondaStep(Step):
+    """conda packages, exactly as locked, in an environment of their own.
+
+    Later steps and the image find its programs first: its ``bin`` is put before ``PATH``.
+
+    Attributes:
+        channels: names; a package comes from the first channel that has it.
+        packages: match specifications (``samtools=1.21``).
+        prefix: the environment's folder.
+    """
+
+    channels: tuple[str, ...]
+    packages: tuple[str, ...]
+    prefix: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CopyStep(Step):
     """Copies a local file or folder, a source, or paths of another recipe's image.
 

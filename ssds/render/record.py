@@ -18,12 +18,11 @@ from ssds.host import local
 from ssds.host.mirrors import Mirrors
 from ssds.host.sandbox import JobResult
 from ssds.kinds.api import Bench
-from ssds.kinds.build.run import TITLE, VERSION
+from ssds.kinds.build.run import FILE_STEPS, TITLE, VERSION
 from ssds.kinds.build.state import ConfigState
 from ssds.kinds.build.steps import StepBench, perform
 from ssds.render.model import CONTEXT, Act, Rendered
 
-_FILES = frozenset({"run", "apt", "pip", "copy", "file", "workdir"})
 _TOOLS = "A layer of ssds has no trace of these tools; here they stay in the image."
 
 
@@ -83,7 +82,7 @@ def record(bench: Bench, start: ConfigState, folder: str, base: str, base_name: 
     recorder = _Recorder(folder)
     state = start
     for number, step in enumerate(cast(list[dict[str, Any]], node.slice["steps"])):
-        if step["type"] in _FILES:
+        if step["type"] in FILE_STEPS:
             _record_step(bench, recorder, number, step, state)
         state = state.after(step)
     labels = {TITLE: str(node.slice["name"]), VERSION: str(node.slice["version"]), **state.labels}

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ssds.store.store import Store
 
 THREADS = 8
-ARCHIVES = ("debian", "debian-security", "pypi")
+ARCHIVES = ("debian", "debian-security", "pypi", "conda")
 _MIB = 1024 * 1024
 _SAY_S = 2.0
 
@@ -327,6 +327,7 @@ def where(store: Store, pinned: PinnedFile, mirrors: Mirrors) -> str:
         "debian": mirrors.debian,
         "debian-security": mirrors.debian_security,
         "pypi": mirrors.pypi,
+        "conda": mirrors.conda,
     }
     if known.get(pinned.archive):
         return pinned.archive

@@ -120,6 +120,6 @@ def test_the_words_of_upgrade_mean_sorts_or_names(world: World) -> None:
     words = ["packages", "sources", "debian-12"]
     found = parse_renewal(words, targets, APP, world.pins.releases)
     assert found == Renewal(
-        sorts=frozenset({"apt", "pip", "source"}), names=frozenset({("base", "debian-12")})
+        sorts=frozenset({"apt", "pip", "conda", "source"}), names=frozenset({("base", "debian-12")})
     )
     assert not found.of("base", "other")

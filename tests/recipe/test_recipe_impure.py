@@ -58,7 +58,10 @@ def test_a_step_without_it_is_not_noted(tmp_path: Path) -> None:
         ("apt install -t bookworm zlib1g && make", "apt: [zlib1g]"),
         ("python3 -m pip install -c c.txt 'numpy<2' ./here", "pip: [numpy<2]"),
         ("pip install scipy", "pip: [scipy]"),
-        ("mamba install -c bioconda star", "apt or pip steps"),
+        (
+            "mamba install -y -c bioconda star=2.7",
+            "conda: {channels: [bioconda], packages: [star=2.7]}",
+        ),
         ("git clone -b v1 https://git.example.org/a.git a", "git: https://git.example.org/a.git"),
         ("wget -q https://example.org/a.tar.gz", "url: https://example.org/a.tar.gz"),
         ("curl -o x $ADDRESS", "url: its address"),

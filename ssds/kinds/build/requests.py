@@ -20,6 +20,7 @@ from ssds.recipe.model import (
     AptStep,
     Base,
     Catalog,
+    CondaStep,
     PipStep,
     RunStep,
     SourceRequest,
@@ -28,6 +29,7 @@ from ssds.recipe.model import (
 )
 
 _PYTHON = pattern(r"python(3\.\d+)(?:-minimal)?")
+_GLIBC = pattern(r"(\d+\.\d+)(?![\d])")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,9 +38,11 @@ class PackageRequest:
 
     Attributes:
         place: its place in the lock (``build/2``).
-        manager: ``apt`` or ``pip``.
+        manager: ``apt``, ``pip`` or ``conda``.
         asked: what the recipe names.
         python: the image's Python (``3.11``) for pip.
+        channels: for conda, in their order.
+        glibc: the version of the image's C library (``2.36``) for conda.
         installed: the sets that are there before, base first.
         request: the fingerprint.
     """
@@ -49,6 +53,8 @@ class PackageRequest:
     installed: tuple[PackageSet, ...]
     request: Digest
     python: str = ""
+    channels: tuple[str, ...] = ()
+    glibc: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +62,7 @@ class Missing:
     """Something that a target asks for and that no valid pin answers.
 
     Attributes:
-        kind: ``recipe``, ``base``, ``source``, ``apt`` or ``pip``.
+        kind: ``recipe``, ``base``, ``source``, ``apt``, ``pip`` or ``conda``.
         name: of the recipe, base or source; for packages the step's address (``build[2]``).
         place: for packages their place in the lock (``build/2``), otherwise the empty string.
         stale: a pin is there, and answers another request.
@@ -166,6 +172,8 @@ def package_steps(
             yield f"build/{number}", step, "apt", step.tools
         elif isinstance(step, PipStep):
             yield f"build/{number}", step, "pip", step.requirements
+        elif isinstance(step, CondaStep):
+            yield f"build/{number}", step, "conda", step.packages
 
 
 def _unmet(
@@ -260,32 +268,45 @@ class Asking:
                 if pin is None:
                     missing.append(_unmet(place, step, manager, asked, pin))
                 continue
-            python = self._python(installed) if manager == "pip" else ""
-            request = fingerprint(
-                {
-                    "manager": manager,
-                    "asked": list(asked),
-                    "platform": str(platform),
-                    "python": python,
-                    "installed": [self._content(s) for s in installed],
-                },
-                "package-request",
-            )
-            found.append(
-                PackageRequest(
-                    place=place,
-                    manager=manager,
-                    asked=asked,
-                    python=python,
-                    installed=installed,
-                    request=request,
-                )
-            )
-            if pin is None or pin.request != request:
+            if isinstance(step, CondaStep):
+                request = _conda_request(place, step, platform, installed)
+            else:
+                request = self._request(place, manager, asked, platform, installed)
+            found.append(request)
+            if pin is None or pin.request != request.request:
                 missing.append(_unmet(place, step, manager, asked, pin))
-            elif not isinstance(step, RunStep):
+            elif not isinstance(step, RunStep | CondaStep):
                 installed = (*installed, pin)
         return tuple(found), missing, installed
+
+    def _request(
+        self,
+        place: str,
+        manager: str,
+        asked: tuple[str, ...],
+        platform: Platform,
+        installed: tuple[PackageSet, ...],
+    ) -> PackageRequest:
+        """Returns what is asked of apt or pip: it depends on what is installed before."""
+        python = self._python(installed) if manager == "pip" else ""
+        request = fingerprint(
+            {
+                "manager": manager,
+                "asked": list(asked),
+                "platform": str(platform),
+                "python": python,
+                "installed": [self._content(s) for s in installed],
+            },
+            "package-request",
+        )
+        return PackageRequest(
+            place=place,
+            manager=manager,
+            asked=asked,
+            python=python,
+            installed=installed,
+            request=request,
+        )
 
     # -- what many targets share: by identity, for comparing sets is as slow as working it out ---
 
@@ -317,6 +338,32 @@ class Asking:
         return ""
 
 
+def _conda_request(
+    place: str, step: CondaStep, platform: Platform, installed: Sequence[PackageSet]
+) -> PackageRequest:
+    """Returns what is asked of conda: of all that is installed before, only glibc matters."""
+    glibc = _glibc(installed)
+    request = fingerprint(
+        {
+            "manager": "conda",
+            "asked": list(step.packages),
+            "channels": list(step.channels),
+            "platform": str(platform),
+            "glibc": glibc,
+        },
+        "package-request",
+    )
+    return PackageRequest(
+        place=place,
+        manager="conda",
+        asked=step.packages,
+        installed=(),
+        request=request,
+        channels=step.channels,
+        glibc=glibc,
+    )
+
+
 def _content(packages: PackageSet) -> Digest:
     return fingerprint(
         [[p.name, p.version, p.architecture, str(p.file.digest)] for p in packages.packages],
@@ -329,6 +376,16 @@ def _python(packages: PackageSet) -> str:
     if packages.manager == "apt":
         for package in packages.packages:
             match = _PYTHON.fullmatch(package.name)
+            if match:
+                return match[1]
+    return ""
+
+
+def _glibc(installed: Sequence[PackageSet]) -> str:
+    """Returns the version of the C library in the sets (``2.36``), or the empty string."""
+    for packages in reversed(installed):
+        for package in packages.packages:
+            match = _GLIBC.match(package.version) if package.name == "libc6" else None
             if match:
                 return match[1]
     return ""

@@ -30,7 +30,8 @@ STEP_VERSION = 1
 TITLE = "org.opencontainers.image.title"
 VERSION = "org.opencontainers.image.version"
 """Labels that name the image itself; they are not inherited from the image below."""
-_FILE_STEPS = frozenset({"run", "apt", "pip", "copy", "file", "workdir"})
+FILE_STEPS = frozenset({"run", "apt", "pip", "conda", "copy", "file", "workdir"})
+"""The types of steps that change files."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -74,7 +75,7 @@ def run(bench: Bench) -> Outcome:
     for number, step in enumerate(steps):
         if bench.stopping():
             raise StepFailed("stopped by the user")
-        if step["type"] in _FILE_STEPS:
+        if step["type"] in FILE_STEPS:
             _file_step(build, number, step, len(steps))
         build.state = build.state.after(step)
     config = _config(build)

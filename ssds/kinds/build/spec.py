@@ -16,6 +16,7 @@ from ssds.packages.wire import identities, package_to_json
 from ssds.recipe.model import (
     AptStep,
     Base,
+    CondaStep,
     CopyStep,
     EntrypointStep,
     EnvStep,
@@ -144,6 +145,12 @@ def _step_slice(
             entry = {"type": "apt", "packages": listed(packages) if packages else []}
         case PipStep():
             entry = {"type": "pip", "packages": listed(packages) if packages else []}
+        case CondaStep():
+            entry = {
+                "type": "conda",
+                "prefix": step.prefix,
+                "packages": listed(packages) if packages else [],
+            }
         case CopyStep():
             entry = _copy_slice(step, target, sources)
         case FileStep():

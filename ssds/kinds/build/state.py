@@ -34,8 +34,15 @@ class ConfigState:
         )
 
     def after(self, step: Mapping[str, Any]) -> ConfigState:
-        """Returns the state after a step's slice; steps that change only files change nothing."""
+        """Returns the state after a step's slice; steps that change only files change nothing.
+
+        A conda environment is found first, as when it was activated.
+        """
         match step["type"]:
+            case "conda":
+                path = f"{step['prefix']}/bin:{self.environment.get('PATH', DEFAULT_PATH)}"
+                found = {"PATH": path, "CONDA_PREFIX": step["prefix"]}
+                return replace(self, environment={**self.environment, **found})
             case "env":
                 return replace(self, environment={**self.environment, **step["values"]})
             case "workdir":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from ssds.builders.plug import Builder, Layer, Work
@@ -20,7 +20,7 @@ from ssds.kinds.build.state import ConfigState, step_environment
 from ssds.oci.flatten import flatten
 from ssds.oci.types import parse_config
 from ssds.oci.unpack import write_paths
-from ssds.packages import apt_install, pip_install
+from ssds.packages import apt_install, conda_install, pip_install
 from ssds.packages.wire import package_from_json
 from ssds.store.fetch import fetch_files
 
@@ -71,6 +71,8 @@ def perform(step_bench: StepBench, step: Mapping[str, Any]) -> None:
             _apt(step_bench, step)
         case "pip":
             _pip(step_bench, step)
+        case "conda":
+            _conda(step_bench, step)
         case "workdir":
             _shell(step_bench, f"mkdir -p -- {shlex.quote(step['path'])}", [])
         case "file":
@@ -186,6 +188,29 @@ def _pip(step_bench: StepBench, step: Mapping[str, Any]) -> None:
     folder = step_bench.folder("pip")
     pip_install.write_wheel_folder(folder, packages)
     script = pip_install.install_script([p for p, _ in packages])
+    _shell(step_bench, script, [Bind(source=folder, target=PACKAGES)])
+
+
+def _place(entry: Mapping[str, str], pin: PinnedPackage) -> str:
+    return f"{entry['channel']}/{pin.architecture}/{pin.file.name}"
+
+
+def _conda(step_bench: StepBench, step: Mapping[str, Any]) -> None:
+    bench, prefix = step_bench.bench, step["prefix"]
+    packages = [  # the channel is a part of the key, where the file was found is not
+        (replace(pin, file=replace(pin.file, path=_place(entry, pin))), path)
+        for entry, (pin, path) in zip(
+            step["packages"], packages_of(bench, step["packages"]), strict=True
+        )
+    ]
+    folder, scratch = step_bench.folder("conda"), step_bench.folder("unpacked")
+    try:
+        staged = conda_install.write_environment(folder, scratch, packages, prefix)
+    finally:
+        local.remove_folder(scratch)
+    for note in staged.notes:
+        bench.log(f"{note}\n".encode())
+    script = conda_install.install_script(staged, prefix)
     _shell(step_bench, script, [Bind(source=folder, target=PACKAGES)])
 
 

@@ -13,6 +13,7 @@ from ssds.recipe.codes import near
 from ssds.recipe.formats.scope import COMMAND, Scope
 from ssds.recipe.model import (
     AptStep,
+    CondaStep,
     CopyStep,
     Deploy,
     EntrypointStep,
@@ -38,6 +39,17 @@ _COMMIT = pattern(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _REF = pattern(r"[A-Za-z0-9_][A-Za-z0-9_.+@/-]*")
 _USER = pattern(r"[a-z_][a-z0-9_-]{0,31}|[0-9]{1,5}(?::[0-9]{1,5})?")
 _CHECKS = pattern(r"\b(?:test|grep|cmp|diff|assert|case|exit|sha256sum|md5sum)\b|\[ |==")
+_CHANNEL = pattern(
+    r"[A-Za-z0-9][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+)*(?:/[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*)*"
+)
+_CONDA = pattern(
+    r"([a-z0-9_][a-z0-9_.-]*)(?: ?(?:[=<>!~]=?|~=) ?[A-Za-z0-9.*_+!-]+"
+    r"(?:[,|](?:[=<>!~]=?)?[A-Za-z0-9.*_+!-]+)*(?:=[A-Za-z0-9_.+*]+)?)?"
+)
+_PREFIX = pattern(
+    r"(?=.{2,100}$)(?!/(?:dev|proc|run|sys|tmp|var/tmp)(?:/|$))(?:/[A-Za-z0-9_.+@=-]+)+"
+)
+DEFAULT_PREFIX = "/opt/conda"
 _USUAL_REQUIREMENT = pattern(
     r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?==[0-9]+(?:\.[0-9]+)*(?:(?:a|b|rc|\.post|\.dev)[0-9]+)?"
 )
@@ -61,6 +73,7 @@ class TargetReader:
         self.used: set[str] = set()
         self.lost = False
         self.edges: list[tuple[RecipeRef, Path]] = []
+        self.prefixes: set[str] = set()
 
     # -- sources -------------------------------------------------------------------------------
 
@@ -210,10 +223,30 @@ class TargetReader:
         if requirement.url:
             self.scope.report("R032", path, ("found", text))
 
-    def _conda(self, value: Any, path: Path, common: dict[str, Any]) -> Step | None:
-        del value, common
-        self.scope.report("R023", path, key=True)
-        return None
+    def _conda(self, value: Any, path: Path, common: dict[str, Any]) -> Step:
+        scope = self.scope
+        channels = scope.texts(value["channels"], (*path, "channels"))
+        packages = scope.texts(value["packages"], (*path, "packages"))
+        for index, text in enumerate(channels):
+            if not _CHANNEL.fullmatch(text):
+                scope.report("R091", (*path, "channels", index), ("found", text))
+        seen: set[str] = set()
+        for index, text in enumerate(packages):
+            match = _CONDA.fullmatch(text)
+            name = match[1] if match else ""
+            if not match:
+                scope.report("R090", (*path, "packages", index), ("found", text))
+            elif name in seen:
+                scope.report("R073", (*path, "packages", index), ("package", name))
+            seen.add(name)
+        where: Path = (*path, "prefix") if "prefix" in value else path
+        prefix = scope.absolute(value.get("prefix", DEFAULT_PREFIX), where).rstrip("/")
+        if prefix in self.prefixes:
+            scope.report("R093", where, ("prefix", prefix))
+        elif prefix.startswith("/") and not _PREFIX.fullmatch(prefix):
+            scope.report("R092", where, ("prefix", prefix))
+        self.prefixes.add(prefix)
+        return CondaStep(channels=channels, packages=packages, prefix=prefix, **common)
 
     def _copy(self, value: Any, path: Path, common: dict[str, Any]) -> Step:
         scope = self.scope
