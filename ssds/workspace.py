@@ -289,11 +289,17 @@ class Workspace:
             known = store.claims.find(key) if store else ()
             return (*locked.get(key, ()), *known)
 
+        def emulates(platform: Platform) -> str:
+            from ssds.host.machine import emulated_by
+
+            return emulated_by(platform)
+
         return Facts(
             claims=claims,
             has=_Present(self),
             sizes=sizes,
             builder=functools.cache(self.builder),
+            emulates=emulates,
             sure=sure,
         )
 

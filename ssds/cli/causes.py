@@ -372,11 +372,22 @@ def _asked(known: Known, step: PlanStep, near: Neighbour | None) -> Iterator[Cau
     )
 
 
+def _emulated(known: Known, step: PlanStep, near: Neighbour | None) -> Iterator[Cause]:
+    where = step.node.id.platform
+    yield Cause(
+        code="emulated",
+        text="A result for this key is remembered and does not count: emulation made it, and the "
+        "policy says `allow_emulated: false`.",
+        next=f"It is made again on a {where} machine.",
+    )
+
+
 _Tell = Callable[[Known, PlanStep, Neighbour | None], Iterator[Cause]]
 _BY_REASON: Mapping[str, _Tell] = {
     "new": _new,
     "changed": _new,
     "incomplete": _new,
+    "emulated": _emulated,
     "claim": _claim,
     "bytes": _bytes,
     "unlocked": _unlocked,

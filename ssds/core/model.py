@@ -175,6 +175,7 @@ class Node:
         origin: slice path → address in the recipe, for explain (``steps[0]`` → ``build[2]``).
         recipe_path: the file that declares it, relative to the workspace.
         required: False for a platform that the recipe calls optional (C11).
+        native: the policy refuses emulation: such claims do not count, and none is made (C3).
     """
 
     id: NodeId
@@ -189,6 +190,7 @@ class Node:
     origin: Mapping[str, str] = field(default_factory=nothing)
     recipe_path: str = ""
     required: bool = True
+    native: bool = False
 
     @property
     def kind(self) -> str:

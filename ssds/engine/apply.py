@@ -150,7 +150,7 @@ def _resolve(run: _Run, step: PlanStep, record: Record) -> Action | None:
     forced = step.reason in ("bytes", "rerun", "retry")
     if not forced:
         known = (*run.facts.claims(action.key), *run.crew.store.claims.find(action.key))
-        claim = choose(known, step.node.kind)
+        claim = choose(known, step.node.kind, native=step.node.native)
         if claim is not None and not _bytes_wanted(run, step, claim):
             set_state(record, State.REUSED, claim=claim, why="its inputs came out as before")
             run.reporter.finished(record.node, "reused", 0, claim)

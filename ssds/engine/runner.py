@@ -107,7 +107,7 @@ def still_good(crew: Crew, step: PlanStep, action: Action) -> Claim | None:
     """Returns a claim that appeared since the plan was made, when it makes the run needless."""
     if step.reason in ("rerun", "retry"):
         return None
-    claim = choose(crew.store.claims.find(action.key), step.node.kind)
+    claim = choose(crew.store.claims.find(action.key), step.node.kind, native=step.node.native)
     if step.reason == "bytes" and step.claim is not None and step.claim.key == action.key:
         claim = step.claim
     if claim is None or not all(crew.store.blobs.has(d) for d in claim.outputs.values()):

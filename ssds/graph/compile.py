@@ -14,7 +14,7 @@ from ssds.core.errors import UsageError
 from ssds.core.model import Input, Node, NodeId, ReleaseName
 from ssds.core.pins import AdvisoryPin, PackageSet, PlatformPins, SharedPins
 from ssds.core.platform import Platform
-from ssds.core.records import dataclass, field
+from ssds.core.records import dataclass, field, replace
 from ssds.kinds.base import spec as base_spec
 from ssds.kinds.build import spec as build_spec
 from ssds.kinds.build.contained import PinMap, release_of, target_of
@@ -142,6 +142,9 @@ class _Compiler:
             below=self.catalog.bases.get(asked.base.name) if asked.base else None,
             listed=self.listed,
         )
+        policy = self.catalog.policies[target.policy]
+        if not policy.allow_emulated:
+            build = replace(build, native=True)
         ids = [self.add(build)]
         config = Input(role="config", node=build.id, output="config")
         verdicts: list[Input] = []
@@ -157,7 +160,7 @@ class _Compiler:
                 resources=release.resources,
                 tests=self.tests(target, sources),
             )
-            ids.append(self.add(test))
+            ids.append(self.add(replace(test, native=True) if build.native else test))
             verdicts.append(Input(role="test", node=test.id, output="verdict", gate=True))
         sbom = sbom_spec.node(target, release.software, config, pins=pins, recipe_path=path)
         ids.append(self.add(sbom))
@@ -173,7 +176,7 @@ class _Compiler:
         gate = gate_spec.node(
             target,
             Input(role="findings", node=scan.id, output="findings"),
-            self.catalog.policies[target.policy],
+            policy,
             self.as_of,
             recipe_path=path,
         )

@@ -56,6 +56,7 @@ class Facts:
         sizes: digest → size in bytes where a lock says it.
         offered: digests whose bytes an observed channel has, or from which they can be unpacked.
         builder: platform → the empty string when it can be built here, else why not.
+        emulates: platform → why it counts as emulated here, or the empty string.
         sure: claims of locks, none of them a failure: where one is, ``claims`` need not be asked,
             for the locked one wins (C3).
     """
@@ -65,6 +66,7 @@ class Facts:
     sizes: Mapping[Digest, int] = field(default_factory=dict)
     offered: Container[Digest] = frozenset()
     builder: Callable[[Platform], str] = lambda platform: f"no builder for {platform}"
+    emulates: Callable[[Platform], str] = lambda _: ""
     sure: Mapping[ActionKey, Claim] = field(default_factory=dict)
 
 
@@ -132,13 +134,17 @@ class Plan:
         return sum(1 for s in self.steps.values() if s.verb is verb)
 
 
-def choose(claims: tuple[Claim, ...], kind: str, *, retry: bool = False) -> Claim | None:
+def choose(
+    claims: tuple[Claim, ...], kind: str, *, retry: bool = False, native: bool = False
+) -> Claim | None:
     """Returns the claim that counts: the locked one, then the earliest (C3).
 
-    One that does not name what a node of that kind gives is none (C2).
+    One that does not name what a node of that kind gives is none (C2), nor is one that emulation
+    made where ``native`` ones are asked for.
     """
     for claim in sorted(claims, key=lambda c: c.origin != "lock"):
-        if claim.is_whole(kind) and not (retry and claim.verdict == "fail"):
+        refused = (retry and claim.verdict == "fail") or (native and claim.emulated)
+        if claim.is_whole(kind) and not refused:
             return claim
     return None
 
@@ -217,9 +223,9 @@ _CLAIMED = {"lock": "claimed by the lock", "store": "claimed by the store", "pin
 def _with_key(node: Node, action: Action, facts: Facts, wishes: Wishes) -> PlanStep:
     claims: tuple[Claim, ...] = ()
     claim = facts.sure.get(action.key)
-    if claim is None or not claim.is_whole(node.kind):
+    if claim is None or not claim.is_whole(node.kind) or (node.native and claim.emulated):
         claims = facts.claims(action.key)
-        claim = choose(claims, node.kind, retry=wishes.retry)
+        claim = choose(claims, node.kind, retry=wishes.retry, native=node.native)
     if claim is None and node.fixed:
         claim = Claim(key=action.key, kind=node.kind, outputs=node.fixed, origin="pin")
     asked = node.id in wishes.rerun
@@ -235,15 +241,18 @@ def _with_key(node: Node, action: Action, facts: Facts, wishes: Wishes) -> PlanS
         return PlanStep(
             node=node, verb=Verb.RUN, reason="rerun", text="asked to run again", action=action
         )
-    reason, text = _why_anew(claims, node.kind)
+    reason, text = _why_anew(claims, node)
     return PlanStep(node=node, verb=Verb.RUN, reason=reason, text=text, action=action)
 
 
-def _why_anew(claims: tuple[Claim, ...], kind: str) -> tuple[str, str]:
+def _why_anew(claims: tuple[Claim, ...], node: Node) -> tuple[str, str]:
     """Returns reason and text of a run though there may be claims, of which none counts."""
     if not claims:
         return "new", "no result for this key"
-    if any(claim.is_whole(kind) for claim in claims):
+    whole = [claim for claim in claims if claim.is_whole(node.kind)]
+    if whole and node.native and all(claim.emulated for claim in whole):
+        return "emulated", "what is known was made by emulation, which the policy refuses"
+    if whole:
         return "retry", "it failed before"
     return "incomplete", "the result that is known for this key is not whole"
 
@@ -260,7 +269,12 @@ def _no_builder(node: Node, facts: Facts, wishes: Wishes) -> str:
         return f"{platform} was not selected"
     if node.kind not in EXECUTING:
         return ""
-    return facts.builder(platform if node.kind == "test" else platform.baseline)
+    wanted = platform if node.kind == "test" else platform.baseline
+    obstacle = facts.builder(wanted)
+    emulated = facts.emulates(wanted) if node.native and not obstacle else ""
+    return (
+        f"the policy refuses emulation, and here {wanted} runs {emulated}" if emulated else obstacle
+    )
 
 
 def _leave_out_unselected(steps: dict[NodeId, PlanStep]) -> None:

@@ -125,6 +125,12 @@ def _handles(entry: str, platform: Platform) -> bool:
     return all(h & b == w & b for h, b, w in zip(header, bits, wanted, strict=False))
 
 
+def emulated_by(platform: Platform) -> str:
+    """Returns by what this machine emulates ``platform`` (``by qemu-aarch64``), else nothing."""
+    found = can_run(platform)
+    return found.reason if found.kind == "emulated" else ""
+
+
 def _level(platform: Platform, cpuinfo: str) -> Emulation:
     if not platform.variant:
         return Emulation(kind="native")

@@ -116,9 +116,10 @@ def _is_current(
 
 
 def _kept(before: Claim | None, now: Claim) -> Claim:
-    if before is not None and before.key == now.key and before.same_outputs(now):
-        return before
-    return now
+    """Returns the locked record where ``now`` says the same; a native run is worth more."""
+    if before is None or before.key != now.key or not before.same_outputs(now):
+        return now
+    return now if before.emulated and not now.emulated else before
 
 
 def _section(

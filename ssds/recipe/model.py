@@ -379,6 +379,7 @@ class Policy:
         fail_on: severities that hold a release: of ``critical high medium low unknown``.
         only_fixable: count only findings for which a fixed version is known.
         allow_network: whether impure builds may be released.
+        allow_emulated: whether what emulation built or tested may be released; in no key.
         unscanned: ``fail`` or ``pass`` for an image, or an ecosystem in it, without advisories.
         reproducible: what audits must find, or None; in no key.
     """
@@ -387,6 +388,7 @@ class Policy:
     fail_on: tuple[str, ...] = ("critical",)
     only_fixable: bool = False
     allow_network: bool = True
+    allow_emulated: bool = True
     unscanned: str = "fail"
     reproducible: Demand | None = None
 

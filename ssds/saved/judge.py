@@ -227,7 +227,10 @@ class _Judging:
         """Reuses what an earlier apply of the same plan has run again on request."""
         if now.reason not in ("rerun", "retry") or now.node.id.label not in self.finished:
             return now
-        claim = choose(self.facts.claims(now.action.key), now.node.kind) if now.action else None
+        claim = None
+        if now.action is not None:
+            known = self.facts.claims(now.action.key)
+            claim = choose(known, now.node.kind, native=now.node.native)
         if claim is None:
             return now
         return replace(

@@ -99,7 +99,8 @@ def _corrupt(path: str, reason: str) -> IntegrityError:
 def insert(database: sqlite3.Connection, claim: Claim, preimage: bytes, node: str) -> bool:
     """Adds a claim and its pre-image in the open transaction; False where it was known.
 
-    What was refused and is accepted later is a new claim.
+    What was refused and is accepted later is a new claim. A native run that gives what emulation
+    gave is worth more: then its record stands there.
     """
     if claim.kind != REFUSED:
         database.execute(
@@ -107,7 +108,10 @@ def insert(database: sqlite3.Connection, claim: Claim, preimage: bytes, node: st
             (str(claim.key), _outputs(claim), claim.verdict, REFUSED),
         )
     cursor = database.execute(
-        "INSERT OR IGNORE INTO claims (key, kind, outputs, verdict, record) VALUES (?, ?, ?, ?, ?)",
+        "INSERT INTO claims (key, kind, outputs, verdict, record) VALUES (?, ?, ?, ?, ?) "
+        "ON CONFLICT (key, outputs, verdict) DO UPDATE SET record = excluded.record "
+        "WHERE kind = excluded.kind AND record ->> '$.emulated' "
+        "AND NOT excluded.record ->> '$.emulated'",
         (str(claim.key), claim.kind, _outputs(claim), claim.verdict, _record(claim)),
     )
     database.executemany(

@@ -43,8 +43,8 @@ SHARED: dict[str, dict[str, Any]] = {
     "catalog/policies.yaml": {
         "default": {
             "description": "d", "fail_on": ["critical"], "only_fixable": False,
-            "allow_network": True, "unscanned": "fail",
-            "reproducible": {"agreements": 1, "of": 2},
+            "allow_network": True, "allow_emulated": True, "unscanned": "fail",
+            "reproducible": {"agreements": 1, "of": 2, "independent_by": ["machine"]},
         },
         "strict": {"allow_network": True},
     },
@@ -84,10 +84,14 @@ ROWS: dict[tuple[str, str], tuple[str, Any, str, str]] = {
     ("catalog/policies.yaml", "*.only_fixable"): ("default.only_fixable", True, "gate", ""),
     ("catalog/policies.yaml", "*.unscanned"): ("default.unscanned", "pass", "gate", ""),
     ("catalog/policies.yaml", "*.allow_network"): ("strict.allow_network", False, "gate", ""),
+    ("catalog/policies.yaml", "*.allow_emulated"): ("default.allow_emulated", False, "", ""),
     ("catalog/policies.yaml", "*.reproducible.agreements"): (
         "default.reproducible.agreements", 2, "", "",
     ),
     ("catalog/policies.yaml", "*.reproducible.of"): ("default.reproducible.of", 3, "", ""),
+    ("catalog/policies.yaml", "*.reproducible.independent_by"): (
+        "default.reproducible.independent_by", ["user"], "", "",
+    ),
     ("catalog/channels.yaml", "*.description"): ("local.description", "new", "", ""),
     ("catalog/channels.yaml", "*.kind"): ("far.kind", "registry", "", ""),
     ("catalog/channels.yaml", "*.location"): ("local.location", "elsewhere", "", ""),

@@ -136,6 +136,8 @@ def _claimed(
     key = action_key(preimage)
     with store.lease(key):
         for claim in () if bench.fresh else store.claims.find(key):
+            if claim.emulated and bench.action.node.native:
+                continue
             layer = claim.outputs.get("layer")
             if layer is None or store.blobs.has(layer):
                 bench.log(f"    reused {layer or 'nothing to add'}\n".encode())
