@@ -38,11 +38,13 @@ def answer(arguments: list[str], *, last: bool = False) -> int | None:
     except (OSError, KeyboardInterrupt) as error:
         failed = error
     from ssds.cli.guard import guarded
+    from ssds.core.memory import uncollected
 
     def work() -> int:
         if failed is not None:
             raise failed
-        return _plan(folder, as_json, glance, "--detailed-exitcode" in rest, last=last)
+        with uncollected():  # importing makes many values too
+            return _plan(folder, as_json, glance, "--detailed-exitcode" in rest, last=last)
 
     return guarded(work)
 

@@ -156,8 +156,11 @@ class Memory:
     def channels_in_use(self, entries: dict[str, Entry]) -> set[str]:
         """Returns the channels that any recipe is published to."""
         table, numbers = self.table, self.editor.numbers
-        again = {numbers[name] for name in entries if name in numbers}
-        masks = {mask for n, mask in enumerate(table.channels) if mask and n not in again}
+        others = table.channels[:]
+        for name in entries:
+            if name in numbers:
+                others[numbers[name]] = 0
+        masks = set(others)
         names = {
             name for bit, name in enumerate(table.channel_names) if any(m >> bit & 1 for m in masks)
         }

@@ -2,8 +2,9 @@
 
 Planning makes about ninety such classes when it is imported: with ``dataclasses.dataclass`` that
 is half of the time of a small plan, for each class is compiled from six texts, and importing it
-brings the parser and the disassembler along. Here one text is compiled (``__init__``, at the first
-call); the other methods are shared, and the standard ``Field`` objects are made when somebody asks.
+brings the parser and the disassembler along. Here one text is compiled (``__init__``, once a few
+records were made without it); the other methods are shared, and the standard ``Field`` objects are
+made when somebody asks.
 Type checkers see the standard decorator, and ``fields``, ``replace``, ``asdict`` and pattern
 matching work as with it: a test compares both.
 """
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from dataclasses import dataclass, field, replace
 else:
     MISSING = object()
+    _FEW = 16
+    """So many records of a class are made before its ``__init__`` is worth being compiled."""
 
     class _Item:
         """A field as it was declared."""
@@ -130,9 +133,14 @@ else:
         values = _getter([f.name for f in fields.values() if f.compare])
         shown = tuple(f.name for f in fields.values() if f.repr)
 
-        def first(self: Any, *given: Any, **named: Any) -> None:
-            cls.__init__ = _init_of(cls, fields.values(), slots)
-            cls.__init__(self, *given, **named)
+        left = _FEW
+
+        def first(self: Any, /, *given: Any, **named: Any) -> None:
+            nonlocal left
+            left -= 1
+            if left < 0 or not _filled(self, fields.values(), given, named):
+                cls.__init__ = _init_of(cls, fields.values(), slots)
+                cls.__init__(self, *given, **named)
 
         def equal(self: Any, other: object) -> Any:
             if other.__class__ is not self.__class__:
@@ -152,6 +160,29 @@ else:
         cls.__delattr__ = _refuse
         cls.__getstate__ = _state
         cls.__setstate__ = _set_state
+
+    def _filled(record: Any, fields: Any, given: tuple[Any, ...], named: dict[str, Any]) -> bool:
+        """Sets the fields without a compiled ``__init__``; False where that has to say no."""
+        values, at, used = {}, 0, 0
+        for item in fields:
+            name = item.name
+            if name in named:
+                values[name] = named[name]
+                used += 1
+            elif at < len(given) and not item.kw_only:
+                values[name] = given[at]
+                at += 1
+            elif item.default is not MISSING:
+                values[name] = item.default
+            elif item.default_factory is not MISSING:
+                values[name] = item.default_factory()
+            else:
+                return False
+        if used != len(named) or at != len(given):
+            return False
+        for name, value in values.items():
+            object.__setattr__(record, name, value)
+        return True
 
     def _getter(names: list[str]) -> Any:
         if not names:

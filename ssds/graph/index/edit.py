@@ -195,9 +195,10 @@ class Editor:
             group = groups.bases.index(base)
             start = sum(map(len, groups.paths[:group]))
             paths = groups.paths[group]
-            for at, owner in enumerate(self.table.owners[start : start + len(paths)]):
-                if owner in wanted:
-                    found.setdefault(wanted[owner], []).append(paths[at])
+            for place in self.table.rows_of(wanted):
+                if start <= place < start + len(paths):
+                    name = wanted[self.table.owners[place]]
+                    found.setdefault(name, []).append(paths[place - start])
         return found
 
     # -- rows ----------------------------------------------------------------------------------
@@ -247,17 +248,17 @@ class Editor:
         """Writes new values over the old ones where every owner has the same paths as before."""
         wanted = {(row.base, row.path, owner): row for owner, own in rows.items() for row in own}
         places: list[tuple[int, int, int, Row]] = []
-        start = 0
-        for number, base in enumerate(self.groups.bases):
-            paths = self.groups.paths[number]
-            owners = self.table.owners[start : start + len(paths)]
-            for at, owner in enumerate(owners):
-                if owner in rows:
-                    row = wanted.pop((base, paths[at], owner), None)
-                    if row is None:
-                        return False
-                    places.append((number, at, start + at, row))
-            start += len(paths)
+        number = start = 0
+        for place in self.table.rows_of(rows):
+            while place >= start + len(self.groups.paths[number]):
+                start += len(self.groups.paths[number])
+                number += 1
+            at, base = place - start, self.groups.bases[number]
+            path = self.groups.paths[number][at]
+            row = wanted.pop((base, path, self.table.owners[place]), None)
+            if row is None:
+                return False
+            places.append((number, at, place, row))
         if wanted:
             return False
         for number, at, place, row in places:

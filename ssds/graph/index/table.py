@@ -13,7 +13,7 @@ import operator
 import zlib
 from array import array
 from bisect import bisect_right
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Collection, Container, Iterator, Sequence
 from typing import Any
 
 from ssds.graph.index.groups import join, words
@@ -171,22 +171,37 @@ class Table:
 
     def claiming(self, key: bytes) -> set[int]:
         """Returns the recipes whose locks may claim a key, by its beginning."""
-        found = set()
-        at = self.keys.find(key)
-        while at >= 0:
-            if at % KEY_BYTES == 0:
-                found.add(bisect_right(self.keys_at, at // KEY_BYTES) - 1)
-            at = self.keys.find(key, at + 1)
-        return found
+        return {bisect_right(self.keys_at, at) - 1 for at in _places(self.keys, key)}
+
+    def rows_of(self, owners: Collection[int]) -> list[int]:
+        """Returns the places of these owners' rows, in order."""
+        if len(owners) > _FEW:
+            return [at for at, owner in enumerate(self.owners) if owner in owners]
+        found: list[int] = []
+        data = self.owners.tobytes()
+        for owner in owners:
+            found += _places(data, array("i", [owner]).tobytes())
+        return sorted(found)
 
     def all_with(self, flag: int, *, without: bool = False) -> set[int]:
         """Returns the recipes that have (or have not) a flag; those that are gone left out."""
         wanted = 0 if without else flag
+        if not any(flags & flag == wanted and not flags & GONE for flags in set(self.flags)):
+            return set()
         return {
             number
             for number, flags in enumerate(self.flags)
             if flags & flag == wanted and not flags & GONE
         }
+
+
+def _places(data: bytes | bytearray, item: bytes) -> Iterator[int]:
+    """Gives the numbers of the items that are ``item``, among items of its length."""
+    at = data.find(item)
+    while at >= 0:
+        if at % len(item) == 0:
+            yield at // len(item)
+        at = data.find(item, at + 1)
 
 
 def _in_order(starts: Sequence[int], end: int) -> bool:
@@ -254,11 +269,8 @@ class Documents:
     def _searched(self, digest: bytes) -> bytes | None:
         """Returns the same for one of a few, without a map of all."""
         for part, (digests, _, _) in enumerate(self._parts):
-            at = digests.find(digest)
-            while at > 0 and at % DIGEST_BYTES:
-                at = digests.find(digest, at + 1)
-            if at >= 0:
-                return self._text(part, at // DIGEST_BYTES)
+            for number in _places(digests, digest):
+                return self._text(part, number)
         return None
 
     def _text(self, part: int, number: int) -> bytes | None:
