@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from e2e_workspace import Site, assert_no_traceback, finish, kill, make_site
+from thorough import cases
 
 from ssds.core.diagnostics import Collector
 from ssds.lock.read import read_locks
@@ -23,8 +24,9 @@ from ssds.oci.layout import Layout
 from ssds.store.store import Store
 
 WORKERS = 2
-POINTS = 48
-MOMENTS = 50
+POINTS = cases(22, 48)
+POINTS_OF_GC = cases(12, 48)
+MOMENTS = cases(12, 50)
 SMALL_BYTES = 1 << 20
 
 
@@ -128,7 +130,7 @@ def test_kill_at_every_write_point_of_apply_loses_nothing(undisturbed, warm, tmp
 
 
 @pytest.mark.slow
-def test_kill_at_fifty_random_moments_loses_nothing(undisturbed, warm, tmp_path):
+def test_kill_at_random_moments_loses_nothing(undisturbed, warm, tmp_path):
     reference, _ = undisturbed
     wanted = reference.locks()
     timed = warm.copy(tmp_path / "timed")
@@ -197,7 +199,7 @@ def test_kill_at_every_write_point_of_gc_loses_nothing(undisturbed, tmp_path):
 
     ready = prepared("reference")
     traced_site = ready.copy(tmp_path / "traced")
-    points = traced(traced_site, "gc", "--keep-days", "0")
+    points = spread(traced(traced_site, "gc", "--keep-days", "0"), POINTS_OF_GC)
     left = sorted(p.name for p in traced_site.blob("sha256:").iterdir())
     assert points
     # All copies first: a link made later would make the blobs of the others look young.

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from index_bench import Bench, Said, assert_no_traceback
+from thorough import cases, some
 
 from ssds.graph.index import layout
 from ssds.graph.index.layout import MAGIC, SLOT_BYTES, BadIndex, IndexFile, open_index, pack
@@ -78,7 +79,7 @@ def borders(data: bytes) -> list[int]:
 def test_truncated_at_every_border_and_at_random_places_it_is_a_miss(
     shared: Bench, wanted: Said, good: bytes
 ) -> None:
-    places = borders(good) + random.Random(1).sample(range(len(good)), 50)
+    places = some(borders(good), 24) + random.Random(1).sample(range(len(good)), cases(12, 50))
     for place in places:
         put(shared, good[:place])
         survives(shared, wanted, warns=True)
@@ -93,13 +94,13 @@ def test_truncated_inside_of_what_was_added_it_is_what_it_was_before(
     shared.plan()
     grown = shared.index.read_bytes()
     assert grown[SLOT_BYTES:][: len(MAGIC)] == MAGIC, "it was not grown but replaced"
-    for place in random.Random(2).sample(range(len(good), len(grown)), 30):
+    for place in random.Random(2).sample(range(len(good), len(grown)), cases(10, 30)):
         put(shared, grown[:place])
         survives(shared, wanted)
 
 
 @settings(
-    max_examples=150,
+    max_examples=cases(40, 150),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
@@ -160,7 +161,7 @@ def test_a_section_that_is_missing_or_empty_gives_no_traceback(
 
 
 @settings(
-    max_examples=250,
+    max_examples=cases(50, 250),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
