@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import functools
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from ssds.core.diagnostics import Collector
@@ -377,26 +377,3 @@ def parse_date(text: str) -> dt.date:
         return dt.date.fromisoformat(text)
     except ValueError as error:
         raise UsageError(f"{text!r} is not a date", hint="Write YYYY-MM-DD.") from error
-
-
-def select(names: Mapping[ReleaseName, object], texts: tuple[str, ...]) -> set[ReleaseName]:
-    """Returns the releases that selectors name (``samtools``, ``samtools@1.16.1[+variant]``).
-
-    Raises:
-        UsageError: a selector names nothing; near names are offered.
-    """
-    chosen: set[ReleaseName] = set()
-    for text in texts:
-        found = {n for n in names if text in (n.name, str(n), f"{n.name}@{n.version}")}
-        if not found:
-            raise _nothing(text, sorted({n.name for n in names} | {str(n) for n in names}))
-        chosen |= found
-    return chosen
-
-
-def _nothing(text: str, known: list[str]) -> SsdsError:
-    import difflib
-
-    near = difflib.get_close_matches(text, known, 1)
-    hint = f'Did you mean "{near[0]}"?' if near else "`ssds status` lists what there is."
-    return UsageError(f'"{text}" names no release of this catalog', hint=hint, code="E032")

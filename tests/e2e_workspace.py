@@ -123,6 +123,7 @@ class Site:
             text=True,
             start_new_session=True,
             cwd="/",
+            preexec_fn=_with_usual_signals,
         )
 
     def run(self, *arguments: str, timeout_s: float = 120, **environment: str) -> Ended:
@@ -202,8 +203,8 @@ class Site:
         """Copies the store as it rests, while other tests may run commands of its images."""
         target.mkdir()
         for entry in sorted(self.store.iterdir()):
-            if entry.name == "scratch":
-                (target / "scratch").mkdir()
+            if entry.name in ("scratch", "probe"):  # others may be at work in them
+                (target / entry.name).mkdir()
             elif not entry.name.startswith("claims.sqlite"):
                 options = "-al" if entry.name in linked else "-a"
                 subprocess.run(["cp", options, str(entry), str(target)], check=True)
@@ -212,6 +213,12 @@ class Site:
             contextlib.closing(sqlite3.connect(target / "claims.sqlite")) as own,
         ):
             known.backup(own)
+
+
+def _with_usual_signals() -> None:
+    """Undoes what ``nohup`` or a background job did: ssds heeds the signals that it was given."""
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def _own_mounts() -> bytes:

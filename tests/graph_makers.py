@@ -13,7 +13,8 @@ from ssds.core.model import KINDS, OUTPUTS, Claim
 from ssds.core.platform import Platform
 from ssds.graph.compile import Graph, compile_graph
 from ssds.graph.plan import Facts, Plan, make_plan
-from ssds.recipe.model import Catalog, RecipeRef
+from ssds.recipe.model import Catalog
+from ssds.recipe.steps import RecipeRef
 
 _WORDS = ("afni", "bedtools", "conn", "dcm", "eddy", "fsl", "gatk", "hisat", "itk", "julia")
 

@@ -19,21 +19,9 @@ from ssds.core.pins import (
 )
 from ssds.core.platform import Platform
 from ssds.kinds.build.requests import base_request, requests_of, source_request
-from ssds.recipe.model import (
-    AptStep,
-    Base,
-    Catalog,
-    Channel,
-    Deploy,
-    Policy,
-    Release,
-    RunStep,
-    Site,
-    SourceRequest,
-    Target,
-    Test,
-)
+from ssds.recipe.model import Base, Catalog, Channel, Deploy, Policy, Release, Site, Target, Test
 from ssds.recipe.ranges import answers, range_requests
+from ssds.recipe.steps import AptStep, RunStep, SourceRequest
 
 AMD64 = Platform("linux/amd64")
 ARM64 = Platform("linux/arm64")

@@ -18,7 +18,8 @@ from ssds.engine.report import Reporter
 from ssds.engine.resolve import Order, Pins, resolve
 from ssds.engine.runner import Crew
 from ssds.host.mirrors import Mirrors
-from ssds.recipe.model import AptStep, Base, Catalog, PipStep, SourceRequest
+from ssds.recipe.model import Base, Catalog
+from ssds.recipe.steps import AptStep, PipStep, SourceRequest
 from ssds.store.store import Store
 
 BASE = Base(name="debian-12", suite="bookworm", platforms=(AMD64,))

@@ -15,9 +15,11 @@ SCRATCH = {
     "host/listing.py": "a layer that is being unpacked",
     "host/local.py": "scratch files of a running step",
     "host/removal.py": "what is being removed",
+    "host/safe_folder.py": "an archive that is being unpacked",
     "kinds/build/steps.py": "the staged files of a copy step",
     "packages/apt.py": "the package index cache of one call",
     "packages/apt_index.py": "the package index cache of one call",
+    "packages/conda_index.py": "the package index cache of one call",
 }
 
 

@@ -94,5 +94,6 @@ def complete_renewal(
     ctx: click.Context, param: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
     """Offers the sorts of pins."""
-    known = ("all", "base", "sources", "packages", "apt", "pip", "conda", "recipes")
-    return [CompletionItem(n) for n in known if n.startswith(incomplete)]
+    from ssds.engine.renewal import WORDS
+
+    return [CompletionItem(n) for n in WORDS if n.startswith(incomplete)]

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ssds.cli.output import say
+from ssds.cli.releases import select
 from ssds.core.digest import Digest
 from ssds.core.errors import Refused, UnavailableError, UsageError
 from ssds.core.model import NodeId, ReleaseName
@@ -17,7 +18,7 @@ from ssds.host.machine import best_platform, can_run, native_platform
 from ssds.host.sandbox import Bind, Sandbox, Stdio
 from ssds.lock.model import PlatformLock
 from ssds.oci.types import Config, parse_config
-from ssds.workspace import Workspace, parse_date, select
+from ssds.workspace import Workspace, parse_date
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _OPEN_PLACES = ("/root", "/home", "/tmp", "/var/tmp", "/mnt", "/media", "/srv")  # noqa: S108

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from ssds.cli.output import report_error, say
 from ssds.cli.progress import PlainReporter
+from ssds.cli.releases import select
 from ssds.cli.wishes import parse_platforms
 from ssds.core.errors import SsdsError
 from ssds.core.model import ReleaseName
@@ -28,7 +29,7 @@ from ssds.lock.model import (
 )
 from ssds.lock.write import update_catalog_lock, update_lock, with_platform, with_variant
 from ssds.recipe.model import Target
-from ssds.workspace import LOCK_FOLDER, Workspace, select
+from ssds.workspace import LOCK_FOLDER, Workspace
 
 
 def lock_all(

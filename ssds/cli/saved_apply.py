@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from ssds.cli import planning
 from ssds.cli.channels import States
 from ssds.cli.reasons import Places
+from ssds.cli.releases import select
 from ssds.cli.saving import read_note
 from ssds.core.digest import Digest
 from ssds.core.errors import Refused, UsageError
@@ -26,7 +27,7 @@ from ssds.saved.judge import FOLLOWS, Judged, judge
 from ssds.saved.make import lock_state
 from ssds.saved.model import SavedPlan, SavedRow
 from ssds.saved.read import read_saved
-from ssds.workspace import Workspace, select
+from ssds.workspace import Workspace
 
 _SHOWN = 20
 

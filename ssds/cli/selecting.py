@@ -23,19 +23,24 @@ def platform_option(function: F) -> F:
     )(function)
 
 
+def platforms_option(function: F) -> F:
+    """Adds ``--platform``, which may be given more than once."""
+    return click.option(
+        "--platform",
+        "platforms",
+        multiple=True,
+        help="Only this platform.",
+        shell_complete=complete_platforms,
+    )(function)
+
+
 def planning_options(function: F) -> F:
     """Adds what ``plan`` and ``apply`` share."""
     for option in (
         click.argument(
             "selectors", nargs=-1, metavar="[SELECTOR]...", shell_complete=complete_nodes
         ),
-        click.option(
-            "--platform",
-            "platforms",
-            multiple=True,
-            help="Only this platform.",
-            shell_complete=complete_platforms,
-        ),
+        platforms_option,
         click.option("--as-of", default="", metavar="DATE", help="Judge waivers on this date."),
         click.option(
             "--fetch", is_flag=True, help="Want the bytes of releases here, with their evidence."

@@ -17,6 +17,7 @@ from typing import Any
 from ssds.cli import planning
 from ssds.cli.planning import Asked
 from ssds.cli.reasons import Places, told
+from ssds.cli.releases import select
 from ssds.cli.wishes import make_wishes
 from ssds.core.canonical import Json
 from ssds.core.diagnostics import Diagnostic
@@ -36,7 +37,7 @@ from ssds.host.revisions import (
     write_out,
 )
 from ssds.recipe.settings import read_settings
-from ssds.workspace import LOCK_FOLDER, SETTINGS_FILE, Workspace, select
+from ssds.workspace import LOCK_FOLDER, SETTINGS_FILE, Workspace
 
 FORMAT_VERSION = "1.0"
 _SETTINGS_LIMIT_BYTES = 1 << 20

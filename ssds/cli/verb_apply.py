@@ -13,7 +13,7 @@ import click
 
 from ssds.cli import applied, channels, planning, resolving
 from ssds.cli.app import Context
-from ssds.cli.output import counted, print_json, say, show
+from ssds.cli.output import counted, print_json, report_error, say, show
 from ssds.cli.progress import make_reporter
 from ssds.cli.roots import register_roots
 from ssds.cli.selecting import planning_options
@@ -229,7 +229,9 @@ def _run(planned: planning.Planned, crew: Crew) -> Result:
     from ssds.engine.supply import supply
 
     reporter = make_reporter()
-    supply(planned.plan, crew, reporter)
+    gone = supply(planned.plan, crew, reporter)
+    if gone is not None:
+        report_error(gone)
     result = apply(planned.plan, planned.facts, crew, reporter)
     applied.report_failures(result)
     return result

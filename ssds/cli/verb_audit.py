@@ -20,13 +20,14 @@ from ssds.cli.auditing import Audited
 from ssds.cli.completing import complete_nodes, complete_platforms
 from ssds.cli.output import counted, duration_text, print_json, say, show, table
 from ssds.cli.rebuilding import rebuild_here
+from ssds.cli.releases import select
 from ssds.cli.standings import standings
 from ssds.core.errors import UsageError
 from ssds.core.platform import Platform
 from ssds.host.files import atomic_write
 from ssds.host.machine import native_platform
 from ssds.recipe.settings import BUILDERS
-from ssds.workspace import Workspace, parse_date, select
+from ssds.workspace import Workspace, parse_date
 
 EXIT_DIFFERS = 4
 EXIT_HELD = 3

@@ -9,9 +9,10 @@ from typing import Any
 import click
 
 from ssds.cli.app import Context
-from ssds.cli.completing import complete_locking, complete_platforms, complete_renewal
+from ssds.cli.completing import complete_locking, complete_renewal
 from ssds.cli.output import counted, print_json, report_diagnostics, show
 from ssds.cli.resolving import chosen_targets, lock_all
+from ssds.cli.selecting import platforms_option
 from ssds.core.errors import Refused, UsageError
 from ssds.kinds.build.contained import lost_versions, refuse_removal
 from ssds.lock.marks import Marks
@@ -49,13 +50,7 @@ class _Quiet(click.Argument):
 
 @click.group("lock", cls=_PinOrVerb, subcommand_metavar="[SELECTOR]...", no_args_is_help=False)
 @click.argument("selectors", nargs=-1, cls=_Quiet, shell_complete=complete_locking)
-@click.option(
-    "--platform",
-    "platforms",
-    multiple=True,
-    help="Only this platform.",
-    shell_complete=complete_platforms,
-)
+@platforms_option
 @click.option(
     "--upgrade",
     "renew",

@@ -12,9 +12,10 @@ from ssds.cli.app import Context
 from ssds.cli.completing import complete_releases
 from ssds.cli.guard import EXIT_ERROR
 from ssds.cli.output import counted, report_error, say, size_text
+from ssds.cli.releases import select
 from ssds.core.digest import Digest
 from ssds.core.errors import SsdsError, UsageError
-from ssds.workspace import Workspace, select
+from ssds.workspace import Workspace
 
 if TYPE_CHECKING:
     from ssds.lock.artefacts import Artefact

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import click
 
 from ssds.cli.app import Context
-from ssds.cli.completing import complete_platforms, complete_releases
+from ssds.cli.completing import complete_releases
 from ssds.cli.guard import EXIT_ERROR
 from ssds.cli.output import counted, fitted, print_json, say, show, table, terminal_width
 from ssds.cli.resolving import chosen_targets
+from ssds.cli.selecting import platforms_option
 from ssds.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -22,13 +23,7 @@ EXIT_NEWER = 2
 
 @click.command("outdated")
 @click.argument("selectors", nargs=-1, shell_complete=complete_releases)
-@click.option(
-    "--platform",
-    "platforms",
-    multiple=True,
-    help="Only this platform.",
-    shell_complete=complete_platforms,
-)
+@platforms_option
 @click.option("--all", "everything", is_flag=True, help="Show what is current too.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj

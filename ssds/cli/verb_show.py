@@ -10,10 +10,11 @@ import click
 from ssds.cli.app import Context
 from ssds.cli.completing import complete_releases
 from ssds.cli.output import print_json, show, size_text, table
+from ssds.cli.releases import select
 from ssds.core.model import ReleaseName
 from ssds.lock.model import PlatformLock
 from ssds.saved.read import names_plan, read_saved
-from ssds.workspace import Workspace, select
+from ssds.workspace import Workspace
 
 
 @click.command("show")

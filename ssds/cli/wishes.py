@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from ssds.cli.releases import select
 from ssds.core.errors import UsageError
 from ssds.core.model import KINDS, NodeId
 from ssds.core.platform import Platform
 from ssds.graph.compile import Graph
 from ssds.graph.plan import Wishes
-from ssds.workspace import select
 
 
 def parse_platforms(texts: Iterable[str]) -> frozenset[Platform] | None:

@@ -27,8 +27,9 @@ from ssds.kinds.source.resolve import source_paragraphs
 from ssds.packages import conda
 from ssds.packages.apt_index import open_index
 from ssds.packages.newest import apt_candidates, newest_wheel
-from ssds.recipe.model import Base, Catalog, SourceRequest, Target
+from ssds.recipe.model import Base, Catalog, Target
 from ssds.recipe.ranges import answers, range_requests
+from ssds.recipe.steps import SourceRequest
 from ssds.store.fetch import fetching
 
 NEWER, CURRENT, UNKNOWN = "newer", "current", "unknown"

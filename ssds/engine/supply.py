@@ -1,4 +1,4 @@
-"""Pinned files come before anything is built, and what cannot be had is said at once."""
+"""Pinned files come before anything is built; what cannot be had is known at once."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from ssds.store.fetch import fetch_what_can_be_had, what_is_gone
 _SHOWN = 50
 
 
-def supply(plan: Plan, crew: Crew, reporter: Reporter) -> None:
+def supply(plan: Plan, crew: Crew, reporter: Reporter) -> SsdsError | None:
     """Fetches what the steps that run need, and looks for what those that may run need.
 
-    Raises:
-        UnavailableError: F065, names every file that cannot be had and who wants it.
+    Returns F065, which names every file that cannot be had and who wants it, or None. The steps
+    that want none of them can run all the same.
     """
     certain: dict[Digest, PinnedFile] = {}
     possible: dict[Digest, PinnedFile] = {}
@@ -39,8 +39,7 @@ def supply(plan: Plan, crew: Crew, reporter: Reporter) -> None:
             failed[digest] = error
     rest = [file for digest, file in possible.items() if digest not in certain]
     failed |= what_is_gone(crew.store, rest, crew.mirrors)
-    if failed:
-        raise _gone(failed, {**possible, **certain}, wanted)
+    return _gone(failed, {**possible, **certain}, wanted) if failed else None
 
 
 def _files(step: PlanStep) -> list[PinnedFile]:
@@ -81,7 +80,7 @@ def _gone(
         shown.append("  …")
     count = f"{len(failed)} pinned file" + ("" if len(failed) == 1 else "s")
     return UnavailableError(
-        f"{count} cannot be had; nothing was built:\n" + "\n".join(shown),
+        f"{count} cannot be had; what needs them fails:\n" + "\n".join(shown),
         hint="Name a mirror that keeps old files (mirrors.blobs in ssds.yaml), "
         "or renew these pins: ssds lock --upgrade NAME.",
         code="F065",

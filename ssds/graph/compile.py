@@ -28,8 +28,9 @@ from ssds.kinds.scan import spec as scan_spec
 from ssds.kinds.source import spec as source_spec
 from ssds.kinds.test import spec as test_spec
 from ssds.packages.wire import identities
-from ssds.recipe.model import Catalog, RecipeRef, Release, Target, Test
+from ssds.recipe.model import Catalog, Release, Target, Test
 from ssds.recipe.ranges import joined, references
+from ssds.recipe.steps import RecipeRef
 from ssds.recipe.uses import build_sources, tested_sources
 
 

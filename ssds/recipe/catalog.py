@@ -18,10 +18,11 @@ from ssds.recipe.codes import diagnostic
 from ssds.recipe.formats.scope import Report
 from ssds.recipe.formats.ssds import Edge, Reading, read_recipe
 from ssds.recipe.local import read_tree
-from ssds.recipe.model import Catalog, LocalTree, Policy, Release
+from ssds.recipe.model import Catalog, Policy, Release
 from ssds.recipe.rules import check_releases
 from ssds.recipe.schema import schema
 from ssds.recipe.shared import Shared, read_shared
+from ssds.recipe.steps import LocalTree
 from ssds.recipe.yamlmarks import Document, Spans, lies_in, load, read_file
 
 RECIPE_FILE = "recipe.yaml"

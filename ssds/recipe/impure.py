@@ -9,7 +9,7 @@ from ssds.core.diagnostics import Diagnostic
 from ssds.core.patterns import pattern
 from ssds.recipe.catalog import CatalogReading
 from ssds.recipe.codes import diagnostic
-from ssds.recipe.model import RunStep
+from ssds.recipe.steps import RunStep
 
 _COMMAND = pattern(
     r"\b(?:(?P<apt>(?:apt-get|apt|aptitude)\b[^\n;&|]{0,200}?\binstall)"

@@ -12,7 +12,7 @@ import os
 import stat
 
 from ssds.core.digest import Digest
-from ssds.recipe.model import LocalEntry, LocalTree
+from ssds.recipe.steps import LocalEntry, LocalTree
 
 MAX_FILES = 10_000
 MAX_TREE_BYTES = 512 << 20

@@ -13,7 +13,8 @@ from ssds.core.model import ReleaseName
 from ssds.core.platform import Platform
 from ssds.core.records import dataclass
 from ssds.core.versions import version_key
-from ssds.recipe.model import Catalog, CopyStep, RecipeRef, Target
+from ssds.recipe.model import Catalog, Target
+from ssds.recipe.steps import CopyStep, RecipeRef
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ssds.core.model import Input
-from ssds.recipe.model import CopyStep, RunStep, SourceRequest, Step, Target
+from ssds.recipe.model import Target
+from ssds.recipe.steps import CopyStep, RunStep, SourceRequest, Step
 
 
 def sources_of(step: Step) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ from ssds.core.model import KINDS, Claim, ReleaseName
 from ssds.delivery import Delivery, change_rows, graph_rows
 from ssds.graph.compile import compile_graph
 from ssds.graph.plan import Facts, Verb, Wishes, make_plan
-from ssds.recipe.model import RunStep
+from ssds.recipe.steps import RunStep
 from ssds.ship.changes import Change
 
 

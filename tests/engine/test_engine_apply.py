@@ -24,7 +24,8 @@ from ssds.graph.compile import Graph, compile_graph
 from ssds.graph.plan import Facts, Plan, Wishes, choose, make_plan
 from ssds.host.mirrors import Mirrors
 from ssds.kinds.api import Bench, Outcome
-from ssds.recipe.model import Catalog, RunStep, Test
+from ssds.recipe.model import Catalog, Test
+from ssds.recipe.steps import RunStep
 from ssds.store.store import Store
 
 NAMES = {

@@ -12,7 +12,8 @@ from ssds.engine.report import Reporter
 from ssds.engine.resolve import Order, Pins, resolve
 from ssds.engine.runner import Crew
 from ssds.host.mirrors import Mirrors
-from ssds.recipe.model import Catalog, RecipeRef, RunStep, Test
+from ssds.recipe.model import Catalog, Test
+from ssds.recipe.steps import RecipeRef, RunStep
 from ssds.store.store import Store
 
 

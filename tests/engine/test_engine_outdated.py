@@ -19,7 +19,8 @@ from ssds.host.mirrors import Mirrors
 from ssds.host.simple_index import IndexFile
 from ssds.kinds.source.newest import of_commit, of_debian
 from ssds.packages.newest import newest_wheel
-from ssds.recipe.model import Catalog, SourceRequest
+from ssds.recipe.model import Catalog
+from ssds.recipe.steps import SourceRequest
 
 pytestmark = pytest.mark.skipif(
     not all(shutil.which(name) for name in ("apt-get", "gpg", "gpgv", "git")),

@@ -18,7 +18,8 @@ from ssds.engine.resolve import Order, Pins, resolve
 from ssds.engine.runner import Crew
 from ssds.host.mirrors import Mirrors
 from ssds.kinds.build.requests import requests_of
-from ssds.recipe.model import Catalog, CopyStep, RecipeRef, Release
+from ssds.recipe.model import Catalog, Release
+from ssds.recipe.steps import CopyStep, RecipeRef
 from ssds.store.store import Store
 
 APP = ReleaseName("app", "1.0")

@@ -13,7 +13,8 @@ from ssds.core.platform import Platform
 from ssds.graph.compile import compile_graph
 from ssds.graph.plan import Verb
 from ssds.recipe.catalog import read_catalog
-from ssds.recipe.model import RecipeRef, Site
+from ssds.recipe.model import Site
+from ssds.recipe.steps import RecipeRef
 from ssds.ship.sites import preferred
 
 AMD64, V3, ZEN3 = (Platform(f"linux/amd64{level}") for level in ("", "/v3", "/zen3"))

@@ -12,7 +12,7 @@ from makers import AMD64, ARM64, a_catalog, a_release, pinned, shared_pins
 from ssds.core.model import Input, Node, NodeId
 from ssds.graph.compile import Graph, compile_graph
 from ssds.graph.paths import Paths, depends, paths
-from ssds.recipe.model import RecipeRef
+from ssds.recipe.steps import RecipeRef
 
 
 def a_graph(edges: list[tuple[int, int]], count: int) -> Graph:

@@ -22,7 +22,7 @@ from ssds.graph.picture.model import Box, Level, Limits, Line, Picture
 from ssds.graph.picture.scope import Scope, nodes_in
 from ssds.graph.picture.svg import svg
 from ssds.graph.plan import Verb
-from ssds.recipe.model import RecipeRef
+from ssds.recipe.steps import RecipeRef
 
 SCHEMA = json.loads(
     (Path(__file__).parents[2] / "schemas/graph.schema.json").read_text(encoding="utf-8")

@@ -18,12 +18,13 @@ from pathlib import Path
 import graph_makers
 import pytest
 
+from ssds.cli.releases import select
 from ssds.graph.picture.make import make_picture
 from ssds.graph.picture.model import Picture
 from ssds.graph.picture.scope import Scope
 from ssds.graph.picture.svg import svg
 from ssds.graph.plan import Wishes, make_plan
-from ssds.workspace import Workspace, select
+from ssds.workspace import Workspace
 
 ROOT = Path(__file__).parents[2]
 AS_OF = dt.date(2026, 11, 1)

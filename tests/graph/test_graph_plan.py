@@ -27,7 +27,8 @@ from ssds.core.model import FAIL, PASS, Claim, NodeId, ReleaseName
 from ssds.core.platform import Platform
 from ssds.graph.compile import Graph, compile_graph
 from ssds.graph.plan import Facts, Plan, Verb, Wishes, make_plan
-from ssds.recipe.model import Catalog, RecipeRef, Release, RunStep, Test, Waiver
+from ssds.recipe.model import Catalog, Release, Test, Waiver
+from ssds.recipe.steps import RecipeRef, RunStep
 
 TODAY = dt.date(2026, 1, 1)
 World = Callable[[str, str], str]

@@ -26,7 +26,8 @@ from ssds.graph.compile import Graph, compile_graph
 from ssds.graph.plan import Facts, Verb, make_plan
 from ssds.kinds.build.contained import lost_versions, refuse_removal
 from ssds.kinds.build.requests import requests_of
-from ssds.recipe.model import Catalog, CopyStep, RecipeRef, Release, RunStep
+from ssds.recipe.model import Catalog, Release
+from ssds.recipe.steps import CopyStep, RecipeRef, RunStep
 
 APP = ReleaseName("app", "1.0")
 Pins = dict[tuple[ReleaseName, Platform], PlatformPins]

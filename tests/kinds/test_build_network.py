@@ -13,7 +13,7 @@ from ssds.core.model import Node
 from ssds.graph.compile import compile_graph
 from ssds.host.mirrors import Mirrors
 from ssds.kinds.build.network import write_aids
-from ssds.recipe.model import RunStep
+from ssds.recipe.steps import RunStep
 
 
 def build_node(*, network: bool) -> Node:

@@ -15,7 +15,8 @@ from ssds.core.errors import IntegrityError, InvalidValue
 from ssds.core.model import FAIL, PASS, Input
 from ssds.kinds.gate import spec
 from ssds.kinds.gate.run import read_scan, run
-from ssds.recipe.model import Policy, RunStep, Waiver
+from ssds.recipe.model import Policy, Waiver
+from ssds.recipe.steps import RunStep
 
 DAY = dt.date(2026, 11, 22)
 POLICY = Policy(name="default", fail_on=("critical",))

@@ -24,7 +24,7 @@ from ssds.kinds.sbom.run import run
 from ssds.kinds.scan.components import read_packages, read_sbom
 from ssds.oci.flatten import flatten
 from ssds.oci.types import parse_config
-from ssds.recipe.model import CopyStep, RunStep, SourceRequest
+from ssds.recipe.steps import CopyStep, RunStep, SourceRequest
 
 SOFTWARE = {
     "name": "tool",

@@ -24,8 +24,8 @@ from ssds.graph import compile as graph_compile
 from ssds.kinds.test import spec as test_spec
 from ssds.recipe.address import parse_address
 from ssds.recipe.catalog import read_catalog
-from ssds.recipe.model import Step
 from ssds.recipe.schema import schema_bytes
+from ssds.recipe.steps import Step
 
 EVERYTHING = "build gate index metadata publish sbom scan sif test"
 # schema field: (address in the full recipe, its new value, the kinds that it affects)

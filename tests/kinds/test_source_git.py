@@ -23,7 +23,7 @@ from ssds.kinds.source.resolve import resolve_source
 from ssds.kinds.source.run import run
 from ssds.kinds.source.spec import node
 from ssds.recipe.formats.ssds_steps import is_ref
-from ssds.recipe.model import SourceRequest
+from ssds.recipe.steps import SourceRequest
 from ssds.store.store import Store
 
 DIGEST = "sha256:ec434e0ef6e5640eccbc780e65a052682328488be34641942699605b1dc6b8c3"

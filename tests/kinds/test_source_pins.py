@@ -14,7 +14,7 @@ from ssds.kinds.api import Bench
 from ssds.kinds.source.resolve import resolve_source
 from ssds.kinds.source.run import run
 from ssds.kinds.source.spec import node
-from ssds.recipe.model import SourceRequest
+from ssds.recipe.steps import SourceRequest
 from ssds.store.store import Store
 
 DATA = b"an upstream archive"

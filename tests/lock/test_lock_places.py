@@ -25,7 +25,7 @@ from ssds.lock.marks import marks_of
 from ssds.lock.model import CatalogLock, Lock, Locks, PlatformLock, VariantLock
 from ssds.lock.places import pin_place, variant_of
 from ssds.lock.write import catalog_lock_bytes, lock_bytes
-from ssds.recipe.model import RecipeRef, RunStep
+from ssds.recipe.steps import RecipeRef, RunStep
 
 LIB = a_release("lib", "1.5")
 APP = a_release(

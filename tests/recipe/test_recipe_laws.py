@@ -26,9 +26,9 @@ from ssds.recipe.catalog import read_catalog
 from ssds.recipe.codes import CODES, as_markdown
 from ssds.recipe.formats.ssds_metadata import USUAL_LICENSES, license_problem
 from ssds.recipe.local import LocalProblem, read_tree
-from ssds.recipe.model import CopyStep, RunStep
 from ssds.recipe.schema import schema, schema_bytes
 from ssds.recipe.settings import read_settings
+from ssds.recipe.steps import CopyStep, RunStep
 from ssds.recipe.templates import TemplateProblem, _render_with_jinja, render
 from ssds.recipe.yamlmarks import load
 

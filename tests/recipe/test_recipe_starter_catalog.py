@@ -8,7 +8,8 @@ import pytest
 
 from ssds.core.platform import Platform
 from ssds.recipe.catalog import read_catalog
-from ssds.recipe.model import AptStep, Catalog, CopyStep, PipStep, RunStep, Target
+from ssds.recipe.model import Catalog, Target
+from ssds.recipe.steps import AptStep, CopyStep, PipStep, RunStep
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 AMD64, ARM64 = Platform("linux/amd64"), Platform("linux/arm64")

@@ -14,7 +14,8 @@ from saved_makers import World, graph_of, plan_of, saved_of, two_recipes
 from ssds.core.digest import ActionKey, sha256_of
 from ssds.core.model import NodeId
 from ssds.graph.plan import Verb
-from ssds.recipe.model import Catalog, RecipeRef, RunStep, Test
+from ssds.recipe.model import Catalog, Test
+from ssds.recipe.steps import RecipeRef, RunStep
 from ssds.saved.form import from_dict, to_dict
 from ssds.saved.judge import Judged, judge
 from ssds.saved.model import SavedPlan

@@ -11,7 +11,8 @@ from ssds.graph.index.edit import Entry
 from ssds.graph.index.table import KEY_BYTES, NEVER_DAY, SETTLED, WAIVERS
 from ssds.graph.plan import Plan, PlanStep, Verb
 from ssds.kinds.gate.spec import next_change
-from ssds.recipe.model import Catalog, CopyStep, LocalTree, Release
+from ssds.recipe.model import Catalog, Release
+from ssds.recipe.steps import CopyStep, LocalTree
 
 _SEEN_KINDS = ("build", "gate")
 """Kinds whose outputs other recipes take."""

@@ -13,8 +13,9 @@ from ssds.core.model import ReleaseName
 from ssds.core.pins import PlatformPins, RecipePin
 from ssds.core.platform import Platform
 from ssds.core.records import dataclass
-from ssds.recipe.model import Catalog, RecipeRef, Target
+from ssds.recipe.model import Catalog, Target
 from ssds.recipe.ranges import RangeRequest, offers, range_requests
+from ssds.recipe.steps import RecipeRef
 
 PinMap = Mapping[tuple[ReleaseName, Platform], PlatformPins]
 

@@ -16,17 +16,8 @@ from ssds.core.pins import BasePin, PackageSet, PlatformPins, SharedPins
 from ssds.core.platform import Platform
 from ssds.core.records import dataclass
 from ssds.kinds.build.contained import PinMap, release_of, target_of, unanswered
-from ssds.recipe.model import (
-    AptStep,
-    Base,
-    Catalog,
-    CondaStep,
-    PipStep,
-    RunStep,
-    SourceRequest,
-    Step,
-    Target,
-)
+from ssds.recipe.model import Base, Catalog, Target
+from ssds.recipe.steps import AptStep, CondaStep, PipStep, RunStep, SourceRequest, Step
 
 _PYTHON = pattern(r"python(3\.\d+)(?:-minimal)?")
 _GLIBC = pattern(r"(\d+\.\d+)(?![\d])")

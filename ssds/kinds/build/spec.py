@@ -13,9 +13,9 @@ from ssds.core.canonical import Json
 from ssds.core.model import Input, Later, Node, NodeId
 from ssds.core.pins import PackageSet, PlatformPins
 from ssds.packages.wire import identities, package_to_json
-from ssds.recipe.model import (
+from ssds.recipe.model import Base, Target
+from ssds.recipe.steps import (
     AptStep,
-    Base,
     CondaStep,
     CopyStep,
     EntrypointStep,
@@ -26,7 +26,6 @@ from ssds.recipe.model import (
     RecipeRef,
     RunStep,
     Step,
-    Target,
     UserStep,
     WorkdirStep,
 )

@@ -12,7 +12,8 @@ from collections.abc import Iterable
 from ssds.core.canonical import Json
 from ssds.core.errors import InvalidValue
 from ssds.core.model import Input, Node, NodeId
-from ssds.recipe.model import Policy, RunStep, Target, Waiver
+from ssds.recipe.model import Policy, Target, Waiver
+from ssds.recipe.steps import RunStep
 
 KIND_VERSION = 1
 

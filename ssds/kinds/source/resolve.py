@@ -21,7 +21,7 @@ from ssds.kinds.source.spec import request_text
 from ssds.oci.blobs import Blobs
 from ssds.packages import debian
 from ssds.packages.apt_index import AptIndex, open_index
-from ssds.recipe.model import SourceRequest
+from ssds.recipe.steps import SourceRequest
 from ssds.store.fetch import fetching
 
 _SDIST = (".tar.gz", ".zip", ".tar.bz2", ".tar.xz", ".tgz")

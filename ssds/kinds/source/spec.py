@@ -6,7 +6,7 @@ from ssds.core.canonical import Json
 from ssds.core.model import Node, NodeId
 from ssds.core.pins import SourcePin
 from ssds.packages.wire import file_to_json
-from ssds.recipe.model import SourceRequest
+from ssds.recipe.steps import SourceRequest
 
 KIND_VERSION = 1
 

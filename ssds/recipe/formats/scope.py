@@ -13,7 +13,7 @@ from ssds.core.platform import Platform
 from ssds.recipe.address import Path, format_address
 from ssds.recipe.codes import diagnostic, near
 from ssds.recipe.local import LocalProblem
-from ssds.recipe.model import LocalTree
+from ssds.recipe.steps import LocalTree
 from ssds.recipe.templates import RESERVED, TemplateProblem, Value, render
 from ssds.recipe.yamlmarks import Document
 

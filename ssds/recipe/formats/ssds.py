@@ -20,8 +20,9 @@ from ssds.recipe.codes import near
 from ssds.recipe.formats.scope import Report, Scope, Trees, check_conditions, names_of
 from ssds.recipe.formats.ssds_metadata import check_metadata, read_metadata, read_software
 from ssds.recipe.formats.ssds_steps import TargetReader
-from ssds.recipe.model import RecipeRef, Release, Target, Waiver
+from ssds.recipe.model import Release, Target, Waiver
 from ssds.recipe.shared import Shared
+from ssds.recipe.steps import RecipeRef
 
 _DATE = pattern(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 MAX_TARGETS = 1_000

@@ -10,7 +10,7 @@ from ssds.core.canonical import Json
 from ssds.core.patterns import pattern
 from ssds.recipe.address import Path
 from ssds.recipe.formats.scope import Report, Scope
-from ssds.recipe.model import LocalTree
+from ssds.recipe.steps import LocalTree
 
 DESCRIPTIVE = (
     "summary", "description", "homepage", "licenses", "citations", "identifiers", "edam",

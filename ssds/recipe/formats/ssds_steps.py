@@ -11,14 +11,14 @@ from ssds.core.versions import is_version, parse_range
 from ssds.recipe.address import Path
 from ssds.recipe.codes import near
 from ssds.recipe.formats.scope import COMMAND, Scope
-from ssds.recipe.model import (
+from ssds.recipe.model import Deploy, ExpectedFile, Test
+from ssds.recipe.shared import plain_relative
+from ssds.recipe.steps import (
     AptStep,
     CondaStep,
     CopyStep,
-    Deploy,
     EntrypointStep,
     EnvStep,
-    ExpectedFile,
     FileStep,
     LabelsStep,
     PipStep,
@@ -26,11 +26,9 @@ from ssds.recipe.model import (
     RunStep,
     SourceRequest,
     Step,
-    Test,
     UserStep,
     WorkdirStep,
 )
-from ssds.recipe.shared import plain_relative
 
 _WEB = pattern(r"https?://[A-Za-z0-9.\[\]:@_%-]+/[^\s]+")
 _DEB_SRC = pattern(r"[a-z0-9][a-z0-9+.-]+/[0-9][A-Za-z0-9.+~:-]*")
