@@ -36,8 +36,10 @@ lint: env
 	$(BIN)/ruff check ssds tests benchmarks .ci
 	$(BIN)/mypy
 
+# compiled first: tests start ssds a thousand times, and some machines write no byte code
 test: lint
 	@.ci/packages demo test audit
+	@$(BIN)/python -m compileall -q ssds
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n 2 --dist loadfile
 
 # measures what users run: an installed ssds, compiled, without the hooks of an editable install

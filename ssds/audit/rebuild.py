@@ -25,9 +25,7 @@ from ssds.engine.runner import Crew
 from ssds.engine.states import State
 from ssds.graph.compile import Graph
 from ssds.graph.plan import Facts, Wishes, make_plan
-from ssds.host.mirrors import Mirrors
 from ssds.packages.wire import files_of
-from ssds.store.fetch import fetch_files
 from ssds.store.store import Store
 
 _MADE = frozenset({"build", "publish"})
@@ -79,20 +77,9 @@ def pinned_files(graph: Graph, *, bases: bool = True) -> tuple[PinnedFile, ...]:
     return tuple(file for _, file in sorted(found.items()))
 
 
-def supply(
-    store: Store,
-    fresh: Store,
-    files: Iterable[PinnedFile],
-    mirrors: Mirrors,
-    say: Callable[[str], None],
-) -> None:
-    """Puts pinned files into the rebuild's store; those that are in neither are fetched first.
-
-    Each is read and checked against its digest on the way.
-    """
-    wanted = tuple(files)
-    fetch_files(store, wanted, mirrors, say)
-    for file in wanted:
+def supply(store: Store, fresh: Store, files: Iterable[PinnedFile]) -> None:
+    """Puts pinned files of a store into the rebuild's; each is checked against its digest."""
+    for file in files:
         with fresh.blobs.writer(expected=file.digest) as blob:
             for piece in store.blobs.chunks(file.digest):
                 blob.write(piece)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable, Mapping, Sequence
 
-from ssds.audit.model import CLASSES, EXPLANATIONS
+from ssds.audit.model import CLASSES, EXPLANATIONS, UNBUILT
 from ssds.core.records import dataclass
 from ssds.core.text import shown
 from ssds.store.ledger import Audit
@@ -76,18 +76,25 @@ def text(
     views: Mapping[tuple[str, str], View],
 ) -> str:
     """Returns the same as plain text."""
-    lines = []
+    lines: list[str] = []
     for audit in audits:
         place = (audit.release, audit.platform)
-        lines.append(f"{audit.release} [{audit.platform}]: {audit.result}")
-        lines.append(f"  released {audit.manifest}")
-        lines.append(f"  rebuilt  {audit.found} by {audit.builder} ({audit.mode or '-'})")
-        lines += [f"  {word}" for word in (_explained(audit), notes.get(place, "")) if word]
-        lines += [f"  {f.cause}  /{f.path}  {f.what}  {f.owner}".rstrip() for f in audit.files]
+        own = [f"{audit.release} [{audit.platform}]: {audit.result}"]
+        own.append(f"  released {audit.manifest}")
+        own.append(f"  rebuilt  {_found(audit)} by {audit.builder} ({audit.mode or '-'})")
+        own += [f"  {word}" for word in (_explained(audit), notes.get(place, "")) if word]
+        own += [f"  {f.cause}  /{f.path}  {f.what}  {f.owner}".rstrip() for f in audit.files]
+        if audit.count > len(audit.files):
+            own.append(f"  and {audit.count - len(audit.files)} more")
+        lines += map(shown, own)  # the name of a file is no line of ours
         if place in views:
-            lines += ["", views[place].text.rstrip()]
+            lines += ["", shown(views[place].text.rstrip(), lines=True)]
         lines.append("")
-    return shown("\n".join(lines), lines=True)
+    return "\n".join(lines)
+
+
+def _found(audit: Audit) -> str:
+    return "-" if audit.result == UNBUILT else str(audit.found)
 
 
 def _section(anchor: str, audit: Audit, note: str, view: View | None) -> str:
@@ -100,7 +107,7 @@ def _section(anchor: str, audit: Audit, note: str, view: View | None) -> str:
             ["", "manifest"],
             [
                 ["released", f"<code>{_text(str(audit.manifest))}</code>"],
-                ["rebuilt", f"<code>{_text(str(audit.found))}</code>"],
+                ["rebuilt", f"<code>{_text(_found(audit))}</code>"],
             ],
         ),
         _pairs("changed", audit.varied),

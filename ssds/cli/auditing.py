@@ -22,6 +22,7 @@ from ssds.core.errors import Refused, SsdsError, UnavailableError, UsageError
 from ssds.core.model import NodeId, ReleaseName
 from ssds.core.platform import Platform
 from ssds.core.records import dataclass, field
+from ssds.engine.supply import bring_all
 from ssds.graph.compile import Graph
 from ssds.graph.plan import Verb, Wishes, make_plan
 from ssds.host import local, surroundings
@@ -161,8 +162,9 @@ def _rebuild(
     say(f"Rebuilds {counted(len(found), 'image')} of {platform} in an empty store …")
     fresh = Store.open(os.path.join(folder, "store"))
     try:
-        files = rebuild.pinned_files(part, bases=chosen.bases)
-        rebuild.supply(workspace.store, fresh, files, workspace.mirrors, lambda t: say(f"  · {t}"))
+        nodes = [n for n in part.nodes.values() if chosen.bases or n.kind != "base"]
+        bring_all(nodes, workspace.store, workspace.mirrors, lambda t: say(f"  · {t}"))
+        rebuild.supply(workspace.store, fresh, rebuild.pinned_files(part, bases=chosen.bases))
         missing = () if chosen.bases else rebuild.supply_bases(part, workspace.store, fresh)
         if missing:
             raise UsageError(

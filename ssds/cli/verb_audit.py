@@ -111,9 +111,16 @@ def command(
     names = select(workspace.catalog.releases, selectors) or set(workspace.catalog.releases)
     chosen = [Platform(text) for text in platforms]
     audited: list[Audited] = []
+    pages = [path for path in (page_file, text_file) if path]
     if not ledger and not table_file and not badge_file:
-        how["viewed"] = _viewed(page_file or text_file)
+        how["viewed"] = _viewed(pages)
         audited = _audit(workspace, names, chosen or [native_platform()], as_json=as_json, **how)
+    elif pages:
+        raise UsageError(
+            "--html and --text show an audit, and the ledger's views make none",
+            hint="Leave out --ledger, --markdown and --badge, or --html and --text.",
+            code="E204",
+        )
     _write_reports(audited, page_file, text_file)
     found = standings(workspace, names, [str(p) for p in chosen])
     for path, text in ((table_file, markdown(found, _Dates())), (badge_file, badge(found))):
@@ -128,13 +135,13 @@ def command(
     return code
 
 
-def _viewed(path: str) -> bool:
+def _viewed(paths: Sequence[str]) -> bool:
     """Whether a report is wanted and diffoscope can add to it; says where it cannot."""
-    if not path:
+    if not paths:
         return False
-    folder = os.path.dirname(os.path.abspath(path))
-    if not os.path.isdir(folder):
-        raise UsageError(f"{folder} is no folder", hint="Make it first.", code="E196")
+    for folder in (os.path.dirname(os.path.abspath(path)) for path in paths):
+        if not os.path.isdir(folder):
+            raise UsageError(f"{folder} is no folder", hint="Make it first.", code="E196")
     from ssds.host.diffoscope import has_diffoscope
 
     if not has_diffoscope():

@@ -49,7 +49,7 @@ def push_command(context: Context, /, selectors: tuple[str, ...], folder: str) -
     from ssds.engine.mirroring import push
 
     workspace = Workspace.open(context.folder)
-    target = os.path.abspath(folder) if folder else _own_folder(workspace)
+    target = _folder(folder) if folder else _own_folder(workspace)
     wanted = _artefacts(workspace, selectors)
     with workspace.store.shared():
         done = push(wanted, target, workspace.store, workspace.mirrors, say)
@@ -96,6 +96,20 @@ def _artefacts(workspace: Workspace, selectors: tuple[str, ...]) -> list[Artefac
     names = select({name: None for name, _ in pins}, selectors) if selectors else None
     held = [p for (name, _), p in pins.items() if names is None or name in names]
     return artefacts(held, workspace.locks.catalog.pins)
+
+
+def _folder(address: str) -> str:
+    from ssds.host.mirrors import is_local, local_path
+
+    if "://" not in address:
+        return os.path.abspath(address)
+    if not is_local(address):
+        raise UsageError(
+            f"a mirror is written to a folder, and {_shown(address)} is none",
+            hint="Write it to a folder, and let a web server give that.",
+            code="E203",
+        )
+    return local_path(address)
 
 
 def _own_folder(workspace: Workspace) -> str:

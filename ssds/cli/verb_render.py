@@ -122,14 +122,12 @@ def _check_base(base: str) -> None:
 def _record(
     workspace: Workspace, graph: Graph, node: Node, folder: str, scratch: str, base: str
 ) -> Rendered:
-    from ssds.audit.rebuild import pinned_files
+    from ssds.engine.supply import bring_all
     from ssds.render.record import record
-    from ssds.store.fetch import fetch_files
 
     closure = graph.closure({node.id})
-    own = {name: graph.nodes[name] for name in closure if name == node.id or name.kind == "source"}
-    part = Graph(nodes=own, releases={}, salt=graph.salt)
-    fetch_files(workspace.store, pinned_files(part), workspace.mirrors, say)
+    own = [graph.nodes[name] for name in closure if name == node.id or name.kind == "source"]
+    bring_all(own, workspace.store, workspace.mirrors, say)
     inputs = _inputs(workspace, graph, node)
     bench = Bench(
         action=node.resolve(inputs, graph.salt),

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from ssds.core.digest import Digest
-from ssds.core.errors import SsdsError
+from ssds.core.errors import IntegrityError, SsdsError
 from ssds.core.pins import PinnedFile
 from ssds.host.fetch import Fetcher, Sink
 from ssds.host.local import remove_folder
@@ -60,13 +60,14 @@ def push(
                 failed[artefact.file.digest] = error
     size = 0
     os.makedirs(target.folder, exist_ok=True)
-    for artefact in wanted:
-        digest = artefact.file.digest
-        if digest not in failed:
+    for digest in (a.file.digest for a in wanted if a.file.digest not in failed):
+        try:
             with target.writer(expected=digest) as writer:
                 for piece in store.blobs.chunks(digest):
                     writer.write(piece)
             size += writer.size_bytes
+        except IntegrityError as error:  # the store's copy is damaged
+            failed[digest] = error
     copied = len(wanted) - len(failed)
     return Pushed(copied=copied, there=len(every) - len(wanted), size_bytes=size, failed=failed)
 

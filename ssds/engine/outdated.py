@@ -10,11 +10,13 @@ import functools
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any, TypeVar, cast
 
 from ssds.core.errors import SsdsError
 from ssds.core.pins import PackageSet, PinnedPackage, PlatformPins, SharedPins, SourcePin
 from ssds.core.platform import Platform
 from ssds.core.records import dataclass as record
+from ssds.core.versions import version_key
 from ssds.host.git_fetch import GitFetch
 from ssds.host.local import make_folder
 from ssds.host.mirrors import Mirrors
@@ -24,7 +26,7 @@ from ssds.kinds.build.contained import PinMap
 from ssds.kinds.build.requests import Asking, PackageRequest, base_pin
 from ssds.kinds.source import newest as upstream
 from ssds.kinds.source.resolve import source_paragraphs
-from ssds.packages import conda
+from ssds.packages import conda, debian
 from ssds.packages.apt_index import open_index
 from ssds.packages.newest import apt_candidates, newest_wheel
 from ssds.recipe.model import Base, Catalog, Target
@@ -33,6 +35,7 @@ from ssds.recipe.steps import SourceRequest
 from ssds.store.fetch import fetching
 
 NEWER, CURRENT, UNKNOWN = "newer", "current", "unknown"
+T = TypeVar("T")
 _NO_WHEEL = "the index has no wheel for this platform and Python"
 
 
@@ -92,6 +95,27 @@ def outdated(
     return sorted(rows, key=lambda r: (order.index(r.sort), r.name, r.pinned, r.of))
 
 
+def _asked_once(ask: Callable[..., T]) -> Callable[..., T]:
+    """Remembers what was answered, and that nobody did: a dead mirror is asked once."""
+
+    def tried(*what: Any) -> tuple[Any, SsdsError | None]:
+        try:
+            return ask(*what), None
+        except SsdsError as error:
+            return None, error
+
+    remembered = functools.cache(tried)  # the object that asks is in the key, and lives for a call
+
+    @functools.wraps(ask)
+    def answer(*what: Any) -> T:
+        found, error = remembered(*what)
+        if error is not None:
+            raise error
+        return cast(T, found)
+
+    return answer
+
+
 @dataclass(frozen=True, eq=False)
 class _Looking:
     """Asks each question once; its answers are remembered by the functions themselves."""
@@ -112,7 +136,7 @@ class _Looking:
             pin = held.recipes.get(request.name)
             if pin is not None:
                 known = answers(request, self.catalog, target.platform)
-                best = known[0] if known else pin.version
+                best = max((*known[:1], pin.version), key=version_key)
                 yield _told("recipe", request.name, pin.version, best, "lock")
         below = base_pin(target, self.catalog, self.shared, self.pins)
         declared = self.catalog.bases.get(below.name) if below is not None else None
@@ -122,7 +146,8 @@ class _Looking:
                 yield self._source(source, source_pin, declared)
         for package_request in self.asking.requests(target).packages:
             packages = held.packages.get(package_request.place)
-            if packages is not None and declared is not None:
+            answers_it = packages is not None and packages.manager == package_request.manager
+            if packages is not None and answers_it and declared is not None:
                 yield from self._packages(package_request, packages, target.platform, declared)
 
     @functools.cached_property
@@ -137,7 +162,7 @@ class _Looking:
             "base", base.name, identity, lambda: self._newer_base(base, platform, identity)
         )
 
-    @functools.cache  # noqa: B019 - lives as long as one call of ``outdated``
+    @_asked_once
     def _newer_base(self, base: Base, platform: Platform, identity: str) -> Row:
         found = resolve_base(base, platform, self.mirrors, self.cache)
         pin = self.shared.bases.get((identity, platform))
@@ -193,7 +218,7 @@ class _Looking:
             return upstream.of_debian(source.deb_src, source_paragraphs(index, name))
         return None
 
-    @functools.cache  # noqa: B019
+    @_asked_once
     def _refs(self, url: str) -> Mapping[str, str]:
         folder = os.path.join(self.cache, "refs")
         make_folder(folder)
@@ -220,10 +245,11 @@ class _Looking:
         if not newest:
             note = "the index does not have it any more"
             return _unknown("apt", package, note)
+        newest = max(newest, package.version, key=debian.version_key)
         exact = any(asked.startswith(f"{package.name}=") for asked in request.asked)
         return _told("apt", package.name, package.version, newest, "recipe" if exact else "lock")
 
-    @functools.cache  # noqa: B019
+    @_asked_once
     def _candidates(self, base: Base, platform: Platform) -> Mapping[str, str]:
         index = open_index(
             self.cache,
@@ -248,7 +274,7 @@ class _Looking:
     def _conda(
         self, request: PackageRequest, package: PinnedPackage, held: PackageSet, platform: Platform
     ) -> Row:
-        names = frozenset(p.name for p in held.packages)
+        names = frozenset((p.name, p.version) for p in held.packages)
         asked = conda.CondaRequest(
             channels=request.channels,
             packages=request.asked,
@@ -261,9 +287,9 @@ class _Looking:
         newest, exact = found
         return _told("conda", package.name, package.version, newest, "recipe" if exact else "lock")
 
-    @functools.cache  # noqa: B019
+    @_asked_once
     def _newest_conda(
-        self, asked: conda.CondaRequest, names: frozenset[str]
+        self, asked: conda.CondaRequest, names: frozenset[tuple[str, str]]
     ) -> Mapping[str, tuple[str, bool]]:
         return conda.newest(asked, names, self.mirrors, self.cache)
 

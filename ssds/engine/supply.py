@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 from ssds.core.digest import Digest
 from ssds.core.errors import SsdsError, UnavailableError
 from ssds.core.model import Node
@@ -10,9 +12,11 @@ from ssds.engine.report import Reporter
 from ssds.engine.runner import Crew
 from ssds.graph.plan import Plan, PlanStep, Verb
 from ssds.host.local import remove_folder
+from ssds.host.mirrors import Mirrors
 from ssds.kinds.source.run import bring
 from ssds.packages.wire import files_of
-from ssds.store.fetch import fetch_what_can_be_had, what_is_gone
+from ssds.store.fetch import fetch_files, fetch_what_can_be_had, what_is_gone
+from ssds.store.store import Store
 
 _SHOWN = 50
 
@@ -40,6 +44,27 @@ def supply(plan: Plan, crew: Crew, reporter: Reporter) -> SsdsError | None:
     rest = [file for digest, file in possible.items() if digest not in certain]
     failed |= what_is_gone(crew.store, rest, crew.mirrors)
     return _gone(failed, {**possible, **certain}, wanted) if failed else None
+
+
+def bring_all(
+    nodes: Iterable[Node], store: Store, mirrors: Mirrors, say: Callable[[str], None]
+) -> None:
+    """Brings every file that nodes pin into the store; archives of commits are made where need be.
+
+    Raises:
+        UnavailableError, IntegrityError: one cannot be had.
+    """
+    plain: list[PinnedFile] = []
+    for node in nodes:
+        if node.kind == "source" and "git" in node.hints:
+            folder = store.new_folder()
+            try:
+                bring(node, store, mirrors, folder, say)
+            finally:
+                remove_folder(folder)
+        else:
+            plain += files_of(node)
+    fetch_files(store, plain, mirrors, say)
 
 
 def _files(step: PlanStep) -> list[PinnedFile]:

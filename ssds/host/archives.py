@@ -125,13 +125,14 @@ def _zip_time(info: zipfile.ZipInfo) -> int:
 def _unpack_conda(path: str, target: SafeFolder) -> None:
     """Unpacks both halves of a conda package: what is installed, and ``info/`` about it."""
     with zipfile.ZipFile(path) as archive:
-        halves = {
-            info.filename.partition("-")[0]: info
+        halves = [
+            (info.filename.partition("-")[0], info)
             for info in archive.infolist()
             if info.filename.startswith(("pkg-", "info-")) and info.filename.endswith(".tar.zst")
-        }
-        if len(halves) != 2:
+        ]
+        halves.sort(key=lambda half: half[0])
+        if [half for half, _ in halves] != ["info", "pkg"]:
             raise ValueError("it does not hold one pkg-….tar.zst and one info-….tar.zst")
-        for _, info in sorted(halves.items()):
+        for _, info in halves:
             with archive.open(info) as file, decompressed(file, info.filename) as stream:
                 _unpack_tar(stream, target)

@@ -164,28 +164,42 @@ class SafeFolder:
             self._free(here, parts[-1], name)
             os.link(source[-1], parts[-1], src_dir_fd=there, dst_dir_fd=here, follow_symlinks=False)
 
-    def adopt(self, name: str, source: str) -> None:
+    def adopt(self, name: str, holder: int, leaf: str) -> None:
         """Moves a file or symbolic link to ``name``; it must be on the same file system.
 
         Args:
-            source: its path, in a folder that was filled by this class.
+            holder, leaf: the folder that holds it and its name there, as ``held`` gives them.
         """
         parts = self.parts(name)
         if not parts:
             raise self.refuse(name, "is a file without a name")
         with self.parent(parts[:-1], name) as handle:
             self._free(handle, parts[-1], name)
-            os.rename(source, parts[-1], dst_dir_fd=handle)
+            os.rename(leaf, parts[-1], src_dir_fd=holder, dst_dir_fd=handle)
 
-    def has(self, name: str) -> bool:
-        """Whether something other than a folder stands at ``name``."""
-        parts = self.parts(name)
-        with self.parent(parts[:-1], name) as handle:
-            try:
-                found = os.stat(parts[-1], dir_fd=handle, follow_symlinks=False)
-            except OSError:
-                return False
-        return not stat.S_ISDIR(found.st_mode)
+
+@contextlib.contextmanager
+def held(folder: str, name: str) -> Iterator[tuple[int, str, os.stat_result] | None]:
+    """Gives the folder that holds ``name`` below ``folder``, its last part and its status.
+
+    No link on the way is followed. Gives None where nothing is there, or something on the way is no
+    folder.
+    """
+    *above, leaf = name.split("/")
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        found = None
+        with contextlib.suppress(OSError):
+            for part in above:
+                following = os.open(
+                    part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=handle
+                )
+                os.close(handle)
+                handle = following
+            found = os.stat(leaf, dir_fd=handle, follow_symlinks=False)
+        yield None if found is None or ".." in (*above, leaf) else (handle, leaf, found)
+    finally:
+        os.close(handle)
 
 
 def _set_time(handle: int, mtime_s: int) -> None:

@@ -108,7 +108,7 @@ def _zstd(file: IO[bytes]) -> Iterator[IO[bytes]]:
                 shutil.copyfileobj(file, feed, _CHUNK)
         except (OSError, ValueError):
             pass  # the reader had enough, or the program says itself what is wrong
-        except (EOFError, zipfile.BadZipFile, zlib.error) as error:
+        except (EOFError, zipfile.BadZipFile, zlib.error, lzma.LZMAError) as error:
             broken.append(str(error) or "the archive is truncated")
 
     feeder = threading.Thread(target=pump, daemon=True)

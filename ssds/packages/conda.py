@@ -107,18 +107,21 @@ def resolve(
 
 
 def newest(
-    request: CondaRequest, names: Iterable[str], mirrors: Mirrors, cache: str
+    request: CondaRequest, pinned: Iterable[tuple[str, str]], mirrors: Mirrors, cache: str
 ) -> dict[str, tuple[str, bool]]:
     """Returns name → its newest version, and whether what is asked for excludes that.
 
-    Nothing is resolved: each package for itself, in the first channel that has it.
+    Nothing is resolved: each package for itself, in the first channel that has it. Of what is older
+    there than the pinned version the latter is the newest.
 
     Raises:
         UnavailableError, IntegrityError: as ``resolve``.
     """
     found = {}
     with _opened(request, mirrors, cache) as (specs, sparse):
-        for name in names:
+        from rattler import Version
+
+        for name, version in pinned:
             each = (records for index in sparse if (records := _records(name, [index])))
             first = next(each, [])
             channel = first[0].channel if first else ""
@@ -127,7 +130,8 @@ def newest(
                 best = max(known, key=lambda record: record.version)
                 asked = [spec for spec in specs if _name(spec) == name]
                 held = not all(spec.matches(best) for spec in asked)
-                found[name] = (str(best.version), held)
+                newer = best.version > Version(version)
+                found[name] = (str(best.version) if newer else version, newer and held)
     return found
 
 

@@ -18,14 +18,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from ssds.core.canonical import Json
-from ssds.core.errors import IntegrityError
+from ssds.core.errors import IntegrityError, InvalidValue
 from ssds.core.pins import PinnedPackage
 from ssds.host import local
 from ssds.host.archives import unpack_archive
-from ssds.host.safe_folder import Limits, SafeFolder
+from ssds.host.safe_folder import MIB, Limits, SafeFolder, held
 from ssds.packages.conda_package import (
     CondaPackage,
     PathEntry,
+    damaged,
     read_package,
     short_version,
     site_packages,
@@ -33,6 +34,8 @@ from ssds.packages.conda_package import (
 from ssds.packages.conda_record import record_bytes
 
 _LIMITS = Limits()
+_CHANGED_BYTES = 512 * MIB
+"""The most that a file may have whose bytes are changed: it is in memory."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -175,18 +178,22 @@ class _Linking:
         if entry.kind == "directory":
             self.tree.folder(target, 0)
             return row
-        source = os.path.join(package.folder, entry.path)
-        if os.path.islink(source):
-            row["path_type"] = "softlink"
-            self._move(package, entry, target)
-            return row
-        self._note(package, target)
-        data = self._changed(package, entry)
+        with held(package.folder, entry.path) as found:
+            if found is None or stat.S_ISDIR(found[2].st_mode):
+                raise damaged(package.pin, f"lists {entry.path[:120]!r}, and does not hold it")
+            holder, leaf, status = found
+            if stat.S_ISLNK(status.st_mode):
+                self.tree.adopt(target, holder, leaf)
+                return row | {"path_type": "softlink"}
+            self._note(package, target)
+            data = self._changed(package, entry)
+            if data is None:
+                self.tree.adopt(target, holder, leaf)
         if data is None:
-            row["size_in_bytes"] = self._move(package, entry, target)
+            row["size_in_bytes"] = status.st_size
             digest = entry.sha256
         else:
-            executable = bool(os.stat(source).st_mode & 0o111)
+            executable = bool(status.st_mode & 0o111)
             self.tree.file(target, io.BytesIO(data), executable=executable, mtime_s=0)
             digest = hashlib.sha256(data).hexdigest()
             row["size_in_bytes"] = len(data)
@@ -196,32 +203,20 @@ class _Linking:
         stated = {"sha256": entry.sha256, "sha256_in_prefix": digest}
         return row | {key: value for key, value in stated.items() if value}
 
-    def _move(self, package: CondaPackage, entry: PathEntry, target: str) -> int:
-        """Moves what needs no change; returns its size in bytes."""
-        source = os.path.join(package.folder, entry.path)
-        try:
-            status = os.lstat(source)
-        except OSError as error:
-            raise _lacks(package, entry) from error
-        if stat.S_ISDIR(status.st_mode):
-            raise _lacks(package, entry)
-        self.tree.adopt(target, source)
-        return status.st_size
-
     def _changed(self, package: CondaPackage, entry: PathEntry) -> bytes | None:
         """Returns the bytes that a file has at this prefix, or None for those that it has."""
         byte_code = _is_byte_code(entry.path)
         if not entry.placeholder and not byte_code:
             return None
-        data = local.read_below(package.folder, entry.path, _LIMITS.size_bytes)
-        if data is None:
-            raise _lacks(package, entry)
+        data = self._read(package, package.folder, entry.path)
         if byte_code:
             source = _source_of(entry.path)
             place = self._target(package, source)
-            text = local.read_below(self.tree.path, place, _LIMITS.size_bytes) if source else None
-            return unchecked_byte_code(data, text or b"")
+            text = self._read(package, self.tree.path, place) if source else b""
+            return unchecked_byte_code(data, text)
         old, new = entry.placeholder.encode(), self.prefix.encode()
+        if len(data) + data.count(old) * max(0, len(new) - len(old)) > _CHANGED_BYTES:
+            raise damaged(package.pin, f"has too large a file to change: {entry.path[:120]!r}")
         if not entry.binary:
             return data.replace(old, new)
         if len(new) > len(old):
@@ -232,6 +227,12 @@ class _Linking:
                 hint="Choose a shorter prefix.",
             )
         return with_prefix(data, old, new)
+
+    def _read(self, package: CondaPackage, folder: str, path: str) -> bytes:
+        try:
+            return local.read_below(folder, path, _CHANGED_BYTES) or b""
+        except InvalidValue as error:
+            raise damaged(package.pin, f"has too large a file to change: {path[:120]!r}") from error
 
     def _note(self, package: CondaPackage, target: str) -> None:
         if package.python and target.endswith(".py"):
@@ -269,14 +270,6 @@ class _Linking:
             )
         if f"bin/.{name}-post-link.sh" in paths:
             self.staged.post_links.append(package)
-
-
-def _lacks(package: CondaPackage, entry: PathEntry) -> IntegrityError:
-    return IntegrityError(
-        f"{package.pin.file.name} lists {entry.path[:120]!r}, and does not hold it",
-        code="F069",
-        hint="Its channel is damaged; ask for another build, or renew the pin: ssds lock.",
-    )
 
 
 # --- bytes ---------------------------------------------------------------------------------------

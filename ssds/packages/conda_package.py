@@ -86,7 +86,7 @@ def read_package(pin: PinnedPackage, folder: str) -> CondaPackage:
     """
     index = _document(pin, folder, "info/index.json")
     if index is None:
-        raise _wrong(pin, "has no info/index.json")
+        raise damaged(pin, "has no info/index.json")
     found = tuple(index.text(key) for key in ("name", "version", "build"))
     if found != (pin.name, pin.version, pin.build):
         raise IntegrityError(
@@ -123,7 +123,8 @@ def short_version(version: str) -> str:
     return ".".join(version.split(".")[:2])
 
 
-def _wrong(pin: PinnedPackage, why: str) -> IntegrityError:
+def damaged(pin: PinnedPackage, why: str) -> IntegrityError:
+    """Returns the error that says what is wrong with a package."""
     return IntegrityError(f"{pin.file.name} {why}", code="F069", hint=_DAMAGED)
 
 
@@ -137,7 +138,7 @@ def _document(pin: PinnedPackage, folder: str, name: str) -> Place | None:
 def _entry_point(pin: PinnedPackage, text: str) -> EntryPoint:
     match = _ENTRY_POINT.fullmatch(text.strip())
     if match is None:
-        raise _wrong(pin, f"has an entry point that is none: {text[:80]!r}")
+        raise damaged(pin, f"has an entry point that is none: {text[:80]!r}")
     return EntryPoint(name=match[1], module=match[2], function=match[3])
 
 
@@ -152,29 +153,36 @@ def _path(pin: PinnedPackage, item: Place) -> PathEntry:
     kind, mode = item.text("path_type", "hardlink"), item.text("file_mode", "text")
     if kind not in ("hardlink", "softlink", "directory") or mode not in ("text", "binary"):
         item.fail(f"{kind[:40]!r} {mode[:40]!r} is not a kind of path")
+    placeholder = item.text("prefix_placeholder", "")
+    if placeholder and not (_is_plain(placeholder) and placeholder.startswith("/")):
+        raise damaged(pin, f"has a placeholder that is no path: {placeholder[:80]!r}")
     return PathEntry(
         path=_checked(pin, item.text("_path")),
         kind=kind,
-        placeholder=item.text("prefix_placeholder", ""),
+        placeholder=placeholder,
         binary=mode == "binary",
         sha256=item.text("sha256", ""),
     )
 
 
-def _checked(pin: PinnedPackage, path: str) -> str:
+def _is_plain(text: str) -> bool:
+    """Whether a text is not empty and has neither control characters nor lone surrogates."""
     try:
-        plain = all(character >= " " for character in path) and path.encode() != b""
+        return all(character >= " " for character in text) and text.encode() != b""
     except UnicodeEncodeError:
-        plain = False
+        return False
+
+
+def _checked(pin: PinnedPackage, path: str) -> str:
     if (
-        not plain
+        not _is_plain(path)
         or path.startswith("/")
         or posixpath.normpath(path) != path.rstrip("/")
         or "\\" in path
     ):
-        raise _wrong(pin, f"installs {path[:120]!r}, which is no path below the prefix")
+        raise damaged(pin, f"installs {path[:120]!r}, which is no path below the prefix")
     if path.split("/", maxsplit=1)[0] in ("..", ".", "info", "conda-meta"):
-        raise _wrong(pin, f"installs {path[:120]!r}, which is not a package's to install")
+        raise damaged(pin, f"installs {path[:120]!r}, which is not a package's to install")
     return path.rstrip("/")
 
 
@@ -182,7 +190,7 @@ def _old_paths(pin: PinnedPackage, folder: str) -> tuple[PathEntry, ...]:
     """Returns the paths of a package from before ``paths.json``."""
     listed = local.read_below(folder, "info/files", _LIMIT_BYTES)
     if listed is None:
-        raise _wrong(pin, "has neither info/paths.json nor info/files")
+        raise damaged(pin, "has neither info/paths.json nor info/files")
     prefixes: dict[str, tuple[str, bool]] = {}
     stated = local.read_below(folder, "info/has_prefix", _LIMIT_BYTES) or b""
     for line in stated.decode("utf-8", "replace").splitlines():

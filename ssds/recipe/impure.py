@@ -13,10 +13,10 @@ from ssds.recipe.steps import RunStep
 
 _COMMAND = pattern(
     r"\b(?:(?P<apt>(?:apt-get|apt|aptitude)\b[^\n;&|]{0,200}?\binstall)"
-    r"|(?P<pip>(?:pip3?|python3?\s+-m\s+pip)\s+install)"
+    r"|(?P<pip>(?:pip[0-9.]*|python[0-9.]*\s+-m\s+pip)\s+install)"
     r"|(?P<conda>(?:conda|mamba|micromamba)\s+(?:install|create))"
     r"|(?P<git>git\s+clone)"
-    r"|(?P<download>curl|wget))\b(?P<rest>[^\n;&|]*)"
+    r"|(?P<download>curl|wget))(?![-\w])(?P<rest>(?:'[^'\n]*'|\"[^\"\n]*\"|[^\n;&|'\"])*)"
 )
 _CONTINUED = pattern(r"\\\n\s*")
 _ADDRESS = pattern(r"(?:https?|ftp)://[^\s'\"]+")
@@ -24,7 +24,8 @@ _PACKAGE = pattern(r"[a-z0-9][a-z0-9+.-]+(?:=[^\s]+)?")
 _CONDA = pattern(r"[a-z0-9_][a-z0-9_.-]*(?:[=<>!~].*)?")
 _CHANNELS = pattern(r"(?:-c|--channel)[ =]+([A-Za-z0-9][A-Za-z0-9_./-]*)")
 _REQUIREMENT = pattern(r"[A-Za-z0-9][A-Za-z0-9._-]*(?:\[[^\]]*\])?(?:[<>=!~].*)?")
-_VALUED = frozenset({"-t", "-o", "-c", "-i", "-r", "-f", "--target", "--index-url"})
+_VALUED = frozenset({"-t", "-o", "-c", "-i", "-r", "-f", "-n", "-p"})
+_VALUED |= {"--target", "--index-url", "--name", "--prefix"}
 _MOST = 6
 
 
@@ -51,6 +52,12 @@ def _advice(
     """Gives the line of each command that fetches, and what to write instead."""
     joined = _CONTINUED.sub(lambda match: " " * len(match[0]), script)  # offsets stay
     for match in _COMMAND.finditer(joined):
+        if (
+            joined[joined.rfind("\n", 0, match.start()) + 1 : match.start()]
+            .lstrip()
+            .startswith("#")
+        ):
+            continue
         line = reading.spans.inside(path, address, script, match.start()).line
         sort = next(name for name, text in match.groupdict().items() if text and name != "rest")
         yield f"line {line}", _instead(sort, match["rest"])
@@ -59,14 +66,15 @@ def _advice(
 def _instead(sort: str, rest: str) -> str:
     words = _words(rest)
     if sort == "apt":
-        return f"a step of its own: apt: [{', '.join(w for w in words if _PACKAGE.fullmatch(w))}]"
+        named = [w for w in words if _PACKAGE.fullmatch(w)]
+        return f"a step of its own: apt: [{_listed(named)}]"
     if sort == "pip":
         named = [w for w in words if _REQUIREMENT.fullmatch(w) and "/" not in w]
-        return f"a step of its own: pip: [{', '.join(named)}]"
+        return f"a step of its own: pip: [{_listed(named)}]"
     if sort == "conda":
         channels = ", ".join(_CHANNELS.findall(rest)) or "its channels"
         named = [w for w in words if _CONDA.fullmatch(w)]
-        text = f"channels: [{channels}], packages: [{', '.join(named)}]"
+        text = f"channels: [{channels}], packages: [{_listed(named)}]"
         return f"a step of its own: conda: {{{text}}}"
     address = _ADDRESS.search(rest)
     shown = address[0] if address else "its address"
@@ -75,10 +83,14 @@ def _instead(sort: str, rest: str) -> str:
     return f"a source: {{url: {shown}, sha256: its checksum}}"
 
 
+def _listed(names: list[str]) -> str:
+    return ", ".join(names) or "its packages by name"
+
+
 def _words(rest: str) -> list[str]:
     """Returns the arguments that are no options, nor values of those that take one."""
     try:
-        words = shlex.split(rest)
+        words = shlex.split(rest, comments=True)
     except ValueError:
         words = rest.split()
     return [

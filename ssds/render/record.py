@@ -7,6 +7,7 @@ own; a builder that only writes them down stands in its place.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, cast
@@ -14,6 +15,7 @@ from typing import Any, cast
 from ssds.builders.plug import Work
 from ssds.core.errors import InvalidValue
 from ssds.core.platform import Platform
+from ssds.core.text import shown
 from ssds.host import local
 from ssds.host.mirrors import Mirrors
 from ssds.host.sandbox import JobResult
@@ -21,9 +23,11 @@ from ssds.kinds.api import Bench
 from ssds.kinds.build.run import FILE_STEPS, TITLE, VERSION
 from ssds.kinds.build.state import ConfigState
 from ssds.kinds.build.steps import StepBench, perform
+from ssds.recipe.formats.scope import ENVIRONMENT_NAME, USER_NAME
 from ssds.render.model import CONTEXT, Act, Rendered
 
 _TOOLS = "A layer of ssds has no trace of these tools; here they stay in the image."
+_LABEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*")
 
 
 class _Recorder:
@@ -79,6 +83,7 @@ def record(bench: Bench, start: ConfigState, folder: str, base: str, base_name: 
         base_name: the base as the catalog names it.
     """
     node = bench.action.node
+    check_state(start, start.labels)
     recorder = _Recorder(folder)
     state = start
     for number, step in enumerate(cast(list[dict[str, Any]], node.slice["steps"])):
@@ -86,7 +91,7 @@ def record(bench: Bench, start: ConfigState, folder: str, base: str, base_name: 
             _record_step(bench, recorder, number, step, state)
         state = state.after(step)
     labels = {TITLE: str(node.slice["name"]), VERSION: str(node.slice["version"]), **state.labels}
-    _check(state.environment, labels)
+    check_state(state, labels)
     return Rendered(
         release=node.id.owner,
         platform=node.id.platform,
@@ -137,11 +142,29 @@ def _record_step(
     one(f"{address} {step['type']}", "", step, f"{number}-step")
 
 
-def _check(*maps: Mapping[str, str]) -> None:
-    wrong = sorted(name for values in maps for name, value in values.items() if "\n" in value)
+def check_state(state: ConfigState, labels: Mapping[str, str]) -> None:
+    """Refuses what neither form can hold; an image below may say anything.
+
+    Raises:
+        InvalidValue: E172.
+    """
+    wrong = [f"the variable {n!r}" for n in state.environment if not ENVIRONMENT_NAME.fullmatch(n)]
+    wrong += [f"the label {name!r}" for name in labels if not _LABEL_NAME.fullmatch(name)]
+    if state.user and not USER_NAME.fullmatch(state.user):
+        wrong.append(f"the user {state.user!r}")
+    if shown(state.working_folder) != state.working_folder:
+        wrong.append(f"the folder {state.working_folder!r}")
     if wrong:
         raise InvalidValue(
-            f"the value of {wrong[0]} has several lines, which neither form can hold",
+            f"{wrong[0]} is none that a Dockerfile or definition can name",
+            hint="Set another one in a step of the recipe.",
+            code="E172",
+        )
+    values = {**labels, **state.environment}
+    several = sorted(name for name, value in values.items() if "\n" in value)
+    if several:
+        raise InvalidValue(
+            f"the value of {several[0]} has several lines, which neither form can hold",
             hint="Write it into a file in a step, or make it one line.",
             code="E172",
         )

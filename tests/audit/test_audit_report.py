@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from html.parser import HTMLParser
 
 from ssds.audit.report import View, page, text
@@ -47,6 +48,19 @@ def test_nothing_of_an_image_becomes_markup() -> None:
     assert frame["sandbox"] == ""
     assert str(frame["srcdoc"]).startswith('<p title="<script>')
     assert "\x1b" not in made
+
+
+def test_the_name_of_a_file_is_no_line_of_the_text() -> None:
+    forged = AuditedFile(path="a\n\nother@2.0 [linux/amd64]: identical", cause="c", what="w")
+    plain = text([replace(AUDIT, files=(forged,))], {}, {})
+    assert not any(line.startswith("other@2.0") for line in plain.splitlines())
+    assert "  and 2 more\n" in plain
+
+
+def test_what_was_not_rebuilt_has_no_digest_of_a_rebuild() -> None:
+    audit = replace(AUDIT, result="unbuilt", files=(), found=AUDIT.manifest)
+    assert "rebuilt  - by docker" in text([audit], {}, {})
+    assert page([audit], {}, {}, DATES).count(str(AUDIT.manifest)) == 1
 
 
 def test_page_and_text_name_what_explains_a_difference_and_how_many_files_are_left_out() -> None:

@@ -144,3 +144,4 @@ def test_what_upstream_deleted_comes_from_the_store_or_the_blob_mirror(
 def test_a_mirror_must_be_named(plain: Site) -> None:
     check_error(plain.run("mirror", "push"), "E202")
     check_error(plain.run("mirror", "verify"), "E202")
+    check_error(plain.run("mirror", "push", "--to", "https://mirror.example.org/x"), "E203")

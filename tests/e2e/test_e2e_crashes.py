@@ -26,7 +26,7 @@ from ssds.store.store import Store
 WORKERS = 2
 POINTS = cases(22, 48)
 POINTS_OF_GC = cases(12, 48)
-MOMENTS = cases(12, 50)
+MOMENTS = cases(8, 50)
 SMALL_BYTES = 1 << 20
 
 

@@ -127,6 +127,17 @@ def test_a_mirror_that_gives_no_answer_is_told_and_hides_nothing(world: Moving) 
     assert rows["apt", "tool"].newest == "2-1"
 
 
+def test_a_mirror_that_lags_behind_the_lock_has_nothing_newer(world: Moving) -> None:
+    world.publish(
+        Deb(name="tool", version="1-0"),
+        Deb(name="libx", version="1-1"),
+        Deb(name="held", version="1-1"),
+        wheels={"more": ["1.0"]},
+    )
+    rows = world.look()
+    assert (rows["apt", "tool"].state, rows["apt", "tool"].newest) == ("current", "1-1")
+
+
 def test_a_wheel_counts_where_the_image_can_install_it() -> None:
     def newest(*names: str, python: str = "", yanked: bool = False, early: bool = False) -> str:
         files = [IndexFile(name=n, url="u", requires_python=python, yanked=yanked) for n in names]

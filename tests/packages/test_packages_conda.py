@@ -292,5 +292,8 @@ def test_the_newest_versions_are_told_without_resolving(place):
     request = CondaRequest(
         channels=("forge", "bio"), packages=("tool=1.20",), platform=AMD64, glibc="2.36"
     )
-    found = conda.newest(request, ["tool", "libz", "gone"], place.mirrors, f"{place.root}-newest")
+    pinned = [("tool", "1.20"), ("libz", "2.0"), ("gone", "1")]
+    found = conda.newest(request, pinned, place.mirrors, f"{place.root}-newest")
     assert found == {"tool": ("1.21", True), "libz": ("2.0", False)}
+    ahead = conda.newest(request, [("tool", "1.22")], place.mirrors, f"{place.root}-ahead")
+    assert ahead == {"tool": ("1.22", False)}

@@ -280,6 +280,35 @@ def test_archives_that_lead_out_are_refused(bench, tmp_path, ending, info, code)
     assert not (tmp_path / "1/scratch/out").exists()
 
 
+def test_a_chain_of_links_that_climbs_moves_nothing_from_outside(bench, tmp_path):
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    (victim / "secret").write_text("mine")
+    chain, below = [], "../.."
+    for number in range(12):
+        chain.append(member(f"p/q/l{number}", tarfile.SYMTYPE, below))
+        chain.append(member(f"m{number}", tarfile.SYMTYPE, f"p/q/l{number}/.."))
+        below = f"../../m{number}"
+    rows = [
+        {"_path": f"m{number}/{path}", "path_type": "hardlink"}
+        for number in range(12)
+        for path in ("victim/secret", "x/victim/secret")
+    ]
+    for row in rows:
+        text = json.dumps({"paths": [row], "paths_version": 1}).encode()
+        package = Conda(
+            name="x", more_info={"info/paths.json": text}, members=[(info, b"") for info in chain]
+        )
+        assert bench.refused(package).code == "F069"
+    assert (victim / "secret").read_text() == "mine"
+
+
+@pytest.mark.parametrize("placeholder", ["a", "\ud800", "opt/x"])
+def test_placeholders_that_are_no_paths_are_refused(bench, placeholder):
+    row = {"_path": "x", "prefix_placeholder": placeholder, "file_mode": "text"}
+    assert bench.refused(with_paths(row, files={"x": b"a" * 100})).code == "F069"
+
+
 def with_paths(*rows: dict[str, object], **more) -> Conda:
     text = json.dumps({"paths": rows, "paths_version": 1}).encode()
     return Conda(name="x", more_info={"info/paths.json": text}, **more)

@@ -65,6 +65,10 @@ def test_a_step_without_it_is_not_noted(tmp_path: Path) -> None:
         ("git clone -b v1 https://git.example.org/a.git a", "git: https://git.example.org/a.git"),
         ("wget -q https://example.org/a.tar.gz", "url: https://example.org/a.tar.gz"),
         ("curl -o x $ADDRESS", "url: its address"),
+        ("curl -O 'https://e.example.org/f?x=1&y=2'", "url: https://e.example.org/f?x=1&y=2"),
+        ("apt-get install foo # with words", "apt: [foo]"),
+        ("conda install -c bioconda samtools=1.2 -n base", "packages: [samtools=1.2]"),
+        ("pip3.11 install -r requirements.txt", "pip: [its packages by name]"),
     ],
 )
 def test_what_fetches_is_told_with_its_line_and_what_to_write(
@@ -73,6 +77,11 @@ def test_what_fetches_is_told_with_its_line_and_what_to_write(
     ((_, facts),) = notes(tmp_path, f"set -e\n{command}")
     assert list(facts) == ["line 13"]
     assert instead in facts["line 13"]
+
+
+@pytest.mark.parametrize("line", ["# curl is great", "curl-config --libs", "  # apt install x"])
+def test_what_fetches_nothing_has_no_advice(tmp_path: Path, line: str) -> None:
+    assert notes(tmp_path, line) == [("catalog/tool/recipe.yaml:10:7 build[1].run.network", {})]
 
 
 def test_a_command_over_several_lines_is_one(tmp_path: Path) -> None:

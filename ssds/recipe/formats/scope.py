@@ -18,6 +18,7 @@ from ssds.recipe.templates import RESERVED, TemplateProblem, Value, render
 from ssds.recipe.yamlmarks import Document
 
 ENVIRONMENT_NAME = pattern(r"[A-Za-z_][A-Za-z0-9_]*")
+USER_NAME = pattern(r"[a-z_][a-z0-9_-]{0,31}|[0-9]{1,5}(?::[0-9]{1,5})?")
 PACKAGE = pattern(r"[a-z0-9][a-z0-9+.-]*[a-z0-9+.](?:=[0-9][A-Za-z0-9.+~:-]*)?")
 COMMAND = pattern(r"[A-Za-z0-9_][A-Za-z0-9_.+@%=,~:-]{0,127}")
 _PLAIN_PATH = pattern(r"(?:/(?!\.{1,2}(?:/|$))[^/\n]+)*/?")

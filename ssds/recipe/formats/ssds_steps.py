@@ -10,7 +10,7 @@ from ssds.core.patterns import pattern
 from ssds.core.versions import is_version, parse_range
 from ssds.recipe.address import Path
 from ssds.recipe.codes import near
-from ssds.recipe.formats.scope import COMMAND, Scope
+from ssds.recipe.formats.scope import COMMAND, USER_NAME, Scope
 from ssds.recipe.model import Deploy, ExpectedFile, Test
 from ssds.recipe.shared import plain_relative
 from ssds.recipe.steps import (
@@ -35,7 +35,6 @@ _DEB_SRC = pattern(r"[a-z0-9][a-z0-9+.-]+/[0-9][A-Za-z0-9.+~:-]*")
 _PYPI = pattern(r"[A-Za-z0-9][A-Za-z0-9._-]*/[0-9][A-Za-z0-9.!+_-]*")
 _COMMIT = pattern(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _REF = pattern(r"[A-Za-z0-9_][A-Za-z0-9_.+@/-]*")
-_USER = pattern(r"[a-z_][a-z0-9_-]{0,31}|[0-9]{1,5}(?::[0-9]{1,5})?")
 _CHECKS = pattern(r"\b(?:test|grep|cmp|diff|assert|case|exit|sha256sum|md5sum)\b|\[ |==")
 _CHANNEL = pattern(
     r"[A-Za-z0-9][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+)*(?:/[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*)*"
@@ -300,7 +299,7 @@ class TargetReader:
 
     def _user(self, value: Any, path: Path, common: dict[str, Any]) -> Step:
         name = self.scope.text(value, path)
-        if not _USER.fullmatch(name):
+        if not USER_NAME.fullmatch(name):
             self.scope.report("R071", path, ("found", name))
         return UserStep(name=name, **common)
 
