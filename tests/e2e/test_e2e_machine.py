@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import http.server
 import os
@@ -210,10 +211,18 @@ def small_disk(folder: Path, size_bytes: int) -> Iterator[Path]:
 def fill(place: Path, left_bytes: int) -> Path:
     """Writes a file that leaves so much room."""
     ballast = place / "ballast"
-    free = shutil.disk_usage(place).free
+    os.sync()  # what was copied just now may have no blocks yet
+    wanted = max(1, shutil.disk_usage(place).free - left_bytes)
     with open(ballast, "wb") as file:
-        os.posix_fallocate(file.fileno(), 0, max(1, free - left_bytes))
-    return ballast
+        while True:
+            try:
+                os.posix_fallocate(file.fileno(), 0, wanted)
+            except OSError as error:
+                if error.errno != errno.ENOSPC or wanted < MIB:
+                    raise
+                wanted -= MIB // 8  # the map of its own blocks needs room too
+            else:
+                return ballast
 
 
 @ROOT_ONLY
