@@ -40,7 +40,7 @@ lint: env
 test: lint
 	@.ci/packages demo test audit
 	@$(BIN)/python -m compileall -q ssds
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 # measures what users run: an installed ssds, compiled, without the hooks of an editable install
 bench: env

@@ -24,8 +24,8 @@ from ssds.oci.layout import Layout
 from ssds.store.store import Store
 
 WORKERS = 2
-POINTS = cases(22, 48)
-POINTS_OF_GC = cases(12, 48)
+POINTS = cases(16, 48)
+POINTS_OF_GC = cases(9, 48)
 MOMENTS = cases(8, 50)
 SMALL_BYTES = 1 << 20
 
