@@ -306,6 +306,8 @@ def _step_field(node: Node, prefix: str, field: str, rest: str) -> str:
     kind = str(entry["type"]) if isinstance(entry, Mapping) else ""
     if field == "type":
         return ""
+    if field == "expand":  # stands beside the step's own key
+        return f".{field}{rest}"
     own = _OWN.get(kind, {}).get(field, f".{field}")
     return f".{kind}{own}{rest}"
 

@@ -190,9 +190,14 @@ class FileStep(Step):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnvStep(Step):
-    """Environment variables, for later steps and in the image; ``$NAME`` is not expanded."""
+    """Environment variables, for later steps and in the image.
+
+    Attributes:
+        expand: ``$NAME`` and ``${NAME}`` stand for what the image says before the step.
+    """
 
     values: Mapping[str, str]
+    expand: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

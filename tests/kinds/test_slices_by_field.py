@@ -103,6 +103,7 @@ ROWS: dict[str, tuple[str, Any, str]] = {
     "build[].file.content": ("build[7].file.content", "new", "build"),
     "build[].file.executable": ("build[7].file.executable", True, "build"),
     "build[].env.*": ("build[8].env.THREADS", 5, "build"),
+    "build[].expand": ("build[8].expand", True, "build"),
     "build[].workdir": ("build[9].workdir", "/new", "build"),
     "build[].user": ("build[10].user", "daemon", "build"),
     "build[].labels.*": ('build[11].labels["org.example.label"]', "new", "build"),

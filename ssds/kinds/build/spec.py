@@ -158,6 +158,7 @@ def _step_slice(
                 entry["executable"] = True
         case EnvStep():
             entry = {"type": "env", "values": dict(step.values)}
+            entry |= {"expand": True} if step.expand else {}
         case WorkdirStep():
             entry = {"type": "workdir", "path": step.path}
         case UserStep():

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ssds.core.patterns import pattern
 from ssds.host.sandbox import fixed_environment
 from ssds.oci.types import Config
 
+_VARIABLE = pattern(
+    r"\\(?P<escaped>\$)|\$(?:(?P<plain>[A-Za-z_][A-Za-z0-9_]*)"
+    r"|\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::(?P<sign>[-+])(?P<word>[^{}]*))?\})"
+)
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -44,7 +50,10 @@ class ConfigState:
                 found = {"PATH": path, "CONDA_PREFIX": step["prefix"]}
                 return replace(self, environment={**self.environment, **found})
             case "env":
-                return replace(self, environment={**self.environment, **step["values"]})
+                values = step["values"]
+                if step.get("expand"):
+                    values = {k: expanded(v, self.environment) for k, v in values.items()}
+                return replace(self, environment={**self.environment, **values})
             case "workdir":
                 return replace(self, working_folder=step["path"])
             case "user":
@@ -54,6 +63,24 @@ class ConfigState:
             case "entrypoint":
                 return replace(self, entrypoint=tuple(step["arguments"]))
         return self
+
+
+def expanded(text: str, environment: Mapping[str, str]) -> str:
+    r"""Returns ``text`` with its variables replaced, as ENV of a Dockerfile does it.
+
+    ``$NAME``, ``${NAME}``, ``${NAME:-else}``, ``${NAME:+then}``; ``\$`` is a dollar sign; an
+    unknown name is the empty text. Source: Dockerfile reference, environment replacement.
+    """
+
+    def value(match: re.Match[str]) -> str:
+        if match["escaped"]:
+            return match["escaped"]
+        known = environment.get(match["plain"] or match["name"], "")
+        if match["sign"] == "-":
+            return known or match["word"]
+        return match["word"] if match["sign"] == "+" and known else known
+
+    return _VARIABLE.sub(value, text)
 
 
 def step_environment(state: ConfigState, epoch: int) -> dict[str, str]:

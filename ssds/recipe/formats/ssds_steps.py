@@ -178,6 +178,8 @@ class TargetReader:
                     common: dict[str, Any] = {"address": addresses[index]}
                     if "time_limit_s" in item:
                         common["time_limit_s"] = item["time_limit_s"]
+                    if "expand" in item:
+                        common["expand"] = item["expand"]
                     path: Path = ("build", index, key)
                     step: Step | None = getattr(self, f"_{key}")(item[key], path, common)
                     if step is not None:
