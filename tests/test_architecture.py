@@ -27,7 +27,7 @@ ORDER = [
     {"render"},
     {"graph"},
     {"lock"},
-    {"engine", "ship"},
+    {"engine", "ship", "lint"},
     {"delivery"},
     {"saved", "audit"},
     {"workspace"},

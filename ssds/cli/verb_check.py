@@ -8,15 +8,18 @@ from collections.abc import Iterator
 import click
 
 from ssds.cli.app import Context
+from ssds.cli.fixing import fix_files
 from ssds.cli.guard import EXIT_ERROR
-from ssds.cli.output import counted, print_json, report_diagnostics
+from ssds.cli.output import counted, print_json, report_diagnostics, say
+from ssds.cli.sarif import sarif
 from ssds.core.diagnostics import Collector, Diagnostic, Severity
 from ssds.core.errors import InputError
+from ssds.core.records import dataclass
 from ssds.kinds.build.contained import lost_versions
+from ssds.lint.table import lint, with_fixes
 from ssds.lock.model import DEFAULT_VARIANT, Locks
 from ssds.lock.read import diagnostic, read_locks
 from ssds.recipe.catalog import read_catalog
-from ssds.recipe.impure import impure_steps
 from ssds.recipe.model import Catalog
 from ssds.recipe.settings import read_settings
 from ssds.workspace import LOCK_FOLDER, find_root
@@ -24,11 +27,52 @@ from ssds.workspace import LOCK_FOLDER, find_root
 
 @click.command("check")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+@click.option("--sarif", "as_sarif", is_flag=True, help="Print the findings as SARIF 2.1.0.")
 @click.option("--strict", is_flag=True, help="Warnings fail too.")
+@click.option("--fix", is_flag=True, help="Make the safe changes: checksums, spelling of licences.")
 @click.pass_obj
-def command(context: Context, /, as_json: bool, strict: bool) -> int:
-    """Check recipes, shared files, settings and locks. Changes nothing."""
+def command(context: Context, /, as_json: bool, as_sarif: bool, strict: bool, fix: bool) -> int:
+    """Check recipes, shared files, settings and locks. Changes nothing without --fix."""
+    if as_json and as_sarif:
+        raise click.UsageError("--json and --sarif exclude each other.")
     root = find_root(context.folder or ".")
+    found = _look(root)
+    mended = fix_files(root, found.diagnostics) if fix else []
+    for done in mended:
+        say(f"fixed {done.span}: {done.summary} [{done.code}]")
+    if mended:
+        found = _look(root)
+    bad = found.count(Severity.ERROR) or (strict and found.count(Severity.WARNING))
+    if as_sarif:
+        print_json(sarif(found.diagnostics))
+    elif as_json:
+        print_json(
+            {
+                "ok": not bad,
+                "releases": found.releases,
+                "locks": found.locks,
+                "fixed": [d.to_dict() for d in mended],
+                "diagnostics": [d.to_dict() for d in found.diagnostics],
+            }
+        )
+    else:
+        _tell(found, bad=bool(bad), fix=fix)
+    return EXIT_ERROR if bad else 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Findings:
+    """What a look at the workspace gave: how many releases and locks, and every finding."""
+
+    releases: int
+    locks: int
+    diagnostics: tuple[Diagnostic, ...]
+
+    def count(self, severity: Severity) -> int:
+        return sum(1 for d in self.diagnostics if d.severity is severity)
+
+
+def _look(root: str) -> _Findings:
     collector = Collector()
     settings = None
     try:
@@ -40,27 +84,26 @@ def command(context: Context, /, as_json: bool, strict: bool) -> int:
     locks = read_locks(os.path.join(root, LOCK_FOLDER), shown=LOCK_FOLDER, collector=collector)
     if not collector.failed:
         collector.extend(_lost(reading.catalog, locks))
-        collector.extend(impure_steps(reading))
-    counts = {s: sum(1 for d in collector if d.severity is s) for s in Severity}
-    bad = collector.failed or (strict and counts[Severity.WARNING] > 0)
-    if as_json:
-        print_json(
-            {
-                "ok": not bad,
-                "releases": len(reading.catalog.releases),
-                "locks": len(locks.releases),
-                "diagnostics": [d.to_dict() for d in collector],
-            }
+        collector.extend(lint(reading))
+    return _Findings(
+        releases=len(reading.catalog.releases),
+        locks=len(locks.releases),
+        diagnostics=tuple(with_fixes(collector, reading, locks)),
+    )
+
+
+def _tell(found: _Findings, *, bad: bool, fix: bool) -> None:
+    report_diagnostics(found.diagnostics)
+    fixable = sum(1 for d in found.diagnostics if d.fix)
+    if fixable and not fix:
+        say(f"{counted(fixable, 'finding')} can be mended by: ssds check --fix")
+    if not bad:
+        counts = ((severity, found.count(severity)) for severity in Severity)
+        words = [f", {counted(n, s.value)}" for s, n in counts if n]
+        print(
+            f"Good: {counted(found.releases, 'release')}, "
+            f"{counted(found.locks, 'lock')}{''.join(words)}."
         )
-    else:
-        report_diagnostics(collector)
-        if not bad:
-            words = [f", {counted(n, s.value)}" for s, n in counts.items() if n]
-            print(
-                f"Good: {counted(len(reading.catalog.releases), 'release')}, "
-                f"{counted(len(locks.releases), 'lock')}{''.join(words)}."
-            )
-    return EXIT_ERROR if bad else 0
 
 
 def _lost(catalog: Catalog, locks: Locks) -> Iterator[Diagnostic]:

@@ -35,6 +35,21 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Edit:
+    """A safe change of one line of a text file: ``old`` at ``span`` becomes ``new``.
+
+    Attributes:
+        span: where ``old`` begins; its column counts characters.
+        old: what stands there, without a line end; empty to put something in.
+        new: what shall stand there; may hold line ends.
+    """
+
+    span: Span
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Diagnostic:
     """One finding about the user's input.
 
@@ -45,6 +60,7 @@ class Diagnostic:
         address: the path inside the document (``build[2].run``).
         facts: (label, text) pairs, shown aligned.
         hint: what to do next.
+        fix: changes that mend it and mean nothing else, or none.
     """
 
     code: str
@@ -54,6 +70,7 @@ class Diagnostic:
     facts: tuple[tuple[str, str], ...] = ()
     hint: str = ""
     severity: Severity = Severity.ERROR
+    fix: tuple[Edit, ...] = ()
 
     def render(self) -> str:
         """Returns the text that people read; ends without a newline."""
@@ -78,7 +95,29 @@ class Diagnostic:
             "address": self.address,
             "facts": dict(self.facts),
             "hint": self.hint,
+            "fixable": bool(self.fix),
         }
+
+
+def edited(text: str, edits: Iterable[Edit]) -> tuple[str, list[Edit]]:
+    """Returns ``text`` with those of ``edits`` made that fit, and which these are.
+
+    An edit fits where its ``old`` still stands at its place and no other edit touches it.
+    """
+    lines = text.split("\n")
+    made: list[Edit] = []
+    free: dict[int, int] = {}  # line → column below which nothing was changed yet
+    for edit in sorted(edits, key=lambda e: (e.span.line, e.span.column), reverse=True):
+        row, start = edit.span.line - 1, edit.span.column - 1
+        if not 0 <= row < len(lines) or not 0 <= start <= len(lines[row]):
+            continue
+        line, end = lines[row], start + len(edit.old)
+        if line[start:end] != edit.old or end > free.get(row, len(line)):
+            continue
+        lines[row] = line[:start] + edit.new + line[end:]
+        free[row] = start
+        made.append(edit)
+    return "\n".join(lines), made[::-1]
 
 
 def _short(text: str) -> str:

@@ -349,6 +349,9 @@ def _resolve_sources(
             blobs=crew.store.blobs,
         )
         sources[key] = replace(found, request=request)
+        if source.url and source.sha256 is None:
+            word = f"source {key} is {found.file.digest} from now on: its recipe states no sha256"
+            reporter.note(f"{target.release} [{target.platform}]: {word}")
     pins.releases[name] = replace(held, sources=sources)
 
 

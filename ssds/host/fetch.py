@@ -113,7 +113,7 @@ class Fetcher:
         urls: Sequence[str],
         open_sink: OpenSink,
         *,
-        digest: Digest,
+        digest: Digest | None,
         size_bytes: int = 0,
         local: bool = False,
         name: str = "",
@@ -123,7 +123,7 @@ class Fetcher:
         Args:
             urls: addresses, tried in turn; each a few times where the trouble may pass.
             open_sink: makes a new sink per attempt; its block ends well only for the right bytes.
-            digest: the sha256 that the bytes must have.
+            digest: the sha256 that the bytes must have; None takes any, to be pinned.
             size_bytes: their size, 0 where unknown.
             local: whether ``file:`` addresses and plain paths are allowed (configured mirrors).
             name: what the file is called in messages.
@@ -149,17 +149,23 @@ class Fetcher:
                         attempts.append(f"{redacted(url)}: {error}")
                         break
                     self._pause(count)
-        raise all_failed(name or digest, attempts, wrong=wrong)
+        raise all_failed(name or str(digest), attempts, wrong=wrong)
 
     def _pause(self, count: int) -> None:
         if self.pauses_s:
             time.sleep(self.pauses_s[min(count, len(self.pauses_s) - 1)])
 
     def _attempt(
-        self, url: str, open_sink: OpenSink, digest: Digest, size_bytes: int, *, local: bool
+        self,
+        url: str,
+        open_sink: OpenSink,
+        digest: Digest | None,
+        size_bytes: int,
+        *,
+        local: bool,
     ) -> None:
         limit = size_bytes or UNKNOWN_SIZE_LIMIT
-        hashed = hashlib.new(digest.algorithm)
+        hashed = hashlib.new(digest.algorithm if digest else "sha256")
         count = 0
         with open_sink() as sink:
             for chunk in self._chunks(url, local=local):
@@ -170,7 +176,7 @@ class Fetcher:
                 sink.write(chunk)
             if size_bytes and count < size_bytes:
                 raise IntegrityError(f"gave {count} bytes where {size_bytes} are locked")
-            if hashed.hexdigest() != digest.hex:
+            if digest is not None and hashed.hexdigest() != digest.hex:
                 raise IntegrityError(
                     f"gave other bytes: {count} bytes with {digest.algorithm}:{hashed.hexdigest()}"
                 )

@@ -188,7 +188,10 @@ _TABLE: dict[str, tuple[str, str]] = {
 }
 
 _WARNINGS: dict[str, tuple[str, str]] = {
-    "R016": ("address without a checksum", "Add sha256; the lock trusts the first download."),
+    "R016": (
+        "address without a checksum",
+        "Add sha256, by hand or, once locked, by ssds check --fix: a lock trusts what came.",
+    ),
     "R021": ("source is not used", "Name it in a step or a test, or remove it."),
     "R043": (
         "test asserts nothing but its exit code",
@@ -201,6 +204,14 @@ _WARNINGS: dict[str, tuple[str, str]] = {
 }
 
 _NOTES: dict[str, tuple[str, str]] = {
+    "R085": (
+        "recipe offers no command",
+        "Name what people type under deploy: commands, or the folders that hold it: paths.",
+    ),
+    "R086": (
+        "several recipes offer one command",
+        "Who loads two of these modules gets the one loaded last; offer it in one recipe.",
+    ),
     "R084": (
         "a step uses the network, so its result is impure",
         "Pin what it fetches: docs/how-to/from-impure-to-pinned.md goes step by step.",

@@ -55,6 +55,13 @@ class Document:
         line, column = marks[0 if key else 1]
         return Span(path=self.path, line=line + 1, column=column + 1)
 
+    @property
+    def lines(self) -> list[str]:
+        """The file's lines, without their ends."""
+        if self._lines is None:
+            self._lines = self._text.decode("utf-8", "replace").split("\n")
+        return self._lines
+
     def has(self, path: Path) -> bool:
         """Whether a value stands at ``path``."""
         if self._marks is None:
@@ -68,9 +75,7 @@ class Document:
         """
         start = self.span(address)
         word = text[offset:].split("\n", 1)[0]
-        if self._lines is None:
-            self._lines = self._text.decode("utf-8", "replace").split("\n")
-        lines = self._lines
+        lines = self.lines
         below = text[:offset].count("\n")
         for line in (start.line - 1 + below, start.line + below):
             if 0 <= line < len(lines) and word:
@@ -168,6 +173,12 @@ class Spans:
         """Returns the place of ``text[offset]`` where the value at ``address`` is ``text``."""
         document = self._document(path)
         return document.inside(address, text, offset) if document else Span(path=path)
+
+    def line(self, path: str, number: int) -> str:
+        """Returns line ``number`` (from 1) of a file, or the empty string where there is none."""
+        document = self._document(path)
+        lines = document.lines if document else []
+        return lines[number - 1] if 1 <= number <= len(lines) else ""
 
     def _document(self, path: str) -> Document | None:
         document = self._documents.get(path)

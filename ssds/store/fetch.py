@@ -16,6 +16,7 @@ from ssds.core.pins import PinnedFile
 from ssds.host.fetch import Fetcher, Sink, all_failed
 from ssds.host.mirrors import Mirrors, is_local, join, redacted
 from ssds.host.simple_index import SimpleIndexes
+from ssds.oci.blobs import Blobs, BlobWriter
 
 if TYPE_CHECKING:
     from ssds.store.store import Store
@@ -267,6 +268,38 @@ def _gone(
     return _joined(pinned, problems)
 
 
+def fetch_unpinned(
+    blobs: Blobs, name: str, urls: Sequence[str], mirrors: Mirrors
+) -> tuple[Digest, int]:
+    """Takes what the first address that answers gives; returns its sha256 and size in bytes.
+
+    For a source whose recipe states no checksum: its pin trusts this one download.
+
+    Raises:
+        UnavailableError: no address gave it.
+    """
+    chosen = [a for url in urls for a in mirrors.rewritten(url)[:-1]]
+    taken: list[BlobWriter] = []
+
+    @contextmanager
+    def open_sink() -> Iterator[Sink]:
+        with blobs.writer() as writer:
+            taken.append(writer)
+            yield writer
+
+    problems: list[SsdsError] = []
+    with fetching(mirrors) as (fetcher, _):
+        for addresses, local in ((chosen, True), (urls, False)):
+            if not addresses:
+                continue
+            try:
+                fetcher.download(addresses, open_sink, digest=None, local=local, name=name)
+                return taken[-1].digest, taken[-1].size_bytes
+            except UnavailableError as error:
+                problems.append(error)
+    raise _all_of(problems)
+
+
 def _joined(pinned: PinnedFile, problems: Sequence[SsdsError]) -> SsdsError:
     """Returns one error for all ways: other bytes weigh more than none; all places are named."""
     if not problems:
@@ -275,6 +308,10 @@ def _joined(pinned: PinnedFile, problems: Sequence[SsdsError]) -> SsdsError:
             code="F055",
             hint="Give the source a url, or renew the pin: ssds lock.",
         )
+    return _all_of(problems)
+
+
+def _all_of(problems: Sequence[SsdsError]) -> SsdsError:
     wrong = [p for p in problems if p.code == "F044"]
     left = [p for p in problems if p.code != "F053"]
     main = (wrong or left or problems)[0]

@@ -14,6 +14,7 @@ from ssds.kinds.api import Bench
 from ssds.kinds.source.resolve import resolve_source
 from ssds.kinds.source.run import run
 from ssds.kinds.source.spec import node
+from ssds.oci.blobs import Blobs
 from ssds.recipe.steps import SourceRequest
 from ssds.store.store import Store
 
@@ -54,6 +55,27 @@ def test_an_address_that_names_no_file_needs_a_name(url):
 def test_an_address_without_sha256_is_refused():
     with pytest.raises(InvalidValue, match="sha256"):
         resolve_source(SourceRequest(name="x", url="https://example.org/a"), Mirrors(), "/none")
+
+
+def test_an_address_without_sha256_is_pinned_as_it_comes_once(tmp_path):
+    (tmp_path / "tool-1.0.tar.gz").write_bytes(DATA)
+    mirrors = Mirrors(url_prefixes={"https://example.org/a": f"file://{tmp_path}"})
+    request = SourceRequest(name="x", url="https://example.org/a/tool-1.0.tar.gz")
+    blobs = Blobs(str(tmp_path / "blobs"))
+    found = resolve_source(request, mirrors, str(tmp_path), blobs=blobs).file
+    assert (found.name, found.digest) == ("tool-1.0.tar.gz", sha256_of(DATA))
+    assert (found.size_bytes, found.urls) == (len(DATA), (request.url,))
+    assert blobs.read(found.digest) == DATA
+
+
+def test_an_address_that_gives_nothing_is_not_pinned(tmp_path, monkeypatch):
+    monkeypatch.setattr("ssds.host.fetch.ATTEMPTS", 1)
+    mirrors = Mirrors(url_prefixes={"https://example.invalid/": f"file://{tmp_path}/"})
+    request = SourceRequest(name="x", url="https://example.invalid/a/tool-1.0.tar.gz")
+    blobs = Blobs(str(tmp_path / "blobs"))
+    with pytest.raises(UnavailableError, match=r"tool-1\.0"):
+        resolve_source(request, mirrors, str(tmp_path), blobs=blobs)
+    assert not list(blobs.all())
 
 
 def test_the_same_bytes_are_the_same_node_whatever_their_address():

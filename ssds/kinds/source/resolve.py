@@ -22,7 +22,7 @@ from ssds.oci.blobs import Blobs
 from ssds.packages import debian
 from ssds.packages.apt_index import AptIndex, open_index
 from ssds.recipe.steps import SourceRequest
-from ssds.store.fetch import fetching
+from ssds.store.fetch import fetch_unpinned, fetching
 
 _SDIST = (".tar.gz", ".zip", ".tar.bz2", ".tar.xz", ".tgz")
 _COMPRESSED = r"\.tar\.(?:gz|xz|bz2|zst)"
@@ -45,7 +45,8 @@ def resolve_source(
         cache: folder for package indexes of this run.
         suite, components: where ``deb-src`` looks; with an empty suite in those that this
             machine's own apt names.
-        blobs: keeps the archive that is made from a commit.
+        blobs: keeps the archive that is made from a commit, and what an address without a
+            checksum gives.
 
     Raises:
         UnavailableError: it does not exist there (any more), or no mirror answers.
@@ -60,27 +61,33 @@ def resolve_source(
         return SourcePin(request=digest, file=_pypi(request, mirrors))
     if request.git:
         return replace(_git(request, mirrors, cache, blobs), request=digest)
-    return SourcePin(request=digest, file=url_file(request))
+    return SourcePin(request=digest, file=_url(request, mirrors, blobs))
 
 
-def url_file(request: SourceRequest) -> PinnedFile:
-    """Returns the pin of a source with an address and a sha256; asks nobody.
+def _url(request: SourceRequest, mirrors: Mirrors, blobs: Blobs | None) -> PinnedFile:
+    """Returns the pin of a source with an address; asks nobody where the recipe states a sha256.
+
+    Without one the bytes are loaded once, and are what the lock holds from then on.
 
     Raises:
-        InvalidValue: the recipe states no sha256, or the address names no file.
+        InvalidValue: the address names no file, or nothing may be loaded.
     """
-    if request.sha256 is None:
-        raise InvalidValue(
-            f"the source {request.name!r} states no sha256",
-            hint="Download it once, check it with upstream, and write its sha256 beside the url.",
-        )
     name = request.file or unquote(urlsplit(request.url).path.rpartition("/")[2])
     if not name or "/" in name or not name.isprintable() or name in (".", ".."):
         raise InvalidValue(
             f"the address of source {request.name!r} ends in no file name",
             hint="Give the file's name with 'file:'.",
         )
-    return PinnedFile(name=name, digest=request.sha256, urls=(request.url, *request.mirrors))
+    urls = (request.url, *request.mirrors)
+    if request.sha256 is not None:
+        return PinnedFile(name=name, digest=request.sha256, urls=urls)
+    if blobs is None:
+        raise InvalidValue(
+            f"the source {request.name!r} states no sha256",
+            hint="Download it once, check it with upstream, and write its sha256 beside the url.",
+        )
+    digest, size = fetch_unpinned(blobs, name, urls, mirrors)
+    return PinnedFile(name=name, digest=digest, size_bytes=size, urls=urls)
 
 
 def _git(request: SourceRequest, mirrors: Mirrors, cache: str, blobs: Blobs | None) -> SourcePin:

@@ -19,6 +19,8 @@ DESCRIPTIVE = (
 )  # fmt: skip
 _LICENSE_REFERENCE = pattern(r"LicenseRef-[A-Za-z0-9.-]+")
 MAX_FILE_BYTES = 1 << 20
+_USUAL = "its usual form is "
+
 USUAL_LICENSES = frozenset(
     (
         "AGPL-3.0-only", "AGPL-3.0-or-later", "Apache-2.0", "Artistic-2.0", "BSD-2-Clause",
@@ -136,8 +138,14 @@ def license_problem(text: str) -> str:
         return str(info.errors[0])[:200]
     known = info.normalized_expression or ""
     if known.split() != _LICENSE_REFERENCE.sub("MIT", text).split():
-        return "" if "(" in text else f"its usual form is {known}"
+        return "" if "(" in text else f"{_USUAL}{known}"
     return ""
+
+
+def usual_license(text: str) -> str:
+    """Returns the form in which SPDX writes this expression, or the empty string."""
+    found = license_problem(text)
+    return found.removeprefix(_USUAL) if found.startswith(_USUAL) else ""
 
 
 @functools.cache

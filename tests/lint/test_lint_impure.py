@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ssds.core.diagnostics import Severity
+from ssds.lint.impure import impure_steps
 from ssds.recipe.catalog import read_catalog
-from ssds.recipe.impure import impure_steps
 
 HEAD = """\
 name: tool
