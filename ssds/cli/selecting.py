@@ -34,6 +34,15 @@ def platforms_option(function: F) -> F:
     )(function)
 
 
+def builder_option(function: F) -> F:
+    """Adds ``--builder``."""
+    return click.option(
+        "--builder",
+        type=click.Choice(BUILDERS),
+        help="Who runs build steps; else the setting `builder` says it.",
+    )(function)
+
+
 def planning_options(function: F) -> F:
     """Adds what ``plan`` and ``apply`` share."""
     for option in (
@@ -47,11 +56,7 @@ def planning_options(function: F) -> F:
         ),
         click.option("--rerun", multiple=True, metavar="SELECTOR", help="Run again though known."),
         click.option("--retry", is_flag=True, help="Run remembered failures again."),
-        click.option(
-            "--builder",
-            type=click.Choice(BUILDERS),
-            help="Who runs build steps; else the setting `builder` says it.",
-        ),
+        builder_option,
         click.option("--refresh", is_flag=True, help="Look at the channels anew."),
     ):
         function = option(function)

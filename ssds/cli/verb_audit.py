@@ -21,12 +21,12 @@ from ssds.cli.completing import complete_nodes, complete_platforms
 from ssds.cli.output import counted, duration_text, print_json, say, show, table
 from ssds.cli.rebuilding import rebuild_here
 from ssds.cli.releases import select
+from ssds.cli.selecting import builder_option
 from ssds.cli.standings import standings
 from ssds.core.errors import UsageError
 from ssds.core.platform import Platform
 from ssds.host.files import atomic_write
 from ssds.host.machine import native_platform
-from ssds.recipe.settings import BUILDERS
 from ssds.workspace import Workspace, parse_date
 
 EXIT_DIFFERS = 4
@@ -65,11 +65,7 @@ _SCRATCH = "/var/tmp"  # noqa: S108 - a folder that nobody knows is made below i
 @click.option(
     "--keep", multiple=True, type=click.Choice(KNOBS), help="Leave this as it is (repeatable)."
 )
-@click.option(
-    "--builder",
-    type=click.Choice(BUILDERS),
-    help="Who runs build steps; else the setting `builder` says it.",
-)
+@builder_option
 @click.option("--jobs", "-j", type=click.IntRange(0, 256), default=0, help="Nodes at once.")
 @click.option(
     "--html", "page_file", default="", metavar="FILE", help="Write the audit as one HTML page."

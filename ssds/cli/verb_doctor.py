@@ -28,6 +28,11 @@ TOOLS = {
     "git": ("tells the catalog's history (optional)", "git"),
 }
 
+EXTRAS = {
+    "py-rattler": ("conda sets are resolved with it (optional)", "conda"),
+}
+"""Python package → what it is for, and the extra of ssds that brings it."""
+
 
 @click.command("doctor")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -51,6 +56,7 @@ def command(context: Context, /, as_json: bool) -> int:
     found = probe(folder, wanted)
     platforms = {p: can_run(Platform(p)) for p in ("linux/amd64", "linux/arm64")}
     tools = {n: docker_engine() if n == "docker engine" else tool_version(n) for n in TOOLS}
+    extras = {name: _distribution(name) for name in EXTRAS}
     if as_json:
         print_json(
             {
@@ -70,6 +76,7 @@ def command(context: Context, /, as_json: bool) -> int:
                 },
                 "platforms": {p: e.kind for p, e in platforms.items()},
                 "tools": tools,
+                "extras": extras,
             }
         )
         return 0
@@ -92,8 +99,22 @@ def command(context: Context, /, as_json: bool) -> int:
         version = tools[name]
         how = f"apt-get install {package}" if package and not version else ""
         rows.append([_mark(bool(version)), name, version or "missing", purpose, how])
+    for name, (purpose, extra) in EXTRAS.items():
+        version = extras[name]
+        how = "" if version else f"pip install 'ssds[{extra}]'"
+        rows.append([_mark(bool(version)), name, version or "missing", purpose, how])
     print(table(rows, indent="  "))
     return 0
+
+
+def _distribution(name: str) -> str:
+    """Returns the version of an installed Python package, or the empty string."""
+    from importlib import metadata
+
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return ""
 
 
 def _settings(workspace: Workspace) -> list[dict[str, str]]:
