@@ -17,6 +17,20 @@ from ssds.recipe.model import Catalog
 
 FULL_TEXT = (Path(__file__).parent / "recipe/full-recipe.yaml").read_text(encoding="utf-8")
 FULL = yaml.safe_load(FULL_TEXT)
+GENERATED = [
+    {
+        "neurodocker": {
+            "template": "dcm2niix",
+            "version": "v1.0.20250506",
+            "method": "source",
+            "args": {"install_path": "/opt/converter"},
+            "source": "program",
+            "network": False,
+        }
+    },
+]
+PROGRAM = {"url": "https://example.org/program", "sha256": "4e" * 32}
+"""A step of each generator: in no golden key, for their packages change what comes of them."""
 OTHER = (
     "name: other\nversions: {'1': {}, '2': {}}\nvariants: {default: {}, v: {}}\nsummary: s\n"
     "licenses: [MIT]\nbase: d\nbuild: []\ntests: [{name: t, run: x, stdout: [y]}]\n"

@@ -39,8 +39,11 @@ def impure_steps(reading: CatalogReading) -> list[Diagnostic]:
                     found.setdefault((release.recipe_path, step.address), step)
     notes = []
     for (path, at), step in found.items():
-        address = f"{at}.run.network"
-        facts = tuple(_advice(reading, path, f"{at}.run.script", step.script))[:_MOST]
+        kind = at.partition(".")[2]  # the step was written out from one of another type
+        address = at if kind else f"{at}.run.network"
+        facts: tuple[tuple[str, str], ...] = (("from", f"a step of type {kind}"),)
+        if not kind:
+            facts = tuple(_advice(reading, path, f"{at}.run.script", step.script))[:_MOST]
         span = reading.spans(path, address, key=True)
         notes.append(diagnostic("R084", span, address, facts))
     return notes

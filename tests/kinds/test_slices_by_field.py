@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from full_workspace import FULL, FULL_TEXT, write_neighbours
+from full_workspace import FULL as PLAIN
+from full_workspace import FULL_TEXT, GENERATED, PROGRAM, write_neighbours
 from slices import Sights, differing, fields_of, has, put, seen_by_kinds, unknown_words
 
 from ssds.core.model import KINDS
@@ -27,6 +28,12 @@ from ssds.recipe.catalog import read_catalog
 from ssds.recipe.schema import schema_bytes
 from ssds.recipe.steps import Step
 
+FULL = {
+    **PLAIN,
+    "sources": {**PLAIN["sources"], "program": PROGRAM},
+    "build": [*PLAIN["build"], *GENERATED],
+}
+NEURODOCKER = f"build[{len(PLAIN['build'])}].neurodocker"
 EVERYTHING = "build gate index metadata publish sbom scan sif test"
 # schema field: (address in the full recipe, its new value, the kinds that it affects)
 ROWS: dict[str, tuple[str, Any, str]] = {
@@ -108,6 +115,17 @@ ROWS: dict[str, tuple[str, Any, str]] = {
     "build[].user": ("build[10].user", "daemon", "build"),
     "build[].labels.*": ('build[11].labels["org.example.label"]', "new", "build"),
     "build[].entrypoint": ("build[12].entrypoint", ["/usr/bin/new"], "build"),
+    **{
+        f"build[].neurodocker.{name}": (f"{NEURODOCKER}.{place}", value, kinds)
+        for name, place, value, kinds in (
+            ("template", "template", "mrtrix3", "build"),
+            ("version", "version", "v1.0.20241211", "build"),
+            ("method", "method", "binaries", "build"),
+            ("args.*", "args.install_path", "/opt/new", "build"),
+            ("source", "source", "wheel", "build sbom source"),
+            ("network", "network", True, "build gate"),
+        )
+    },
     "build[].platforms": ("build[9].platforms", ["linux/arm64"], "build"),
     "build[].when.platform": ("build[3].when.platform", "linux/arm64", "build"),
     "build[].when.variant": ("build[3].when.variant", "mpi", "build"),

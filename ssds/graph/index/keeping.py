@@ -30,6 +30,7 @@ from ssds.graph.index.table import (
     Documents,
 )
 from ssds.host.files import grow, replacing
+from ssds.recipe.generators.model import PACKAGES
 from ssds.recipe.model import Release
 
 _ROOM = 1 << 16
@@ -100,7 +101,7 @@ def note_ground(
     notes.look([os.fsencode(catalog), os.fsencode(locks)])
     for path in (*ground_files(notes.root, catalog, locks, state), *settings, *claim_files(store)):
         notes.follow(os.fsencode(path))
-    notes.look(os.fsencode(path) for path in code_files())
+    notes.look(os.fsencode(path) for path in (*code_files(), *package_files()))
 
 
 def put_ground(
@@ -141,7 +142,10 @@ def put_ground(
             ],
             SETTINGS: rows(settings),
             STORE: rows(claim_files(store), content=False),
-            CODE: [notes.row(home, os.fsencode(p), content=False) for p in code_files()],
+            CODE: [
+                notes.row(home, os.fsencode(p), content=False)
+                for p in (*code_files(), *package_files())
+            ],
         }
     )
 
@@ -165,14 +169,24 @@ def code_files() -> list[str]:
     return found
 
 
+def package_files() -> list[str]:
+    """Returns a file of each generator's package, there or not; another may give other steps."""
+    home = os.path.dirname(os.path.dirname(os.path.abspath(_yaml_file())))
+    return [_first_file(name) or os.path.join(home, name, "__init__.py") for name in PACKAGES]
+
+
 def _yaml_file() -> str:
     """Returns the file of PyYAML, which is not imported for that."""
-    spec = PathFinder.find_spec("yaml")
-    if spec is not None and spec.origin:
-        return spec.origin
+    if found := _first_file("yaml"):
+        return found
     import yaml  # some other finder has it
 
     return yaml.__file__
+
+
+def _first_file(package: str) -> str:
+    spec = PathFinder.find_spec(package)
+    return (spec.origin or "") if spec is not None else ""
 
 
 def code_digest() -> str:
@@ -182,6 +196,10 @@ def code_digest() -> str:
     import yaml
 
     whole = hashlib.sha256(f"{yaml.__version__} {sys.version_info[:2]}".encode())
+    for name in filter(_first_file, PACKAGES):
+        from importlib.metadata import version
+
+        whole.update(f"{name} {version(name)}\0".encode())
     for path in code_files()[1:]:
         with open(path, "rb") as file:
             whole.update(os.path.relpath(path, _package()).encode() + b"\0")

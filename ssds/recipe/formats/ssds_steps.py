@@ -11,6 +11,7 @@ from ssds.core.versions import is_version, parse_range
 from ssds.recipe.address import Path
 from ssds.recipe.codes import near
 from ssds.recipe.formats.scope import COMMAND, USER_NAME, Scope
+from ssds.recipe.generators.model import GENERATORS
 from ssds.recipe.model import Deploy, ExpectedFile, Test
 from ssds.recipe.shared import plain_relative
 from ssds.recipe.steps import (
@@ -29,6 +30,7 @@ from ssds.recipe.steps import (
     UserStep,
     WorkdirStep,
 )
+from ssds.recipe.uses import sources_of
 
 _WEB = pattern(r"https?://[A-Za-z0-9.\[\]:@_%-]+/[^\s]+")
 _DEB_SRC = pattern(r"[a-z0-9][a-z0-9+.-]+/[0-9][A-Za-z0-9.+~:-]*")
@@ -169,7 +171,7 @@ class TargetReader:
 
     def steps(self, items: list[dict[str, Any]], addresses: list[str]) -> tuple[Step, ...]:
         """Returns the build steps whose conditions hold."""
-        steps = []
+        steps: list[Step] = []
         for index, item in enumerate(items):
             if ("platforms" in item or "when" in item) and not self.scope.holds(item):
                 continue
@@ -181,11 +183,29 @@ class TargetReader:
                     if "expand" in item:
                         common["expand"] = item["expand"]
                     path: Path = ("build", index, key)
+                    if key in GENERATORS:
+                        steps += self._written_out(key, item[key], path, common)
+                        break
                     step: Step | None = getattr(self, f"_{key}")(item[key], path, common)
                     if step is not None:
                         steps.append(step)
                     break
         return tuple(steps)
+
+    def _written_out(
+        self, kind: str, value: Any, path: Path, common: dict[str, Any]
+    ) -> tuple[Step, ...]:
+        from ssds.recipe.formats.ssds_generators import written_out
+
+        found = written_out(kind, value, path, self.scope, self.sources, common)
+        if found is None:
+            self.lost = True
+            return ()
+        self.used.update(name for step in found.steps for name in sources_of(step))
+        for name, source in found.sources.items():
+            if self.sources.setdefault(name, source) != source or name in self.declared:
+                self.scope.report("R119", path, ("source", name), key=True)
+        return found.steps
 
     def _run(self, value: Any, path: Path, common: dict[str, Any]) -> Step:
         scope = self.scope
@@ -379,4 +399,4 @@ class TargetReader:
 _ASSERTIONS = ("stdout", "stderr", "stdout_equals", "files", "exit_code")
 _STEPS = frozenset(
     ("run", "apt", "pip", "conda", "copy", "file", "env", "workdir", "user", "labels", "entrypoint")
-)
+) | frozenset(GENERATORS)

@@ -1,0 +1,1 @@
+"""Steps that others' generators describe, written out as steps that ssds knows."""
