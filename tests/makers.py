@@ -120,7 +120,7 @@ def shared_pins(catalog: Catalog) -> SharedPins:
     bases = {
         (pin.identity, str(platform)): pin
         for base in catalog.bases.values()
-        for platform in base.platforms
+        for platform in base.platforms or (AMD64, ARM64)
         for pin in [a_base_pin(base, platform)]
     }
     current = {name: f"{name}@20231114" for name in catalog.bases}

@@ -18,7 +18,7 @@ from ssds.recipe.codes import diagnostic
 from ssds.recipe.formats.scope import Report
 from ssds.recipe.formats.ssds import Edge, Reading, read_recipe
 from ssds.recipe.local import read_tree
-from ssds.recipe.model import Catalog, Policy, Release
+from ssds.recipe.model import Base, Catalog, Policy, Release
 from ssds.recipe.rules import check_releases
 from ssds.recipe.schema import schema
 from ssds.recipe.shared import Shared, read_shared
@@ -117,7 +117,7 @@ def read_catalog(
     spans = Spans(root)
     shared = read_shared(root, catalog, spans, collector)
     reader = RecipeReader(root, spans, shared, collector, documents)
-    releases, edges, broken = _read_recipes(reader, root, catalog, only, collector)
+    releases, edges, bases, broken = _read_recipes(reader, root, catalog, only, collector)
     whole = shared if only is None else replace(shared, sites={})
     check_releases(releases, edges, whole, broken, spans, collector, catalog)
     chosen: dict[ReleaseName, Release] = {}
@@ -126,7 +126,7 @@ def read_catalog(
     return CatalogReading(
         catalog=Catalog(
             releases=chosen,
-            bases=shared.bases or {},
+            bases={**bases, **(shared.bases or {})},
             policies={"default": Policy(name="default"), **(shared.policies or {})},
             channels=shared.channels or {},
             sites=shared.sites,
@@ -145,9 +145,10 @@ def _read_recipes(
     catalog: str,
     only: Collection[str] | None,
     collector: Collector,
-) -> tuple[list[Release], list[Edge], set[str]]:
-    """Returns releases and edges of the recipes, and the names of those that have errors."""
+) -> tuple[list[Release], list[Edge], dict[str, Base], set[str]]:
+    """Returns releases, edges and images of the recipes, and the names of those with errors."""
     releases: list[Release] = []
+    bases: dict[str, Base] = {}
     edges: list[Edge] = []
     broken: set[str] = set()
     if only is None:
@@ -163,11 +164,12 @@ def _read_recipes(
             continue
         releases += reading.releases
         edges += reading.edges
+        bases.update((base.name, base) for base in reading.bases)
         below = {edge.to.name for edge in reading.edges} - seen if only is not None else set()
         if below:
             waiting += _named_folders(root, catalog, below, collector)
             seen |= below
-    return releases, edges, broken
+    return releases, edges, bases, broken
 
 
 def _named_folders(

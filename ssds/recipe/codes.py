@@ -122,6 +122,11 @@ _TABLE: dict[str, tuple[str, str]] = {
         "unknown micro-architecture level",
         "Use v2, v3 or v4 of amd64, or a name of archspec, such as zen3 or neoverse_v1.",
     ),
+    "R095": (
+        "not an image of a registry",
+        "Write [HOST/]REPOSITORY[:TAG][@sha256:…], as in ubuntu:24.04.",
+    ),
+    "R096": ("a base needs exactly one of recipe and image", "Keep one of them."),
     "R052": ("recipes depend on each other in a circle", "Remove one of the edges."),
     "R053": ("two releases with one tag", "Rename a version or a variant; + ~ : become _ in tags."),
     "R054": (
@@ -183,6 +188,11 @@ _TABLE: dict[str, tuple[str, str]] = {
     "B010": ("unknown advisory set", "Advisory sets are declared in catalog/advisories.yaml."),
     "B011": ("not a Debian package name", "Write package names as Debian does."),
     "B012": ("not a platform", "Use linux/amd64 or linux/arm64, with an optional level."),
+    "B013": ("a base needs exactly one of suite and image", "Keep one of them."),
+    "B014": (
+        "not an image of a registry",
+        "Write [HOST/]REPOSITORY[:TAG][@sha256:…], as in ubuntu:24.04.",
+    ),
     "P010": ("more agreements than audits", "Let `of` be at least as large as `agreements`."),
     "C010": ("folder leaves the workspace", "Write a relative path without .. parts."),
     "C011": ("not a registry place", "Write host[:port]/prefix, without http:// and tag."),

@@ -122,17 +122,20 @@ class Release:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Base:
-    """A base that is bootstrapped from a Debian archive (``catalog/bases.yaml``).
+    """What builds start from: bootstrapped from a Debian archive, or an image of a registry.
 
     Attributes:
-        name: ``debian-12``.
-        suite: ``bookworm``; components: ``main``.
+        name: ``debian-12``; also the whole reference of an image that has no shorter name.
+        suite: ``bookworm``; components: ``main``. Of an image the suite is empty.
         include: packages beside the essential set and apt.
+        image: ``docker.io/library/ubuntu:24.04``, in full (``oci.image_name``), or empty.
+        platforms: of an image they may be empty: those that it has are known once it is locked.
         advisories: name of the advisory set that its packages are matched against.
     """
 
     name: str
-    suite: str
+    suite: str = ""
+    image: str = ""
     components: tuple[str, ...] = ("main",)
     include: tuple[str, ...] = ()
     platforms: tuple[Platform, ...] = ()

@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from ssds.core.diagnostics import Collector, Span
+from ssds.core.errors import InvalidValue
 from ssds.core.patterns import pattern
 from ssds.core.platform import Platform
 from ssds.core.records import dataclass, field, replace
+from ssds.oci.image_name import parse_image_name
 from ssds.recipe.codes import diagnostic, near
 from ssds.recipe.formats.scope import PACKAGE, Report
 from ssds.recipe.model import Base, Channel, Demand, Policy, Site
@@ -115,12 +117,25 @@ def _base(
         report("B010", (name, "advisories"), *facts, first=near(wanted, list(advisories)))
     return Base(
         name=name,
-        suite=item["suite"],
+        suite=item.get("suite", ""),
+        image=_image(name, item, report),
         components=tuple(item.get("components", ("main",))),
         include=tuple(item.get("include", ())),
-        platforms=tuple(Platform(p) for p in item["platforms"]),
+        platforms=tuple(Platform(p) for p in item.get("platforms", ())),
         advisories=wanted,
     )
+
+
+def _image(name: str, item: Mapping[str, Any], report: Report) -> str:
+    """Returns the full reference of a base that is an image, or the empty string."""
+    if "image" not in item:
+        return ""
+    try:
+        return str(parse_image_name(item["image"]))
+    except InvalidValue as error:
+        facts = (("found", item["image"]), ("reason", error.message))
+        report("B014", (name, "image"), *facts)
+        return ""
 
 
 def _policy(name: str, item: Mapping[str, Any], report: Report) -> Policy:

@@ -72,6 +72,7 @@ ROWS: dict[str, tuple[str, Any, str]] = {
     "base.recipe": ("base.recipe", "another", "build publish"),
     "base.version": ("base.version", "2", "build publish"),
     "base.variant": ("base.variant", "v", "build publish"),
+    "base.image": ("base", {"image": "ubuntu:24.04"}, "base build"),
     "variables.*": ("variables.prefix", "/usr/{{ name }}", "build metadata sbom"),
     "sources.*.url": ("sources.archive.url", "https://example.org/new.tar.gz", ""),
     "sources.*.mirrors": ("sources.archive.mirrors", [], ""),
@@ -247,8 +248,7 @@ def test_the_schema_says_nothing_that_this_test_does_not_understand() -> None:
 
 
 def test_every_kind_is_affected_by_some_field() -> None:
-    # A base is affected by shared files only.
-    assert {k for _, _, kinds in ROWS.values() for k in kinds.split()} == {*KINDS} - {"base"}
+    assert {k for _, _, kinds in ROWS.values() for k in kinds.split()} == {*KINDS}
 
 
 def test_the_full_recipe_uses_every_field() -> None:
@@ -298,6 +298,8 @@ def test_a_field_affects_exactly_the_kinds_that_its_row_names(
     assert set(affected(root, full, after)) == set(kinds.split())
 
 
+SHARED = ("base", "source")
+"""Kinds whose nodes belong to no release."""
 STATED = [
     (field, part)
     for field in ROWS
@@ -322,7 +324,9 @@ def test_what_a_version_or_variant_states_affects_only_itself(
     found = affected(root, before, after)
     assert set(found) == set(kinds.split())
     mine = "full@2.0" if part.startswith("versions") else "+mpi"
-    assert all(mine in name for kind, names in found.items() if kind != "source" for name in names)
+    assert all(
+        mine in name for kind, names in found.items() if kind not in SHARED for name in names
+    )
 
 
 def test_a_kind_that_sees_too_much_is_found(

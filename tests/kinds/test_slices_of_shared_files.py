@@ -39,6 +39,7 @@ SHARED: dict[str, dict[str, Any]] = {
             "suite": "x", "components": ["main"], "include": ["zlib1g"], "description": "d",
             "platforms": ["linux/amd64", "linux/arm64"], "advisories": "set",
         },
+        "i": {"image": "ubuntu:24.04"},
     },
     "catalog/policies.yaml": {
         "default": {
@@ -72,6 +73,7 @@ SHARED: dict[str, dict[str, Any]] = {
 # (file, schema field): (address, new value, kinds, kinds that are not locked before)
 ROWS: dict[tuple[str, str], tuple[str, Any, str, str]] = {
     ("catalog/bases.yaml", "*.suite"): ("d.suite", "y", "base", "build"),
+    ("catalog/bases.yaml", "*.image"): ("i.image", "ubuntu:22.04", "", ""),
     ("catalog/bases.yaml", "*.components"): ("d.components", ["main", "contrib"], "", "build"),
     ("catalog/bases.yaml", "*.include"): ("d.include", [], "", "build"),
     ("catalog/bases.yaml", "*.description"): ("d.description", "new", "", ""),

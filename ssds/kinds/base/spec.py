@@ -34,11 +34,7 @@ def node(base: Base, platform: Platform, pin: BasePin | None) -> Node:
         return Node(
             id=NodeId(owner=base.name, kind="base", platform=str(platform)),
             kind_version=KIND_VERSION,
-            slice={
-                "suite": base.suite,
-                "components": list(base.components),
-                "include": list(base.include),
-            },
+            slice=asked_of(base),
             unpinned=(f"base {base.name}",),
         )
     hints: dict[str, Json] = {"packages": [package_to_json(p) for p in pin.packages.packages]}
@@ -54,3 +50,14 @@ def node(base: Base, platform: Platform, pin: BasePin | None) -> Node:
         fixed={"layer": pin.diff_id} if pin.diff_id else {},
         hints=hints,
     )
+
+
+def asked_of(base: Base) -> dict[str, Json]:
+    """Returns what a base asks for: all that its pin answers."""
+    if base.image:
+        return {"image": base.image}
+    return {
+        "suite": base.suite,
+        "components": list(base.components),
+        "include": list(base.include),
+    }

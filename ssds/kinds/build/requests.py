@@ -96,6 +96,8 @@ class Requests:
 
 def base_request(base: Base, platform: Platform) -> Digest:
     """Returns the fingerprint of what a base asks for on one platform."""
+    if base.image:
+        return fingerprint({"image": base.image, "platform": str(platform)}, "base-request")
     return fingerprint(
         {
             "suite": base.suite,

@@ -74,7 +74,7 @@ def node(
             role = f"recipe/{number}"
             inputs[role] = recipe(step.recipe, role)
     impure = any(isinstance(s, RunStep) and s.network for s in target.steps)
-    archive = below if impure else None
+    archive = below if impure and below is not None and below.suite else None
     return Node(
         id=NodeId(str(target.release), "build", str(target.platform)),
         kind_version=KIND_VERSION if base.output == "layer" else ON_RECIPE_VERSION,

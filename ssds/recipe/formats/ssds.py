@@ -10,17 +10,19 @@ import datetime as dt
 from collections.abc import Mapping
 from typing import Any
 
+from ssds.core.errors import InvalidValue
 from ssds.core.levels import known, similar
 from ssds.core.model import ReleaseName
 from ssds.core.patterns import pattern
 from ssds.core.platform import Platform
 from ssds.core.records import dataclass, replace
+from ssds.oci.image_name import parse_image_name
 from ssds.recipe.address import Path, format_address
 from ssds.recipe.codes import near
 from ssds.recipe.formats.scope import Report, Scope, Trees, check_conditions, names_of
 from ssds.recipe.formats.ssds_metadata import check_metadata, read_metadata, read_software
 from ssds.recipe.formats.ssds_steps import TargetReader
-from ssds.recipe.model import Release, Target, Waiver
+from ssds.recipe.model import Base, Release, Target, Waiver
 from ssds.recipe.shared import Shared
 from ssds.recipe.steps import RecipeRef
 
@@ -42,10 +44,15 @@ class Edge:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """What one recipe file gives."""
+    """What one recipe file gives.
+
+    Attributes:
+        bases: images of registries that it names itself, each called by its whole reference.
+    """
 
     releases: tuple[Release, ...] = ()
     edges: tuple[Edge, ...] = ()
+    bases: tuple[Base, ...] = ()
 
 
 def read_recipe(
@@ -80,7 +87,8 @@ def read_recipe(
         for name, path in reader.declared.items():
             if name not in reader.used:
                 report("R021", path, ("source", name), key=True)
-    return Reading(releases=tuple(releases), edges=tuple(reader.edges))
+    bases = tuple(reader.images.values())
+    return Reading(releases=tuple(releases), edges=tuple(reader.edges), bases=bases)
 
 
 class _RecipeReader:
@@ -110,6 +118,7 @@ class _RecipeReader:
         self.lost = False
         self.declared: dict[str, Path] = {}
         self.edges: list[Edge] = []
+        self.images: dict[str, Base] = {}
 
     # -- what is the same for all releases -----------------------------------------------------
 
@@ -299,6 +308,11 @@ class _RecipeReader:
         """Returns the base's name, or the recipe whose image is the base."""
         value, path = chosen.last("base", "")
         if isinstance(value, dict):
+            if ("image" in value) == ("recipe" in value):
+                self.report("R096", path, ("found", " and ".join(value) or "neither"))
+                return "", None
+            if "image" in value:
+                return self.image(reader.scope.filled(value["image"], (*path, "image")), path), None
             return "", reader.reference(value, path)
         name = reader.scope.text(value, path)
         if not name:
@@ -306,13 +320,25 @@ class _RecipeReader:
         self.known("R012", name, path, self.shared.bases)
         return name, None
 
+    def image(self, text: str, path: Path) -> str:
+        """Returns the full name of an image of a registry, and keeps it as a base."""
+        if not text:
+            return ""
+        try:
+            name = str(parse_image_name(text))
+        except InvalidValue as error:
+            self.report("R095", (*path, "image"), ("found", text), ("reason", error.message))
+            return ""
+        self.images.setdefault(name, Base(name=name, image=name))
+        return name
+
     def check_base_platform(self, name: str, platform: str, chosen: _Chosen) -> None:
         """Reports a base that is not made for ``platform``."""
         bases = self.shared.bases
         if not name or bases is None or name not in bases:
             return
         platforms = bases[name].platforms
-        if not any(platform == p or platform.startswith(f"{p}/") for p in platforms):
+        if platforms and not any(platform == p or platform.startswith(f"{p}/") for p in platforms):
             facts = (("base", name), ("platform", platform), ("known", ", ".join(platforms)))
             self.report("R051", chosen.last("base", "")[1], *facts)
 
