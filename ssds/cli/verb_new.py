@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 
 import click
 
 from ssds.cli.app import Context
+from ssds.cli.origins import KINDS, Asking
 from ssds.cli.output import say
 from ssds.core.diagnostics import Collector, Severity
-from ssds.core.errors import InputError, Refused, SsdsError, UnavailableError, UsageError
+from ssds.core.errors import InputError, Refused, UsageError
 from ssds.core.model import check_name
-from ssds.core.platform import Platform
 from ssds.host.files import atomic_write
 from ssds.recipe.catalog import RECIPE_FILE, read_catalog
 from ssds.recipe.model import Base
-from ssds.recipe.starter import Start, starter_recipe, upstream_version, version_of_archive
+from ssds.recipe.starter import Facts, Start, starter_recipe
 from ssds.workspace import Workspace
 
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~:-]*")
@@ -27,9 +28,17 @@ _UNKNOWN_LICENSE = "LicenseRef-not-stated-yet"
 
 @click.command("new")
 @click.argument("name")
-@click.option("--apt", multiple=True, metavar="PACKAGE", help="Install a Debian package.")
-@click.option("--pip", multiple=True, metavar="NAME==V", help="Install a Python package.")
-@click.option("--from-archive", "url", default="", metavar="URL", help="Build a source archive.")
+@click.option(
+    "--from",
+    "origins",
+    multiple=True,
+    metavar="KIND:WHAT",
+    help="What it starts from: apt:PKG, pip:NAME[==V], conda:[CHANNEL/]NAME=V, "
+    "github:OWNER/REPO[@TAG], url:ADDRESS, neurodocker:TEMPLATE[@V].",
+)
+@click.option("--apt", multiple=True, metavar="PACKAGE", help="The same as --from apt:PACKAGE.")
+@click.option("--pip", multiple=True, metavar="NAME==V", help="The same as --from pip:NAME==V.")
+@click.option("--from-archive", "url", default="", metavar="URL", help="With --sha256: from URL.")
 @click.option("--sha256", default="", metavar="HEX", help="The archive's sha256.")
 @click.option("--version", default="", metavar="V", help="Default: what the index or URL says.")
 @click.option("--base", default="", help="A base of catalog/bases.yaml.")
@@ -41,6 +50,7 @@ def command(
     context: Context,
     /,
     name: str,
+    origins: tuple[str, ...],
     apt: tuple[str, ...],
     pip: tuple[str, ...],
     url: str,
@@ -54,73 +64,121 @@ def command(
     """Write catalog/NAME/recipe.yaml: complete and valid, to build at once and then to improve.
 
     \b
-    ssds new seqtk --apt seqtk
-    ssds new nibabel --pip nibabel==5.3.2
-    ssds new tool --from-archive https://example.org/tool-1.0.tar.gz --sha256 …
+    ssds new seqtk --from apt:seqtk
+    ssds new nibabel --from pip:nibabel==5.3.2
+    ssds new bwa --from github:lh3/bwa@v0.7.17
+    ssds new jq --from neurodocker:jq
 
-    It asks nothing and overwrites nothing.
+    Version, summary, licence, homepage and commands are filled in where the index or the archive
+    says them; with --version no index is asked. It asks for what is missing on a terminal only,
+    and overwrites nothing.
     """  # noqa: D301 - click leaves the block after \\b as it is
     workspace = Workspace.open(context.folder)
-    _check_words(check_name(name), apt, pip, url, sha256, commands)
-    path = f"{workspace.settings.catalog}/{name}/{RECIPE_FILE}"
-    if os.path.lexists(os.path.join(workspace.root, path)):
-        raise Refused(f"{path} is there already", hint="Edit it, or choose another name.")
-    chosen = _base(workspace, base)
-    version = version or _find_version(workspace, chosen, apt, pip, url)
-    if not _VERSION.fullmatch(version):
-        raise UsageError(f"{version!r} is not a version", hint="Letters, digits and . _ + ~ : -")
-    start = Start(
-        name=name,
-        version=version,
-        base=chosen.name,
-        summary=summary or f"{name}, in one line: what does it do?",
-        license_=license_ or _UNKNOWN_LICENSE,
-        apt=apt,
-        pip=tuple(_exact(text, version) for text in pip),
-        url=url,
-        sha256=sha256.lower(),
-        commands=commands or (() if pip else (name,)),
-        publish=tuple(sorted(workspace.catalog.channels))[:1],
-    )
-    _write(workspace, path, starter_recipe(start))
-    print(f"wrote {path}")
-    what = [] if summary else ["summary"]
-    what += [] if license_ else ["licenses"]
-    if what:
-        say(f"To fill in: {', '.join(what)}; and a test that uses the tool on a real file.")
-    say(f"Next: `ssds lock {name}` pins what it needs, `ssds apply {name}` builds and tests it.")
-    return 0
-
-
-def _check_words(
-    name: str,
-    apt: tuple[str, ...],
-    pip: tuple[str, ...],
-    url: str,
-    sha256: str,
-    commands: tuple[str, ...],
-) -> None:
-    if sum(map(bool, (apt, pip, url))) != 1:
-        raise UsageError(
-            f"what does {name} start from?",
-            hint="Give one of --apt PACKAGE, --pip NAME==V, --from-archive URL --sha256 HEX.",
-        )
+    check_name(name)
+    words = [*origins, *(f"apt:{word}" for word in apt), *(f"pip:{word}" for word in pip)]
+    words += [f"url:{url}"] if url else []
     if bool(url) != bool(sha256) or (sha256 and not re.fullmatch("[0-9a-fA-F]{64}", sha256)):
         raise UsageError(
             "--from-archive and --sha256 (64 hexadecimal digits) belong together",
             hint="`sha256sum FILE` tells it; compare it with what the makers publish.",
         )
-    for pattern, words, what, hint in (
-        (_PACKAGE, apt, "a Debian package", "Write NAME or NAME=VERSION."),
+    kind, what = _origin(name, words or _asked_origin(name))
+    _check_words(kind, what, commands)
+    path = f"{workspace.settings.catalog}/{name}/{RECIPE_FILE}"
+    if os.path.lexists(os.path.join(workspace.root, path)):
+        raise Refused(f"{path} is there already", hint="Edit it, or choose another name.")
+    chosen = _base(workspace, base)
+    begun = Start(
+        name=name,
+        version=version,
+        base=chosen.name,
+        summary=summary,
+        license_=license_,
+        sha256=sha256.lower(),
+        commands=commands,
+        publish=tuple(sorted(workspace.catalog.channels))[:1],
+    )
+    start, facts = Asking(workspace, chosen, version).start(kind, what, begun)
+    start = _filled_in(start, facts, kind)
+    _write(workspace, path, starter_recipe(start))
+    print(f"wrote {path}")
+    left = [] if summary or facts.summary else ["summary"]
+    left += ["licenses"] if start.license_ == _UNKNOWN_LICENSE else []
+    if left:
+        say(f"To fill in: {', '.join(left)}; and a test that uses the tool on a real file.")
+    elif facts.summary or facts.license_:
+        say("Look over what was filled in, and add a test that uses the tool on a real file.")
+    say(f"Next: `ssds lock {name}` pins what it needs, `ssds apply {name}` builds and tests it.")
+    return 0
+
+
+def _filled_in(start: Start, facts: Facts, kind: str) -> Start:
+    """Returns the start with what the words left open."""
+    from dataclasses import replace
+
+    version = start.version or facts.version
+    if not version:
+        raise UsageError("the version cannot be told from these words", hint="Give --version.")
+    if not _VERSION.fullmatch(version):
+        raise UsageError(f"{version!r} is not a version", hint="Letters, digits and . _ + ~ : -")
+    return replace(
+        start,
+        version=version,
+        summary=start.summary or facts.summary or f"{start.name}, in one line: what does it do?",
+        license_=start.license_ or facts.license_ or _UNKNOWN_LICENSE,
+        homepage=facts.homepage,
+        commands=start.commands or facts.commands or (() if kind == "pip" else (start.name,)),
+    )
+
+
+def _asked_origin(name: str) -> list[str]:
+    """Asks on a terminal; elsewhere nothing is asked."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return []
+    text: str = click.prompt(
+        f"What does {name} start from? ({', '.join(f'{k}:…' for k in KINDS)})",
+        default=f"apt:{name}",
+        err=True,
+    )
+    return [text]
+
+
+def _origin(name: str, words: list[str]) -> tuple[str, tuple[str, ...]]:
+    """Returns the kind of origin and its words; several words of apt, pip or conda go together."""
+    kinds = {word.partition(":")[0] for word in words}
+    if unknown := sorted(kinds - set(KINDS)):
+        raise UsageError(
+            f"{unknown[0][:40]!r} is nothing that a recipe starts from",
+            hint=f"Write KIND:WHAT; kinds are {', '.join(KINDS)}.",
+        )
+    kind = next(iter(kinds)) if len(kinds) == 1 else ""
+    what = tuple(word.partition(":")[2] for word in words)
+    if not kind or not all(what) or (len(what) > 1 and kind not in ("apt", "pip", "conda")):
+        raise UsageError(
+            f"what does {name} start from?",
+            hint="Give one of --from apt:PACKAGE, pip:NAME==V, conda:NAME=V, "
+            "github:OWNER/REPO@TAG, url:ADDRESS, neurodocker:TEMPLATE.",
+        )
+    return kind, what
+
+
+def _check_words(kind: str, what: tuple[str, ...], commands: tuple[str, ...]) -> None:
+    for pattern, words, name, hint in (
+        (
+            _PACKAGE,
+            what if kind == "apt" else (),
+            "a Debian package",
+            "Write NAME or NAME=VERSION.",
+        ),
         (_COMMAND, commands, "the name of a command", "Letters, digits and . _ + - only."),
     ):
         for word in words:
             if not pattern.fullmatch(word):
-                raise UsageError(f"{word[:80]!r} is not {what}", hint=hint)
-    if pip:
+                raise UsageError(f"{word[:80]!r} is not {name}", hint=hint)
+    if kind == "pip":
         from ssds.packages.pip import check_requirement
 
-        for text in pip:
+        for text in what:
             check_requirement(text)
 
 
@@ -133,80 +191,6 @@ def _base(workspace: Workspace, name: str) -> Base:
     if name and name not in bases:
         raise UsageError(f'there is no base "{name}"', hint=f"Known: {', '.join(sorted(bases))}.")
     return bases[name or min(bases)]
-
-
-def _exact(text: str, version: str) -> str:
-    return text if re.search(r"[=<>~!]", text) else f"{text}=={version}"
-
-
-def _find_version(
-    workspace: Workspace, base: Base, apt: tuple[str, ...], pip: tuple[str, ...], url: str
-) -> str:
-    """Returns the version that the words or the configured index say."""
-    hint = "Give --version."
-    if url:
-        found = version_of_archive(url)
-    elif pip:
-        exact = re.search(r"==\s*([^\s;,]+)", pip[0])
-        found = exact[1] if exact else _newest_on_index(workspace, pip[0])
-    else:
-        found = _version_in_suite(workspace, base, apt[0])
-    if not found:
-        raise UsageError("the version cannot be told from these words", hint=hint)
-    return found
-
-
-def _version_in_suite(workspace: Workspace, base: Base, package: str) -> str:
-    from ssds.packages.apt_index import open_index
-
-    name, _, exact = package.partition("=")
-    if exact:
-        return upstream_version(exact)
-    folder = workspace.store.new_folder()
-    say(f"asking the index of {base.suite} for {name}")
-    try:
-        index = open_index(
-            folder,
-            workspace.mirrors,
-            suite=base.suite,
-            components=base.components,
-            architecture=Platform("linux/amd64").debian,
-        )
-        shown = index.query(["apt-cache", "show", "--no-all-versions", "--", name])
-    except SsdsError as error:
-        error.hint = f"{error.hint} With --version no index is asked."
-        raise
-    finally:
-        from ssds.host.local import remove_folder
-
-        remove_folder(folder)
-    found = re.search(r"^Version: (\S+)$", shown.text, re.MULTILINE)
-    if found is None:
-        raise UnavailableError(
-            f"{base.suite} has no package {name!r}", hint="`apt-cache search WORD` finds names."
-        )
-    return upstream_version(found[1])
-
-
-def _newest_on_index(workspace: Workspace, requirement: str) -> str:
-    from packaging.utils import InvalidWheelFilename, parse_wheel_filename
-
-    from ssds.packages.pip import check_requirement
-    from ssds.store.fetch import fetching
-
-    project = check_requirement(requirement)
-    with fetching(workspace.mirrors) as (_, indexes):
-        files = indexes.files(project)
-    versions = set()
-    for file in files:
-        try:
-            name, version, _, _ = parse_wheel_filename(file.name)
-        except (InvalidWheelFilename, ValueError):
-            continue
-        plain = not version.is_prerelease and not version.local
-        if name == project and plain and not file.yanked:
-            versions.add(version)
-    return str(max(versions)) if versions else ""
 
 
 def _write(workspace: Workspace, path: str, text: str) -> None:
