@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from ssds.core.canonical import canonical_bytes
 from ssds.core.digest import Digest
-from ssds.core.model import PASS, Action, Claim
+from ssds.core.model import PASS, VERDICT_KINDS, Action, Claim
 from ssds.core.platform import Platform
 from ssds.kinds.build.state import ConfigState
 from ssds.kinds.gate.run import judge, read_scan
@@ -82,7 +82,7 @@ class Outcomes:
             key=action.key,
             kind=kind,
             outputs=outputs,
-            verdict="pass" if kind in ("test", "gate") else "",
+            verdict="pass" if kind in VERDICT_KINDS else "",
             logs={"log": self._log},
             builder="embedded",
             mode="identity" if runs else "",
@@ -132,6 +132,8 @@ class Outcomes:
 
     def _test(self, _: Action) -> Mapping[str, Digest]:
         return {"verdict": self._verdict, "report": self._junit}
+
+    _deploytest = _test
 
     def _metadata(self, action: Action) -> Mapping[str, Digest]:
         return {

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import makers
 
 from ssds.core.digest import ActionKey, sha256_of
-from ssds.core.model import KINDS, OUTPUTS, Claim
+from ssds.core.model import KINDS, OUTPUTS, VERDICT_KINDS, Claim
 from ssds.core.platform import Platform
 from ssds.graph.compile import Graph, compile_graph
 from ssds.graph.plan import Facts, Plan, make_plan
@@ -64,7 +64,7 @@ def planned(
                 key=key,
                 kind=kind,
                 outputs={name: sha256_of(f"{key}{name}".encode()) for name in OUTPUTS[kind]},
-                verdict=("pass" if passes(key) else "fail") if kind in ("test", "gate") else "",
+                verdict=("pass" if passes(key) else "fail") if kind in VERDICT_KINDS else "",
             )
             for kind in KINDS
         )

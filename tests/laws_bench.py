@@ -20,6 +20,7 @@ from typing import Any, cast
 
 from full_workspace import answered
 from laws_catalogs import source_content
+from sbom_images import elf
 
 from ssds.cli import planning, resolving
 from ssds.core.canonical import Json, canonical_bytes
@@ -56,7 +57,8 @@ def base_tar(platform: str, packages: Json) -> bytes:
     """Returns the layer of a base: a function of what is in its key."""
     status = b"Package: dash\nStatus: install ok installed\nArchitecture: all\nVersion: 1.0\n\n"
     own = canonical_bytes([platform, packages])
-    return a_tar({"bin/sh": own, "var/lib/dpkg/status": status})
+    shell = elf(183 if "arm64" in platform else 62) + own
+    return a_tar({"bin/sh": shell, "var/lib/dpkg/status": status})
 
 
 def _base(bench: Bench) -> Outcome:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from ssds.core.digest import Digest, sha256_of
-from ssds.core.model import FAIL, OUTPUTS, PASS, Action, Claim, NodeId
+from ssds.core.model import FAIL, OUTPUTS, PASS, VERDICT_KINDS, Action, Claim, NodeId
 from ssds.graph.compile import Graph
 
-VERDICTS = ("test", "gate")
 Giver = Callable[[Action], Claim]
 
 
@@ -17,14 +16,14 @@ def claim_of(action: Action, content: str = "", verdict: str = "pass") -> Claim:
     kind = action.node.kind
     said = content or str(action.key)
     outputs = {name: sha256_of(f"{kind} {name} {said}".encode()) for name in OUTPUTS[kind]}
-    if kind in VERDICTS:
+    if kind in VERDICT_KINDS:
         outputs["verdict"] = sha256_of(PASS if verdict == "pass" else FAIL)
     outputs.update(action.node.fixed)
     return Claim(
         key=action.key,
         kind=kind,
         outputs=outputs,
-        verdict=verdict if kind in VERDICTS else "",
+        verdict=verdict if kind in VERDICT_KINDS else "",
         logs={"log": sha256_of(f"log of {said}".encode())},
     )
 

@@ -10,7 +10,7 @@ from typing import Any
 from makers import AMD64, ARM64, a_catalog, a_release, pinned, shared_pins
 
 from ssds.core.digest import ActionKey, Digest, sha256_of
-from ssds.core.model import FAIL, PASS, Claim, Node, NodeId
+from ssds.core.model import FAIL, PASS, VERDICT_KINDS, Claim, Node, NodeId
 from ssds.core.platform import Platform
 from ssds.delivery import Delivery, graph_rows, required_waits
 from ssds.graph.compile import Graph, compile_graph
@@ -26,6 +26,7 @@ NAMES = {
     "base": ["layer"],
     "build": ["config", "layer/0"],
     "test": ["report"],
+    "deploytest": ["report"],
     "metadata": ["metadata"],
     "sbom": ["sbom", "commands"],
     "scan": ["findings"],
@@ -55,7 +56,7 @@ class World:
         content = self.content.get(str(node.id), str(key))
         outputs = {o: sha256_of(f"{node.kind} {o} {content}".encode()) for o in NAMES[node.kind]}
         verdict = ""
-        if node.kind in ("test", "gate"):
+        if node.kind in VERDICT_KINDS:
             verdict = "fail" if content == "fail" else "pass"
             outputs["verdict"] = sha256_of(FAIL if verdict == "fail" else PASS)
         return Claim(key=key, kind=node.kind, outputs={**outputs, **node.fixed}, verdict=verdict)

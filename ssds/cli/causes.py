@@ -319,15 +319,21 @@ def _failed(known: Known, step: PlanStep) -> Iterator[Cause]:
     when = known.made(claim) or "before; only its lock is here"
     node = step.node.id
     lines = _report(known, claim)
-    test = step.node.kind == "test"
+    test, deploy = step.node.kind == "test", step.node.kind == "deploytest"
     told = "; ".join(lines[:_SHOWN])
     if len(lines) > _SHOWN:
         told += f"; and {len(lines) - _SHOWN} more"
-    what = "The test failed" if test else "The gate failed"
+    names = {"test": "The test", "deploytest": "The deploy test"}
+    what = f"{names.get(step.node.kind, 'The gate')} failed"
     if test:
         todo = (
             f"`ssds log {node}` shows its output; it is tested again when the image or the test "
             "changes, or with `ssds apply --retry`."
+        )
+    elif deploy:
+        todo = (
+            "Mend the build, or correct deploy.commands and deploy.paths; it is judged again when "
+            "the image or these change."
         )
     else:
         todo = (

@@ -55,7 +55,7 @@ def _entry(
 ) -> dict[str, Any]:
     steps = [s for n, s in plan.steps.items() if n.owner == str(name)]
     gates = {s.claim.verdict for s in steps if s.node.kind == "gate" and s.claim}
-    tests = {s.claim.verdict for s in steps if s.node.kind == "test" and s.claim}
+    tests = {s.claim.verdict for s in steps if s.node.kind in ("test", "deploytest") and s.claim}
     released = variant.index is not None
     return {
         "release": str(name),

@@ -22,6 +22,7 @@ KINDS = (
     "base",
     "build",
     "test",
+    "deploytest",
     "metadata",
     "sbom",
     "scan",
@@ -37,6 +38,7 @@ OUTPUTS: Mapping[str, tuple[str, ...]] = {
     "base": ("layer",),
     "build": ("config",),
     "test": ("verdict",),
+    "deploytest": ("verdict",),
     "metadata": ("metadata",),
     "sbom": ("sbom", "commands"),
     "scan": ("findings",),
@@ -46,6 +48,9 @@ OUTPUTS: Mapping[str, tuple[str, ...]] = {
     "sif": ("sif", "manifest"),
 }
 """The outputs that every claim of a kind names, for others take them; there may be more."""
+
+VERDICT_KINDS = ("test", "deploytest", "gate")
+"""Kinds whose output is a verdict; roles of their verdicts begin so."""
 
 PASS = b'{"verdict":"pass"}'
 FAIL = b'{"verdict":"fail"}'

@@ -11,7 +11,7 @@ from collections.abc import Callable, Container, Mapping
 
 from ssds.core.canonical import Json
 from ssds.core.errors import UsageError
-from ssds.core.model import Input, Node, NodeId, ReleaseName
+from ssds.core.model import VERDICT_KINDS, Input, Node, NodeId, ReleaseName
 from ssds.core.pins import AdvisoryPin, PackageSet, PlatformPins, SharedPins
 from ssds.core.platform import Platform
 from ssds.core.records import dataclass, field, replace
@@ -19,6 +19,7 @@ from ssds.kinds.base import spec as base_spec
 from ssds.kinds.build import spec as build_spec
 from ssds.kinds.build.contained import PinMap, release_of, target_of
 from ssds.kinds.build.requests import Asking, Requests
+from ssds.kinds.deploytest import spec as deploytest_spec
 from ssds.kinds.gate import spec as gate_spec
 from ssds.kinds.index import spec as index_spec
 from ssds.kinds.metadata import spec as metadata_spec
@@ -163,6 +164,9 @@ class _Compiler:
             )
             ids.append(self.add(replace(test, native=True) if build.native else test))
             verdicts.append(Input(role="test", node=test.id, output="verdict", gate=True))
+        offered = deploytest_spec.node(target, config, recipe_path=path)
+        ids.append(self.add(offered))
+        verdicts.append(Input(role="deploytest", node=offered.id, output="verdict", gate=True))
         sbom = sbom_spec.node(target, release.software, config, pins=pins, recipe_path=path)
         ids.append(self.add(sbom))
         advisories = self.advisories(asked)
@@ -208,7 +212,7 @@ class _Compiler:
         return made
 
     def contained_verdicts(self, target: Target) -> list[Input]:
-        """Returns tests and gates of the recipes that this one contains: they hold it too (C16).
+        """Returns the verdicts of the recipes that this one contains: they hold it too (C16).
 
         Those that they contain themselves are among them. What is not locked yet has none; neither
         is the build then.
@@ -216,8 +220,8 @@ class _Compiler:
         nodes = (
             NodeId(str(name), kind, str(platform))
             for name, platform in self.contained(target, {}).items()
-            for kind in ("test", "gate")
-            if kind == "gate" or self.catalog.releases[name].targets[platform].tests
+            for kind in VERDICT_KINDS
+            if kind != "test" or self.catalog.releases[name].targets[platform].tests
         )
         return [
             Input(role=f"{node.kind}/{node.owner}", node=node, output="verdict", gate=True)

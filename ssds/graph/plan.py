@@ -11,7 +11,7 @@ from collections.abc import Callable, Container, Mapping
 
 from ssds.core.canonical import Texts
 from ssds.core.digest import ActionKey, Digest
-from ssds.core.model import Action, Claim, Node, NodeId
+from ssds.core.model import VERDICT_KINDS, Action, Claim, Node, NodeId
 from ssds.core.platform import Platform
 from ssds.core.records import dataclass, field, replace
 from ssds.graph.compile import Graph
@@ -295,7 +295,7 @@ def needs_bytes(node: Node, role: str, digest: Digest, facts: Facts) -> bool:
 
     A verdict is one of two known blobs; an index needs only the sizes of its manifests.
     """
-    if role.partition("/")[0] in ("test", "gate"):
+    if role.partition("/")[0] in VERDICT_KINDS:
         return False
     return not (node.kind == "index" and digest in facts.sizes)
 

@@ -18,7 +18,7 @@ from ssds.store.store import Store
 
 ROOT = Path(__file__).resolve().parents[2]
 COUNT = 20
-NODES = COUNT * 14 + 2 + 2
+NODES = COUNT * 16 + 2 + 2
 """Fourteen for each release, two bases, two families of sources."""
 
 

@@ -26,19 +26,20 @@ def test_a_new_recipe_is_told_row_by_row(warm: Site) -> None:
     ended = warm.run("plan", "tiny", "--detailed-exitcode")
     assert ended.code == 2
     assert ended.out == (
-        "9 steps to do, 1 result reused.\n"
+        "10 steps to do, 1 result reused.\n"
         "\n"
-        "  +  tiny@1.0:metadata               no result for this key\n"
-        "  +  tiny@1.0:build     linux/amd64  no result for this key\n"
-        "  ?  tiny@1.0:test      linux/amd64  known after tiny@1.0:build [linux/amd64]\n"
-        "  ?  tiny@1.0:sbom      linux/amd64  known after tiny@1.0:build [linux/amd64]\n"
-        "  ?  tiny@1.0:scan      linux/amd64  known after tiny@1.0:sbom [linux/amd64]\n"
-        "  ?  tiny@1.0:gate      linux/amd64  known after tiny@1.0:scan [linux/amd64]\n"
-        "  ?  tiny@1.0:publish   linux/amd64  known after tiny@1.0:build [linux/amd64] and 2 more\n"
-        "  ?  tiny@1.0:index                  known after tiny@1.0:publish [linux/amd64]\n"
-        "  ?  tiny@1.0:lock                   known after tiny@1.0:metadata\n"
+        "  +  tiny@1.0:metadata                 no result for this key\n"
+        "  +  tiny@1.0:build       linux/amd64  no result for this key\n"
+        "  ?  tiny@1.0:test        linux/amd64  known after tiny@1.0:build [linux/amd64]\n"
+        "  ?  tiny@1.0:deploytest  linux/amd64  known after tiny@1.0:build [linux/amd64]\n"
+        "  ?  tiny@1.0:sbom        linux/amd64  known after tiny@1.0:build [linux/amd64]\n"
+        "  ?  tiny@1.0:scan        linux/amd64  known after tiny@1.0:sbom [linux/amd64]\n"
+        "  ?  tiny@1.0:gate        linux/amd64  known after tiny@1.0:scan [linux/amd64]\n"
+        "  ?  tiny@1.0:publish     linux/amd64  known after tiny@1.0:build [linux/amd64] and 3 more\n"  # noqa: E501
+        "  ?  tiny@1.0:index                    known after tiny@1.0:publish [linux/amd64]\n"
+        "  ?  tiny@1.0:lock                     known after tiny@1.0:metadata\n"
         "\n"
-        "Plan: 1 reuse, 2 run, 7 unknown, 0 remove, 0 waiting, 0 held.\n"
+        "Plan: 1 reuse, 2 run, 8 unknown, 0 remove, 0 waiting, 0 held.\n"
     )
 
 

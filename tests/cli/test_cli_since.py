@@ -96,7 +96,7 @@ def test_a_change_is_told_with_its_place_and_values(site: Site, repo: Repository
     assert "chmod 0755" in first["reason"]
     assert {s["node"] for s in found["steps"]} == {
         f"ground@1.0:{k}"
-        for k in ("build", "test", "sbom", "scan", "gate", "publish", "index", "lock")
+        for k in ("build", "test", "deploytest", "sbom", "scan", "gate", "publish", "index", "lock")
     }
     assert not any(s["node"].startswith("tiny") for s in found["steps"])
     assert site.run("plan", "--since", "main", "--detailed-exitcode").code == 2

@@ -39,7 +39,7 @@ def test_all_paths_are_shown_to_a_limit(site: Site) -> None:
     assert "recipe/0: config of ground@1.0:build [linux/amd64]" in out
     assert "gate/ground@1.0: verdict of ground@1.0:gate [linux/amd64]" in out
     assert "test/ground@1.0: verdict of ground@1.0:test [linux/amd64]" in out
-    assert out.endswith("\n3 paths.\n")
+    assert out.endswith("\n4 paths.\n")
     cut = site.good("why", "app", "ground", "--all", "--limit", "1").out
     assert cut.endswith("The 1 shortest path; there are more: --limit shows them.\n")
 

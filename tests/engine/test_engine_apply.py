@@ -13,7 +13,7 @@ from makers import AMD64, ARM64, a_catalog, a_release, pinned, shared_pins
 
 from ssds.core.digest import Digest
 from ssds.core.errors import Refused, StepFailed
-from ssds.core.model import FAIL, PASS, Claim, NodeId
+from ssds.core.model import FAIL, PASS, VERDICT_KINDS, Claim, NodeId
 from ssds.core.platform import Platform
 from ssds.engine import runner as engine_runner
 from ssds.engine.apply import Result, apply
@@ -31,6 +31,7 @@ from ssds.store.store import Store
 NAMES = {
     "build": ["config", "layer/0"],
     "test": ["report"],
+    "deploytest": ["report"],
     "metadata": ["metadata"],
     "sbom": ["sbom", "commands"],
     "scan": ["findings"],
@@ -71,7 +72,7 @@ class Workshop:
                 blob = bench.store.blobs
                 assert blob.has(digest), "makers give bytes first"
         verdict = ""
-        if node.kind in ("test", "gate"):
+        if node.kind in VERDICT_KINDS:
             verdict = "fail" if text == "fail" else "pass"
             outputs["verdict"] = put(FAIL if verdict == "fail" else PASS)
         return Outcome(outputs=outputs, verdict=verdict)

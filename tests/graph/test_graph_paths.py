@@ -119,6 +119,7 @@ def test_a_release_depends_on_another_by_its_base_and_its_verdicts(graph: Graph)
     ends = {(path[-1].node.kind, path[-1].takes[0][0]) for path in found.paths}
     assert ends == {
         ("build", "base"),
+        ("publish", "deploytest/lib@1.16.1"),
         ("publish", "gate/lib@1.16.1"),
         ("publish", "test/lib@1.16.1"),
     }

@@ -159,7 +159,7 @@ def test_versions_of_one_recipe_are_folded_first() -> None:
     graph = graph_makers.compiled(makers.a_catalog(*releases, *others))
     found = make_picture(graph, graph_makers.planned(graph), Scope(), title="x")
     assert len(found.boxes) == 42
-    assert [b.note for b in found.boxes if b.name == "tool"] == ["60 versions · 480 reuse"]
+    assert [b.note for b in found.boxes if b.name == "tool"] == ["60 versions · 540 reuse"]
 
 
 def a_box(name: str, verb: Verb = Verb.REUSE) -> Box:

@@ -23,7 +23,7 @@ from makers import (
 )
 
 from ssds.core.digest import ActionKey, Digest, sha256_of
-from ssds.core.model import FAIL, PASS, Claim, NodeId, ReleaseName
+from ssds.core.model import FAIL, PASS, VERDICT_KINDS, Claim, NodeId, ReleaseName
 from ssds.core.platform import Platform
 from ssds.graph.compile import Graph, compile_graph
 from ssds.graph.plan import Facts, Plan, Verb, Wishes, make_plan
@@ -104,6 +104,7 @@ NAMES = {
     "base": ["layer"],
     "build": ["config", "layer/0"],
     "test": ["report"],
+    "deploytest": ["report"],
     "metadata": ["metadata"],
     "sbom": ["sbom", "commands"],
     "scan": ["findings"],
@@ -117,7 +118,7 @@ def make_claim(name: NodeId, key: ActionKey, fixed: Any, world: dict[str, str]) 
     content = world.get(str(name), str(key))
     outputs = {o: sha256_of(f"{name.kind} {o} {content}".encode()) for o in NAMES[name.kind]}
     verdict = ""
-    if name.kind in ("test", "gate"):
+    if name.kind in VERDICT_KINDS:
         verdict = "fail" if content == "fail" else "pass"
         outputs["verdict"] = sha256_of(FAIL if verdict == "fail" else PASS)
     outputs.update(fixed)
@@ -142,6 +143,7 @@ def test_an_empty_store_runs_what_can_be_said_and_knows_the_rest_after() -> None
         "samtools@1.16.1:metadata": "+",
         "debian-12:base/20231114": "+",
         "samtools@1.16.1:build": "+",
+        "samtools@1.16.1:deploytest": "?",
         "samtools@1.16.1:test": "?",
         "samtools@1.16.1:sbom": "?",
         "samtools@1.16.1:scan": "?",
@@ -272,10 +274,10 @@ def test_equal_bytes_cut_off_early() -> None:
 def test_publish_waits_for_test_and_gate() -> None:
     graph = graph_of(a_catalog(a_release()))
     publish = next(n for n in graph.nodes.values() if n.kind == "publish")
-    assert {i.role for i in publish.inputs if i.gate} == {"test", "gate"}
+    assert {i.role for i in publish.inputs if i.gate} == {"test", "deploytest", "gate"}
 
 
-@pytest.mark.parametrize("kind", ["test", "gate"])
+@pytest.mark.parametrize("kind", VERDICT_KINDS)
 def test_a_failed_gate_holds_publish_and_index(kind: str) -> None:
     memory = Memory()
     graph = graph_of(a_catalog(a_release()))

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
 from sbom_images import AMD64, Workshop, debian_layer, elf, layer, target
 
-from ssds.core.errors import StepFailed
 from ssds.core.model import Input
 from ssds.core.platform import Platform
 from ssds.kinds.sbom import spec
@@ -50,49 +48,10 @@ def test_the_images_own_path_is_searched(tmp_path):
     assert found["declared"] == ["tool"]
 
 
-PROBLEMS = [
-    ("nothing there", {}, {}, "x \\(not found\\)"),
-    ("no execute bit", {"usr/bin/x": elf()}, {"executable": ()}, "not found"),
-    ("a folder", {"usr/bin/x/y": "z"}, {}, "not found"),
-    ("a dangling link", {"a": "b"}, {"links": {"usr/bin/x": "y"}}, "not found"),
-    ("a link that leads round", {"a": "b"}, {"links": {"usr/bin/x": "x"}}, "not found"),
-    ("arm64 program", {"usr/bin/x": elf(183)}, {}, "built for arm64, not for amd64"),
-    ("unknown machine", {"usr/bin/x": elf(999)}, {}, "built for machine 999"),
-    ("cut ELF header", {"usr/bin/x": b"\x7fELF\x02\x01"}, {}, "header is damaged"),
-    ("no loader", {"usr/bin/x": elf(loader="/lib/ld.so")}, {}, "its loader /lib/ld.so is not"),
-    ("no interpreter", {"usr/bin/x": "#!/usr/bin/python3\n"}, {}, "/usr/bin/python3 is not in"),
-    ("relative one", {"usr/bin/x": "#! python3 -E\n"}, {}, "'python3' is not an absolute"),
-    ("empty script line", {"usr/bin/x": "#!"}, {}, "'' is not an absolute"),
-    (
-        "env without the program",
-        {"usr/bin/x": "#!/usr/bin/env -S A=b python3 -E\n", "usr/bin/env": elf()},
-        {},
-        "python3 is not in the image",
-    ),
-    ("text without a first line", {"usr/bin/x": "echo hello\n"}, {}, "neither an ELF"),
-    ("an empty file", {"usr/bin/x": ""}, {}, "neither an ELF"),
-]
-
-
-@pytest.mark.parametrize(
-    ("files", "more", "message"), [p[1:] for p in PROBLEMS], ids=[p[0] for p in PROBLEMS]
-)
-def test_a_declared_command_that_cannot_run_fails_the_step(tmp_path, files, more, message):
-    with pytest.raises(StepFailed, match=message) as caught:
-        list_commands(tree_of(tmp_path, files, **more), wanted("x"))
-    assert caught.value.code == "V010"
-    assert "/usr/bin" in caught.value.hint
-
-
-def test_every_broken_command_is_named_at_once(tmp_path):
-    with pytest.raises(StepFailed, match="a \\(not found\\), b \\(not found\\)"):
-        list_commands(tree_of(tmp_path, {"usr/bin/c": elf()}), wanted("a", "b"))
-
-
-def test_a_missing_declared_folder_fails_the_step(tmp_path):
-    with pytest.raises(StepFailed, match="/opt/x is not in the image") as caught:
-        list_commands(tree_of(tmp_path, {"a": "b"}), wanted(paths=["/opt/x"]))
-    assert caught.value.code == "V011"
+def test_what_is_declared_and_cannot_run_is_left_to_the_deploy_test(tmp_path):
+    tree = tree_of(tmp_path, {"usr/bin/ok": elf(), "usr/bin/arm": elf(183)})
+    found = list_commands(tree, wanted("ok", "arm", "absent", paths=["/opt/none"]))
+    assert found["declared"] == ["ok"]
 
 
 def test_an_undeclared_broken_program_is_left_out_without_failing(tmp_path):
@@ -128,12 +87,10 @@ def test_the_first_folder_in_path_wins_unless_its_program_cannot_run(tmp_path):
     assert found["paths"] == {"x": "/usr/local/bin/x", "y": "/usr/bin/y"}
 
 
-def test_names_that_no_wrapper_can_have_are_left_out_or_refused(tmp_path):
+def test_names_that_no_wrapper_can_have_are_left_out(tmp_path):
     files = {"opt/bin/[": elf(), "opt/bin/a b": elf(), "opt/bin/\udcff": elf(), "opt/bin/ok": elf()}
     tree = tree_of(tmp_path, files)
-    assert list_commands(tree, wanted(paths=["/opt/bin"]))["declared"] == ["/opt/bin/ok"]
-    with pytest.raises(StepFailed, match="not a name that a wrapper can have"):
-        list_commands(tree, wanted("[", paths=["/opt/bin"]))
+    assert list_commands(tree, wanted("[", paths=["/opt/bin"]))["declared"] == ["/opt/bin/ok"]
 
 
 def test_a_command_in_path_comes_before_one_of_the_same_name_in_a_declared_folder(tmp_path):

@@ -34,7 +34,7 @@ FULL = {
     "build": [*PLAIN["build"], *GENERATED],
 }
 NEURODOCKER = f"build[{len(PLAIN['build'])}].neurodocker"
-EVERYTHING = "build gate index metadata publish sbom scan sif test"
+EVERYTHING = "build deploytest gate index metadata publish sbom scan sif test"
 # schema field: (address in the full recipe, its new value, the kinds that it affects)
 ROWS: dict[str, tuple[str, Any, str]] = {
     "name": ("name", "fuller", EVERYTHING),
@@ -73,7 +73,7 @@ ROWS: dict[str, tuple[str, Any, str]] = {
     "base.version": ("base.version", "2", "build publish"),
     "base.variant": ("base.variant", "v", "build publish"),
     "base.image": ("base", {"image": "ubuntu:24.04"}, "base build"),
-    "variables.*": ("variables.prefix", "/usr/{{ name }}", "build metadata sbom"),
+    "variables.*": ("variables.prefix", "/usr/{{ name }}", "build deploytest metadata sbom"),
     "sources.*.url": ("sources.archive.url", "https://example.org/new.tar.gz", ""),
     "sources.*.mirrors": ("sources.archive.mirrors", [], ""),
     "sources.*.sha256": ("sources.archive.sha256", "3d" * 32, "build sbom source"),
@@ -132,8 +132,8 @@ ROWS: dict[str, tuple[str, Any, str]] = {
     "build[].when.variant": ("build[3].when.variant", "mpi", "build"),
     "build[].when.version": ("build[3].when.version", "2.0", "build"),
     "build[].time_limit_s": ("build[2].time_limit_s", 601, ""),
-    "deploy.commands": ("deploy.commands", ["full", "fuller"], "sbom"),
-    "deploy.paths": ("deploy.paths", ["/opt/new"], "sbom"),
+    "deploy.commands": ("deploy.commands", ["full", "fuller"], "deploytest sbom"),
+    "deploy.paths": ("deploy.paths", ["/opt/new"], "deploytest sbom"),
     "deploy.environment.*": ("deploy.environment.FULL_DATA", "/new", "metadata"),
     "tests[].name": ("tests[0].name", "new", "test"),
     "tests[].run": ("tests[0].run", "full --new", "test"),

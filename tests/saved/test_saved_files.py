@@ -69,7 +69,7 @@ def test_reused_nodes_are_a_count_and_one_digest() -> None:
     world = World()
     world.run(plan_of(catalog, world))
     plan = saved_of(plan_of(catalog, world), catalog)
-    assert (len(plan.steps), plan.reused.count) == (0, 40 * 8 + 1)
+    assert (len(plan.steps), plan.reused.count) == (0, 40 * 9 + 1)
     assert len(sealed(to_dict(plan))) < 2_000
     full = saved_of(plan_of(catalog, world), catalog, full=True)
     assert len(full.reused.nodes) == plan.reused.count

@@ -8,10 +8,11 @@ from ssds.core.canonical import Json, canonical_bytes
 from ssds.core.errors import IntegrityError
 from ssds.core.platform import Platform
 from ssds.kinds.api import Bench, Outcome
-from ssds.kinds.sbom.commands import DEFAULT_PATH, Wanted, list_commands
+from ssds.kinds.sbom.commands import Wanted, list_commands
 from ssds.kinds.sbom.document import Subject, document
 from ssds.kinds.sbom.inventory import take
 from ssds.oci.flatten import flatten
+from ssds.oci.programs import DEFAULT_PATH
 from ssds.oci.types import parse_config
 
 
@@ -19,7 +20,6 @@ def run(bench: Bench) -> Outcome:
     """Returns the outputs ``sbom`` (CycloneDX 1.6 JSON) and ``commands`` (canonical JSON).
 
     Raises:
-        StepFailed: a declared command is missing or cannot run (V010, V011).
         IntegrityError: a layer or the package database is damaged, or the image is for another
             platform (V006).
     """

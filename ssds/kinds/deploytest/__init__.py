@@ -1,0 +1,1 @@
+"""The deploytest kind: whether what a release offers can be used where it is deployed."""
