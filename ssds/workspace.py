@@ -22,6 +22,7 @@ from ssds.lock.make import locked_claims, locked_sizes
 from ssds.lock.model import Lock, Locks, VariantLock
 from ssds.lock.read import read_locks
 from ssds.recipe.catalog import CatalogReading, Documents, read_catalog
+from ssds.recipe.homes import Home, homes
 from ssds.recipe.model import Catalog
 from ssds.recipe.settings import Settings, read_settings
 
@@ -131,10 +132,19 @@ class Workspace:
     def reading(self) -> CatalogReading:
         """The catalog as read, with its spans and warnings; errors are raised together."""
         reading = read_catalog(
-            self.root, catalog=self.settings.catalog, only=self.only, documents=self.documents
+            self.root,
+            catalog=self.settings.catalog,
+            checkouts=self.settings.checkouts,
+            only=self.only,
+            documents=self.documents,
         )
         reading.collector.raise_if_failed()
         return reading
+
+    @property
+    def homes(self) -> tuple[Home, ...]:
+        """The folders of recipes."""
+        return homes(self.settings.catalog, self.settings.checkouts)
 
     @property
     def catalog(self) -> Catalog:

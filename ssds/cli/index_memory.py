@@ -27,7 +27,7 @@ from ssds.graph.index.table import (
     Table,
 )
 from ssds.graph.plan import Verb
-from ssds.recipe.catalog import RESERVED_FOLDERS
+from ssds.recipe.homes import described
 from ssds.recipe.model import Release
 from ssds.workspace import LOCK_FOLDER, STATE_FOLDER, Workspace
 
@@ -54,7 +54,8 @@ class Memory:
         self, workspace: Workspace, path: str = "", *, glance: Glance | None = None
     ) -> None:
         self.workspace = workspace
-        self.catalog = workspace.settings.catalog
+        self.homes = workspace.homes
+        self.catalog = described(self.homes)
         self.path = path or os.path.join(workspace.state_folder, FILE_NAME)
         self.today = day_of(dt.datetime.now(dt.UTC).date())
         self.notes = Notes(workspace.root, workspace.state_folder)
@@ -99,9 +100,8 @@ class Memory:
             changes = find_changes(
                 self.editor,
                 self.notes,
-                catalog=self.catalog,
+                homes=self.homes,
                 locks=LOCK_FOLDER,
-                reserved=RESERVED_FOLDERS,
                 seen=self._glance.changed if self._glance else {},
             )
         except OSError as error:
@@ -116,7 +116,7 @@ class Memory:
         """Takes note of what is no recipe's, before it is read."""
         keeping.note_ground(
             self.notes,
-            catalog=self.catalog,
+            homes=self.homes,
             locks=LOCK_FOLDER,
             state=STATE_FOLDER,
             settings=self._settings_files(),
@@ -147,7 +147,7 @@ class Memory:
                     files[name] = sorted({*files.get(name, ()), *new})
         for name in names:
             keeping.note_recipe(
-                self.notes, name, catalog=self.catalog, locks=LOCK_FOLDER, known=files.get(name, ())
+                self.notes, name, homes=self.homes, locks=LOCK_FOLDER, known=files.get(name, ())
             )
         if there is None:
             return files
@@ -196,12 +196,12 @@ class Memory:
                 self.notes,
                 name,
                 releases.get(name, ()),
-                catalog=self.catalog,
+                homes=self.homes,
                 locks=LOCK_FOLDER,
                 lock_files=files.get(name, ()),
             )
-            home = os.fsencode(f"{self.catalog}/{name}")
-            folder = FOLDER if home in self.notes.folders or home in self.notes.links else 0
+            there = any(keeping.is_there(self.notes, home, name) for home in self.homes)
+            folder = FOLDER if there else 0
             entry = entries.get(name)
             if entry is None and not folder:
                 gone.append(name)
@@ -221,7 +221,7 @@ class Memory:
         keeping.put_ground(
             self.editor,
             self.notes,
-            catalog=self.catalog,
+            homes=self.homes,
             locks=LOCK_FOLDER,
             state=STATE_FOLDER,
             settings=self._settings_files(),

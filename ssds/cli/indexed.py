@@ -29,7 +29,7 @@ from ssds.graph.index.table import (
 from ssds.graph.plan import Plan, Verb
 from ssds.lock.make import locked_claims
 from ssds.lock.model import Locks
-from ssds.recipe.catalog import RESERVED_FOLDERS
+from ssds.recipe.homes import Home
 from ssds.workspace import LOCK_FOLDER, Workspace
 
 OFF = "SSDS_INDEX"
@@ -116,18 +116,23 @@ class Session(Memory):
             names |= more
         return planning.make(whole, asked).delivery
 
+    def _folders(self, home: Home) -> set[str]:
+        """Returns the names of the folders of recipes in a home, as they were noted."""
+        top = os.fsencode(home.folder) + b"/"
+        names = {os.fsdecode(p[len(top) :]) for p in self.notes.folders if p.startswith(top)}
+        return {n for n in names if "/" not in n and not n.startswith(".")} - home.reserved
+
     def whole(self) -> Delivery:
         """Returns the plan of the whole catalog, and remembers it anew."""
-        self.notes.walk(self.catalog)
+        for home in self.homes:
+            self.notes.walk(home.folder)
         self.notes.walk(LOCK_FOLDER)
         self.editor = Editor()
         self.know_store()
         workspace = replace(self.workspace, documents=self.documents)
         planned = planning.make(workspace, self.asked)
         entries = self._described(planned, workspace)
-        home = os.fsencode(self.catalog) + b"/"
-        folders = {os.fsdecode(p[len(home) :]) for p in self.notes.folders if p.startswith(home)}
-        folders = {n for n in folders if "/" not in n and not n.startswith(".")} - RESERVED_FOLDERS
+        folders = {name for home in self.homes for name in self._folders(home)}
         locks = os.fsencode(LOCK_FOLDER) + b"/"
         files = (p[len(locks) :] for p in self.notes.seen if p.startswith(locks))
         self.put(workspace, entries, {*entries, *folders}, keeping.lock_files_of(files))

@@ -7,14 +7,12 @@ The rest of a big catalog is only searched for the word that every reference has
 
 from __future__ import annotations
 
-import os
-
 from ssds.cli import planning
 from ssds.cli.wishes import select_nodes
 from ssds.core.model import NodeId
 from ssds.graph.compile import Graph
 from ssds.graph.plan import Verb
-from ssds.recipe.catalog import RECIPE_FILE
+from ssds.recipe.homes import home_with
 from ssds.recipe.refers import References
 from ssds.workspace import Workspace
 
@@ -27,12 +25,10 @@ def part_of(workspace: Workspace, *texts: str, users: bool) -> Workspace:
         users: with the recipes that stand on these.
     """
     names = frozenset(text.partition(":")[0].partition("@")[0] for text in texts)
-    catalog = workspace.settings.catalog
     for name in names:
-        path = os.path.join(workspace.root, catalog, name, RECIPE_FILE)
-        if not name or "/" in name or name.startswith(".") or not os.path.isfile(path):
+        if home_with(workspace.root, workspace.homes, name) is None:
             return workspace
-    references = References(workspace.root, catalog)
+    references = References(workspace.root, workspace.homes)
     wanted: frozenset[str] | None = names
     if users:
         above = [references.above(name) for name in names]

@@ -21,7 +21,7 @@ from ssds.lock.model import DEFAULT_VARIANT, Locks
 from ssds.lock.read import diagnostic, read_locks
 from ssds.recipe.catalog import read_catalog
 from ssds.recipe.model import Catalog
-from ssds.recipe.settings import read_settings
+from ssds.recipe.settings import Settings, read_settings
 from ssds.workspace import LOCK_FOLDER, find_root
 
 
@@ -79,8 +79,10 @@ def _look(root: str) -> _Findings:
         settings = read_settings(root, os.environ)
     except InputError as error:
         collector.extend(d for d in error.diagnostics if isinstance(d, Diagnostic))
-    catalog = settings.catalog if settings else "catalog"
-    reading = read_catalog(root, catalog=catalog, collector=collector)
+    settings = settings or Settings()
+    reading = read_catalog(
+        root, catalog=settings.catalog, checkouts=settings.checkouts, collector=collector
+    )
     locks = read_locks(os.path.join(root, LOCK_FOLDER), shown=LOCK_FOLDER, collector=collector)
     if not collector.failed:
         collector.extend(_lost(reading.catalog, locks))

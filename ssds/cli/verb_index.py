@@ -12,7 +12,7 @@ import click
 from ssds.cli import indexed, planning
 from ssds.cli.app import Context
 from ssds.cli.output import counted, print_json, say, show, size_text
-from ssds.core.errors import Refused
+from ssds.core.errors import Refused, UsageError
 from ssds.graph.index import keeping, rows
 from ssds.graph.index.groups import Groups
 from ssds.graph.index.layout import FILE_NAME, FORM, BadIndex, IndexFile, open_index
@@ -20,6 +20,7 @@ from ssds.graph.index.portable import SUFFIX, About, Portable, portable_bytes
 from ssds.graph.index.table import GONE, SETTLED, Table
 from ssds.host import tracked
 from ssds.host.files import remove_file, replacing
+from ssds.recipe.homes import described
 from ssds.version import VERSION
 from ssds.workspace import LOCK_FOLDER, STATE_FOLDER, Workspace
 
@@ -73,6 +74,12 @@ def export(context: Context, /, target: str, as_json: bool) -> int:
 
 
 def _about(workspace: Workspace) -> About:
+    if workspace.settings.checkouts:
+        raise UsageError(
+            "an index of a workspace with a checkout of another format cannot be exported",
+            hint="Its files are not all below the workspace: let each clone plan once.",
+            code="E188",
+        )
     catalog = workspace.settings.catalog
     trees = [tracked.tree_id(workspace.root, name) for name in (catalog, LOCK_FOLDER)]
     return About(
@@ -199,7 +206,7 @@ def _facts(workspace: Workspace) -> dict[str, Any]:
             changed += len(paths)
     if table.facts.get("code") != keeping.code_digest():
         facts["miss"] = "another version of ssds wrote it"
-    elif table.facts.get("catalog") != workspace.settings.catalog:
+    elif table.facts.get("catalog") != described(workspace.homes):
         facts["miss"] = "it is of another catalog folder"
     status = os.stat(path)
     written = dt.datetime.fromtimestamp(status.st_mtime, dt.UTC).isoformat(timespec="seconds")

@@ -14,13 +14,14 @@ from ssds.cli.output import say, show
 from ssds.cli.selecting import platform_option
 from ssds.core.digest import Digest
 from ssds.core.errors import UnavailableError, UsageError
-from ssds.core.model import Node, NodeId
+from ssds.core.model import Node, NodeId, ReleaseName
 from ssds.core.platform import Platform
 from ssds.graph.compile import Graph
 from ssds.graph.plan import Wishes, make_plan
 from ssds.host.machine import native_platform
 from ssds.kinds.api import Bench
 from ssds.kinds.build.state import ConfigState
+from ssds.recipe.model import Target
 from ssds.render.model import BASE, Rendered
 from ssds.workspace import Workspace, parse_date
 
@@ -59,6 +60,10 @@ def command(
     workspace = Workspace.open(context.folder)
     name = images.one_release(workspace, release)
     graph = workspace.graph(parse_date(""))
+    plain = _plain(workspace, name, platform, base) if form == "dockerfile" else ""
+    if plain and not out:
+        show(plain.rstrip("\n"))
+        return 0
     node = _node(graph, NodeId(str(name), "build", str(Platform(platform or native_platform()))))
     _check_base(base)
     store = workspace.store
@@ -76,14 +81,44 @@ def command(
         layer = "" if base else _base_layer(workspace, graph, node)
         with staged_folder(path, point="render.folder") as folder:
             rendered = _record(workspace, graph, node, folder, scratch, base)
+            if plain:
+                _name_folders(
+                    workspace.catalog.releases[name].targets[Platform(node.id.platform)], folder
+                )
             with open(os.path.join(folder, FORMATS[form]), "w", encoding="utf-8") as file:
-                file.write(_text(form, rendered))
+                file.write(plain or _text(form, rendered))
             if layer:
                 from ssds.host import local
 
                 local.link_or_copy(layer, os.path.join(folder, BASE))
     say(f"Written: {os.path.join(out, FORMATS[form])}")
     return 0
+
+
+def _plain(workspace: Workspace, name: ReleaseName, platform: str, base: str) -> str:
+    """Returns a Dockerfile of a recipe that is made of one's instructions, else nothing."""
+    from ssds.render.plain import is_plain, plain_dockerfile
+
+    _check_base(base)
+    targets = workspace.catalog.releases[name].targets
+    target = targets.get(Platform(platform or native_platform()))
+    if target is None or not is_plain(target):
+        return ""
+    below = workspace.catalog.bases.get(target.base)
+    image = base or (below.image if below is not None else "")
+    return plain_dockerfile(target, image) if image else ""
+
+
+def _name_folders(target: Target, folder: str) -> None:
+    """Moves the content of each copied folder into a folder of its name."""
+    from ssds.host import local
+    from ssds.render.plain import copied_folders
+
+    for place, name in copied_folders(target):
+        path = os.path.join(folder, place)
+        os.rename(path, f"{path}.content")
+        local.make_folder(path)
+        os.rename(f"{path}.content", os.path.join(path, name))
 
 
 def _text(form: str, rendered: Rendered) -> str:

@@ -30,12 +30,15 @@ _MOST = 6
 
 
 def impure_steps(reading: CatalogReading) -> list[Diagnostic]:
-    """Returns a note (R084) for each step with ``network: true``, with what could replace it."""
+    """Returns a note (R084) for each step with ``network: true``, with what could replace it.
+
+    Commands of a Dockerfile (``plain``) all have it; nothing is said of them.
+    """
     found: dict[tuple[str, str], RunStep] = {}
     for release in reading.catalog.releases.values():
         for target in release.targets.values():
             for step in target.steps:
-                if isinstance(step, RunStep) and step.network:
+                if isinstance(step, RunStep) and step.network and not step.plain:
                     found.setdefault((release.recipe_path, step.address), step)
     notes = []
     for (path, at), step in found.items():

@@ -5,28 +5,30 @@ A recipe that is wrong hides nothing in the others: all diagnostics of all files
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import unicodedata
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from ssds.core.diagnostics import Collector, Span
 from ssds.core.model import ReleaseName
 from ssds.core.records import dataclass, replace
 from ssds.recipe.codes import diagnostic
-from ssds.recipe.formats.scope import Report
+from ssds.recipe.formats.scope import Report, Trees
 from ssds.recipe.formats.ssds import Edge, Reading, read_recipe
+from ssds.recipe.homes import FORMATS, Home, homes
 from ssds.recipe.local import read_tree
 from ssds.recipe.model import Base, Catalog, Policy, Release
 from ssds.recipe.rules import check_releases
 from ssds.recipe.schema import schema
 from ssds.recipe.shared import Shared, read_shared
-from ssds.recipe.steps import LocalTree
 from ssds.recipe.yamlmarks import Document, Spans, lies_in, load, read_file
 
-RECIPE_FILE = "recipe.yaml"
-RESERVED_FOLDERS = frozenset({"sites", "advisories"})
+RECIPE_FILE = FORMATS["ssds"].file
+RESERVED_FOLDERS = FORMATS["ssds"].reserved
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,32 +58,34 @@ class Documents(Protocol):
         """Keeps the value of a recipe that had no problem."""
 
 
-def recipe_folders(root: str, catalog: str, collector: Collector) -> list[str]:
+def recipe_folders(root: str, home: Home, collector: Collector) -> list[str]:
     """Returns the sorted names of the folders that hold recipes; warns of those without one."""
-    top = os.path.join(root, catalog)
+    top = os.path.join(root, home.folder)
     try:
         with os.scandir(top) as entries:
             names = sorted(
                 e.name
                 for e in entries
-                if not e.name.startswith(".") and e.name not in RESERVED_FOLDERS and e.is_dir()
+                if not e.name.startswith(".") and e.name not in home.reserved and e.is_dir()
             )
     except OSError as error:
-        facts = (("folder", catalog), ("reason", os.strerror(error.errno or 0)))
-        collector.add(diagnostic("K010", Span(path=catalog), facts=facts))
+        facts = (("folder", home.folder), ("reason", os.strerror(error.errno or 0)))
+        code = "K010" if home.format == "ssds" else "K011"
+        collector.add(diagnostic(code, Span(path=home.top), facts=facts))
         return []
-    return _with_recipe(top, catalog, names, collector)
+    return _with_recipe(root, home, names, collector)
 
 
-def _with_recipe(top: str, catalog: str, names: Iterable[str], collector: Collector) -> list[str]:
+def _with_recipe(root: str, home: Home, names: Iterable[str], collector: Collector) -> list[str]:
     found = []
+    top = os.path.join(root, home.folder)
     for name in names:
-        path = os.path.join(top, name, RECIPE_FILE)
-        shown = f"{catalog}/{name}/{RECIPE_FILE}"
+        path = os.path.join(root, home.path(name))
         if not os.path.lexists(path):
-            collector.add(diagnostic("R062", Span(path=f"{catalog}/{name}")))
+            if FORMATS[home.format].strict:
+                collector.add(diagnostic("R062", Span(path=f"{home.folder}/{name}")))
         elif not _inside(top, os.path.join(top, name), path):
-            collector.add(diagnostic("R072", Span(path=shown)))
+            collector.add(diagnostic("R072", Span(path=home.path(name))))
         else:
             found.append(name)
     return found
@@ -98,6 +102,7 @@ def read_catalog(
     root: str,
     *,
     catalog: str = "catalog",
+    checkouts: Mapping[str, str] = MappingProxyType({}),
     collector: Collector | None = None,
     only: Collection[str] | None = None,
     documents: Documents | None = None,
@@ -107,6 +112,7 @@ def read_catalog(
     Args:
         root: the workspace's folder.
         catalog: the catalog's folder below it.
+        checkouts: format → the checkout of recipes of that format.
         collector: takes the problems; a new one stands in the reading otherwise. Nothing is
             raised: call ``reading.collector.raise_if_failed()``.
         only: read these recipes and those that they are built on, and nothing of the others;
@@ -116,8 +122,9 @@ def read_catalog(
     collector = Collector() if collector is None else collector
     spans = Spans(root)
     shared = read_shared(root, catalog, spans, collector)
-    reader = RecipeReader(root, spans, shared, collector, documents)
-    releases, edges, bases, broken = _read_recipes(reader, root, catalog, only, collector)
+    readers = _Readers(root, spans, shared, collector, documents)
+    places = _places(root, homes(catalog, checkouts), only, collector)
+    releases, edges, bases, broken = _read_recipes(readers, places)
     whole = shared if only is None else replace(shared, sites={})
     check_releases(releases, edges, whole, broken, spans, collector, catalog)
     chosen: dict[ReleaseName, Release] = {}
@@ -139,56 +146,148 @@ def read_catalog(
     )
 
 
+class _Places:
+    """Where recipes are: name → home, and those still to be read."""
+
+    def __init__(
+        self, root: str, found: tuple[Home, ...], collector: Collector, *, part: bool
+    ) -> None:
+        self._root = root
+        self._homes = found
+        self._collector = collector
+        self._part = part
+        self.known: dict[str, Home] = {}
+        self.waiting: list[str] = []
+
+    def all(self) -> None:
+        """Adds every recipe."""
+        for home in self._homes:
+            folder = os.path.join(self._root, home.folder)
+            if home.format == "ssds" and len(self._homes) > 1 and not os.path.isdir(folder):
+                continue  # the checkout is the whole catalog
+            self._add(home, recipe_folders(self._root, home, self._collector))
+
+    def named(self, names: Iterable[str]) -> None:
+        """Adds the recipes that are called so, where a part of the catalog is read."""
+        wanted = [
+            name
+            for name in sorted(names)
+            if self._part and name not in self.known and not name.startswith(".")
+        ]
+        for home in self._homes:
+            here = [
+                name
+                for name in wanted
+                if name not in home.reserved
+                and os.path.isdir(os.path.join(self._root, home.folder, name))
+            ]
+            self._add(home, _with_recipe(self._root, home, here, self._collector))
+
+    def _add(self, home: Home, names: list[str]) -> None:
+        for name in names:
+            if name in self.known:
+                facts = (("recipe", name), ("also", self.known[name].path(name)))
+                self._collector.add(diagnostic("K012", Span(path=home.path(name)), facts=facts))
+                continue
+            self.known[name] = home
+        self.waiting += [name for name in reversed(names) if self.known[name] is home]
+
+
+def _places(
+    root: str, found: tuple[Home, ...], only: Collection[str] | None, collector: Collector
+) -> _Places:
+    places = _Places(root, found, collector, part=only is not None)
+    if only is None:
+        places.all()
+    else:
+        places.named(only)
+    return places
+
+
 def _read_recipes(
-    reader: RecipeReader,
-    root: str,
-    catalog: str,
-    only: Collection[str] | None,
-    collector: Collector,
+    readers: _Readers, places: _Places
 ) -> tuple[list[Release], list[Edge], dict[str, Base], set[str]]:
     """Returns releases, edges and images of the recipes, and the names of those with errors."""
     releases: list[Release] = []
     bases: dict[str, Base] = {}
     edges: list[Edge] = []
     broken: set[str] = set()
-    if only is None:
-        waiting = recipe_folders(root, catalog, collector)[::-1]
-    else:
-        waiting = _named_folders(root, catalog, only, collector)[::-1]
-    seen = set(waiting)
-    while waiting:
-        name = waiting.pop()
-        reading = reader.read(f"{catalog}/{name}", name)
+    while places.waiting:
+        name = places.waiting.pop()
+        home = places.known[name]
+        reading = readers.of(home).read(f"{home.folder}/{name}", name)
         if reading is None:
             broken.add(name)
             continue
         releases += reading.releases
         edges += reading.edges
         bases.update((base.name, base) for base in reading.bases)
-        below = {edge.to.name for edge in reading.edges} - seen if only is not None else set()
-        if below:
-            waiting += _named_folders(root, catalog, below, collector)
-            seen |= below
+        places.named({edge.to.name for edge in reading.edges})
     return releases, edges, bases, broken
 
 
-def _named_folders(
-    root: str, catalog: str, names: Iterable[str], collector: Collector
-) -> list[str]:
-    """Returns those of ``names`` that are folders with a recipe, sorted."""
-    top = os.path.join(root, catalog)
-    folders = [
-        name
-        for name in sorted(names)
-        if not name.startswith(".")
-        and name not in RESERVED_FOLDERS
-        and os.path.isdir(os.path.join(top, name))
-    ]
-    return _with_recipe(top, catalog, folders, collector)
+def local_trees(root: str) -> Trees:
+    """Returns what reads local files below recipes' folders of a workspace; each is hashed once."""
+    return functools.cache(functools.partial(read_tree, root))
+
+
+class _Reader(Protocol):
+    def read(self, folder: str, name: str) -> Reading | None:
+        """Returns what the recipe in ``folder`` gives; None when it has errors."""
+
+
+class _Readers:
+    """The readers of the formats, each made when a recipe of its format is read."""
+
+    def __init__(
+        self,
+        root: str,
+        spans: Spans,
+        shared: Shared,
+        collector: Collector,
+        documents: Documents | None,
+    ) -> None:
+        self._root = root
+        self._spans = spans
+        self._shared = shared
+        self._collector = collector
+        self._documents = documents
+        self._known: dict[str, _Reader] = {}
+        self._trees = local_trees(root)
+
+    def of(self, home: Home) -> _Reader:
+        """Returns the reader of a home's format."""
+        if home.format not in self._known:
+            self._known[home.format] = _MAKERS[home.format](self, home)
+        return self._known[home.format]
+
+    def own(self, _: Home) -> _Reader:
+        """Returns the reader of our own format."""
+        return RecipeReader(
+            self._root,
+            self._spans,
+            self._shared,
+            self._collector,
+            self._documents,
+            self._trees,
+        )
+
+    def neurocontainers(self, home: Home) -> _Reader:
+        """Returns the reader of NeuroDesk's format, which is imported only here."""
+        from ssds.recipe.formats.neurocontainers import reader
+
+        return reader.RecipeReader(self._root, home.top, self._spans, self._trees, self._collector)
+
+
+_MAKERS: Mapping[str, Callable[[_Readers, Home], _Reader]] = {
+    "ssds": _Readers.own,
+    "neurocontainers": _Readers.neurocontainers,
+}
+"""Format → what makes its reader; the formats are those of ``homes.FORMATS``."""
 
 
 class RecipeReader:
-    """Reads single recipes of one workspace; local files are hashed once."""
+    """Reads single recipes of our own format."""
 
     def __init__(
         self,
@@ -197,13 +296,14 @@ class RecipeReader:
         shared: Shared,
         collector: Collector,
         documents: Documents | None = None,
+        trees: Trees | None = None,
     ) -> None:
         self._root = root
         self._documents = documents
         self._spans = spans
         self._shared = shared
         self._collector = collector
-        self._trees: dict[tuple[str, str], LocalTree] = {}
+        self._trees = trees or local_trees(root)
         self._schema = schema("recipe", "R")
 
     def read(self, folder: str, name: str) -> Reading | None:
@@ -229,7 +329,7 @@ class RecipeReader:
             report,
             folder=folder,
             shared=self._shared,
-            trees=self._tree,
+            trees=self._trees,
         )
         if collector.failed:
             self._spans.keep(document)
@@ -250,12 +350,6 @@ class RecipeReader:
         if self._documents is not None and value is document.data and not len(collector):
             self._documents.add(digest, value)
         return document, value
-
-    def _tree(self, folder: str, name: str) -> LocalTree:
-        key = (folder, name)
-        if key not in self._trees:
-            self._trees[key] = read_tree(self._root, folder, name)
-        return self._trees[key]
 
 
 def _check_normal(data: bytes, path: str, collector: Collector) -> None:

@@ -27,6 +27,7 @@ FAMILIES = {
     "V": "advisories file",
     "K": "catalog file",
     "W": "settings",
+    "N": "NeuroDesk recipe",
 }
 """The letter of a code → the file that it speaks of."""
 
@@ -204,6 +205,35 @@ _TABLE: dict[str, tuple[str, str]] = {
     "V010": ("advisory file is missing", "Correct the path; it is relative to the workspace."),
     "V011": ("advisory file leaves the workspace", "Write a relative path without .. parts."),
     "K010": ("no catalog here", "Make the folder catalog/, or go to a workspace with -C."),
+    "K011": ("no checkout here", "Name a folder that has recipes/ in ssds.yaml."),
+    "K012": ("two recipes of one name", "Rename or remove one of them."),
+    "N010": ("not a recipe name", "Use lower-case letters, digits, dots and dashes, at most 64."),
+    "N011": (
+        "not a version",
+        "Quote it; use letters, digits and . _ + ~ : -, beginning with a letter or digit.",
+    ),
+    "N012": ("unknown package manager", "Use apt or yum."),
+    "N013": ("not an image of a registry", "Write [HOST/]REPOSITORY[:TAG], as in ubuntu:24.04."),
+    "N014": ("variant is reserved", "arm64 and names that end in _arm64 are architectures."),
+    "N015": ("two variants with one name", "Rename one: _ becomes -, a digit in front gets a v."),
+    "N016": ("variant on an architecture that the recipe lacks", "Add it under architectures."),
+    "N017": ("unknown option", "Declare it under options."),
+    "N018": ("directive of no known kind", "Write one of the kinds."),
+    "N020": ("no choice of try holds", "Add one whose condition holds here."),
+    "N021": ("environment variable over several lines", "ENV holds one line; write a file."),
+    "N022": ("text cannot be split into words", "Close its quotes, or write a list."),
+    "N023": ("entry point with quotes", "Write the path of one program, or a script's."),
+    "N024": ("directives nested too deeply", "Groups and includes go 8 levels deep."),
+    "N025": ("include cannot be read", "Name a file below macros/ of the checkout."),
+    "N026": ("template cannot be used", "Correct its name, method or arguments."),
+    "N027": ("file declared twice", "Rename one of them."),
+    "N028": ("file without origin", "Give it one of url, filename, contents."),
+    "N029": ("copy without source and destination", "Write what is copied, then where to."),
+    "N030": (
+        "not a destination of a copy",
+        "Write an absolute path; with several sources it ends with /.",
+    ),
+    "N044": ("run without a command", "Write at least one command."),
     "W010": (
         "a workspace may not switch the sandbox off",
         "Set it in your own settings, or SSDS_SANDBOX=trusted, where it concerns you only.",
@@ -229,6 +259,20 @@ _WARNINGS: dict[str, tuple[str, str]] = {
     "R056": ("text is not in normal form NFC", "Save it in NFC: look-alikes give other keys."),
     "R062": ("folder without a recipe", "Add recipe.yaml or remove the folder."),
     "R064": ("recipe without tests", "Add at least one test of real work."),
+    "N040": ("file is not in the recipe's folder", "Add it: the build will fail without it."),
+    "N041": ("command cannot have a wrapper", "Write its name alone, and its folder under path."),
+    "N042": ("version is a number", 'Quote it: "1.10" and 1.1 would be the same number.'),
+    "N043": ("key that nothing reads", "Remove it, or write a directive of its own."),
+    "N045": (
+        "file is asked for outside of a run",
+        "Only in a run is it mounted: ask for it there.",
+    ),
+    "N046": ("recipe without readme", "Write readme, structured_readme or README.md."),
+    "N047": ("here-document in a run", "Its lines get joined by &&: declare a file with contents."),
+    "N048": (
+        "run ends with a line that goes on",
+        "Remove the backslash, or the empty lines at the end.",
+    ),
     "C012": ("plain http to another machine", "Use https, or keep insecure to loopback."),
 }
 
@@ -304,7 +348,7 @@ def as_markdown() -> str:
         "| code | | summary | what to do |",
         "|---|---|---|---|",
     ]
-    order = {letter: index for index, letter in enumerate("YRBPCSVKW")}
+    order = {letter: index for index, letter in enumerate("YRBPCSVKWN")}
     for code in sorted(CODES, key=lambda c: (order[c[0]], c)):
         row = CODES[code]
         hint = row.hint.replace("|", "\\|")

@@ -45,7 +45,7 @@ def read_tree(workspace: str, folder: str, name: str) -> LocalTree:
         raise LocalProblem("R027", name)
     if "" in parts or "." in parts or "\x00" in name:
         raise LocalProblem("R028", f"{name!r} is not in plain form")
-    home = os.path.realpath(f"{workspace}/{folder}")
+    home = os.path.realpath(os.path.join(workspace, folder))
     try:
         top = _real(home, parts, name)
         walk = _Walk(home)

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import functools
 import os
+from collections.abc import Sequence
 
 from ssds.core.diagnostics import Collector
 from ssds.core.patterns import pattern
-from ssds.recipe.catalog import RECIPE_FILE, recipe_folders
+from ssds.recipe.catalog import recipe_folders
+from ssds.recipe.homes import Home
 from ssds.recipe.yamlmarks import load, read_file
 
 _KEY = pattern(rb"recipe[\"']?\s*:|\\[xuU]")
@@ -19,16 +21,16 @@ _TEMPLATE = "{{"
 
 
 class References:
-    """The references of one catalog folder; each file is looked at once, when it is asked for.
+    """The references of a workspace's recipes; each file is looked at once, when it is asked for.
 
     Args:
         root: the workspace's folder.
-        catalog: the catalog's folder below it.
+        homes: the folders of recipes; only our own format has references.
     """
 
-    def __init__(self, root: str, catalog: str) -> None:
+    def __init__(self, root: str, homes: Sequence[Home]) -> None:
         self._root = root
-        self._catalog = catalog
+        self._homes = homes
         self._known: dict[str, frozenset[str] | None] = {}
 
     def of(self, name: str) -> frozenset[str] | None:
@@ -72,10 +74,11 @@ class References:
 
     @functools.cached_property
     def _names(self) -> frozenset[str]:
-        return frozenset(recipe_folders(self._root, self._catalog, Collector()))
+        found = (recipe_folders(self._root, home, Collector()) for home in self._homes)
+        return frozenset(name for names in found for name in names)
 
     def _read(self, name: str) -> frozenset[str] | None:
-        path = f"{self._catalog}/{name}/{RECIPE_FILE}"
+        path = next(h.path(name) for h in self._homes if h.format == "ssds")
         data = read_file(os.path.join(self._root, path), path, Collector())
         if data is None or not _KEY.search(data):
             return frozenset()

@@ -15,7 +15,8 @@ from ssds.recipe.ranges import joined
 from ssds.recipe.shared import Shared
 from ssds.recipe.yamlmarks import Spans
 
-_RESERVED_TAG = pattern(r"latest|.*-r[0-9]+|.*-sif")
+RESERVED_TAG = pattern(r"latest|.*-r[0-9]+|.*-sif")
+"""What tags of ssds mean something by themselves."""
 
 
 def check_releases(
@@ -61,7 +62,7 @@ def _check_tags(
             tag, path = release.id.tag, release.recipe_path
             versions = len({r.version for r in releases})
             address = _place(release) if versions > 1 else "version"
-            if _RESERVED_TAG.fullmatch(tag) or _RESERVED_TAG.fullmatch(release.id.version):
+            if RESERVED_TAG.fullmatch(tag) or RESERVED_TAG.fullmatch(release.id.version):
                 span = spans(path, address, key=versions > 1)
                 collector.add(diagnostic("R054", span, address, (("tag", tag),)))
             if tag in tags:

@@ -33,8 +33,19 @@ _TYPES: dict[str, type] = {
     "string": str,
     "integer": int,
     "boolean": bool,
+    "number": float,
+    "null": type(None),
 }
-_WORDS = {dict: "a map", list: "a list", str: "text", int: "a number", bool: "true or false"}
+"""``number`` is one with a fraction here: ``integer`` is named beside it."""
+_WORDS = {
+    dict: "a map",
+    list: "a list",
+    str: "text",
+    int: "a number",
+    bool: "true or false",
+    float: "a number with a fraction",
+    type(None): "nothing",
+}
 _NOTES = frozenset({"$schema", "$id", "$defs", "title", "description", "x-code"})
 _KEYWORDS = {
     "type": "003", "enum": "004", "pattern": "005", "required": "002", "dependentRequired": "002",
@@ -198,11 +209,16 @@ class Schema:
 
     def _reference(self, name: str) -> Check:
         if name not in self._references:
+            self._references[name] = functools.partial(self._later, name)
             target: Any = self.document
             for part in name.removeprefix("#/").split("/"):
                 target = target[part]
             self._references[name] = self._compile(target)
         return self._references[name]
+
+    def _later(self, name: str, value: Any) -> bool:
+        """Checks ``value``; stands for a part that refers to itself while that is compiled."""
+        return self._references[name](value)
 
     def _list(self, given: Mapping[str, Any]) -> Check:
         item = self._compile(given["items"]) if "items" in given else None

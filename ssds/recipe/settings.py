@@ -47,7 +47,8 @@ class Settings:
     """What a person or a workspace chose.
 
     Attributes:
-        catalog: the catalog's folder, relative to the workspace.
+        catalog: the folder of our own recipes, relative to the workspace.
+        checkouts: other format (``homes.FORMATS``) → its checkout, relative or absolute.
         store_path: the store's folder, absolute.
         sandbox: ``auto``, ``identity``, ``subuid`` or ``trusted`` (C17).
         mirrors: archive (``debian``, ``pypi``) → addresses, best first.
@@ -61,6 +62,7 @@ class Settings:
     """
 
     catalog: str = "catalog"
+    checkouts: Mapping[str, str] = field(default_factory=dict)
     store_path: str = ""
     sandbox: str = "auto"
     mirrors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -162,12 +164,18 @@ def _read_file(path: str, shown: str, base: str, collector: Collector, home: str
         elif key == "proxy":
             _addresses([item], (key,), report)
             values[key] = item
+        elif key == "catalog" and isinstance(item, dict):
+            named = {f: _absolute(top, base, home) for f, top in item.items() if f != "ssds"}
+            values["checkouts"] = {f: _shown(top, base) for f, top in named.items()}
+            if "ssds" in item:
+                values[key] = item["ssds"]
         else:
             values[key] = item
     if shown == WORKSPACE_FILE and values.get("sandbox") == "trusted":
         report("W010", ("sandbox",))
     if not plain_relative(values.get("catalog", "catalog")):
-        report("W015", ("catalog",), ("found", values["catalog"]))
+        place = ("catalog", "ssds") if "checkouts" in values else ("catalog",)
+        report("W015", place, ("found", values["catalog"]))
         del values["catalog"]
     return values
 
@@ -176,6 +184,11 @@ def _absolute(text: str, base: str, home: str) -> str:
     if text == "~" or text.startswith("~/"):
         text = home + text[1:]
     return os.path.normpath(os.path.join(base, text))
+
+
+def _shown(path: str, base: str) -> str:
+    """Returns a path relative to ``base`` where it lies below it."""
+    return path.removeprefix(base.rstrip("/") + "/")
 
 
 def _addresses(value: Any, path: Path, report: Report) -> tuple[str, ...]:

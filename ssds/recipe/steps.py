@@ -99,6 +99,25 @@ class LocalTree:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GivenFile:
+    """One file under a name of its own; exactly one of content, local, source is set.
+
+    Attributes:
+        name: how steps see it; it may lie in folders (``conf/tool.ini``).
+        content: its text.
+        local: a single file beside the recipe.
+        source: the name of a source.
+        executable: it gets the execute bit.
+    """
+
+    name: str
+    content: str | None = None
+    local: LocalTree | None = None
+    source: str = ""
+    executable: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     """Base of the build steps.
 
@@ -120,12 +139,16 @@ class RunStep(Step):
         tools: apt packages that are there while it runs and never reach the image.
         sources: names of sources bound read-only below ``/run/ssds/sources/<name>/``.
         network: True marks the node impure (C10).
+        plain: run it by ``/bin/sh -c`` without ``-eu``, as RUN of a Dockerfile does.
+        files: bound read-only below ``/run/ssds/files/``.
     """
 
     script: str
     tools: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
     network: bool = False
+    plain: bool = False
+    files: tuple[GivenFile, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,14 +184,15 @@ class CondaStep(Step):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CopyStep(Step):
-    """Copies a local file or folder, a source, or paths of another recipe's image.
+    """Copies a local file or folder, a source, paths of another recipe's image, or a given file.
 
-    Exactly one of local, source, recipe is set.
+    Exactly one of local, source, recipe, file is set.
 
     Attributes:
         to: absolute destination; ends with ``/`` to put things into a folder.
         paths: with ``recipe``: absolute paths in that image.
         executable: gives copied files the execute bit (sources only).
+        merge: a folder that is there under the name ``to`` takes the file into it, as COPY does.
     """
 
     to: str
@@ -177,6 +201,8 @@ class CopyStep(Step):
     recipe: RecipeRef | None = None
     paths: tuple[str, ...] = ()
     executable: bool = False
+    file: GivenFile | None = None
+    merge: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,16 +228,26 @@ class EnvStep(Step):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkdirStep(Step):
-    """The working directory, made when missing."""
+    """The working directory, made when missing.
+
+    Attributes:
+        expand: read the path as a Dockerfile does: ``$NAME``, quotes, relative to the last one.
+    """
 
     path: str
+    expand: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserStep(Step):
-    """The user of later ``run`` steps and of the image; it must exist in the image."""
+    """The user of later ``run`` steps and of the image; it must exist in the image.
+
+    Attributes:
+        expand: read the name as a Dockerfile does: ``$NAME`` is a variable's value.
+    """
 
     name: str
+    expand: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

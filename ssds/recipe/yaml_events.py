@@ -42,7 +42,13 @@ class _Stop(Exception):
 
 
 class Reader:
-    """Builds values from events; one per file."""
+    """Builds values from events; one per file.
+
+    Attributes:
+        special: first characters of plain scalars that may be more than text.
+    """
+
+    special = SPECIAL_FIRST
 
     def __init__(self, path: str, collector: Collector) -> None:
         self.path = path
@@ -122,6 +128,7 @@ class Reader:
         key: Any = _NONE
         root: Any = _NONE
         budget = MAX_VALUES
+        special = self.special
         while True:
             event = get()
             kind = type(event)
@@ -131,7 +138,7 @@ class Reader:
                 text = event.value
                 if not event.style:  # a plain one: no quotes, no block
                     is_key = key is _NONE and type(container) is dict
-                    value = text if text[:1] not in SPECIAL_FIRST and text else None
+                    value = text if text[:1] not in special and text else None
                     if value is None:
                         value = self.scalar(text, event, is_key)
                 else:

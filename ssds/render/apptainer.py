@@ -72,7 +72,17 @@ def _act(act: Act) -> Iterator[str]:
         yield f"mkdir -p -- {_word(target)}"
         yield f"cp -a {_HELD}/{_word(source)}/. {_word(target)}/"
     values = [f"{name}={value}" for name, value in sorted(act.environment.items())]
-    argv = ["env", "-i", "-C", act.working_folder, *values, "/bin/sh", "-eu", "-c", act.script]
+    argv = [
+        "env",
+        "-i",
+        "-C",
+        act.working_folder,
+        *values,
+        "/bin/sh",
+        *act.options,
+        "-c",
+        act.script,
+    ]
     yield _as_user(act.user) + " ".join(map(_word, argv))
     yield "rm -rf " + " ".join(f"{place}/ssds" for place in EMPTY)
 

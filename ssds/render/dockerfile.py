@@ -65,7 +65,7 @@ def _run(act: Act) -> str:
         for target, source in sorted(act.binds.items())
     ]
     values = [f"{name}={value}" for name, value in sorted(act.environment.items())]
-    step = ["/usr/bin/env", "-i", *values, "/bin/sh", "-eu", "-c", act.script]
+    step = ["/usr/bin/env", "-i", *values, "/bin/sh", *act.options, "-c", act.script]
     return " \\\n    ".join(["RUN", *mounts, _json(["/bin/sh", "-c", _AROUND, "sh", *step])])
 
 

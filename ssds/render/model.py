@@ -24,6 +24,7 @@ class Act:
         environment: all that it sees; binds: place in the image → folder below CONTEXT.
         user: a name or ``uid[:gid]`` of the image; empty means root.
         network: it reaches out: the result is not fixed.
+        plain: the script is for ``/bin/sh`` without ``-eu``.
         note: what this form cannot do of it.
     """
 
@@ -34,7 +35,13 @@ class Act:
     user: str = ""
     working_folder: str = "/"
     network: bool = False
+    plain: bool = False
     note: str = ""
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """The options of the shell."""
+        return () if self.plain else ("-eu",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -57,6 +57,7 @@ class _Recorder:
                 user=job.user,
                 working_folder=job.working_folder,
                 network=job.network,
+                plain="-eu" not in job.argv,
                 note=self.note,
             )
         )

@@ -109,7 +109,10 @@ ROWS: dict[tuple[str, str], tuple[str, Any, str, str]] = {
     ("catalog/sites/lab.yaml", "binds"): ("binds", [], "", ""),
     ("catalog/sites/lab.yaml", "modules"): ("modules", "lmod", "", ""),
     ("catalog/catalog.yaml", "salt"): ("salt", "poisoned", ALL, ""),
-    ("ssds.yaml", "catalog"): ("catalog", "recipes", "", ""),
+    ("ssds.yaml", "catalog.ssds"): ("catalog", {"ssds": "recipes"}, "", ""),
+    ("ssds.yaml", "catalog.neurocontainers"): (
+        "catalog", {"ssds": "recipes", "neurocontainers": "checkout"}, "", "",
+    ),
     ("ssds.yaml", "store.path"): ("store.path", "../another", "", ""),
     ("ssds.yaml", "sandbox"): ("sandbox", "subuid", "", ""),
     ("ssds.yaml", "mirrors.*"): ("mirrors.debian", "http://127.0.0.1:8/debian", "", ""),
@@ -249,7 +252,7 @@ SCHEMAS = {
 
 
 def test_every_shared_schema_has_rows() -> None:
-    others = {"recipe", "lock", "catalog-lock"} | WRITTEN
+    others = {"recipe", "neurocontainers", "lock", "catalog-lock"} | WRITTEN
     folder = Path(__file__).parents[2] / "schemas"
     known = {p.name.removesuffix(".schema.json") for p in folder.glob("*.schema.json")}
     assert known - others == set(SCHEMAS.values())
@@ -332,12 +335,13 @@ def test_a_shared_field_affects_exactly_the_kinds_of_its_row(
     put(document, address, value)
     assert (document != SHARED[file]) != ((file, field) in ONE_VALUE)
     dump(copied / file, document)
-    if field == "catalog":
-        os.replace(copied / "catalog", copied / value)
+    if field.startswith("catalog."):
+        (copied / "checkout/recipes").mkdir(parents=True)
+        os.replace(copied / "catalog", copied / value["ssds"])
         for name in ("set", "second"):
             (copied / "catalog/advisories").mkdir(parents=True, exist_ok=True)
             path = f"catalog/advisories/{name}.json"
-            shutil.copy(copied / path.replace("catalog", value, 1), copied / path)
+            shutil.copy(copied / path.replace("catalog", value["ssds"], 1), copied / path)
     assert look(copied)[1] == set(unlocked.split())
     lock(copied)
     assert set(differing(before, look(copied)[0])) == set(kinds.split())

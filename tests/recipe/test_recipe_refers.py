@@ -8,6 +8,7 @@ import pytest
 from e2e_workspace import ROOT
 
 from ssds.recipe.catalog import read_catalog
+from ssds.recipe.homes import homes
 from ssds.recipe.refers import References
 
 
@@ -22,11 +23,11 @@ def write(catalog: Path, name: str, text: str) -> None:
 
 
 def of(catalog: Path, name: str) -> frozenset[str] | None:
-    return References(str(catalog.parent), "catalog").of(name)
+    return References(str(catalog.parent), homes("catalog", {})).of(name)
 
 
 def test_the_starter_catalogs_edges_are_all_seen() -> None:
-    references = References(str(ROOT), "catalog")
+    references = References(str(ROOT), homes("catalog", {}))
     edges = read_catalog(str(ROOT)).edges
     assert edges
     for edge in edges:
@@ -66,7 +67,7 @@ def test_a_reference_is_seen_however_it_is_written(
 def test_what_cannot_be_said_is_not_guessed(text: str, catalog: Path) -> None:
     write(catalog, "x", text)
     write(catalog, "y", "name: y\n")
-    references = References(str(catalog.parent), "catalog")
+    references = References(str(catalog.parent), homes("catalog", {}))
     assert references.of("x") is None
     assert references.above("y") is None
     assert references.below(frozenset({"x", "y"})) is None
@@ -76,7 +77,7 @@ def test_what_cannot_be_said_is_not_guessed(text: str, catalog: Path) -> None:
 def test_users_are_found_however_far(catalog: Path) -> None:
     for name, below in (("a", ""), ("b", "a"), ("c", "b"), ("d", "d"), ("e", "gone")):
         write(catalog, name, f"base: {{recipe: {below}}}\n" if below else "name: a\n")
-    references = References(str(catalog.parent), "catalog")
+    references = References(str(catalog.parent), homes("catalog", {}))
     assert references.above("a") == {"a", "b", "c"}
     assert references.below(frozenset({"c"})) == {"a", "b", "c"}
     assert references.above("d") == {"d"}

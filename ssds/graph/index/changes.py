@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from ssds.graph.index import rows
 from ssds.graph.index.edit import Editor
 from ssds.graph.index.files import Notes, refreshed
 from ssds.graph.index.table import CATALOG, CODE, DIGEST_BYTES, FOLDER, LOCKS, SETTINGS, STORE
+from ssds.recipe.homes import Home
 
 LOCK_SUFFIX = ".lock.json"
 SHARED_LOCK = "catalog.lock.json"
@@ -36,9 +37,8 @@ def find_changes(
     editor: Editor,
     notes: Notes,
     *,
-    catalog: str,
+    homes: Sequence[Home],
     locks: str,
-    reserved: Container[str],
     seen: Mapping[int, Sequence[tuple[int, bytes]]],
 ) -> Changes:
     """Returns what changed; files that were only touched get their new rows at once.
@@ -46,8 +46,7 @@ def find_changes(
     Args:
         editor: the index.
         notes: of this plan.
-        catalog, locks: the folders of the recipes and of the locks, relative to the workspace.
-        reserved: folders of the catalog that are no recipes.
+        homes, locks: the folders of recipes, and of the locks, relative to the workspace.
         seen: number of a group → what ``rows.changed`` found there just now, where it was asked.
     """
     changes = Changes()
@@ -69,7 +68,7 @@ def find_changes(
             if same is not None:
                 editor.set_row(group, at, same)
             elif owner == CATALOG:
-                _list_catalog(changes, editor, notes.root, catalog, reserved)
+                _list_catalog(changes, editor, notes.root, homes)
             elif owner == LOCKS:
                 changes.relisted = True
                 _list_locks(changes, editor, notes.root, locks)
@@ -86,18 +85,19 @@ def find_changes(
     return changes
 
 
-def _list_catalog(
-    changes: Changes, editor: Editor, root: str, catalog: str, reserved: Container[str]
-) -> None:
+def _list_catalog(changes: Changes, editor: Editor, root: str, homes: Sequence[Home]) -> None:
     now: set[str] = set()
     try:
-        with os.scandir(os.path.join(root, catalog)) as entries:
-            for entry in entries:
-                name = entry.name
-                if not name.startswith(".") and name not in reserved and entry.is_dir():
-                    now.add(name)
-                    if entry.is_symlink():
-                        changes.recipes.add(name)
+        for home in homes:
+            if home.format == "ssds" and not os.path.isdir(os.path.join(root, home.folder)):
+                continue
+            with os.scandir(os.path.join(root, home.folder)) as entries:
+                for entry in entries:
+                    name = entry.name
+                    if not name.startswith(".") and name not in home.reserved and entry.is_dir():
+                        now.add(name)
+                        if entry.is_symlink():
+                            changes.recipes.add(name)
     except OSError:
         changes.ground = True
         return

@@ -12,7 +12,8 @@ from ssds.graph.index.table import KEY_BYTES, NEVER_DAY, SETTLED, WAIVERS
 from ssds.graph.plan import Plan, PlanStep, Verb
 from ssds.kinds.gate.spec import next_change
 from ssds.recipe.model import Catalog, Release
-from ssds.recipe.steps import CopyStep, LocalTree
+from ssds.recipe.steps import LocalTree
+from ssds.recipe.uses import local_trees_of
 
 _SEEN_KINDS = ("build", "gate")
 """Kinds whose outputs other recipes take."""
@@ -149,8 +150,7 @@ def local_trees(releases: Iterable[Release]) -> Iterator[LocalTree]:
         yield from release.metadata_files.values()
         for target in release.targets.values():
             for step in target.steps:
-                if isinstance(step, CopyStep) and step.local is not None:
-                    yield step.local
+                yield from local_trees_of(step)
 
 
 def unit_of(owner: str) -> str:

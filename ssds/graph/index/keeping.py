@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib.machinery import PathFinder
 
 from ssds.core.errors import SsdsError
@@ -31,20 +31,22 @@ from ssds.graph.index.table import (
 )
 from ssds.host.files import grow, replacing
 from ssds.recipe.generators.model import PACKAGES
+from ssds.recipe.homes import Home
 from ssds.recipe.model import Release
 
 _ROOM = 1 << 16
 
 
 def note_recipe(
-    notes: Notes, name: str, *, catalog: str, locks: str, known: Iterable[bytes]
+    notes: Notes, name: str, *, homes: Iterable[Home], locks: str, known: Iterable[bytes]
 ) -> None:
     """Takes note of everything of one recipe, before it is read.
 
     Args:
         known: names of its lock files.
     """
-    notes.walk(f"{catalog}/{name}")
+    for home in homes:
+        notes.walk(f"{home.folder}/{name}")
     notes.look(os.fsencode(locks) + b"/" + file for file in known)
 
 
@@ -53,7 +55,7 @@ def recipe_rows(
     name: str,
     releases: Iterable[Release],
     *,
-    catalog: str,
+    homes: Sequence[Home],
     locks: str,
     lock_files: Iterable[bytes],
 ) -> tuple[list[Row], bool]:
@@ -61,13 +63,39 @@ def recipe_rows(
 
     A symbolic link among its files is not followed here, so they do not.
     """
-    home = os.fsencode(f"{catalog}/{name}")
-    paths = {home + b"/recipe.yaml": None}
+    there = [home for home in homes if is_there(notes, home, name)] or homes[:1]
+    releases = tuple(releases)
+    rows: list[Row] = []
+    sure = True
+    for home in there:
+        more, told = _rows_below(notes, home, name, releases)
+        rows += more
+        sure = sure and told
+    rows += [notes.row(locks, os.fsencode(locks) + b"/" + file) for file in sorted(lock_files)]
+    return rows, sure
+
+
+def is_there(notes: Notes, home: Home, name: str) -> bool:
+    """Whether a folder of recipes has one called ``name``, as it was noted."""
+    folder = os.fsencode(f"{home.folder}/{name}")
+    return folder in notes.folders or folder in notes.links
+
+
+def _rows_below(
+    notes: Notes, where: Home, name: str, releases: Sequence[Release]
+) -> tuple[list[Row], bool]:
+    """Returns the rows of a recipe's files in one folder of recipes, and whether they tell all."""
+    home = os.fsencode(f"{where.folder}/{name}")
+    paths = dict.fromkeys(map(os.fsencode, where.files(name)))
     for path in paths:
         notes.seen.setdefault(path, ABSENT)
     sure = home not in notes.links
     for tree in local_trees(releases):
         top = os.fsencode(tree.path)
+        if not top.startswith(home + b"/"):
+            continue  # a recipe of this name stands in another folder too, which is an error
+        if not tree.entries:  # it is not there
+            notes.seen.setdefault(top, ABSENT)
         below = top[len(home) + 1 :].split(b"/")
         for depth in range(1, len(below)):
             paths[home + b"/" + b"/".join(below[:depth])] = None
@@ -75,9 +103,20 @@ def recipe_rows(
         if top in notes.folders:
             paths.update({top + b"/" + os.fsencode(e.path): None for e in tree.entries})
     sure = sure and not any(path in notes.links or path not in notes.seen for path in paths)
-    rows = [notes.row(catalog, path) for path in paths]
-    rows += [notes.row(locks, os.fsencode(locks) + b"/" + file) for file in sorted(lock_files)]
-    return rows, sure
+    return [notes.row(where.folder, path) for path in paths], sure
+
+
+def shared_files(root: str, homes: Iterable[Home]) -> list[str]:
+    """Returns the folders and files of checkouts that any recipe there may read."""
+    found = []
+    for shared in (folder for home in homes for folder in home.shared()):
+        found.append(shared)
+        for folder, folders, files in os.walk(os.path.join(root, shared)):
+            folders.sort()
+            below = os.path.relpath(folder, os.path.join(root, shared))
+            inside = os.path.normpath(os.path.join(shared, below))
+            found += [f"{inside}/{name}" for name in sorted((*folders, *files))]
+    return found
 
 
 def ground_files(root: str, catalog: str, locks: str, state: str) -> list[str]:
@@ -95,11 +134,19 @@ def ground_files(root: str, catalog: str, locks: str, state: str) -> list[str]:
 
 
 def note_ground(
-    notes: Notes, *, catalog: str, locks: str, state: str, settings: Iterable[str], store: str
+    notes: Notes,
+    *,
+    homes: Sequence[Home],
+    locks: str,
+    state: str,
+    settings: Iterable[str],
+    store: str,
 ) -> None:
     """Takes note of what all recipes share, of the settings, the claims and ssds itself."""
-    notes.look([os.fsencode(catalog), os.fsencode(locks)])
-    for path in (*ground_files(notes.root, catalog, locks, state), *settings, *claim_files(store)):
+    notes.look([*(os.fsencode(home.folder) for home in homes), os.fsencode(locks)])
+    ground = ground_files(notes.root, homes[0].folder, locks, state)
+    ground += shared_files(notes.root, homes)
+    for path in (*ground, *settings, *claim_files(store)):
         notes.follow(os.fsencode(path))
     notes.look(os.fsencode(path) for path in (*code_files(), *package_files()))
 
@@ -108,7 +155,7 @@ def put_ground(
     editor: Editor,
     notes: Notes,
     *,
-    catalog: str,
+    homes: Sequence[Home],
     locks: str,
     state: str,
     settings: Iterable[str],
@@ -131,10 +178,11 @@ def put_ground(
     home = os.path.dirname(_package())
     editor.set_rows(
         {
-            CATALOG: rows([catalog], content=False),
+            CATALOG: rows([home.folder for home in homes], content=False),
             LOCKS: rows([locks], content=False),
             GROUND: [
-                *rows(ground_files(notes.root, catalog, locks, state)),
+                *rows(ground_files(notes.root, homes[0].folder, locks, state)),
+                *rows(shared_files(notes.root, homes)),
                 *(
                     row if row.row != ABSENT else replace(row, row=UNKNOWN)
                     for row in rows(more, content=False)

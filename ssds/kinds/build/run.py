@@ -161,7 +161,9 @@ def _claimed(
 def _preimage(
     build: _Build, number: int, step: Mapping[str, Any], state: ConfigState
 ) -> dict[str, Any]:
-    names = [f"source/{name}" for name in step.get("sources", {})]
+    given = (*step.get("files", {}).values(), *step.get("file", {}).values())
+    sources = (name for part in (step, *given) for name in part.get("sources", {}))
+    names = [f"source/{name}" for name in sources]
     if step["type"] == "copy" and "paths" in step:
         names.append(f"recipe/{number}")
     inputs = build.bench.action.inputs
@@ -176,7 +178,7 @@ def _preimage(
             "working_folder": state.working_folder,
             "user": state.user,
         }
-        if step["type"] == "run"
+        if step["type"] == "run" or step.get("expand")
         else {},
         "slice": dict(step),
         "inputs": {n: str(inputs[n]) for n in names if n in inputs},

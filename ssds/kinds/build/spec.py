@@ -21,6 +21,7 @@ from ssds.recipe.steps import (
     EntrypointStep,
     EnvStep,
     FileStep,
+    GivenFile,
     LabelsStep,
     PipStep,
     RecipeRef,
@@ -29,7 +30,7 @@ from ssds.recipe.steps import (
     UserStep,
     WorkdirStep,
 )
-from ssds.recipe.uses import seen_as, sources_of
+from ssds.recipe.uses import given_files, seen_as, sources_of
 
 KIND_VERSION = 1
 ON_RECIPE_VERSION = 2
@@ -112,11 +113,14 @@ def _origin(target: Target) -> dict[str, str]:
 
 
 def _local_paths(target: Target) -> Json:
-    return {
-        str(number): step.local.path
-        for number, step in enumerate(target.steps)
-        if isinstance(step, CopyStep) and step.local is not None
-    }
+    found: dict[str, Json] = {}
+    for number, step in enumerate(target.steps):
+        if isinstance(step, CopyStep) and step.local is not None:
+            found[str(number)] = step.local.path
+        for file in given_files(step):
+            if file.local is not None:
+                found[f"{number}/{file.name}"] = file.local.path
+    return found
 
 
 def _packages_json(packages: PackageSet) -> Json:
@@ -133,13 +137,7 @@ def _step_slice(
     entry: dict[str, Json]
     match step:
         case RunStep():
-            entry = {"type": "run", "script": step.script}
-            if step.tools:
-                entry["tools"] = listed(packages) if packages else []
-            if step.sources:
-                entry["sources"] = {n: seen_as(target.sources[n], sources[n]) for n in step.sources}
-            if step.network:
-                entry["network"] = True
+            entry = _run_slice(step, packages, target, sources, listed)
         case AptStep():
             entry = {"type": "apt", "packages": listed(packages) if packages else []}
         case PipStep():
@@ -161,14 +159,51 @@ def _step_slice(
             entry |= {"expand": True} if step.expand else {}
         case WorkdirStep():
             entry = {"type": "workdir", "path": step.path}
+            entry |= {"expand": True} if step.expand else {}
         case UserStep():
             entry = {"type": "user", "name": step.name}
+            entry |= {"expand": True} if step.expand else {}
         case LabelsStep():
             entry = {"type": "labels", "values": dict(step.values)}
         case EntrypointStep():
             entry = {"type": "entrypoint", "arguments": list(step.arguments)}
         case _:
             raise AssertionError(f"no slice for {type(step).__name__}")
+    return entry
+
+
+def _run_slice(
+    step: RunStep,
+    packages: PackageSet | None,
+    target: Target,
+    sources: Mapping[str, Input],
+    listed: Listed,
+) -> dict[str, Json]:
+    entry: dict[str, Json] = {"type": "run", "script": step.script}
+    if step.tools:
+        entry["tools"] = listed(packages) if packages else []
+    if step.sources:
+        entry["sources"] = {n: seen_as(target.sources[n], sources[n]) for n in step.sources}
+    if step.network:
+        entry["network"] = True
+    if step.plain:
+        entry["plain"] = True
+    if step.files:
+        entry["files"] = {file.name: _file_slice(file, target, sources) for file in step.files}
+    return entry
+
+
+def _file_slice(file: GivenFile, target: Target, sources: Mapping[str, Input]) -> dict[str, Json]:
+    entry: dict[str, Json]
+    if file.local is not None:
+        entry = {"local": file.local.to_json()}
+    elif file.source:
+        seen = seen_as(target.sources[file.source], sources[file.source])
+        entry = {"sources": {file.source: seen}}
+    else:
+        entry = {"content": file.content}
+    if file.executable:
+        entry["executable"] = True
     return entry
 
 
@@ -180,8 +215,12 @@ def _copy_slice(step: CopyStep, target: Target, sources: Mapping[str, Input]) ->
     elif step.source:
         seen = seen_as(target.sources[step.source], sources[step.source])
         entry["sources"] = {step.source: seen}
+    elif step.file is not None:
+        entry["file"] = {step.file.name: _file_slice(step.file, target, sources)}
     else:
         entry["paths"] = list(step.paths)
     if step.executable:
         entry["executable"] = True
+    if step.merge:
+        entry["merge"] = True
     return entry

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -55,9 +56,11 @@ class ConfigState:
                     values = {k: expanded(v, self.environment) for k, v in values.items()}
                 return replace(self, environment={**self.environment, **values})
             case "workdir":
-                return replace(self, working_folder=step["path"])
+                return replace(self, working_folder=working_folder(step, self))
             case "user":
-                return replace(self, user=step["name"])
+                name = step["name"]
+                named = expanded(name, self.environment) if step.get("expand") else name
+                return replace(self, user=named)
             case "labels":
                 return replace(self, labels={**self.labels, **step["values"]})
             case "entrypoint":
@@ -81,6 +84,16 @@ def expanded(text: str, environment: Mapping[str, str]) -> str:
         return match["word"] if match["sign"] == "+" and known else known
 
     return _VARIABLE.sub(value, text)
+
+
+def working_folder(step: Mapping[str, Any], state: ConfigState) -> str:
+    """Returns the folder that a step names; a relative one is below the last one."""
+    path = str(step["path"])
+    if not step.get("expand"):
+        return path
+    return posixpath.normpath(
+        posixpath.join(state.working_folder or "/", expanded(path, state.environment))
+    )
 
 
 def step_environment(state: ConfigState, epoch: int) -> dict[str, str]:

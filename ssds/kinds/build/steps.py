@@ -15,8 +15,9 @@ from ssds.core.platform import Platform
 from ssds.host import local
 from ssds.host.sandbox import Bind, Job, JobResult
 from ssds.kinds.api import Bench, bind_sources, check_limits, limits
+from ssds.kinds.build.given import bind_files, stage_file
 from ssds.kinds.build.network import write_aids
-from ssds.kinds.build.state import ConfigState, step_environment
+from ssds.kinds.build.state import ConfigState, step_environment, working_folder
 from ssds.oci.flatten import flatten
 from ssds.oci.types import parse_config
 from ssds.oci.unpack import write_paths
@@ -74,7 +75,8 @@ def perform(step_bench: StepBench, step: Mapping[str, Any]) -> None:
         case "conda":
             _conda(step_bench, step)
         case "workdir":
-            _shell(step_bench, f"mkdir -p -- {shlex.quote(step['path'])}", [])
+            path = working_folder(step, step_bench.state)
+            _shell(step_bench, f"mkdir -p -- {shlex.quote(path)}", [])
         case "file":
             _file(step_bench, step)
         case "copy":
@@ -90,8 +92,12 @@ def _shell(
     *,
     as_image: bool = False,
     network: bool = False,
+    plain: bool = False,
 ) -> None:
-    """Runs a script as root, or as the image's own user in its own environment."""
+    """Runs a script as root, or as the image's own user in its own environment.
+
+    ``plain`` is without ``-eu``.
+    """
     state = step_bench.state if as_image else ConfigState()
     more: dict[str, str] = {}
     if network:
@@ -100,7 +106,7 @@ def _shell(
         binds = [*binds, *aids]
     job = Job(
         lowers=step_bench.lowers,
-        argv=("/bin/sh", "-eu", "-c", script),
+        argv=("/bin/sh", *(() if plain else ("-eu",)), "-c", script),
         environment={**more, **step_environment(state, step_bench.epoch)},
         working_folder=state.working_folder or "/",
         user=state.user,
@@ -150,12 +156,19 @@ def check(result: JobResult, what: str, time_limit_s: int) -> None:
 
 def _run(step_bench: StepBench, step: Mapping[str, Any]) -> None:
     binds = bind_sources(step_bench.bench, step.get("sources", {}), step_bench.folder("sources"))
+    if step.get("files"):
+        binds.append(
+            bind_files(
+                step_bench.bench, step_bench.number, step["files"], step_bench.folder("files")
+            )
+        )
     _shell(
         step_bench,
         step["script"],
         binds,
         as_image=True,
         network=bool(step.get("network")),
+        plain=bool(step.get("plain")),
     )
 
 
@@ -229,6 +242,10 @@ def _copy(step_bench: StepBench, step: Mapping[str, Any]) -> None:
         single = _stage_local(step_bench, step, folder)
     elif "sources" in step:
         single = _stage_source(step_bench, step, folder)
+    elif "file" in step:
+        single = True
+        for name, file in step["file"].items():
+            stage_file(step_bench.bench, step_bench.number, name, file, folder)
     else:
         single = _stage_recipe(step_bench, step, folder)
     to = step["to"]
@@ -239,6 +256,8 @@ def _copy(step_bench: StepBench, step: Mapping[str, Any]) -> None:
         script = f"mkdir -p -- {target}; {each} -exec {copy} -t {target} -- {{}} +"
     else:
         script = f'mkdir -p -- "$(dirname -- {target})"; {copy} -T {STAGED}/* {target}'
+        if step.get("merge"):
+            script = f"if [ -d {target} ]; then {copy} -t {target} -- {STAGED}/*; else {script}; fi"
     _shell(step_bench, script, [Bind(source=folder, target=STAGED)])
 
 

@@ -1,0 +1,102 @@
+"""The parts of a checkout that its recipes share: macros and templates, each read once."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from ssds.core.diagnostics import Collector, Span
+from ssds.core.records import dataclass
+from ssds.recipe.codes import diagnostic
+from ssds.recipe.formats.neurocontainers.presets import FOLDER
+from ssds.recipe.formats.neurocontainers.values import load
+from ssds.recipe.formats.scope import Report
+from ssds.recipe.shared import plain_relative
+from ssds.recipe.yamlmarks import Document, lies_in, read_file
+
+MACROS = "macros"
+SHARED = (MACROS, FOLDER)
+"""Folders of a checkout whose files recipes may read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Macro:
+    """A file of directives; ``problem`` says why it cannot be used."""
+
+    data: dict[str, Any]
+    report: Report
+    problem: str = ""
+
+
+class Checkout:
+    """One checkout.
+
+    Args:
+        root: the workspace's folder.
+        folder: the checkout's, relative to the workspace or absolute.
+        collector: takes problems of shared files.
+    """
+
+    def __init__(self, root: str, folder: str, collector: Collector) -> None:
+        self._root = root
+        self._folder = folder
+        self._collector = collector
+        self._macros: dict[str, Macro] = {}
+        self._presets: dict[str, dict[str, Any] | None] = {}
+
+    def macro(self, name: str) -> Macro:
+        """Returns the macro that an ``include`` names (``macros/openrecon/neurodocker.yaml``)."""
+        if name not in self._macros:
+            self._macros[name] = self._macro(name)
+        return self._macros[name]
+
+    def _macro(self, name: str) -> Macro:
+        path = f"{self._folder}/{name}"
+        nothing = Report(Document(data={}, path=path, text=b""), self._collector)
+        if not plain_relative(name) or not name.startswith(f"{MACROS}/"):
+            return Macro(data={}, report=nothing, problem=f"not a file below {MACROS}/")
+        if not lies_in(self._place(MACROS), self._place(name)):
+            return Macro(data={}, report=nothing, problem=f"a link out of {MACROS}/")
+        own = Collector()
+        document = self._load(name, own)
+        if document is None or own.failed:
+            self._collector.extend(own)
+            return Macro(data={}, report=nothing, problem="it cannot be read")
+        data = document.data
+        items = data.get("directives") if isinstance(data, dict) else None
+        if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+            return Macro(data={}, report=nothing, problem="it has no list of directives")
+        return Macro(data=data, report=Report(document, self._collector))
+
+    def preset(self, name: str) -> dict[str, Any] | None:
+        """Returns the file of a template, or None where there is none."""
+        if name not in self._presets:
+            found = None
+            if "/" not in name and name[:1] not in ("", "."):
+                document = self._load(f"{FOLDER}/{name}.yaml", self._collector)
+                if document is not None and isinstance(document.data, dict):
+                    found = document.data
+            self._presets[name] = found
+        return self._presets[name]
+
+    def preset_names(self) -> list[str]:
+        """Returns the names of the templates that are there."""
+        try:
+            names = os.listdir(self._place(FOLDER))
+        except OSError:
+            return []
+        return sorted(name[:-5] for name in names if name.endswith(".yaml"))
+
+    def _place(self, name: str) -> str:
+        return os.path.join(self._root, self._folder, name)
+
+    def _load(self, name: str, collector: Collector) -> Document | None:
+        place, shown = self._place(name), f"{self._folder}/{name}"
+        if not os.path.lexists(place):
+            return None
+        if not lies_in(os.path.join(self._root, self._folder), place):
+            collector.add(diagnostic("R072", Span(path=shown)))
+            return None
+        data = read_file(place, shown, collector)
+        document = None if data is None else load(data, shown, collector)
+        return document if document is not None and document.usable else None
