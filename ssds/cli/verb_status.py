@@ -20,16 +20,27 @@ from ssds.workspace import Workspace
 @click.command("status")
 @click.option("--as-of", default="", metavar="DATE", help="Judge waivers on this date.")
 @click.option("--fail-on-alert", is_flag=True, help="Exit with 3 when a release has an alert.")
+@click.option("--tests", "tests", is_flag=True, help="Count tests: pass, fail, skip.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
-def command(context: Context, /, as_of: str, fail_on_alert: bool, as_json: bool) -> int:
+def command(
+    context: Context, /, as_of: str, fail_on_alert: bool, tests: bool, as_json: bool
+) -> int:
     """Show every release: revision, platforms, verdicts, and whether the lock is behind.
 
     An alert is a released image whose newest gate fails (it stays deployable, its next revision is
     held), or one that fewer audits agree on than its policy demands.
+
+    With --tests, a row for each release, platform and sort of test instead (the recipe's own or its
+    suite, and the deploy test), and the sum. `ssds log NAME:test` shows each result.
     """
     workspace = Workspace.open(context.folder)
     planned = planning.make(workspace, planning.Asked(as_of=as_of))
+    if tests:
+        from ssds.cli.tested import print_tests
+
+        print_tests(workspace, planned.plan, as_json=as_json)
+        return 0
     entries = []
     standing: dict[str, list[Standing]] = {}
     for one in standings(workspace, workspace.catalog.releases):

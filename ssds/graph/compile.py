@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Container, Mapping
+from typing import TYPE_CHECKING
 
 from ssds.core.canonical import Json
 from ssds.core.errors import UsageError
@@ -33,6 +34,9 @@ from ssds.recipe.model import Catalog, Release, Target, Test
 from ssds.recipe.ranges import joined, references
 from ssds.recipe.steps import RecipeRef
 from ssds.recipe.uses import build_sources, tested_sources
+
+if TYPE_CHECKING:
+    from ssds.recipe.suite import Suite
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +89,7 @@ class _Compiler:
         self.asking = Asking(catalog, shared, pins)
         self.bases: dict[tuple[str, Platform, str], NodeId] = {}
         self.sets: dict[int, tuple[PackageSet, Json]] = {}
-        self.tested: tuple[tuple[Test, ...], Mapping[str, Json]] | None = None
+        self.tested: tuple[tuple[Test, ...], Suite | None, Mapping[str, Json]] | None = None
 
     def add(self, node: Node) -> NodeId:
         known = self.nodes.get(node.id)
@@ -150,7 +154,7 @@ class _Compiler:
         ids = [self.add(build)]
         config = Input(role="config", node=build.id, output="config")
         verdicts: list[Input] = []
-        if target.tests:
+        if target.is_tested:
             lacking = _lacking(asked, target, tested_sources)
             lacking = tuple(text for text in lacking if text.startswith("source "))
             test = test_spec.node(
@@ -204,11 +208,11 @@ class _Compiler:
     def tests(self, target: Target, sources: Mapping[str, Input]) -> Mapping[str, Json]:
         """Returns the slice of a target's tests; platforms share it where nothing can differ."""
         known = self.tested
-        if known is not None and known[0] is target.tests:
-            return known[1]
+        if known is not None and known[0] is target.tests and known[1] is target.suite:
+            return known[2]
         made = test_spec.slice_of(target, sources)
         if not tested_sources(target):  # what a source is seen as depends on its node
-            self.tested = (target.tests, made)
+            self.tested = (target.tests, target.suite, made)
         return made
 
     def contained_verdicts(self, target: Target) -> list[Input]:
@@ -221,7 +225,7 @@ class _Compiler:
             NodeId(str(name), kind, str(platform))
             for name, platform in self.contained(target, {}).items()
             for kind in VERDICT_KINDS
-            if kind != "test" or self.catalog.releases[name].targets[platform].tests
+            if kind != "test" or self.catalog.releases[name].targets[platform].is_tested
         )
         return [
             Input(role=f"{node.kind}/{node.owner}", node=node, output="verdict", gate=True)

@@ -13,6 +13,7 @@ from ssds.host.files import explained
 from ssds.host.removal import remove_whole
 
 _CHUNK = 1 << 20
+_LINKS = 40
 
 
 def write(path: str, data: bytes, *, mode: int = 0o644) -> None:
@@ -103,6 +104,58 @@ def read_below(folder: str, name: str, limit_bytes: int) -> bytes | None:
             return file.read(limit_bytes)
     except OSError:
         return None
+    finally:
+        os.close(handle)
+
+
+def settled(folder: str, name: str, seen_as: str) -> str | None:
+    """Returns where ``name`` below ``folder`` really is, links followed as the job saw them.
+
+    For a folder that no process writes any more.
+
+    Args:
+        seen_as: the path under which the job saw ``folder``.
+
+    Returns:
+        None where nothing is there, or where links lead out of the folder.
+    """
+    rest, links = name.split("/")[::-1], 0
+    where: list[str] = []
+    while rest:
+        part = rest.pop()
+        if part in ("", "."):
+            continue
+        if part == "..":
+            if not where:
+                return None
+            where.pop()
+            continue
+        place = os.path.join(folder, *where, part)
+        try:
+            target = os.readlink(place) if os.path.islink(place) else ""
+            os.lstat(place)
+        except OSError:
+            return None
+        if target:
+            links += 1
+            if links > _LINKS or (target.startswith("/") and not target.startswith(f"{seen_as}/")):
+                return None
+            if target.startswith("/"):
+                where, target = [], target[len(seen_as) :]
+            rest += target.split("/")[::-1]
+            continue
+        where.append(part)
+    return os.path.join(folder, *where)
+
+
+def head(path: str, count_bytes: int) -> bytes:
+    """Returns the first bytes of a regular file; none of anything else."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return b""
+    try:
+        return os.read(handle, count_bytes) if stat.S_ISREG(os.fstat(handle).st_mode) else b""
     finally:
         os.close(handle)
 

@@ -234,6 +234,12 @@ _TABLE: dict[str, tuple[str, str]] = {
         "Write an absolute path; with several sources it ends with /.",
     ),
     "N044": ("run without a command", "Write at least one command."),
+    "N060": ("value of the wrong type in fulltest.yaml", "Write what is expected there."),
+    "N061": ("suite or test is not whole", "Add the key."),
+    "N062": ("suite is for another version", "Give it the version of build.yaml."),
+    "N064": ("validator that nobody knows", "It would pass silently: use one that is known."),
+    "N066": ("path that cannot be looked at", "Name a file below the work folder, without '..'."),
+    "N067": ("variables make the text too long", "Variables may not name each other in circles."),
     "W010": (
         "a workspace may not switch the sandbox off",
         "Set it in your own settings, or SSDS_SANDBOX=trusted, where it concerns you only.",
@@ -273,6 +279,13 @@ _WARNINGS: dict[str, tuple[str, str]] = {
         "run ends with a line that goes on",
         "Remove the backslash, or the empty lines at the end.",
     ),
+    "N063": ("key that nobody reads in fulltest.yaml", "Remove it, or correct its spelling."),
+    "N065": ("depends on a test that does not come before", "Correct the name, or the order."),
+    "N068": (
+        "suite is skipped: host_script would run on the host",
+        "Make its data in setup.script, which runs in the image, or name it as a source.",
+    ),
+    "N069": ("two tests of one name", "Rename one: what depends on it cannot tell them apart."),
     "C012": ("plain http to another machine", "Use https, or keep insecure to loopback."),
 }
 

@@ -32,7 +32,7 @@ FORMATS: Mapping[str, Format] = {
     "neurocontainers": Format(
         file="build.yaml",
         below="recipes",
-        texts=("README.md",),
+        texts=("README.md", "fulltest.yaml"),
         shared=("macros", "builder/templates"),
     ),
 }

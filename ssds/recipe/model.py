@@ -7,6 +7,7 @@ A *target* is one release on one platform, with templates rendered and condition
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from ssds.core.canonical import Json
 from ssds.core.digest import Digest
@@ -14,6 +15,9 @@ from ssds.core.model import ReleaseName
 from ssds.core.platform import Platform
 from ssds.core.records import dataclass, field
 from ssds.recipe.steps import LocalTree, RecipeRef, SourceRequest, Step
+
+if TYPE_CHECKING:
+    from ssds.recipe.suite import Suite
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +83,12 @@ class Deploy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """One release on one platform, ready to be compiled."""
+    """One release on one platform, ready to be compiled.
+
+    Attributes:
+        tests: each with a work folder of its own.
+        suite: tests that share one, or None; tested in the same node.
+    """
 
     release: ReleaseName
     platform: Platform
@@ -89,9 +98,15 @@ class Target:
     sources: Mapping[str, SourceRequest] = field(default_factory=dict)
     steps: tuple[Step, ...] = ()
     tests: tuple[Test, ...] = ()
+    suite: Suite | None = None
     deploy: Deploy = field(default_factory=Deploy)
     policy: str = "default"
     waivers: tuple[Waiver, ...] = ()
+
+    @property
+    def is_tested(self) -> bool:
+        """Whether the recipe brings tests of its own."""
+        return bool(self.tests) or self.suite is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

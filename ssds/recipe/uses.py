@@ -37,7 +37,8 @@ def build_sources(target: Target) -> frozenset[str]:
 
 def tested_sources(target: Target) -> frozenset[str]:
     """Returns the names of the sources that tests read."""
-    return frozenset(name for test in target.tests for name in test.sources)
+    suite = (data.source for data in target.suite.data) if target.suite else ()
+    return frozenset((*(name for test in target.tests for name in test.sources), *suite))
 
 
 def seen_as(request: SourceRequest, source: Input) -> bool | str:

@@ -56,9 +56,10 @@ def run(bench: Bench) -> Outcome:
     )
     failed = [r for r in results if r.result == "fail"]
     bench.say(f"{len(results)} looked at, {len(failed)} cannot be used")
-    for result in failed:
+    for result in results:
+        bench.log(f"{result.result}  {result.name}\n".encode())
         for problem in result.problems:
-            bench.log(f"FAILED {result.name}: {problem}\n".encode())
+            bench.log(f"      {problem}\n".encode())
     report: dict[str, Json] = {
         "suite": SUITE,
         "tests": [

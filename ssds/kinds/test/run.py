@@ -7,10 +7,8 @@ same report; times and output go to the log and to JUnit (contract C6).
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any, cast
-from xml.etree import ElementTree as ET
 
 from ssds.core.canonical import canonical_bytes
 from ssds.core.digest import sha256_of
@@ -28,32 +26,13 @@ from ssds.kinds.api import (
     limits,
     require_sandbox,
 )
+from ssds.kinds.test.results import Captured, Result, junit, report_of
+from ssds.kinds.test.suite import run_suite
 from ssds.oci.types import Config, parse_config
 from ssds.store.trees import Trees
 
 WORK = "/run/ssds/work"
-_OUTPUT_LIMIT = 16 << 20
 _FILE_LIMIT = 1 << 30
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Result:
-    name: str
-    problems: tuple[str, ...]
-    duration_ms: int
-    output: bytes
-
-
-class _Captured:
-    """One output stream of a test: passed on to the log, its start kept for the judgement."""
-
-    def __init__(self, log: Callable[[bytes], None]) -> None:
-        self._log = log
-        self.data = bytearray()
-
-    def write(self, data: bytes) -> None:
-        self._log(data)
-        self.data += data[: max(0, _OUTPUT_LIMIT - len(self.data))]
 
 
 def run(bench: Bench) -> Outcome:
@@ -71,18 +50,19 @@ def run(bench: Bench) -> Outcome:
             raise StepFailed("stopped by the user")
         bench.say(f"test {number + 1}/{len(tests)}: {test['name']}")
         results.append(_one(bench, sandbox, config, lowers, number, test, seconds[number]))
-    failed = any(r.problems for r in results)
-    report = {
-        "tests": [
-            {"name": r.name, "result": "fail" if r.problems else "pass", "problems": r.problems}
-            for r in results
-        ]
-    }
-    put = bench.store.blobs.put
+    suite = cast(dict[str, Any] | None, bench.action.node.slice.get("suite"))
+    if suite is not None:
+        results += run_suite(bench, sandbox, config, lowers, suite)
+    failed = any(r.result == "fail" for r in results)
+    report = report_of(results, suite["name"] if suite else "")
+    put, name = bench.store.blobs.put, str(bench.action.node.id)
+    outputs = {"verdict": put(FAIL if failed else PASS), "report": put(canonical_bytes(report))}
+    if suite is not None:
+        outputs["junit"] = put(junit(name, results, whole=False))
     return Outcome(
-        outputs={"verdict": put(FAIL if failed else PASS), "report": put(canonical_bytes(report))},
+        outputs=outputs,
         verdict="fail" if failed else "pass",
-        logs={"junit": put(_junit(str(bench.action.node.id), results))},
+        logs={"junit": put(junit(name, results))},
         mode=sandbox.mode,
         emulated=can_run(platform).kind == "emulated",
     )
@@ -96,14 +76,14 @@ def _one(
     number: int,
     test: Mapping[str, Any],
     time_limit_s: int,
-) -> _Result:
+) -> Result:
     folder = os.path.join(bench.folder, f"test-{number}")
     work = os.path.join(folder, "work")
     local.make_folder(work)
     binds = bind_sources(bench, test.get("sources", {}), os.path.join(folder, "sources"))
     binds.append(Bind(source=work, target=WORK, read_only=False))
     bench.log(f"==> test {number} ({test['name']})\n".encode())
-    stdout, stderr = _Captured(bench.log), _Captured(bench.log)
+    stdout, stderr = Captured(bench.log), Captured(bench.log)
     job = Job(
         lowers=lowers,
         argv=("/bin/sh", "-eu", "-c", test["script"]),
@@ -135,8 +115,9 @@ def _one(
     problems = _judge(test, result.exit_code, bytes(stdout.data), bytes(stderr.data), work)
     for problem in problems:
         bench.log(f"    FAILED: {problem}\n".encode())
-    return _Result(
+    return Result(
         name=test["name"],
+        result="fail" if problems else "pass",
         problems=tuple(problems),
         duration_ms=result.duration_ms,
         output=bytes(stdout.data + stderr.data),
@@ -183,24 +164,3 @@ def _judge_file(expected: Mapping[str, Any], work: str) -> list[str]:
     if promised and sha256_of(data) != promised:
         problems.append(f"file {name} has another sha256 than {promised}")
     return problems
-
-
-def _junit(name: str, results: Sequence[_Result]) -> bytes:
-    """Returns JUnit XML, the form that CI systems read."""
-    suite = ET.Element(
-        "testsuite",
-        name=name,
-        tests=str(len(results)),
-        failures=str(sum(1 for r in results if r.problems)),
-    )
-    for result in results:
-        case = ET.SubElement(
-            suite, "testcase", name=result.name, time=f"{result.duration_ms / 1000:.3f}"
-        )
-        if result.problems:
-            ET.SubElement(case, "failure", message="; ".join(result.problems))
-        text = result.output.decode("utf-8", "replace")
-        shown = "".join(c if c.isprintable() or c in "\n\t" else "?" for c in text[-65536:])
-        ET.SubElement(case, "system-out").text = shown
-    data: bytes = ET.tostring(suite, encoding="utf-8", xml_declaration=True)
-    return data

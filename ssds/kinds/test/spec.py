@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from ssds.core.canonical import Json
 from ssds.core.model import Input, Later, Node, NodeId
 from ssds.recipe.model import Target, Test
 from ssds.recipe.uses import seen_as
+
+if TYPE_CHECKING:
+    from ssds.recipe.suite import Suite, SuiteTest
 
 KIND_VERSION = 1
 
@@ -28,6 +32,8 @@ def node(
     ``tests`` is its slice, where it was made before for another platform.
     """
     used = dict.fromkeys(name for test in target.tests for name in test.sources)
+    if target.suite:
+        used.update(dict.fromkeys(data.source for data in target.suite.data))
     return Node(
         id=NodeId(str(target.release), "test", str(target.platform)),
         kind_version=KIND_VERSION,
@@ -36,6 +42,11 @@ def node(
         hints=Later(
             lambda: {
                 "time_limits_s": [test.time_limit_s for test in target.tests],
+                **(
+                    {"suite_limits_s": [t.time_limit_s for t in target.suite.tests]}
+                    if target.suite
+                    else {}
+                ),
                 **({"resources": dict(resources)} if resources else {}),
             }
         ),
@@ -50,7 +61,36 @@ def node(
 
 def slice_of(target: Target, sources: Mapping[str, Input]) -> dict[str, Json]:
     """Returns the node's slice; of ``sources`` it holds what tests read."""
-    return {"tests": [_test_slice(test, target, sources) for test in target.tests]}
+    tests: Json = [_test_slice(test, target, sources) for test in target.tests]
+    return {"tests": tests, **({"suite": _suite_slice(target.suite)} if target.suite else {})}
+
+
+def _suite_slice(suite: Suite) -> Json:
+    return {
+        "name": suite.name,
+        "setup": suite.setup,
+        "folders": list(suite.folders),
+        "data": [{"source": d.source, "path": d.path} for d in suite.data],
+        "skipped": suite.skipped,
+        "tests": [_suite_test(test) for test in suite.tests],
+    }
+
+
+def _suite_test(test: SuiteTest) -> Json:
+    entry: dict[str, Json] = {"name": test.name, "script": test.script}
+    if test.files:
+        entry["files"] = dict(test.files)
+    if test.exit_code is not None:
+        entry["exit_code"] = test.exit_code
+    if test.exit_code_not is not None:
+        entry["exit_code_not"] = test.exit_code_not
+    if test.output:
+        entry["output"] = list(test.output)
+    if test.checks:
+        entry["checks"] = [{"kind": c.kind, "paths": list(c.paths)} for c in test.checks]
+    if test.depends_on:
+        entry["depends_on"] = list(test.depends_on)
+    return entry
 
 
 def _test_slice(test: Test, target: Target, sources: Mapping[str, Input]) -> Json:

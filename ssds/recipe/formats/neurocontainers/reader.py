@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 
-from ssds.core.diagnostics import Collector
+from ssds.core.diagnostics import Collector, Span
+from ssds.core.records import replace
+from ssds.recipe.codes import diagnostic
 from ssds.recipe.formats.neurocontainers.checkout import Checkout
 from ssds.recipe.formats.neurocontainers.describe import Beside
+from ssds.recipe.formats.neurocontainers.fulltest import FILE, FullTest, read_fulltest
 from ssds.recipe.formats.neurocontainers.grammar import check
 from ssds.recipe.formats.neurocontainers.targets import TargetReader, choices
 from ssds.recipe.formats.neurocontainers.values import load
 from ssds.recipe.formats.scope import Report, Trees
 from ssds.recipe.formats.ssds import Reading
-from ssds.recipe.model import Base
+from ssds.recipe.model import Base, Release
 from ssds.recipe.schema import schema
-from ssds.recipe.yamlmarks import Spans, read_file
+from ssds.recipe.yamlmarks import Spans, lies_in, read_file
 
 RECIPE_FILE = "build.yaml"
 
@@ -69,7 +72,31 @@ class RecipeReader:
             beside=Beside(self._root, folder),
         )
         releases = [r for r in map(reader.release, choices(value)) if r is not None]
+        tests = self._tests(folder, str(value["version"]), collector)
+        if tests is not None:
+            releases = [_tested(release, tests) for release in releases]
         names = dict.fromkeys(t.base for r in releases for t in r.targets.values())
         return Reading(
             releases=tuple(releases), bases=tuple(Base(name=name, image=name) for name in names)
         )
+
+    def _tests(self, folder: str, version: str, collector: Collector) -> FullTest | None:
+        """Returns the suite beside a recipe; None where there is none, or where it has errors."""
+        path = f"{folder}/{FILE}"
+        place = os.path.join(self._root, path)
+        if not os.path.lexists(place):
+            return None
+        if not lies_in(os.path.join(self._root, folder), place):
+            collector.add(diagnostic("R072", Span(path=path)))
+            return None
+        data = read_file(place, path, collector)
+        return read_fulltest(data, path, collector, version=version) if data is not None else None
+
+
+def _tested(release: Release, tests: FullTest) -> Release:
+    """Returns a release whose targets have the suite, and the sources of its data."""
+    targets = {
+        platform: replace(target, suite=tests.suite, sources={**target.sources, **tests.sources})
+        for platform, target in release.targets.items()
+    }
+    return replace(release, targets=targets)

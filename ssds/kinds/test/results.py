@@ -1,0 +1,72 @@
+"""Results of tests, as reports have them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from xml.etree import ElementTree as ET
+
+from ssds.core.canonical import Json
+
+_OUTPUT_LIMIT = 16 << 20
+_SHOWN_CHARS = 65_536
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """How one test ended: ``pass``, ``fail`` or ``skip``."""
+
+    name: str
+    result: str
+    problems: tuple[str, ...] = ()
+    duration_ms: int = 0
+    output: bytes = b""
+
+
+class Captured:
+    """One output stream of a test: passed on to the log, its start kept for the judgement."""
+
+    def __init__(self, log: Callable[[bytes], None]) -> None:
+        self._log = log
+        self.data = bytearray()
+
+    def write(self, data: bytes) -> None:
+        """Takes what came."""
+        self._log(data)
+        self.data += data[: max(0, _OUTPUT_LIMIT - len(self.data))]
+
+
+def report_of(results: Sequence[Result], suite: str = "") -> dict[str, Json]:
+    """Returns the report: no times, so that the same image gives the same bytes."""
+    tests: list[Json] = [
+        {"name": r.name, "result": r.result, "problems": list(r.problems)} for r in results
+    ]
+    return {"tests": tests, **({"suite": suite} if suite else {})}
+
+
+def junit(name: str, results: Sequence[Result], *, whole: bool = True) -> bytes:
+    """Returns JUnit XML, the form that CI systems read.
+
+    Args:
+        whole: with times and output, which differ from run to run.
+    """
+    count = {word: sum(r.result == word for r in results) for word in ("fail", "skip")}
+    suite = ET.Element("testsuite", name=name, tests=str(len(results)), failures=str(count["fail"]))
+    if count["skip"]:
+        suite.set("skipped", str(count["skip"]))
+    for result in results:
+        case = ET.SubElement(suite, "testcase", name=result.name)
+        if whole:
+            case.set("time", f"{result.duration_ms / 1000:.3f}")
+        if result.result != "pass":
+            word = "failure" if result.result == "fail" else "skipped"
+            ET.SubElement(case, word, message=_plain("; ".join(result.problems)))
+        if whole and result.result != "skip":
+            text = _plain(result.output.decode("utf-8", "replace")[-_SHOWN_CHARS:])
+            ET.SubElement(case, "system-out").text = text
+    data: bytes = ET.tostring(suite, encoding="utf-8", xml_declaration=True)
+    return data
+
+
+def _plain(text: str) -> str:
+    return "".join(c if c.isprintable() or c in "\n\t" else "?" for c in text)
