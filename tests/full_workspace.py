@@ -17,6 +17,7 @@ from ssds.recipe.model import Catalog
 
 FULL_TEXT = (Path(__file__).parent / "recipe/full-recipe.yaml").read_text(encoding="utf-8")
 FULL = yaml.safe_load(FULL_TEXT)
+# a step of each generator: in no golden key, for their packages change what comes of them
 GENERATED = [
     {
         "neurodocker": {
@@ -28,40 +29,35 @@ GENERATED = [
             "network": False,
         }
     },
+]
+AS_DOCKER = [
     {
-        "hpccm": {
-            "blocks": [
-                {"gnu": {"fortran": False}},
-                {"openmpi": {"version": "4.1.6", "toolchain": "gnu", "source": "tarball"}},
-                {"generic_build": {"source": "tarball", "devel_environment": {"X": "1"}}},
-            ],
-            "distro": "ubuntu22",
+        "run": {
+            "plain": True,
+            "files": {
+                "in.txt": {"content": "one", "executable": True},
+                "own": {"local": "files/a"},
+                "code": {"source": "seen"},
+            },
+            "script": "cat /run/ssds/files/in.txt",
         }
     },
-    {
-        "spack": {
-            "specs": ["zlib@1.3"], "ref": "v0.23.1", "git": "https://example.org/spack.git",
-            "prefix": "/opt/own", "mirror": "code", "tools": ["gcc"], "libraries": ["libgomp1"],
-            "network": False,
-        }
+    {"copy": {"file": "new.txt", "content": "two", "to": "/etc/new.txt", "merge": True}},
+    {"workdir": "/$FULL", "expand": True},
+    {"user": "$FULL", "expand": True},
+]
+"""Steps as a Dockerfile has them: in no golden key, for they are younger than those."""
+MORE = {
+    "sources": {
+        **FULL["sources"],
+        "program": {"url": "https://example.org/program", "sha256": "4e" * 32, "insecure": False},
+        "seen": {"url": "https://example.org/seen", "sha256": "5e" * 32},
     },
-    {
-        "easybuild": {
-            "easyconfig": "zlib-1.3.1.eb", "version": "5.4.1", "prefix": "/opt/easy",
-            "sources": ["program"], "tools": ["gcc"], "network": False,
-        }
-    },
-    {
-        "easybuild": {
-            "file": "more.eb", "version": "5.4.1", "prefix": "/opt/other", "sources": ["program"],
-        }
-    },
-]  # fmt: skip
-GENERATED_SOURCES = {
-    "program": {"url": "https://example.org/program", "sha256": "4e" * 32},
-    "tarball": {"url": "https://example.org/x-1.tar.gz", "sha256": "5e" * 32},
+    "build": [*FULL["build"], *GENERATED, *AS_DOCKER],
+    "aliases": ["older"],
+    "extra": {"theirs": {"field": "{{ name }}"}},
 }
-"""A step of each generator: in no golden key, for their packages change what comes of them."""
+"""The full recipe's younger fields."""
 OTHER = (
     "name: other\nversions: {'1': {}, '2': {}}\nvariants: {default: {}, v: {}}\nsummary: s\n"
     "licenses: [MIT]\nbase: d\nbuild: []\ntests: [{name: t, run: x, stdout: [y]}]\n"
@@ -74,16 +70,7 @@ def write_neighbours(root: Path) -> None:
     catalog = root / "catalog"
     for name in ("full/files", "full/more", "other", "another"):
         (catalog / name).mkdir(parents=True)
-    for name in (
-        "more.eb",
-        "new.eb",
-        "icon.svg",
-        "new.svg",
-        "README.md",
-        "NEW.md",
-        "files/a",
-        "more/b",
-    ):
+    for name in ("icon.svg", "new.svg", "README.md", "NEW.md", "files/a", "more/b"):
         (catalog / "full" / name).write_text(name)
     (catalog / "bases.yaml").write_text("d: {suite: x, platforms: [linux/amd64, linux/arm64]}")
     (catalog / "policies.yaml").write_text("default: {}\nstrict: {allow_network: false}")

@@ -23,7 +23,6 @@ ORDER = [
     {"builders"},
     {"packages"},
     {"recipe"},
-    {"importers"},
     {"kinds"},
     {"render"},
     {"graph"},

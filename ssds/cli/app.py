@@ -16,7 +16,7 @@ from ssds.version import VERSION
 VERBS = {
     "init": "make a workspace here",
     "new": "write a recipe to start from",
-    "import": "write a recipe from a Dockerfile or an Apptainer definition",
+    "import": "write recipes of another format as recipes of this catalog",
     "check": "check recipes, locks and settings",
     "lock": "pin what moves: bases, sources, packages",
     "outdated": "say what is newer than the locks",

@@ -1,183 +1,162 @@
-"""``ssds import``: recipes out of files that were written for other tools."""
+"""``ssds import``: recipes of another format, written as recipes of ours."""
 
 from __future__ import annotations
 
-import glob
 import os
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 import click
 
 from ssds.cli.app import Context
-from ssds.cli.output import say
+from ssds.cli.guard import EXIT_ERROR
+from ssds.cli.output import counted, report_diagnostics, report_error, say
 from ssds.core.diagnostics import Collector, Severity
-from ssds.core.errors import InputError, Refused, UsageError
-from ssds.core.model import check_name
-from ssds.host.folders import staged_folder
-from ssds.importers.model import Imported
-from ssds.recipe.catalog import RECIPE_FILE, read_catalog
+from ssds.core.errors import InvalidValue, Refused, SsdsError, UsageError
+from ssds.core.records import replace
+from ssds.host import local
+from ssds.host.files import explained, sync_folder
+from ssds.recipe.catalog import RECIPE_FILE, CatalogReading, read_catalog
+from ssds.recipe.formats.neurocontainers.fulltest import FILE
+from ssds.recipe.model import Release
+from ssds.recipe.steps import LocalTree
+from ssds.recipe.written.moved import Moved, moved
 from ssds.recipe.yamlmarks import read_file
 from ssds.workspace import Workspace
-
-_MOST_FILES = 5_000
 
 
 @click.group("import")
 def command() -> None:
-    """Write a recipe from a file of another tool.
+    """Write recipes of another format as recipes of this catalog, for those who move over.
 
-    What has no place in a recipe is refused at its line, all at once, and nothing is written.
+    Nothing that is there is overwritten. A recipe with an error is told, and the others go on.
     """
 
 
-def _options(own: Any) -> Any:
-    options: list[Any] = [
-        click.argument("path"),
-        click.option("--name", required=True, help="The recipe's name."),
-        click.option("--version", default="", help="Its version, where the file says none."),
-        click.option("--base", default="", help="A base of the catalog in place of its image."),
-        click.pass_obj,
-    ]
-    for option in reversed(options):
-        own = option(own)
-    return own
+@command.command("neurocontainers")
+@click.argument("checkout", type=click.Path())
+@click.argument("names", nargs=-1)
+@click.pass_obj
+def neurocontainers_command(context: Context, /, checkout: str, names: tuple[str, ...]) -> int:
+    """Write the recipes NAMES (default: all) of a checkout of NeuroDesk's neurocontainers.
 
-
-@command.command("dockerfile")
-@_options
-@click.option("--context", "folder", default="", help="What COPY looks into; default: beside it.")
-@click.option(
-    "--build-arg", "arguments", multiple=True, metavar="NAME=VALUE", help="An ARG's value."
-)
-def dockerfile(
-    context: Context,
-    /,
-    path: str,
-    name: str,
-    version: str,
-    base: str,
-    folder: str,
-    arguments: tuple[str, ...],
-) -> int:
-    """Write catalog/NAME/recipe.yaml from a Dockerfile."""
-    from ssds.importers.dockerfile import read_dockerfile
-
-    given: dict[str, str] = {}
-    for text in arguments:
-        key, sign, value = text.partition("=")
-        if not sign:
-            raise UsageError(f"{text[:80]!r} is no argument", hint="Write NAME=VALUE.")
-        given[key] = value
-    collector = Collector()
-    place = folder or os.path.dirname(os.path.abspath(path))
-    imported = read_dockerfile(
-        _text(path, collector), path, context=_files(place), arguments=given, collector=collector
-    )
-    return _finish(context, imported, collector, (path, place), name, version, base)
-
-
-@command.command("apptainer")
-@_options
-def apptainer(context: Context, /, path: str, name: str, version: str, base: str) -> int:
-    """Write catalog/NAME/recipe.yaml from an Apptainer definition."""
-    from ssds.importers.apptainer import read_definition
-
-    collector = Collector()
-    place = os.path.dirname(os.path.abspath(path))
-    text = _text(path, collector)
-    imported = read_definition(text, path, context=_files(place), collector=collector)
-    return _finish(context, imported, collector, (path, place), name, version, base)
-
-
-def _text(path: str, collector: Collector) -> str:
-    data = read_file(path, path, collector)
-    collector.raise_if_failed()
-    assert data is not None
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is not UTF-8", hint="Save it as UTF-8.") from error
-
-
-def _files(place: str) -> Callable[[str], list[str] | None]:
-    """Returns what finds files below a folder by path or glob."""
-    home = os.path.realpath(place)
-
-    def find(text: str) -> list[str] | None:
-        plain = os.path.normpath(text.lstrip("/")) if text.strip("/") else "."
-        if plain.startswith(".."):
-            return None
-        if not glob.has_magic(plain):
-            found = [plain] if os.path.lexists(os.path.join(home, plain)) else []
-        else:
-            found = sorted(glob.glob(plain, root_dir=home))
-        inside = (os.path.realpath(os.path.join(home, f)) for f in found)
-        return found if all(p == home or p.startswith(f"{home}/") for p in inside) else None
-
-    return find
-
-
-def _finish(
-    context: Context,
-    imported: Imported,
-    collector: Collector,
-    places: tuple[str, str],
-    name: str,
-    version: str,
-    base: str,
-) -> int:
-    """Writes the recipe and its files, or nothing."""
-    from ssds.importers.write import UNKNOWN_LICENSE, recipe_text
-
-    collector.raise_if_failed()
+    To use their recipes as they are, name the checkout in ssds.yaml instead.
+    """
     workspace = Workspace.open(context.folder)
-    path = f"{workspace.settings.catalog}/{check_name(name)}"
-    full = os.path.join(workspace.root, path)
-    if os.path.lexists(full):
-        raise Refused(f"{path} is there already", hint="Choose another name.")
-    if base and base not in workspace.catalog.bases:
-        known = ", ".join(sorted(workspace.catalog.bases))
-        raise UsageError(f'there is no base "{base}"', hint=f"Known: {known}.")
-    if not version and "version" not in imported.metadata:
-        raise UsageError("the file says no version", hint="Give --version.")
-    header = f"# From {os.path.basename(places[0])}, by `ssds import`.\n"
-    text = recipe_text(imported, name=name, version=version, base=base, header=header)
-    with staged_folder(full, point="import") as folder:
-        _copy(imported.files, places[1], folder)
-        with open(os.path.join(folder, RECIPE_FILE), "w", encoding="utf-8") as file:
-            file.write(text)
-    problems = Collector()
-    read_catalog(workspace.root, catalog=workspace.settings.catalog, collector=problems)
-    own = [d for d in problems if d.span.path.startswith(f"{path}/")]
-    if errors := [d for d in own if d.severity is Severity.ERROR]:
-        from ssds.host.local import remove_folder
-
-        remove_folder(full)
-        raise InputError(errors)
-    print(f"wrote {path}/{RECIPE_FILE}")
-    for note in imported.notes:
-        say(f"note: {note}")
-    left = [] if "summary" in imported.metadata else ["summary"]
-    left += [] if "licenses" in imported.metadata else [f"licenses ({UNKNOWN_LICENSE})"]
-    say(f"To fill in: {', '.join([*left, 'a test that uses the tool on a real file'])}.")
-    say(f"Next: `ssds check`, then `ssds lock {name}` and `ssds apply {name}`.")
-    return 0
+    collector = Collector()
+    reading = read_catalog(
+        workspace.root,
+        catalog=workspace.settings.catalog,
+        checkouts={"neurocontainers": os.path.abspath(checkout)},
+        collector=collector,
+        only=names or None,
+    )
+    own = f"{workspace.settings.catalog}/"
+    found = _by_name(
+        r for r in reading.catalog.releases.values() if not r.recipe_path.startswith(own)
+    )
+    problems = [
+        d for d in collector if d.severity is Severity.ERROR and not d.span.path.startswith(own)
+    ]
+    report_diagnostics(problems)
+    missing = [name for name in names if name not in found]
+    if missing and not problems:
+        raise UsageError(
+            f"there is no recipe {missing[0]!r} in {checkout}",
+            hint="Recipes are the folders below recipes/ there.",
+        )
+    return _write_all(workspace, reading, found, len({d.span.path for d in problems}))
 
 
-def _copy(files: Mapping[str, str], place: str, folder: str) -> None:
-    from ssds.host import local
+def _by_name(releases: Iterable[Release]) -> dict[str, list[Release]]:
+    found: dict[str, list[Release]] = {}
+    for release in releases:
+        found.setdefault(release.id.name, []).append(release)
+    return found
 
-    for target, origin in files.items():
-        source = os.path.join(place, origin)
-        count = sum(len(names) for _, _, names in os.walk(source)) if os.path.isdir(source) else 1
-        if count > _MOST_FILES:
-            raise UsageError(
-                f"{origin} holds {count} files", hint="Copy only what the image needs."
-            )
-        goal = os.path.join(folder, target)
-        os.makedirs(os.path.dirname(goal), exist_ok=True)
-        if os.path.isdir(source):
-            local.copy_tree(source, goal)
+
+def _write_all(
+    workspace: Workspace,
+    reading: CatalogReading,
+    found: dict[str, list[Release]],
+    failed: int,
+) -> int:
+    """Writes every recipe that can be; returns the exit code."""
+    written = suites = 0
+    for name, releases in sorted(found.items()):
+        try:
+            suite = _suite(workspace.root, releases)
+            recipe = moved(releases, reading.catalog.bases)
+            _write(workspace, name, replace(recipe, files={**recipe.files, **suite}))
+            suites += bool(suite)
+            written += 1
+            if len(found) <= 20:
+                say(f"wrote {workspace.settings.catalog}/{name}/{RECIPE_FILE}")
+        except SsdsError as error:
+            report_error(type(error)(f"{name}: {error.message}", hint=error.hint, code=error.code))
+            failed += 1
+    if suites:
+        say(
+            f"{counted(suites, 'suite')} kept as fulltest.yaml: run these from the checkout, "
+            "for recipes of this format do not read that file yet"
+        )
+    rest = f", {failed} not" if failed else ""
+    print(f"{counted(written, 'recipe')} written{rest}. Next: ssds check")
+    return EXIT_ERROR if failed else 0
+
+
+def _suite(root: str, releases: list[Release]) -> dict[str, bytes]:
+    """Returns the file of their tests, where they have one."""
+    if not any(t.suite is not None for r in releases for t in r.targets.values()):
+        return {}
+    path = f"{os.path.dirname(releases[0].recipe_path)}/{FILE}"
+    data = read_file(os.path.join(root, path), path, Collector())
+    return {FILE: data} if data is not None else {}
+
+
+def _write(workspace: Workspace, name: str, recipe: Moved) -> None:
+    """Writes a recipe's folder, whole or not at all.
+
+    Raises:
+        Refused: it is there already.
+        InvalidValue: a local file that the recipe names is not there, or has changed.
+    """
+    place = os.path.join(workspace.root, workspace.settings.catalog, name)
+    if os.path.lexists(place):
+        shown = f"{workspace.settings.catalog}/{name}"
+        raise Refused(f"{shown} is there already", hint="Remove it first, or edit it.")
+    folder = f"{os.path.dirname(place)}/.{name}.{os.getpid()}"
+    try:
+        local.make_folder(folder)
+        for path, tree in recipe.written.trees.items():
+            _copy(workspace.root, tree, os.path.join(folder, path))
+        for path, data in recipe.files.items():
+            local.write(os.path.join(folder, path), data)
+        local.write(os.path.join(folder, RECIPE_FILE), recipe.written.text.encode())
+        with explained(place):
+            os.rename(folder, place)
+        sync_folder(os.path.dirname(place))
+    finally:
+        local.remove_folder(folder)
+
+
+def _copy(root: str, tree: LocalTree, target: str) -> None:
+    """Copies a local file or folder, as it was read."""
+    source = os.path.join(root, tree.path)
+    alone = not os.path.isdir(source) or os.path.islink(source)
+    if not tree.entries:
+        raise InvalidValue(f"{tree.path} is not there", hint="Its recipe names it; add the file.")
+    for entry in tree.entries:
+        here, there = (
+            (source, target)
+            if alone
+            else (os.path.join(source, entry.path), os.path.join(target, entry.path))
+        )
+        if entry.link:
+            local.symlink(entry.link, there)
+        elif entry.digest is None:
+            local.make_folder(there)
         else:
-            local.copy_hashed(source, goal, mode=0o755 if os.access(source, os.X_OK) else 0o644)
+            local.make_folder(os.path.dirname(there))
+            mode = 0o755 if entry.executable else 0o644
+            if local.copy_hashed(here, there, mode=mode) != entry.digest:
+                raise InvalidValue(f"{tree.path} changed while it was read", hint="Run it again.")

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 from full_workspace import FULL as PLAIN
-from full_workspace import FULL_TEXT, GENERATED, GENERATED_SOURCES, write_neighbours
+from full_workspace import FULL_TEXT, GENERATED, MORE, write_neighbours
 from slices import Sights, differing, fields_of, has, put, seen_by_kinds, unknown_words
 
 from ssds.core.model import KINDS
@@ -28,12 +28,10 @@ from ssds.recipe.catalog import read_catalog
 from ssds.recipe.schema import schema_bytes
 from ssds.recipe.steps import Step
 
-FULL = {
-    **PLAIN,
-    "sources": {**PLAIN["sources"], **GENERATED_SOURCES},
-    "build": [*PLAIN["build"], *GENERATED],
-}
+FULL = {**PLAIN, **MORE}
 NEURODOCKER = f"build[{len(PLAIN['build'])}].neurodocker"
+_DOCKER = len(PLAIN["build"]) + len(GENERATED)
+DOCKER_RUN, DOCKER_COPY = f"build[{_DOCKER}].run", f"build[{_DOCKER + 1}].copy"
 EVERYTHING = "build deploytest gate index metadata publish sbom scan sif test"
 # schema field: (address in the full recipe, its new value, the kinds that it affects)
 ROWS: dict[str, tuple[str, Any, str]] = {
@@ -77,6 +75,7 @@ ROWS: dict[str, tuple[str, Any, str]] = {
     "sources.*.url": ("sources.archive.url", "https://example.org/new.tar.gz", ""),
     "sources.*.mirrors": ("sources.archive.mirrors", [], ""),
     "sources.*.sha256": ("sources.archive.sha256", "3d" * 32, "build sbom source"),
+    "sources.*.insecure": ("sources.program.insecure", True, ""),
     "sources.*.deb-src": ("sources.orig.deb-src", "full/1.0-2", "build sbom source test"),
     "sources.*.pypi": ("sources.wheel.pypi", "full/1.0.1", "build sbom source"),
     "sources.*.git": ("sources.code.git", "https://example.org/other.git", "build sbom source"),
@@ -94,6 +93,14 @@ ROWS: dict[str, tuple[str, Any, str]] = {
     "build[].run.tools": ("build[2].run.tools", ["gcc"], "build"),
     "build[].run.sources": ("build[2].run.sources", ["archive", "extra", "code"], "build sbom"),
     "build[].run.network": ("build[2].run.network", True, "build gate"),
+    "build[].run.plain": (f"{DOCKER_RUN}.plain", False, "build"),
+    "build[].run.files.*.content": (f'{DOCKER_RUN}.files["in.txt"].content', "new", "build"),
+    "build[].run.files.*.executable": (f'{DOCKER_RUN}.files["in.txt"].executable', False, "build"),
+    "build[].run.files.*.local": (f"{DOCKER_RUN}.files.own.local", "more/b", "build"),
+    "build[].run.files.*.source": (f"{DOCKER_RUN}.files.code.source", "orig", "build sbom source"),
+    "build[].copy.file": (f"{DOCKER_COPY}.file", "other.txt", "build"),
+    "build[].copy.content": (f"{DOCKER_COPY}.content", "new", "build"),
+    "build[].copy.merge": (f"{DOCKER_COPY}.merge", False, "build"),
     "build[].apt": ("build[0].apt", ["zlib1g"], "build"),
     "build[].pip": ("build[1].pip", ["numpy==1.26.5"], "build"),
     "build[].conda.channels": ("build[13].conda.channels", ["bio", "forge"], "build"),
@@ -123,31 +130,8 @@ ROWS: dict[str, tuple[str, Any, str]] = {
             ("version", "version", "v1.0.20241211", "build"),
             ("method", "method", "binaries", "build"),
             ("args.*", "args.install_path", "/opt/new", "build"),
-            ("source", "source", "wheel", "build"),
+            ("source", "source", "wheel", "build sbom source"),
             ("network", "network", True, "build gate"),
-        )
-    },
-    **{
-        f"build[].{field}": (f"build[{len(PLAIN['build']) + at}].{place}", value, kinds)
-        for field, at, place, value, kinds in (
-            ("hpccm.blocks[].*.*.*", 1, "hpccm.blocks[2].generic_build.devel_environment.X", "2",
-             "build"),
-            ("hpccm.distro", 1, "hpccm.distro", "ubuntu24", ""),
-            ("spack.specs", 2, "spack.specs", ["zlib@1.2"], "build"),
-            ("spack.ref", 2, "spack.ref", "v0.23.0", "build sbom source"),
-            ("spack.git", 2, "spack.git", "https://example.org/s.git", "build sbom source"),
-            ("spack.prefix", 2, "spack.prefix", "/opt/new", "build"),
-            ("spack.mirror", 2, "spack.mirror", "extra", "build"),
-            ("spack.tools", 2, "spack.tools", ["make"], "build"),
-            ("spack.libraries", 2, "spack.libraries", ["zlib1g"], "build"),
-            ("spack.network", 2, "spack.network", True, "build gate"),
-            ("easybuild.easyconfig", 3, "easybuild.easyconfig", "zlib-1.3.eb", "build"),
-            ("easybuild.file", 4, "easybuild.file", "new.eb", "build"),
-            ("easybuild.version", 4, "easybuild.version", "5.4.0", "build sbom source"),
-            ("easybuild.prefix", 3, "easybuild.prefix", "/opt/new", "build"),
-            ("easybuild.sources", 3, "easybuild.sources", ["wheel"], "build"),
-            ("easybuild.tools", 3, "easybuild.tools", ["make"], "build"),
-            ("easybuild.network", 3, "easybuild.network", True, "build gate"),
         )
     },
     "build[].platforms": ("build[9].platforms", ["linux/arm64"], "build"),
@@ -209,6 +193,8 @@ ROWS: dict[str, tuple[str, Any, str]] = {
     "license_files[].path": ("license_files[0].path", "/new", "metadata"),
     "license_files[].environment": ("license_files[0].environment", "NEW", "metadata"),
     "license_files[].hint": ("license_files[0].hint", "new", "metadata"),
+    "aliases": ("aliases", ["old"], "metadata"),
+    "extra": ("extra", {"theirs": 2}, "metadata"),
     "resources.disk_mib": ("resources.disk_mib", 501, ""),
     "resources.memory_mib": ("resources.memory_mib", 2001, ""),
     "resources.time_s": ("resources.time_s", 601, ""),

@@ -20,10 +20,11 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+import yaml
 from neurocontainers_checkout import corpus, read
 
 from ssds.oci.image_name import parse_image_name
-from ssds.recipe.catalog import CatalogReading
+from ssds.recipe.catalog import CatalogReading, read_catalog
 from ssds.recipe.rules import RESERVED_TAG
 from ssds.render.plain import is_plain, plain_dockerfile
 
@@ -136,3 +137,52 @@ def test_every_target_has_the_instructions_of_their_builder(
         print(f"{word:12} {table[word, True]:7} {table[word, False]:7}")
     print(f"{len(dockerfiles)} targets, {len(wrong)} with a difference")
     assert not wrong, "\n".join(wrong[:5])
+
+
+def test_every_recipe_that_is_written_as_ours_gives_the_same_instructions(
+    reading: CatalogReading, tmp_path: Path
+) -> None:
+    (tmp_path / "ssds.yaml").write_text("catalog: catalog\n")
+    (tmp_path / "catalog").mkdir()
+    command = [sys.executable, "-m", "ssds", "-C", str(tmp_path), "import", "neurocontainers"]
+    ended = subprocess.run([*command, corpus()], capture_output=True, text=True, check=False)
+    refused = re.findall(r"^error\[E010\]: (\S+): \S+ is not there$", ended.stderr, re.MULTILINE)
+    after = read_catalog(str(tmp_path))
+    assert not after.collector.failed, list(after.collector)
+    wrong, same = [], 0
+    for name, release in reading.catalog.releases.items():
+        if name.name in refused:
+            continue
+        for platform, target in release.targets.items():
+            moved = after.catalog.releases[name].targets[platform]
+            texts = [
+                [normal(line) for line in folded(plain_dockerfile(t, t.base))]
+                for t in (target, moved)
+            ]
+            same += texts[0] == texts[1]
+            wrong += [] if texts[0] == texts[1] else [f"{name} [{platform}]"]
+            assert set(moved.deploy.paths) >= set(target.deploy.paths)
+    print(f"{same} targets written as ours, {len(wrong)} with a difference, refused: {refused}")
+    assert not wrong
+    fields = {path.parent.name: path for path in Path(corpus()).glob("recipes/*/build.yaml")}
+    for name in fields.keys() - {*refused}:
+        kept = (tmp_path / "catalog" / name / "recipe.yaml").read_text()
+        theirs_ = yaml.safe_load(fields[name].read_text())
+        for key in theirs_.keys() - OURS.keys():
+            assert f"    {key}:" in kept, f"{name}: {key}"
+        for key in theirs_.keys() & OURS.keys():
+            if theirs_[key] not in (None, "", [], {}) and OURS[key]:
+                assert re.search(OURS[key], kept, re.MULTILINE), f"{name}: {key}"
+
+
+OURS = {
+    "name": "^name:", "version": "^versions?:", "architectures": "^platforms:",
+    "build": "^build:", "files": "", "variables": "", "tests": "",
+    "deploy": "^deploy:|DEPLOY_BINS: /",
+    "readme": "^help:", "structured_readme": "^help:|^    structured_readme:",
+    "categories": "^categories:", "icon": "^icon:|^    icon:",
+    "gui_apps": "^gui:|^    gui_apps:", "apptainer_args": "^runtime:",
+    "show_in_menu": "^menu:", "show_in_applist": "^menu:", "description": "^description:|^help:",
+    "copyright": "^licenses:",
+}  # fmt: skip
+"""Their field → what stands for it in ours; the files and variables are those of the steps."""

@@ -268,20 +268,31 @@ def test_nothing_that_describes_is_lost(tmp_path: Path) -> None:
     )
     checkout = write_checkout(tmp_path / "checkout", recipe("- run: [x]", head=head))
     metadata = read(checkout).catalog.releases[NAME].metadata
-    assert metadata["readme"] == "Tool 1.0"
+    assert metadata["summary"] == "What it does"
+    assert metadata["help"] == {"description": "Tool 1.0"}
     assert metadata["description"] == "What it does"
     assert metadata["licenses"] == ["MIT"]
     assert metadata["categories"] == ["programming"]
-    rest = metadata["neurocontainers"]
+    assert metadata["gui"] == [{"name": "Tool 1.0", "command": "tool"}]
+    assert metadata["runtime"] == {"arguments": ["--nv"]}
+    assert metadata["menu"] == {"show": True}
+    extra = metadata["extra"]
+    assert isinstance(extra, dict)
+    rest = extra["neurocontainers"]
     assert isinstance(rest, dict)
-    assert rest["gui_apps"] == [{"name": "Tool 1.0", "exec": "tool"}]
-    assert rest["apptainer_args"] == ["--nv"]
     assert rest["epoch"] == 3
-    assert {"icon", "copyright", "show_in_menu", "auto_update", "draft"} <= rest.keys()
+    assert rest.keys() == {
+        "icon",
+        "copyright",
+        "auto_update",
+        "draft",
+        "epoch",
+        "structured_readme",
+    }
 
 
 def test_a_readme_beside_the_recipe_is_rendered_too(tmp_path: Path) -> None:
     head = HEAD.replace("readme: A small tool.\n", "")
     files = {"README.md": "# {{ context.name }}\n"}
     checkout = write_checkout(tmp_path / "checkout", recipe("- run: [x]", head=head), files=files)
-    assert read(checkout).catalog.releases[NAME].metadata["readme"] == "# small"
+    assert read(checkout).catalog.releases[NAME].metadata["help"] == {"description": "# small"}

@@ -352,7 +352,7 @@ def test_one_bad_recipe_hides_nothing_in_the_others(tmp_path: Path) -> None:
 
 
 def test_all_problems_of_one_file_are_found_at_once(tmp_path: Path) -> None:
-    text = GOOD.replace("debian-12", "debian-13").replace("summary:", "extra: 1\nsummary:")
+    text = GOOD.replace("debian-12", "debian-13").replace("summary:", "extras: 1\nsummary:")
     text = text.replace("[MIT]", "[MITT]").replace("required", "needed").replace("[zlib1g]", "[A]")
     fill(tmp_path, {RECIPE: text})
     found = {d.code for d in read_all(tmp_path)}

@@ -15,7 +15,7 @@ from ssds.recipe.steps import LocalTree
 DESCRIPTIVE = (
     "summary", "description", "homepage", "licenses", "citations", "identifiers", "edam",
     "categories", "maintainers", "hints", "gui", "webapp", "help", "runtime", "menu",
-    "license_files",
+    "license_files", "aliases", "extra",
 )  # fmt: skip
 _LICENSE_REFERENCE = pattern(r"LicenseRef-[A-Za-z0-9.-]+")
 MAX_FILE_BYTES = 1 << 20
@@ -49,7 +49,7 @@ def read_metadata(
     metadata: dict[str, Json] = {}
     for key in DESCRIPTIVE:
         if key in data:
-            metadata[key] = _value(data[key], (key,), scope, files)
+            metadata[key] = _value(data[key], (key,), scope, None if key == "extra" else files)
     section, path = deploy
     environment = section.get("environment", {})
     if environment:
@@ -64,7 +64,8 @@ def read_metadata(
     return metadata, files
 
 
-def _value(value: Any, path: Path, scope: Scope, files: dict[str, LocalTree]) -> Json:
+def _value(value: Any, path: Path, scope: Scope, files: dict[str, LocalTree] | None) -> Json:
+    """Returns a field rendered; its files go into ``files``, where names are files at all."""
     if isinstance(value, str):
         return scope.text(value, path) if "{" in value else value
     if isinstance(value, list):
@@ -72,7 +73,7 @@ def _value(value: Any, path: Path, scope: Scope, files: dict[str, LocalTree]) ->
     if isinstance(value, dict):
         result: dict[str, Json] = {}
         for key, item in value.items():
-            if key in _FILES and isinstance(item, str):
+            if files is not None and key in _FILES and isinstance(item, str):
                 _file(item, (*path, key), scope, files)
             else:
                 result[key] = _value(item, (*path, key), scope, files)

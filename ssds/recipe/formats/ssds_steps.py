@@ -11,16 +11,16 @@ from ssds.core.versions import is_version, parse_range
 from ssds.recipe.address import Path
 from ssds.recipe.codes import near
 from ssds.recipe.formats.scope import COMMAND, USER_NAME, Scope
-from ssds.recipe.generators.model import GENERATORS, is_ref
+from ssds.recipe.generators.model import GENERATORS
 from ssds.recipe.model import Deploy, ExpectedFile, Test
 from ssds.recipe.shared import plain_relative
 from ssds.recipe.steps import (
     AptStep,
-    CondaStep,
     CopyStep,
     EntrypointStep,
     EnvStep,
     FileStep,
+    GivenFile,
     LabelsStep,
     PipStep,
     RecipeRef,
@@ -32,25 +32,25 @@ from ssds.recipe.steps import (
 )
 from ssds.recipe.uses import sources_of
 
-_WEB = pattern(r"https?://[A-Za-z0-9.\[\]:@_%-]+/[^\s]+")
+_WEB = pattern(r"https?://[A-Za-z0-9.\[\]:@_%-]+(?:/[^\s]*)?")
 _DEB_SRC = pattern(r"[a-z0-9][a-z0-9+.-]+/[0-9][A-Za-z0-9.+~:-]*")
 _PYPI = pattern(r"[A-Za-z0-9][A-Za-z0-9._-]*/[0-9][A-Za-z0-9.!+_-]*")
 _COMMIT = pattern(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_REF = pattern(r"[A-Za-z0-9_][A-Za-z0-9_.+@/-]*")
 _CHECKS = pattern(r"\b(?:test|grep|cmp|diff|assert|case|exit|sha256sum|md5sum)\b|\[ |==")
-_CHANNEL = pattern(
-    r"[A-Za-z0-9][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+)*(?:/[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*)*"
-)
-_CONDA = pattern(
-    r"([a-z0-9_][a-z0-9_.-]*)(?: ?(?:[=<>!~]=?|~=) ?[A-Za-z0-9.*_+!-]+"
-    r"(?:[,|](?:[=<>!~]=?)?[A-Za-z0-9.*_+!-]+)*(?:=[A-Za-z0-9_.+*]+)?)?"
-)
-_PREFIX = pattern(
-    r"(?=.{2,100}$)(?!/(?:dev|proc|run|sys|tmp|var/tmp)(?:/|$))(?:/[A-Za-z0-9_.+@=-]+)+"
-)
-DEFAULT_PREFIX = "/opt/conda"
+_READ_USER = pattern(r"[A-Za-z0-9_.:${}-]{1,64}")
+_EXPANDED = frozenset(("env", "workdir", "user"))
 _USUAL_REQUIREMENT = pattern(
     r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?==[0-9]+(?:\.[0-9]+)*(?:(?:a|b|rc|\.post|\.dev)[0-9]+)?"
 )
+
+
+def is_ref(text: str) -> bool:
+    """Whether ``text`` is a tag, branch or commit id in plain form (git-check-ref-format(1))."""
+    if not _REF.fullmatch(text) or ".." in text or "@{" in text:
+        return False
+    parts = text.split("/")
+    return not any(p[:1] in ("", ".") or p.endswith((".", ".lock")) for p in parts)
 
 
 class TargetReader:
@@ -83,7 +83,7 @@ class TargetReader:
             *(((*path, "mirrors", i), m) for i, m in enumerate(mirrors)),
         ]:
             if address:
-                self._check_web(address, place, "sha256" in item)
+                self._check_web(address, place, "sha256" in item, item.get("insecure", False))
         packaged = {}
         for key, form in (("deb-src", _DEB_SRC), ("pypi", _PYPI)):
             text = scope.filled(item[key], (*path, key)) if key in item else ""
@@ -131,14 +131,15 @@ class TargetReader:
             "unpack": True,
         }
 
-    def _check_web(self, address: str, path: Path, summed: bool) -> None:
+    def _check_web(self, address: str, path: Path, summed: bool, meant: bool = False) -> None:
         report = self.scope.report
         if not _WEB.fullmatch(address):
             report("R017", path, ("found", address))
         elif "@" in address.split("/")[2]:
             report("R074", path)
         elif not summed:
-            report("R015" if address.startswith("http:") else "R016", path, ("found", address))
+            bare = address.startswith("http:") and not meant
+            report("R015" if bare else "R016", path, ("found", address))
 
     def use(self, names: tuple[str, ...], path: Path) -> tuple[str, ...]:
         """Notes the named sources as used; reports unknown ones."""
@@ -171,9 +172,13 @@ class TargetReader:
                     common: dict[str, Any] = {"address": addresses[index]}
                     if "time_limit_s" in item:
                         common["time_limit_s"] = item["time_limit_s"]
+                    path: Path = ("build", index, key)
                     if "expand" in item:
                         common["expand"] = item["expand"]
-                    path: Path = ("build", index, key)
+                        if key not in _EXPANDED:
+                            place = ("build", index, "expand")
+                            self.scope.report("R007", place, ("keys", f"expand, {key}"), key=True)
+                            del common["expand"]
                     if key in GENERATORS:
                         steps += self._written_out(key, item[key], path, common)
                         break
@@ -208,8 +213,15 @@ class TargetReader:
             tools=scope.packages(value.get("tools", ()), (*path, "tools")),
             sources=self.use(sources, (*path, "sources")),
             network=value.get("network", False),
+            plain=value.get("plain", False),
+            files=self._files(value["files"], (*path, "files")) if "files" in value else (),
             **common,
         )
+
+    def _files(self, values: Any, path: Path) -> tuple[GivenFile, ...]:
+        from ssds.recipe.formats.ssds_files import given_files
+
+        return given_files(values, path, self)
 
     def _apt(self, value: Any, path: Path, common: dict[str, Any]) -> Step:
         return AptStep(packages=self.scope.packages(value, path), **common)
@@ -234,34 +246,22 @@ class TargetReader:
             self.scope.report("R032", path, ("found", text))
 
     def _conda(self, value: Any, path: Path, common: dict[str, Any]) -> Step:
-        scope = self.scope
-        channels = scope.texts(value["channels"], (*path, "channels"))
-        packages = scope.texts(value["packages"], (*path, "packages"))
-        for index, text in enumerate(channels):
-            if not _CHANNEL.fullmatch(text):
-                scope.report("R091", (*path, "channels", index), ("found", text))
-        seen: set[str] = set()
-        for index, text in enumerate(packages):
-            match = _CONDA.fullmatch(text)
-            name = match[1] if match else ""
-            if not match:
-                scope.report("R090", (*path, "packages", index), ("found", text))
-            elif name in seen:
-                scope.report("R073", (*path, "packages", index), ("package", name))
-            seen.add(name)
-        where: Path = (*path, "prefix") if "prefix" in value else path
-        prefix = scope.absolute(value.get("prefix", DEFAULT_PREFIX), where).rstrip("/")
-        if prefix in self.prefixes:
-            scope.report("R093", where, ("prefix", prefix))
-        elif prefix.startswith("/") and not _PREFIX.fullmatch(prefix):
-            scope.report("R092", where, ("prefix", prefix))
-        self.prefixes.add(prefix)
-        return CondaStep(channels=channels, packages=packages, prefix=prefix, **common)
+        from ssds.recipe.formats.ssds_conda import conda_step
 
-    def _copy(self, value: Any, path: Path, common: dict[str, Any]) -> Step:
+        return conda_step(value, path, self.scope, self.prefixes, common)
+
+    def _copy(self, value: Any, path: Path, common: dict[str, Any]) -> Step | None:
         scope = self.scope
         common["executable"] = value.get("executable", False)
         common["to"] = scope.absolute(value["to"], (*path, "to"))
+        common["merge"] = value.get("merge", False)
+        if "file" in value:
+            from ssds.recipe.formats.ssds_files import GIVEN, given_file
+
+            executable = common.pop("executable")
+            given = {**{k: value[k] for k in GIVEN if k in value}, "executable": executable}
+            file = given_file(value["file"], given, path, self, name_at="file")
+            return None if file is None else CopyStep(file=file, **common)
         if "local" in value:
             return CopyStep(local=scope.tree(value["local"], (*path, "local")), **common)
         if "source" in value:
@@ -308,11 +308,12 @@ class TargetReader:
         return EnvStep(values=self.scope.environment(value, path), **common)
 
     def _workdir(self, value: Any, path: Path, common: dict[str, Any]) -> Step:
-        return WorkdirStep(path=self.scope.absolute(value, path), **common)
+        read = self.scope.filled if common.get("expand") else self.scope.absolute
+        return WorkdirStep(path=read(value, path), **common)
 
     def _user(self, value: Any, path: Path, common: dict[str, Any]) -> Step:
         name = self.scope.text(value, path)
-        if not USER_NAME.fullmatch(name):
+        if not (_READ_USER if common.get("expand") else USER_NAME).fullmatch(name):
             self.scope.report("R071", path, ("found", name))
         return UserStep(name=name, **common)
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ssds.core.canonical import Json
 from ssds.core.diagnostics import Collector
 from ssds.core.model import ReleaseName
+from ssds.core.patterns import pattern
 from ssds.recipe.formats.neurocontainers.context import Context, Failed
-from ssds.recipe.formats.scope import Report
+from ssds.recipe.formats.scope import Report, Trees
+from ssds.recipe.formats.ssds_metadata import MAX_FILE_BYTES, license_problem, usual_license
+from ssds.recipe.local import LocalProblem
+from ssds.recipe.steps import LocalTree
 from ssds.recipe.yamlmarks import Document, lies_in, read_file
 
 if TYPE_CHECKING:
@@ -19,6 +23,13 @@ if TYPE_CHECKING:
 _BUILT = frozenset(("build", "files", "variables", "name", "version", "architectures", "tests"))
 """What is no description."""
 _RENDERED = frozenset(("apptainer_args", "categories", "gui_apps", "readme_url"))
+_NOT_REFERENCE = pattern(r"[^A-Za-z0-9.]+")
+_PAGE = {
+    "title": "title", "startup_command": "command", "port": "port", "start_page": "start_page",
+    "description": "description", "startup_timeout": "startup_timeout_s", "category": "category",
+    "additional_proxies": "proxies",
+}  # fmt: skip
+"""Their field of a web application → ours."""
 
 
 class Beside:
@@ -55,8 +66,12 @@ def metadata(
     context: Context,
     report: Report,
     beside: Beside,
+    files: Collection[str],
 ) -> dict[str, Json]:
-    """Returns the canonical metadata of a release."""
+    """Returns the descriptive fields of a recipe of ours; the rest is below ``extra`` as it is.
+
+    ``files`` are the roles of those that are files.
+    """
     rest: dict[str, Any] = {}
     for key, value in data.items():
         if key in _BUILT:
@@ -65,27 +80,108 @@ def metadata(
             rest[key] = context.value(value, report, (key,)) if key in _RENDERED else value
         except Failed:
             continue
-    found: dict[str, Any] = {}
-    structured = data.get("structured_readme") or {}
-    text = data.get("description") or structured.get("description")
-    if text:
-        found["description"] = str(text)
-    if data.get("categories"):
-        found["categories"] = rest.get("categories")
-    licenses = [str(c["license"]) for c in data.get("copyright") or () if "license" in c]
-    if licenses:
-        found["licenses"] = licenses
     readme = _readme(data, beside, context, report)
-    if readme:
-        found["readme"] = readme
-    arm = [p for p in chosen.platforms if p.architecture == "arm64"]
-    if arm:
+    found: dict[str, Any] = {**_words(rest, readme, str(data["name"])), **_programs(rest, files)}
+    found["licenses"] = licenses_of(data)
+    variant = (data.get("variants") or {}).get(chosen.variant) or {}
+    if variant.get("description"):
+        found["variant_description"] = str(variant["description"])
+    if any(p.architecture == "arm64" for p in chosen.platforms):
         name = "_".join(part for part in (str(data["name"]), chosen.variant, "arm64") if part)
         found["aliases"] = [name]
-    if chosen.variant:
-        found["variant"] = chosen.variant
-    found["neurocontainers"] = rest
+    found["extra"] = {"neurocontainers": rest}
     return {key: _json(value) for key, value in found.items()}
+
+
+def _words(rest: dict[str, Any], readme: str, name: str) -> dict[str, Any]:
+    """Returns what is said to people, and takes it out of ``rest``."""
+    found: dict[str, Any] = {}
+    structured = {k: str(v) for k, v in (rest.get("structured_readme") or {}).items() if v}
+    text = str(rest.pop("description", None) or structured.get("description") or readme)
+    found["summary"] = _first_line(text) or name
+    if text.strip() and text != readme:
+        found["description"] = text
+    sections = ("description", "example", "documentation", "citation")
+    if structured and set(structured) <= set(sections) and not rest.get("readme"):
+        found["help"] = {key: structured[key] for key in sections if key in structured}
+        del rest["structured_readme"]
+    elif readme.strip():
+        found["help"] = {"description": readme}
+        rest.pop("readme", None)
+    categories = list(dict.fromkeys(str(c) for c in rest.pop("categories", None) or () if c))
+    if categories:
+        found["categories"] = categories
+    return found
+
+
+def _programs(rest: dict[str, Any], files: Collection[str]) -> dict[str, Any]:
+    """Returns what menus, web pages and runtimes use, and takes it out of ``rest``."""
+    found: dict[str, Any] = {}
+    apps = rest.get("gui_apps") or []
+    if apps and all(set(app) == {"name", "exec"} for app in apps):
+        found["gui"] = [{"name": str(app["name"]), "command": str(app["exec"])} for app in apps]
+        del rest["gui_apps"]
+    if rest.get("apptainer_args"):
+        found["runtime"] = {"arguments": [str(a) for a in rest.pop("apptainer_args")]}
+    menu = {
+        ours: rest.pop(theirs)
+        for ours, theirs in (("show", "show_in_menu"), ("list", "show_in_applist"))
+        if isinstance(rest.get(theirs), bool)
+    }
+    if menu:
+        found["menu"] = menu
+    deploy = dict(rest.pop("deploy", None) or {})
+    page = deploy.pop("webapp", None)
+    if isinstance(page, Mapping) and {"title", "startup_command", "port"} <= set(page):
+        found["webapp"] = {_PAGE[key]: value for key, value in page.items() if key in _PAGE}
+        done = {*_PAGE, "icon"} if "webapp.icon" in files else set(_PAGE)
+        page = {key: value for key, value in page.items() if key not in done}
+    if page:
+        deploy["webapp"] = page
+    for key in ("bins", "path"):  # they are what the targets offer
+        deploy.pop(key, None)
+    if deploy:
+        rest["deploy"] = deploy
+    return found
+
+
+def files(data: Mapping[str, Any], folder: str, trees: Trees) -> dict[str, LocalTree]:
+    """Returns the local files of descriptive fields by their role, as far as they are there."""
+    page = (data.get("deploy") or {}).get("webapp")
+    name = page.get("icon") if isinstance(page, Mapping) else None
+    if not isinstance(name, str) or not name.lower().endswith((".svg", ".png")):
+        return {}
+    try:
+        tree = trees(folder, name)
+    except LocalProblem:
+        return {}
+    good = len(tree.entries) == 1 and tree.entries[0].digest is not None
+    good = good and tree.entries[0].size_bytes <= MAX_FILE_BYTES
+    return {"webapp.icon": tree} if good else {}
+
+
+def _first_line(text: str) -> str:
+    """Returns the first sentence that is no heading and has three words, cut at 200 characters."""
+    for line in text.split("\n"):
+        words = line.strip()
+        if words[:1] not in ("#", "=", "-", "*", "`", "<", "[") and len(words.split()) > 2:
+            end = words.find(". ")
+            return words[: end + 1 if end > 0 else None][:200].strip()
+    return ""
+
+
+def licenses_of(data: Mapping[str, Any]) -> list[str]:
+    """Returns SPDX expressions; what SPDX does not know gets a ``LicenseRef-`` name."""
+    found = []
+    for entry in data.get("copyright") or ():
+        text = str(entry.get("license") or entry.get("name") or "").strip()
+        if not text:
+            continue
+        problem = license_problem(text) if "license" in entry else "a free text"
+        usual = usual_license(text) if problem and "license" in entry else ""
+        name = _NOT_REFERENCE.sub("-", text).strip("-.")[:100] or "other"
+        found.append(usual or (f"LicenseRef-{name}" if problem else text))
+    return list(dict.fromkeys(found)) or ["NOASSERTION"]
 
 
 def _readme(data: Mapping[str, Any], beside: Beside, context: Context, report: Report) -> str:
@@ -121,10 +217,8 @@ def _sections(data: Mapping[str, Any], context: Context, report: Report) -> str:
 
 def software(data: Mapping[str, Any], identity: ReleaseName) -> dict[str, Json]:
     """Returns what the recipe itself installs, for the SBOM."""
+    licenses: list[Json] = [text for text in licenses_of(data) if text != "NOASSERTION"]
     found: dict[str, Json] = {"name": identity.name, "version": identity.version}
-    licenses: list[Json] = [
-        str(c["license"]) for c in data.get("copyright") or () if "license" in c
-    ]
     if licenses:
         found["licenses"] = licenses
     return found

@@ -359,7 +359,9 @@ class Reader:
         if not _WEB.fullmatch(url):
             place.report("R017", place.path, ("found", url))
             raise Failed
-        return SourceRequest(name=source_name(name, self.context.files.sources), url=url)
+        own = source_name(name, self.context.files.sources)
+        named = seen_name("", url)
+        return SourceRequest(name=own, url=url, file="" if named else own)
 
     def tree(self, name: str, place: Place) -> LocalTree:
         """Returns a file or folder beside the recipe; one that is not there has no entries."""

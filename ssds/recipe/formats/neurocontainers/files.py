@@ -8,14 +8,12 @@ import re
 import urllib.parse
 from collections.abc import Mapping
 
-from ssds.core.patterns import pattern
 from ssds.core.records import dataclass, replace
 from ssds.recipe.steps import GivenFile, SourceRequest
 from ssds.recipe.templates import TemplateProblem
 
 MOUNT = "/run/ssds/files"
 """Where a ``run`` sees the files that it asks for."""
-_SOURCE_NAME = pattern(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,8 +79,6 @@ def seen_name(name: str, url: str) -> str:
 
 
 def source_name(name: str, taken: Mapping[str, object]) -> str:
-    """Returns a name for a source: the declared one, in the letters that locks allow."""
-    plain = re.sub(r"[^A-Za-z0-9_.-]", "_", name)[:48].lstrip(".-") or "file"
-    if plain != name or not _SOURCE_NAME.fullmatch(plain) or plain in taken:
-        plain += "-" + hashlib.sha256(name.encode()).hexdigest()[:8]
-    return plain
+    """Returns a name for a source: the declared one, in the letters that recipes of ours allow."""
+    plain = re.sub(r"[^a-z0-9_.-]", "_", name.lower())[:48].lstrip("_.-") or "file"
+    return f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:8]}" if plain in taken else plain

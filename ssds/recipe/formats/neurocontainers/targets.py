@@ -115,11 +115,13 @@ class TargetReader:
             targets[platform] = replace(target, required=platform == chosen.platforms[0])
         if first is None:
             return None
+        files = describe.files(self.data, self.folder, self.trees)
         return Release(
             id=identity,
             recipe_path=self.report.document.path,
             targets=targets,
-            metadata=describe.metadata(self.data, chosen, first, self.report, self.beside),
+            metadata=describe.metadata(self.data, chosen, first, self.report, self.beside, files),
+            metadata_files=files,
             software=describe.software(self.data, identity),
         )
 

@@ -1,1 +1,0 @@
-"""Recipes of our format out of files that were written for other tools. Pure."""
