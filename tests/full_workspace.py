@@ -17,7 +17,6 @@ from ssds.recipe.model import Catalog
 
 FULL_TEXT = (Path(__file__).parent / "recipe/full-recipe.yaml").read_text(encoding="utf-8")
 FULL = yaml.safe_load(FULL_TEXT)
-# a step of each generator: in no golden key, for their packages change what comes of them
 GENERATED = [
     {
         "neurodocker": {
@@ -29,7 +28,40 @@ GENERATED = [
             "network": False,
         }
     },
-]
+    {
+        "hpccm": {
+            "blocks": [
+                {"gnu": {"fortran": False}},
+                {"openmpi": {"version": "4.1.6", "toolchain": "gnu", "source": "tarball"}},
+                {"generic_build": {"source": "tarball", "devel_environment": {"X": "1"}}},
+            ],
+            "distro": "ubuntu22",
+        }
+    },
+    {
+        "spack": {
+            "specs": ["zlib@1.3"], "ref": "v0.23.1", "git": "https://example.org/spack.git",
+            "prefix": "/opt/own", "mirror": "code", "tools": ["gcc"], "libraries": ["libgomp1"],
+            "network": False,
+        }
+    },
+    {
+        "easybuild": {
+            "easyconfig": "zlib-1.3.1.eb", "version": "5.4.1", "prefix": "/opt/easy",
+            "sources": ["program"], "tools": ["gcc"], "network": False,
+        }
+    },
+    {
+        "easybuild": {
+            "file": "more.eb", "version": "5.4.1", "prefix": "/opt/other", "sources": ["program"],
+        }
+    },
+]  # fmt: skip
+"""A step of each generator: in no golden key, for their packages change what comes of them."""
+GENERATED_SOURCES = {
+    "program": {"url": "https://example.org/program", "sha256": "4e" * 32, "insecure": False},
+    "tarball": {"url": "https://example.org/x-1.tar.gz", "sha256": "5e" * 32},
+}
 AS_DOCKER = [
     {
         "run": {
@@ -50,8 +82,8 @@ AS_DOCKER = [
 MORE = {
     "sources": {
         **FULL["sources"],
-        "program": {"url": "https://example.org/program", "sha256": "4e" * 32, "insecure": False},
-        "seen": {"url": "https://example.org/seen", "sha256": "5e" * 32},
+        **GENERATED_SOURCES,
+        "seen": {"url": "https://example.org/seen", "sha256": "6e" * 32},
     },
     "build": [*FULL["build"], *GENERATED, *AS_DOCKER],
     "aliases": ["older"],
@@ -70,7 +102,16 @@ def write_neighbours(root: Path) -> None:
     catalog = root / "catalog"
     for name in ("full/files", "full/more", "other", "another"):
         (catalog / name).mkdir(parents=True)
-    for name in ("icon.svg", "new.svg", "README.md", "NEW.md", "files/a", "more/b"):
+    for name in (
+        "more.eb",
+        "new.eb",
+        "icon.svg",
+        "new.svg",
+        "README.md",
+        "NEW.md",
+        "files/a",
+        "more/b",
+    ):
         (catalog / "full" / name).write_text(name)
     (catalog / "bases.yaml").write_text("d: {suite: x, platforms: [linux/amd64, linux/arm64]}")
     (catalog / "policies.yaml").write_text("default: {}\nstrict: {allow_network: false}")

@@ -130,8 +130,31 @@ ROWS: dict[str, tuple[str, Any, str]] = {
             ("version", "version", "v1.0.20241211", "build"),
             ("method", "method", "binaries", "build"),
             ("args.*", "args.install_path", "/opt/new", "build"),
-            ("source", "source", "wheel", "build sbom source"),
+            ("source", "source", "wheel", "build"),
             ("network", "network", True, "build gate"),
+        )
+    },
+    **{
+        f"build[].{field}": (f"build[{len(PLAIN['build']) + at}].{place}", value, kinds)
+        for field, at, place, value, kinds in (
+            ("hpccm.blocks[].*.*.*", 1, "hpccm.blocks[2].generic_build.devel_environment.X", "2",
+             "build"),
+            ("hpccm.distro", 1, "hpccm.distro", "ubuntu24", ""),
+            ("spack.specs", 2, "spack.specs", ["zlib@1.2"], "build"),
+            ("spack.ref", 2, "spack.ref", "v0.23.0", "build sbom source"),
+            ("spack.git", 2, "spack.git", "https://example.org/s.git", "build sbom source"),
+            ("spack.prefix", 2, "spack.prefix", "/opt/new", "build"),
+            ("spack.mirror", 2, "spack.mirror", "extra", "build"),
+            ("spack.tools", 2, "spack.tools", ["make"], "build"),
+            ("spack.libraries", 2, "spack.libraries", ["zlib1g"], "build"),
+            ("spack.network", 2, "spack.network", True, "build gate"),
+            ("easybuild.easyconfig", 3, "easybuild.easyconfig", "zlib-1.3.eb", "build"),
+            ("easybuild.file", 4, "easybuild.file", "new.eb", "build"),
+            ("easybuild.version", 4, "easybuild.version", "5.4.0", "build sbom source"),
+            ("easybuild.prefix", 3, "easybuild.prefix", "/opt/new", "build"),
+            ("easybuild.sources", 3, "easybuild.sources", ["wheel"], "build"),
+            ("easybuild.tools", 3, "easybuild.tools", ["make"], "build"),
+            ("easybuild.network", 3, "easybuild.network", True, "build gate"),
         )
     },
     "build[].platforms": ("build[9].platforms", ["linux/arm64"], "build"),

@@ -30,6 +30,7 @@ def written_out(
         platform=scope.platform,
         sources=sources,
         common={**common, "address": f"{common['address']}.{kind}"},
+        trees={"file": scope.tree(value["file"], (*path, "file"))} if "file" in value else {},
     )
     scope.dependent = True  # what comes out may differ between platforms
     if scope.failed:

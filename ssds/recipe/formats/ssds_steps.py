@@ -11,7 +11,7 @@ from ssds.core.versions import is_version, parse_range
 from ssds.recipe.address import Path
 from ssds.recipe.codes import near
 from ssds.recipe.formats.scope import COMMAND, USER_NAME, Scope
-from ssds.recipe.generators.model import GENERATORS
+from ssds.recipe.generators.model import GENERATORS, is_ref
 from ssds.recipe.model import Deploy, ExpectedFile, Test
 from ssds.recipe.shared import plain_relative
 from ssds.recipe.steps import (
@@ -36,21 +36,12 @@ _WEB = pattern(r"https?://[A-Za-z0-9.\[\]:@_%-]+(?:/[^\s]*)?")
 _DEB_SRC = pattern(r"[a-z0-9][a-z0-9+.-]+/[0-9][A-Za-z0-9.+~:-]*")
 _PYPI = pattern(r"[A-Za-z0-9][A-Za-z0-9._-]*/[0-9][A-Za-z0-9.!+_-]*")
 _COMMIT = pattern(r"[0-9a-f]{40}|[0-9a-f]{64}")
-_REF = pattern(r"[A-Za-z0-9_][A-Za-z0-9_.+@/-]*")
 _CHECKS = pattern(r"\b(?:test|grep|cmp|diff|assert|case|exit|sha256sum|md5sum)\b|\[ |==")
 _READ_USER = pattern(r"[A-Za-z0-9_.:${}-]{1,64}")
 _EXPANDED = frozenset(("env", "workdir", "user"))
 _USUAL_REQUIREMENT = pattern(
     r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?==[0-9]+(?:\.[0-9]+)*(?:(?:a|b|rc|\.post|\.dev)[0-9]+)?"
 )
-
-
-def is_ref(text: str) -> bool:
-    """Whether ``text`` is a tag, branch or commit id in plain form (git-check-ref-format(1))."""
-    if not _REF.fullmatch(text) or ".." in text or "@{" in text:
-        return False
-    parts = text.split("/")
-    return not any(p[:1] in ("", ".") or p.endswith((".", ".lock")) for p in parts)
 
 
 class TargetReader:

@@ -9,14 +9,16 @@ from ssds.core.patterns import pattern
 from ssds.core.records import dataclass, field
 from ssds.recipe.address import Path
 from ssds.recipe.codes import near
-from ssds.recipe.steps import SourceRequest, Step
+from ssds.recipe.steps import LocalTree, SourceRequest, Step
 
-GENERATORS = ("neurodocker",)
+GENERATORS = ("neurodocker", "hpccm", "spack", "easybuild")
 """The step types that are written out while a recipe is read."""
 
 PACKAGES = ("neurodocker", "hpccm")
 """Packages of others that it is done with; another version of them may give other steps."""
 
+_REF = pattern(r"[A-Za-z0-9_][A-Za-z0-9_.+@/-]*")
+_FOLDER = pattern(r"(?!/(?:dev|proc|run|sys|tmp|var/tmp)(?:/|$))(?:/[A-Za-z0-9_][A-Za-z0-9_.+-]*)+")
 _SAFE = pattern(r"[A-Za-z0-9_./:@%+=,~-]*(?: [A-Za-z0-9_./:@%+=,~-]+)*")
 
 
@@ -66,12 +68,25 @@ class Request:
         platform: ``linux/amd64``; nothing of the machine that reads is known.
         sources: what the recipe declares and holds here.
         common: address and time limit, for each step that comes of it.
+        trees: what ``file`` names beside the recipe, where there is such a key.
     """
 
     value: Mapping[str, Any]
     platform: str
     sources: Mapping[str, SourceRequest]
     common: Mapping[str, Any]
+    trees: Mapping[str, LocalTree | None] = field(default_factory=dict)
+
+    def folder(self, key: str, otherwise: str) -> str:
+        """Returns the folder that a key names, or ``otherwise``.
+
+        Raises:
+            ExpansionProblem: R116 for what is no plain absolute path below the root.
+        """
+        path: str = self.value.get(key, otherwise)
+        if not _FOLDER.fullmatch(path):
+            raise ExpansionProblem("R116", (key,), ("found", path[:200]))
+        return path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +101,14 @@ class Expansion:
 def is_plain(text: str) -> bool:
     """Whether a shell reads ``text`` as plain words."""
     return _SAFE.fullmatch(text) is not None
+
+
+def is_ref(text: str) -> bool:
+    """Whether ``text`` is a tag, branch or commit id in plain form (git-check-ref-format(1))."""
+    if not _REF.fullmatch(text) or ".." in text or "@{" in text:
+        return False
+    parts = text.split("/")
+    return not any(p[:1] in ("", ".") or p.endswith((".", ".lock")) for p in parts)
 
 
 def bound_file(name: str, source: SourceRequest, path: Path) -> str:

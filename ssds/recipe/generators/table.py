@@ -12,6 +12,12 @@ def expander(kind: str) -> Callable[[Request], Expansion]:
     match kind:
         case "neurodocker":
             from ssds.recipe.generators.neurodocker import expand
+        case "hpccm":
+            from ssds.recipe.generators.hpccm import expand
+        case "spack":
+            from ssds.recipe.generators.spack import expand
+        case "easybuild":
+            from ssds.recipe.generators.easybuild import expand
         case other:
             raise AssertionError(f"no such generator: {other}")
     return expand
