@@ -23,6 +23,7 @@ ORDER = [
     {"builders"},
     {"packages"},
     {"recipe"},
+    {"importers"},
     {"kinds"},
     {"render"},
     {"graph"},

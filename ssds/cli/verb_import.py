@@ -9,6 +9,7 @@ import click
 
 from ssds.cli.app import Context
 from ssds.cli.guard import EXIT_ERROR
+from ssds.cli.import_files import apptainer, dockerfile
 from ssds.cli.output import counted, report_diagnostics, report_error, say
 from ssds.core.diagnostics import Collector, Severity
 from ssds.core.errors import InvalidValue, Refused, SsdsError, UsageError
@@ -28,8 +29,13 @@ from ssds.workspace import Workspace
 def command() -> None:
     """Write recipes of another format as recipes of this catalog, for those who move over.
 
-    Nothing that is there is overwritten. A recipe with an error is told, and the others go on.
+    Nothing that is there is overwritten. A recipe with an error is told, and the others go on. What
+    has no place in a recipe is refused at its line.
     """
+
+
+command.add_command(dockerfile)
+command.add_command(apptainer)
 
 
 @command.command("neurocontainers")

@@ -1,0 +1,175 @@
+"""``ssds import dockerfile`` and ``apptainer``: one file of another tool as a recipe."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import click
+
+from ssds.cli.app import Context
+from ssds.cli.output import say
+from ssds.core.diagnostics import Collector, Severity
+from ssds.core.errors import InputError, Refused, UsageError
+from ssds.core.model import check_name
+from ssds.host.folders import staged_folder
+from ssds.importers.model import Imported
+from ssds.recipe.catalog import RECIPE_FILE, read_catalog
+from ssds.recipe.yamlmarks import read_file
+from ssds.workspace import Workspace
+
+_MOST_FILES = 5_000
+
+
+def _options(own: Any) -> Any:
+    options: list[Any] = [
+        click.argument("path"),
+        click.option("--name", required=True, help="The recipe's name."),
+        click.option("--version", default="", help="Its version, where the file says none."),
+        click.option("--base", default="", help="A base of the catalog in place of its image."),
+        click.pass_obj,
+    ]
+    for option in reversed(options):
+        own = option(own)
+    return own
+
+
+@click.command("dockerfile")
+@_options
+@click.option("--context", "folder", default="", help="What COPY looks into; default: beside it.")
+@click.option(
+    "--build-arg", "arguments", multiple=True, metavar="NAME=VALUE", help="An ARG's value."
+)
+def dockerfile(
+    context: Context,
+    /,
+    path: str,
+    name: str,
+    version: str,
+    base: str,
+    folder: str,
+    arguments: tuple[str, ...],
+) -> int:
+    """Write catalog/NAME/recipe.yaml from a Dockerfile."""
+    from ssds.importers.dockerfile import read_dockerfile
+
+    given: dict[str, str] = {}
+    for text in arguments:
+        key, sign, value = text.partition("=")
+        if not sign:
+            raise UsageError(f"{text[:80]!r} is no argument", hint="Write NAME=VALUE.")
+        given[key] = value
+    collector = Collector()
+    place = folder or os.path.dirname(os.path.abspath(path))
+    imported = read_dockerfile(
+        _text(path, collector), path, context=_files(place), arguments=given, collector=collector
+    )
+    return _finish(context, imported, collector, (path, place), name, version, base)
+
+
+@click.command("apptainer")
+@_options
+def apptainer(context: Context, /, path: str, name: str, version: str, base: str) -> int:
+    """Write catalog/NAME/recipe.yaml from an Apptainer definition."""
+    from ssds.importers.apptainer import read_definition
+
+    collector = Collector()
+    place = os.path.dirname(os.path.abspath(path))
+    text = _text(path, collector)
+    imported = read_definition(text, path, context=_files(place), collector=collector)
+    return _finish(context, imported, collector, (path, place), name, version, base)
+
+
+def _text(path: str, collector: Collector) -> str:
+    data = read_file(path, path, collector)
+    collector.raise_if_failed()
+    assert data is not None
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is not UTF-8", hint="Save it as UTF-8.") from error
+
+
+def _files(place: str) -> Callable[[str], list[str] | None]:
+    """Returns what finds files below a folder by path or glob."""
+    home = os.path.realpath(place)
+
+    def find(text: str) -> list[str] | None:
+        plain = os.path.normpath(text.lstrip("/")) if text.strip("/") else "."
+        if plain.startswith(".."):
+            return None
+        if not glob.has_magic(plain):
+            found = [plain] if os.path.lexists(os.path.join(home, plain)) else []
+        else:
+            found = sorted(glob.glob(plain, root_dir=home))
+        inside = (os.path.realpath(os.path.join(home, f)) for f in found)
+        return found if all(p == home or p.startswith(f"{home}/") for p in inside) else None
+
+    return find
+
+
+def _finish(
+    context: Context,
+    imported: Imported,
+    collector: Collector,
+    places: tuple[str, str],
+    name: str,
+    version: str,
+    base: str,
+) -> int:
+    """Writes the recipe and its files, or nothing."""
+    from ssds.importers.write import UNKNOWN_LICENSE, recipe_text
+
+    collector.raise_if_failed()
+    workspace = Workspace.open(context.folder)
+    path = f"{workspace.settings.catalog}/{check_name(name)}"
+    full = os.path.join(workspace.root, path)
+    if os.path.lexists(full):
+        raise Refused(f"{path} is there already", hint="Choose another name.")
+    if base and base not in workspace.catalog.bases:
+        known = ", ".join(sorted(workspace.catalog.bases))
+        raise UsageError(f'there is no base "{base}"', hint=f"Known: {known}.")
+    if not version and "version" not in imported.metadata:
+        raise UsageError("the file says no version", hint="Give --version.")
+    header = f"# From {os.path.basename(places[0])}, by `ssds import`.\n"
+    text = recipe_text(imported, name=name, version=version, base=base, header=header)
+    with staged_folder(full, point="import") as folder:
+        _copy(imported.files, places[1], folder)
+        with open(os.path.join(folder, RECIPE_FILE), "w", encoding="utf-8") as file:
+            file.write(text)
+    problems = Collector()
+    read_catalog(workspace.root, catalog=workspace.settings.catalog, collector=problems)
+    own = [d for d in problems if d.span.path.startswith(f"{path}/")]
+    if errors := [d for d in own if d.severity is Severity.ERROR]:
+        from ssds.host.local import remove_folder
+
+        remove_folder(full)
+        raise InputError(errors)
+    print(f"wrote {path}/{RECIPE_FILE}")
+    for note in imported.notes:
+        say(f"note: {note}")
+    left = [] if "summary" in imported.metadata else ["summary"]
+    left += [] if "licenses" in imported.metadata else [f"licenses ({UNKNOWN_LICENSE})"]
+    say(f"To fill in: {', '.join([*left, 'a test that uses the tool on a real file'])}.")
+    say(f"Next: `ssds check`, then `ssds lock {name}` and `ssds apply {name}`.")
+    return 0
+
+
+def _copy(files: Mapping[str, str], place: str, folder: str) -> None:
+    from ssds.host import local
+
+    for target, origin in files.items():
+        source = os.path.join(place, origin)
+        count = sum(len(names) for _, _, names in os.walk(source)) if os.path.isdir(source) else 1
+        if count > _MOST_FILES:
+            raise UsageError(
+                f"{origin} holds {count} files", hint="Copy only what the image needs."
+            )
+        goal = os.path.join(folder, target)
+        os.makedirs(os.path.dirname(goal), exist_ok=True)
+        if os.path.isdir(source):
+            local.copy_tree(source, goal)
+        else:
+            local.copy_hashed(source, goal, mode=0o755 if os.access(source, os.X_OK) else 0o644)

@@ -1,0 +1,206 @@
+"""An Apptainer definition as a recipe: a faithful subset; all else is refused at its line.
+
+Source: Apptainer user guide, definition files.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from typing import Any
+
+from ssds.core.diagnostics import Collector
+from ssds.importers.dockerfile import Context
+from ssds.importers.dockerwords import words
+from ssds.importers.model import Imported, Refusals
+from ssds.recipe.formats.scope import COMMAND, ENVIRONMENT_NAME
+
+_SECTIONS = ("post", "environment", "files", "labels", "runscript", "startscript", "test", "help")
+_IMAGE = re.compile(r"[a-z0-9][A-Za-z0-9._/:@-]{0,400}")
+_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,199}")
+RUNSCRIPT = "/usr/local/lib/runscript"
+Lines = list[tuple[int, str]]
+
+
+def read_definition(text: str, path: str, *, context: Context, collector: Collector) -> Imported:
+    """Returns what a definition says; what cannot be said in a recipe goes to ``collector``.
+
+    Args:
+        path: its name in messages.
+        context: finds the files that it copies.
+    """
+    return _Reader(Refusals(path, collector), context).read(text)
+
+
+class _Reader:
+    """One definition while it is read."""
+
+    def __init__(self, refuse: Refusals, context: Context) -> None:
+        self.refuse = refuse
+        self.context = context
+        self.files: dict[str, str] = {}
+        self.metadata: dict[str, Any] = {}
+        self.notes: list[str] = []
+
+    def read(self, text: str) -> Imported:
+        """Returns all of it: files first, then %post, as Apptainer does; variables come last."""
+        header, sections = self._sections(text.replace("\r\n", "\n"))
+        base = self._base(header)
+        build: list[dict[str, Any]] = []
+        for lines in sections.get("files", []):
+            build += self._files(lines)
+        for lines in sections.get("post", []):
+            if script := _script(lines):
+                build.append({"run": {"script": f"cd /\n{script}", "network": True}})
+                self.notes.append("%post has the network; `ssds check` says what to pin")
+        for lines in sections.get("environment", []):
+            build += self._environment(lines)
+        for lines in sections.get("labels", []):
+            build += self._labels(lines)
+        program = ""
+        for lines in sections.get("runscript", []):
+            script = _script(lines)
+            program = _program(script)
+            build += [
+                {
+                    "file": {
+                        "path": RUNSCRIPT,
+                        "content": f"#!/bin/sh\n{script}",
+                        "executable": True,
+                    }
+                },
+                {"entrypoint": [RUNSCRIPT]},
+            ]
+        for lines in sections.get("help", []):
+            self.metadata["help"] = {"description": _script(lines)}
+        tests = [
+            {"name": f"of the definition ({number})", "run": f"set +eu\n{_script(lines)}",
+             "exit_code": 0}
+            for number, lines in enumerate(sections.get("test", []), 1)
+        ]  # fmt: skip
+        started = {"name": "a shell starts", "run": "echo started", "stdout": ["started"]}
+        return Imported(
+            base=base,
+            build=tuple(build),
+            tests=tuple(tests) or (started,),
+            files=self.files,
+            metadata=self.metadata,
+            commands=(program,) if COMMAND.fullmatch(program) else (),
+            notes=tuple(dict.fromkeys(self.notes)),
+        )
+
+    def _sections(self, text: str) -> tuple[Lines, dict[str, list[Lines]]]:
+        header: Lines = []
+        found: dict[str, list[Lines]] = {}
+        current = header
+        for number, line in enumerate(text.split("\n"), 1):
+            match = re.match(r"%([A-Za-z]+)(.*)$", line)
+            if match is None:
+                if current is header and re.match(r"\s*(?:#|$)", line):
+                    continue
+                current.append((number, line))
+                continue
+            name, rest = match[1].lower(), match[2].strip()
+            current = []
+            if name not in _SECTIONS or name == "startscript":
+                self.refuse(number, line, "That section is not known.")
+            elif rest:
+                self.refuse(number, line, "One stage, and /bin/sh, without options.")
+            else:
+                found.setdefault(name, []).append(current)
+        return header, found
+
+    def _base(self, header: Lines) -> str:
+        told: dict[str, str] = {}
+        for number, line in header:
+            key, colon, value = line.partition(":")
+            name = key.strip().lower()
+            if not colon or name not in ("bootstrap", "from") or name in told:
+                self.refuse(number, line, "Bootstrap: docker and From: IMAGE, once each.")
+                continue
+            told[name] = value.strip()
+            if name == "bootstrap" and told[name] != "docker":
+                self.refuse(number, line, "Only Bootstrap: docker is known.")
+            if name == "from" and not _IMAGE.fullmatch(told[name]):
+                self.refuse(number, line, "Name an image of a registry.")
+        for name in {"bootstrap", "from"} - set(told):
+            self.refuse(1, f"no {name.capitalize()}:", "It must say what it builds on.")
+        return told.get("from", "")
+
+    def _files(self, lines: Lines) -> list[dict[str, Any]]:
+        steps = []
+        for number, line in lines:
+            if re.match(r"\s*(?:#|$)", line):
+                continue
+            found = [word.plain or "" for word in words(line) or []]
+            if not 1 <= len(found) <= 2 or not all(found):
+                self.refuse(number, line, "Write SOURCE DESTINATION.")
+                continue
+            paths = self.context(found[0])
+            to = found[-1] if len(found) == 2 else f"/{found[0].lstrip('./')}"
+            if not paths or (len(paths) > 1 and not to.endswith("/")) or not to.startswith("/"):
+                self.refuse(number, line, "Existing files, to an absolute place.")
+                continue
+            for path in paths:
+                self.files[f"files/{path}"] = path
+                steps.append({"copy": {"local": f"files/{path}", "to": to}})
+        return steps
+
+    def _environment(self, lines: Lines) -> list[dict[str, Any]]:
+        steps: list[dict[str, Any]] = []
+        for number, line in lines:
+            if re.match(r"\s*(?:#|$)", line):
+                continue
+            match = re.fullmatch(r"\s*(?:export\s+)?([^\s=]+)=(.*?)\s*;?\s*", line)
+            own = words(match[2]) if match else None
+            plain = match is not None and ENVIRONMENT_NAME.fullmatch(match[1])
+            if (
+                match is None
+                or not plain
+                or own is None
+                or len(own) > 1
+                or "`" in line
+                or "$(" in line
+            ):
+                self.refuse(number, line, "Only export NAME=VALUE; others belong into a wrapper.")
+                continue
+            word = own[0] if own else None
+            text = word.plain if word else ""
+            if text is not None:
+                steps.append({"env": {match[1]: text}})
+            elif word is not None:
+                steps.append({"env": {match[1]: word.expanding}, "expand": True})
+        return steps
+
+    def _labels(self, lines: Lines) -> list[dict[str, Any]]:
+        kept = {}
+        for number, line in lines:
+            if re.match(r"\s*(?:#|$)", line):
+                continue
+            name, _, value = line.strip().partition(" ")
+            value = value.strip().strip('"')
+            if name.lower() == "version" and value:
+                self.metadata.setdefault("version", value)
+            elif not _LABEL.fullmatch(name) or not value:
+                self.refuse(number, line, "Write NAME VALUE.")
+            else:
+                kept[name] = value
+        return [{"labels": kept}] if kept else []
+
+
+def _script(lines: Lines) -> str:
+    """Returns a section's text, as far as all its lines are indented taken off."""
+    import textwrap
+
+    text = textwrap.dedent("\n".join(line for _, line in lines)).strip("\n")
+    return f"{text}\n" if text.strip() else ""
+
+
+def _program(script: str) -> str:
+    """Returns the program that a runscript ends in, by its name."""
+    last = ([line for line in script.split("\n") if line.strip()] or [""])[-1]
+    try:
+        found = [word for word in shlex.split(last, comments=True) if word != "exec"]
+    except ValueError:
+        return ""
+    return found[0].rpartition("/")[2] if found else ""

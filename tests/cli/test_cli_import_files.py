@@ -1,0 +1,299 @@
+"""``ssds import``: what a Dockerfile or an Apptainer definition says comes back, or is refused."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from e2e_workspace import Site, check_error
+
+from ssds.core.diagnostics import Collector
+from ssds.importers.apptainer import read_definition
+from ssds.importers.dockerfile import read_dockerfile
+from ssds.importers.dockerwords import instructions
+from ssds.importers.model import Imported, Refusals
+
+DOCKERFILE = """\
+# syntax=docker/dockerfile:1
+ARG RELEASE=24.04
+FROM ubuntu:$RELEASE AS only
+LABEL org.opencontainers.image.licenses="MIT" \\
+      org.opencontainers.image.description="Counts words" \\
+      org.example.team=words
+ARG PARTS=3
+ARG TARGETARCH
+ENV HOME_OF=/opt/words PATH="/opt/words/bin:$PATH"
+ENV GREETING='costs $5'
+RUN mkdir -p /opt/words/bin \\
+    # not in the command
+    && echo "$PARTS parts for ${TARGETARCH}" > /opt/words/parts
+RUN <<EOF
+set -e
+echo "{{ braces }}" > /opt/words/braces
+false; true
+EOF
+WORKDIR /opt
+WORKDIR words
+COPY --chmod=755 count.sh bin/count
+COPY data/ data/
+COPY <<EOF2 /etc/words.conf
+home = ${HOME_OF}
+EOF2
+ADD --checksum=sha256:%s https://example.org/list.txt /opt/words/
+USER nobody
+ENTRYPOINT ["/opt/words/bin/count", "--all"]
+""" % ("0a" * 32)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    place = tmp_path / "context"
+    (place / "data").mkdir(parents=True)
+    (place / "Dockerfile").write_text(DOCKERFILE)
+    (place / "count.sh").write_text("#!/bin/sh\nwc -w\n")
+    (place / "data/a.txt").write_text("a b\n")
+    return place
+
+
+def read(text: str, arguments: dict[str, str] | None = None) -> tuple[Imported, Collector]:
+    collector = Collector()
+    found = read_dockerfile(
+        text,
+        "Dockerfile",
+        context=lambda name: [name] if name.startswith("there") else [],
+        arguments=arguments or {},
+        collector=collector,
+    )
+    return found, collector
+
+
+def test_a_dockerfile_becomes_a_recipe_that_says_the_same(plain: Site, folder: Path) -> None:
+    ended = plain.good(
+        "import", "dockerfile", str(folder / "Dockerfile"), "--name", "words", "--version", "1.0"
+    )
+    assert "wrote catalog/words/recipe.yaml" in ended.out
+    text = (plain.workspace / "catalog/words/recipe.yaml").read_text()
+    told = yaml.safe_load(text)
+    assert told["base"] == {"image": "ubuntu:24.04"}
+    assert (told["summary"], told["licenses"]) == ("Counts words", ["MIT"])
+    steps = told["build"]
+    assert steps[0] == {"labels": {"org.example.team": "words"}}
+    values = {"HOME_OF": "/opt/words", "PATH": "/opt/words/bin:$PATH"}
+    assert steps[1] == {"env": values, "expand": True}
+    assert steps[2] == {"env": {"GREETING": "costs $5"}}
+    first = steps[3]["run"]["script"]
+    assert first.startswith("export PARTS=3\nexport TARGETARCH={{ arch }}\nset +eu\nmkdir -p")
+    assert "not in the command" not in first
+    assert "{{ '{{' }} braces }}" in steps[4]["run"]["script"]
+    assert [s["workdir"] for s in steps[5:7]] == ["/opt", "/opt/words"]
+    own = {"local": "files/count.sh", "to": "/opt/words/bin/count", "executable": True}
+    assert steps[7] == {"copy": own}
+    assert steps[8] == {"copy": {"local": "files/data", "to": "/opt/words/data/"}}
+    assert steps[9] == {"file": {"path": "/etc/words.conf", "content": "home = /opt/words\n"}}
+    assert steps[10] == {"copy": {"source": "list.txt", "to": "/opt/words/"}}
+    assert steps[11:] == [{"user": "nobody"}, {"entrypoint": ["/opt/words/bin/count", "--all"]}]
+    assert told["deploy"] == {"commands": ["count"]}
+    assert "warning" not in plain.good("check", "--strict").text
+
+
+REFUSED = [
+    ("RUN --mount=type=cache,target=/x true", "--mount"),
+    ("COPY --from=build /a /b", "One stage only"),
+    ("FROM debian:12", "One stage only"),
+    ("EXPOSE 80", "ports"),
+    ("HEALTHCHECK CMD true", "Write a test"),
+    ('SHELL ["/bin/bash", "-c"]', "Call that shell"),
+    ("VOLUME /data", "hints.binds"),
+    ("ONBUILD RUN true", "steps"),
+    ("ADD https://example.org/x /x", "--checksum"),
+    ("ADD there.tar.gz /x", "unpacks archives"),
+    ("COPY missing /x", "no such file"),
+    ("COPY --chmod=600 there /x", "--chmod=600"),
+    ("COPY --chown=1:1 there /x", "--chown"),
+    ("WORKDIR $UNKNOWN/x", "not known here"),
+    ("ARG TOKEN", "--build-arg TOKEN=VALUE"),
+    ('CMD ["x"]', "ENTRYPOINT"),
+    ('LABEL "a=b', "NAME=VALUE"),
+    ('ENV A="b', "NAME=VALUE"),
+    ("USER a b", "A user's name"),
+    ("RUN <<EOF\ntrue", "has no end"),
+    ("RUNN true", "no place"),
+]
+
+
+@pytest.mark.parametrize(("line", "told"), REFUSED)
+def test_what_cannot_be_said_is_refused_at_its_line(line: str, told: str) -> None:
+    _, collector = read(f'FROM debian:12\nENTRYPOINT ["a"]\n{line}\n')
+    (found,) = list(collector)
+    assert (found.code, found.span.line) == ("R122", 3)
+    assert told in str(found)
+
+
+def test_everything_that_is_refused_is_told_at_once_and_nothing_is_written(plain: Site) -> None:
+    path = plain.folder / "Dockerfile"
+    path.write_text("FROM debian:12\n" + "".join(f"{line}\n" for line, _ in REFUSED[:8]))
+    ended = plain.run("import", "dockerfile", str(path), "--name", "x", "--version", "1")
+    check_error(ended, "Dockerfile:2:1", "Dockerfile:9:1", "8 errors")
+    assert not (plain.workspace / "catalog/x").exists()
+
+
+NORMAL = re.compile(r"^(?:export [A-Z_]+=\S*\n)*(?:set \+eu\n)?")
+
+
+def again(found: Imported) -> str:
+    """Writes what was imported as a Dockerfile: by other code than reads it."""
+    import json
+
+    lines = [f"FROM {found.base}"]
+    for step in found.build:
+        match step:
+            case {"run": {"script": script}}:
+                lines.append(f"RUN {NORMAL.sub('', script).rstrip()}")
+            case {"env": values}:
+                live = "expand" in step
+                quoted = {k: v if live else v.replace("$", "\\$") for k, v in values.items()}
+                lines.append("ENV " + " ".join(f"{k}={json.dumps(v)}" for k, v in quoted.items()))
+            case {"workdir": path}:
+                lines.append(f"WORKDIR {path}")
+            case {"user": name}:
+                lines.append(f"USER {name}")
+            case {"entrypoint": words}:
+                lines.append(f"ENTRYPOINT {json.dumps(words)}")
+            case {"labels": values}:
+                lines.append("LABEL " + " ".join(f"{k}={json.dumps(v)}" for k, v in values.items()))
+            case {"copy": {"local": name, "to": to}}:
+                lines.append(f"COPY {name.removeprefix('files/')} {to}")
+            case other:
+                raise AssertionError(other)
+    return "\n".join(lines) + "\n"
+
+
+ROUND = """\
+FROM debian:12
+ENV A=b C="d e" PATH=/opt/bin:$PATH
+RUN apt-get update && apt-get install -y gcc
+RUN for i in 1 2; do echo "$i"; done
+WORKDIR /work
+COPY there there
+LABEL a.b="c d" e=f
+USER 1000:1000
+ENTRYPOINT ["/bin/x", "y z"]
+"""
+
+
+def test_what_was_imported_gives_the_same_instructions_again() -> None:
+    first, problems = read(ROUND)
+    assert not list(problems)
+    text = again(first)
+    second, problems = read(text)
+    assert not list(problems)
+    assert second.build == first.build
+    refuse = Refusals("Dockerfile", Collector())
+    names = [one.name for one in instructions(ROUND, refuse)]
+    assert [one.name for one in instructions(text, refuse)] == names
+    assert "RUN apt-get update && apt-get install -y gcc\n" in text
+
+
+@pytest.mark.component("sandbox")
+@pytest.mark.component("apt")
+@pytest.mark.component("mmdebstrap")
+def test_a_rendered_recipe_has_the_instructions_of_the_dockerfile(site: Site) -> None:
+    path = site.folder / "Dockerfile"
+    path.write_text(ROUND.replace("COPY there there\n", "").replace("1000:1000", "nobody"))
+    words = ("--name", "round", "--version", "1.0", "--base", "debian-12")
+    site.good("import", "dockerfile", str(path), *words)
+    site.good("lock", "round")
+    shown = site.good("render", "round").out
+    for text in (
+        "apt-get update && apt-get install -y gcc",
+        'for i in 1 2; do echo \\"$i\\"; done',
+        'ENV A="b"',
+        'ENV C="d e"',
+        'ENV PATH="/opt/bin:/usr/local/sbin:',
+        'WORKDIR "/work"',
+        "USER nobody",
+        'LABEL a.b="c d"',
+        'ENTRYPOINT ["/bin/x", "y z"]',
+    ):
+        assert text in shown, text
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "\0", "FROM", "FROM \\", "RUN <<A\n<<B\nA", "ENV ", "COPY", "FROM a\nRUN [1, 2]", "[",
+     "FROM a\nENV A=${A:-${B}}\nENV A=\\", "FROM a\nLABEL =", "FROM a\nADD", "\\\n\\\n",
+     "FROM $X", "FROM a\nUSER $HOME", "ARG\nFROM a", "FROM a\nARG a=b=c"],
+)  # fmt: skip
+def test_hostile_text_never_ends_in_a_traceback(text: str) -> None:
+    read(text)
+    read_definition(text, "x.def", context=lambda _: [], collector=Collector())
+
+
+DEFINITION = """\
+Bootstrap: docker
+From: debian:12
+
+%files
+    count.sh /opt/words/count
+
+%post
+    apt-get update
+    apt-get install -y gawk
+
+%environment
+    export WORDS=/opt/words
+    export PATH="$WORDS:$PATH"
+
+%labels
+    Version 2.1
+    org.example.team words
+
+%runscript
+    exec /opt/words/count "$@"
+
+%test
+    test -x /opt/words/count
+
+%help
+    Counts words.
+"""
+
+
+def test_an_apptainer_definition_becomes_a_recipe(plain: Site, folder: Path) -> None:
+    (folder / "words.def").write_text(DEFINITION)
+    plain.good("import", "apptainer", str(folder / "words.def"), "--name", "words")
+    told = yaml.safe_load((plain.workspace / "catalog/words/recipe.yaml").read_text())
+    assert (told["version"], told["base"]) == ("2.1", {"image": "debian:12"})
+    assert told["help"]["description"] == "Counts words.\n"
+    copy, run, words, path, labels, file, entry = told["build"]
+    assert copy == {"copy": {"local": "files/count.sh", "to": "/opt/words/count"}}
+    assert run["run"]["script"] == "cd /\napt-get update\napt-get install -y gawk\n"
+    assert (words, path["expand"]) == ({"env": {"WORDS": "/opt/words"}}, True)
+    assert labels == {"labels": {"org.example.team": "words"}}
+    assert file["file"]["content"] == '#!/bin/sh\nexec /opt/words/count "$@"\n'
+    assert entry == {"entrypoint": [file["file"]["path"]]}
+    assert told["deploy"] == {"commands": ["count"]}
+    assert "test -x /opt/words/count" in told["tests"][0]["run"]
+    plain.good("check")
+
+
+WRONG_DEFINITIONS = [
+    ("Bootstrap: localimage\nFrom: x.sif\n", 1),
+    ("Bootstrap: docker\nFrom: a\nStage: build\n", 3),
+    ("Bootstrap: docker\nFrom: a\n%setup\n", 3),
+    ("Bootstrap: docker\nFrom: a\n%post -c /bin/bash\n", 3),
+    ("Bootstrap: docker\nFrom: a\n%environment\nif true; then A=b; fi\n", 4),
+    ("Bootstrap: docker\nFrom: a\n%environment\nexport A=$(id)\n", 4),
+    ("Bootstrap: docker\nFrom: a\n%files\nmissing /x\n", 4),
+    ("Bootstrap: docker\nFrom: a\n%appinstall x\n", 3),
+    ("Bootstrap: docker\n", 1),
+]
+
+
+@pytest.mark.parametrize(("text", "line"), WRONG_DEFINITIONS)
+def test_what_a_definition_cannot_give_is_refused_at_its_line(text: str, line: int) -> None:
+    collector = Collector()
+    read_definition(text, "x.def", context=lambda _: [], collector=collector)
+    assert [(d.code, d.span.line) for d in collector] == [("R122", line)]
