@@ -40,6 +40,7 @@ VERBS = {
     "selfcheck": "try that the plan index changes no plan",
     "mirror": "keep every pinned file in a mirror of your own, or check it",
     "store": "verify the store, or say what is in it",
+    "schema": "print the JSON Schemas that editors complete and check with",
     "doctor": "say which components are here and what each is for",
     "completion": "print the shell completion script",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import zipfile
@@ -29,7 +30,10 @@ from ssds.workspace import Workspace
 if TYPE_CHECKING:
     from ssds.host.simple_index import IndexFile
 
-KINDS = ("apt", "pip", "conda", "github", "url", "neurodocker")
+KINDS = ("apt", "pip", "conda", "github", "url", "neurodocker", "hpccm", "spack", "easybuild")
+SPACK = "v0.23.1"
+EASYBUILD = "5.4.1"
+"""What a new recipe takes; the recipe says it, so that it stays."""
 _GITHUB = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]{0,38})/([A-Za-z0-9._-]{1,100})(?:@(\S+))?")
 _TEMPLATE = re.compile(r"([a-z0-9_]+)(?:@(\S+))?")
 _FORGE = "https://github.com"
@@ -302,6 +306,44 @@ class Asking:
             start = replace(start, url=url, sha256=digest)
             fields["source"] = "download"
         return replace(start, step=("neurodocker", fields)), facts
+
+    def _hpccm(self, words: tuple[str, ...], start: Start) -> tuple[Start, Facts]:
+        from ssds.recipe.generators import hpccm
+        from ssds.recipe.generators.model import ExpansionProblem, unknown
+
+        name, _, version = words[0].partition("@")
+        try:
+            if name not in hpccm.blocks():
+                raise unknown("R111", (), "block", name, hpccm.blocks())
+            known = hpccm.arguments(name)
+        except ExpansionProblem as problem:
+            raise told(problem) from None
+        version = version or self.version or hpccm.default_version(name)
+        own = {"version": '"{{ version }}"'} if "version" in known else {}
+        own |= {"toolchain": "gnu"} if "toolchain" in known else {}
+        given = ", ".join(f"{key}: {value}" for key, value in own.items())
+        block = f"{{{name}: {{{given}}}}}"
+        before = "{gnu: {}}, " if "toolchain" in own else ""
+        return replace(start, step=("hpccm", {"blocks": f"[{before}{block}]"})), Facts(
+            version=version
+        )
+
+    def _spack(self, words: tuple[str, ...], start: Start) -> tuple[Start, Facts]:
+        exact = re.search(r"@=?([A-Za-z0-9_.-]+)", words[0])
+        fields = {"specs": f"[{json.dumps(words[0])}]", "ref": f"{SPACK}  # of Spack itself"}
+        return replace(start, step=("spack", fields)), Facts(
+            version=self.version or (exact[1] if exact else "")
+        )
+
+    def _easybuild(self, words: tuple[str, ...], start: Start) -> tuple[Start, Facts]:
+        exact = re.match(r"[^-].*?-(\d[A-Za-z0-9_.]*)(?:-.*)?\.eb$", words[0])
+        fields = {
+            "easyconfig": json.dumps(words[0]),
+            "version": f"{EASYBUILD}  # of EasyBuild itself",
+        }
+        return replace(start, step=("easybuild", fields)), Facts(
+            version=self.version or (exact[1] if exact else "")
+        )
 
     def _can_be_pinned(self, url: str, instructions: str) -> bool:
         """Whether a template fetches one file of bounded size, which a source can stand for."""

@@ -11,6 +11,7 @@ import click
 from ssds.cli.app import Context
 from ssds.cli.origins import KINDS, Asking
 from ssds.cli.output import say
+from ssds.cli.verb_schema import schema_for, write_schemas
 from ssds.core.diagnostics import Collector, Severity
 from ssds.core.errors import InputError, Refused, UsageError
 from ssds.core.model import check_name
@@ -34,7 +35,8 @@ _UNKNOWN_LICENSE = "LicenseRef-not-stated-yet"
     multiple=True,
     metavar="KIND:WHAT",
     help="What it starts from: apt:PKG, pip:NAME[==V], conda:[CHANNEL/]NAME=V, "
-    "github:OWNER/REPO[@TAG], url:ADDRESS, neurodocker:TEMPLATE[@V].",
+    "github:OWNER/REPO[@TAG], url:ADDRESS, neurodocker:TEMPLATE[@V], hpccm:BLOCK[@V], "
+    "spack:SPEC, easybuild:NAME.eb.",
 )
 @click.option("--apt", multiple=True, metavar="PACKAGE", help="The same as --from apt:PACKAGE.")
 @click.option("--pip", multiple=True, metavar="NAME==V", help="The same as --from pip:NAME==V.")
@@ -68,6 +70,7 @@ def command(
     ssds new nibabel --from pip:nibabel==5.3.2
     ssds new bwa --from github:lh3/bwa@v0.7.17
     ssds new jq --from neurodocker:jq
+    ssds new zlib --from spack:zlib@1.3.1
 
     Version, summary, licence, homepage and commands are filled in where the index or the archive
     says them; with --version no index is asked. It asks for what is missing on a terminal only,
@@ -97,10 +100,12 @@ def command(
         sha256=sha256.lower(),
         commands=commands,
         publish=tuple(sorted(workspace.catalog.channels))[:1],
+        schema=schema_for(workspace, path),
     )
     start, facts = Asking(workspace, chosen, version).start(kind, what, begun)
     start = _filled_in(start, facts, kind)
     _write(workspace, path, starter_recipe(start))
+    write_schemas(workspace)
     print(f"wrote {path}")
     left = [] if summary or facts.summary else ["summary"]
     left += ["licenses"] if start.license_ == _UNKNOWN_LICENSE else []
@@ -157,7 +162,8 @@ def _origin(name: str, words: list[str]) -> tuple[str, tuple[str, ...]]:
         raise UsageError(
             f"what does {name} start from?",
             hint="Give one of --from apt:PACKAGE, pip:NAME==V, conda:NAME=V, "
-            "github:OWNER/REPO@TAG, url:ADDRESS, neurodocker:TEMPLATE.",
+            "github:OWNER/REPO@TAG, url:ADDRESS, neurodocker:TEMPLATE, hpccm:BLOCK, "
+            "spack:SPEC, easybuild:NAME.eb.",
         )
     return kind, what
 

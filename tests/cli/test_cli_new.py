@@ -10,6 +10,7 @@ from ssds.recipe.starter import upstream_version, version_of_archive
 HEX = "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"
 
 APT = """\
+# yaml-language-server: $schema=../../.ssds/schemas/recipe.schema.json
 name: seqtk
 version: "1.3"
 summary: "seqtk, in one line: what does it do?"

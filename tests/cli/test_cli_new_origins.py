@@ -117,6 +117,13 @@ def test_conda_packages_and_templates_become_steps(plain: Site, upstream: Path) 
     text = text_of(plain, "jq")
     assert "source: download" in text
     plain.good("new", "converter", "--from", "neurodocker:dcm2niix@v1.0.20250506")
+    plain.good("new", "mpi", "--from", "hpccm:openmpi@4.1.6", "--command", "mpirun")
+    assert '{openmpi: {version: "{{ version }}", toolchain: gnu}}' in text_of(plain, "mpi")
+    plain.good("new", "fftw", "--from", "hpccm:fftw")
+    plain.good("new", "zlib", "--from", "spack:zlib@1.3.1 +shared")
+    assert 'version: "1.3.1"' in text_of(plain, "zlib")
+    plain.good("new", "pigz", "--from", "easybuild:pigz-2.8-GCCcore-13.2.0.eb")
+    assert 'version: "2.8"' in text_of(plain, "pigz")
     ended = plain.good("check", "--strict")
     assert "warning" not in ended.text
     assert "catalog/jq/" not in ended.text  # pinned, so there is nothing to note
@@ -132,6 +139,10 @@ WRONG = [
     (["--from", "conda:htop"], "which version of htop?"),
     (["--from", "neurodocker:jqq"], 'Did you mean "jq"?'),
     (["--from", "neurodocker:jq@0.1"], "has no version 0.1"),
+    (["--from", "hpccm:openmp"], 'Did you mean "openmpi"?'),
+    (["--from", "spack:zlib; reboot", "--version", "1"], "not a Spack spec"),
+    (["--from", "easybuild:pigz", "--version", "1"], "an argument"),
+    (["--from", "spack:zlib"], "Give --version"),
     ([], "what does thing start from?"),
 ]
 

@@ -42,6 +42,7 @@ _REACHES_OUT = re.compile(
 )
 _FETCH = re.compile(r"wget [^&|;\n]*-P (\S+) (https?://\S+)")
 """How hpccm fetches one file into a folder (hpccm.templates.wget)."""
+_VERSION = re.compile(r"""kwargs\.(?:get|pop)\(['"]version['"], ['"]([A-Za-z0-9._-]+)['"]""")
 _LOCK = threading.Lock()
 
 
@@ -84,6 +85,14 @@ def arguments(name: str) -> frozenset[str]:
     text = told(blocks()[name])
     text += "".join(told(blocks()[g]) for g in _GENERIC if f"{g}(" in text and g != name)
     return frozenset(_ARGUMENT.findall(text)) - _FORBIDDEN
+
+
+def default_version(name: str) -> str:
+    """Returns the version that a block takes when nobody says one, or the empty string."""
+    import inspect
+
+    found = _VERSION.search(inspect.getsource(blocks()[name]))
+    return found[1] if found else ""
 
 
 @contextmanager
