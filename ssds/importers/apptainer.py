@@ -51,7 +51,9 @@ class _Reader:
             build += self._files(lines)
         for lines in sections.get("post", []):
             if script := _script(lines):
-                build.append({"run": {"script": f"cd /\n{script}", "network": True}})
+                build.append(
+                    {"run": {"script": f"set -e\ncd /\n{script}", "plain": True, "network": True}}
+                )
                 self.notes.append("%post has the network; `ssds check` says what to pin")
         for lines in sections.get("environment", []):
             build += self._environment(lines)

@@ -1,8 +1,8 @@
 """A Dockerfile as a recipe: a faithful subset; everything else is refused at its line.
 
-Faithful means that the same instructions come out again: a shell's ``RUN`` keeps its options (``set
-+eu`` where ssds's own ``-eu`` could matter), a build argument is seen by those scripts that name it
-and stays out of the image, and the network that every ``RUN`` has is said. Source: Dockerfile
+Faithful means that the same instructions come out again: ``RUN`` keeps its shell without options
+(``plain``), a build argument is seen by those scripts that name it and stays out of the image, and
+the network that every ``RUN`` has is said. Source: Dockerfile
 reference.
 """
 
@@ -28,7 +28,6 @@ _OWN_ARGS = {
     "TARGETPLATFORM": f"{MARK}platform{MARK}",
     "TARGETOS": "linux",
 }
-_SHELL_OPTIONS = pattern(r"[;\n$`(]|(?<!&)&(?!&)")
 _ARCHIVE = pattern(r".*\.(?:tar|tar\.\w+|tgz|tbz2?|txz|zst)")
 _IMAGE = pattern(r"[a-z0-9][A-Za-z0-9._/:@-]{0,400}")
 _LABEL = pattern(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,199}")
@@ -226,8 +225,6 @@ class _Reader:
                 self.refuse(one.line, script.partition("\n")[0], "Call that program in RUN.")
         else:
             script = one.rest + "".join(f"\n{text}" for text in _again(one))
-        if listed is None and _SHELL_OPTIONS.search(script):
-            script = f"set +eu\n{script}"
         seen = {**self.args, **dict.fromkeys(self.known)}
         exports = [
             f"export {name}={_quoted(value)}"
@@ -238,7 +235,8 @@ class _Reader:
         if not script.strip():
             self.refuse(one.line, "RUN", "There is nothing to run.")
             return
-        self.build.append({"run": {"script": f"{script.rstrip()}\n", "network": True}})
+        own = {"script": f"{script.rstrip()}\n", "plain": True, "network": True}
+        self.build.append({"run": own})
 
     def _copy(self, one: Instruction) -> None:
         if one.heredocs:

@@ -84,8 +84,9 @@ def test_a_dockerfile_becomes_a_recipe_that_says_the_same(plain: Site, folder: P
     assert steps[1] == {"env": values, "expand": True}
     assert steps[2] == {"env": {"GREETING": "costs $5"}}
     first = steps[3]["run"]["script"]
-    assert first.startswith("export PARTS=3\nexport TARGETARCH={{ arch }}\nset +eu\nmkdir -p")
+    assert first.startswith("export PARTS=3\nexport TARGETARCH={{ arch }}\nmkdir -p")
     assert "not in the command" not in first
+    assert steps[3]["run"]["plain"]
     assert "{{ '{{' }} braces }}" in steps[4]["run"]["script"]
     assert [s["workdir"] for s in steps[5:7]] == ["/opt", "/opt/words"]
     own = {"local": "files/count.sh", "to": "/opt/words/bin/count", "executable": True}
@@ -139,7 +140,7 @@ def test_everything_that_is_refused_is_told_at_once_and_nothing_is_written(plain
     assert not (plain.workspace / "catalog/x").exists()
 
 
-NORMAL = re.compile(r"^(?:export [A-Z_]+=\S*\n)*(?:set \+eu\n)?")
+NORMAL = re.compile(r"^(?:export [A-Z_]+=\S*\n)*")
 
 
 def again(found: Imported) -> str:
@@ -269,7 +270,7 @@ def test_an_apptainer_definition_becomes_a_recipe(plain: Site, folder: Path) -> 
     assert told["help"]["description"] == "Counts words.\n"
     copy, run, words, path, labels, file, entry = told["build"]
     assert copy == {"copy": {"local": "files/count.sh", "to": "/opt/words/count"}}
-    assert run["run"]["script"] == "cd /\napt-get update\napt-get install -y gawk\n"
+    assert run["run"]["script"] == "set -e\ncd /\napt-get update\napt-get install -y gawk\n"
     assert (words, path["expand"]) == ({"env": {"WORDS": "/opt/words"}}, True)
     assert labels == {"labels": {"org.example.team": "words"}}
     assert file["file"]["content"] == '#!/bin/sh\nexec /opt/words/count "$@"\n'

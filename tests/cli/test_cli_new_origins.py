@@ -76,13 +76,6 @@ def test_a_release_archive_of_a_forge_brings_checksum_licence_and_way(
     assert "warning" not in plain.good("check", "--strict").text
 
 
-def test_a_repository_without_that_tag_is_told(plain: Site, upstream: Path) -> None:
-    assert upstream.is_dir()
-    ended = plain.run("new", "tool", "--from", "github:someone/tool@v9", "--version", "9")
-    check_error(ended, "v9.tar.gz")
-    assert not (plain.workspace / "catalog/tool").exists()
-
-
 def test_a_wheel_says_summary_licence_and_commands(plain: Site) -> None:
     told = {
         "neat-1.0.dist-info/METADATA": "Metadata-Version: 2.4\nName: neat\nVersion: 1.0\n"
