@@ -17,6 +17,7 @@ SCRATCH = {
     "host/removal.py": "what is being removed",
     "host/safe_folder.py": "an archive that is being unpacked",
     "kinds/build/steps.py": "the staged files of a copy step",
+    "cli/verb_render.py": "inside of a staged folder",
     "packages/apt.py": "the package index cache of one call",
     "packages/apt_index.py": "the package index cache of one call",
     "packages/conda_index.py": "the package index cache of one call",

@@ -15,7 +15,7 @@ from ssds.core.diagnostics import Collector, Severity
 from ssds.core.errors import InvalidValue, Refused, SsdsError, UsageError
 from ssds.core.records import replace
 from ssds.host import local
-from ssds.host.files import explained, sync_folder
+from ssds.host.folders import staged_folder
 from ssds.recipe.catalog import RECIPE_FILE, CatalogReading, read_catalog
 from ssds.recipe.formats.neurocontainers.fulltest import FILE
 from ssds.recipe.model import Release
@@ -130,19 +130,12 @@ def _write(workspace: Workspace, name: str, recipe: Moved) -> None:
     if os.path.lexists(place):
         shown = f"{workspace.settings.catalog}/{name}"
         raise Refused(f"{shown} is there already", hint="Remove it first, or edit it.")
-    folder = f"{os.path.dirname(place)}/.{name}.{os.getpid()}"
-    try:
-        local.make_folder(folder)
+    with staged_folder(place, point="import") as folder:
         for path, tree in recipe.written.trees.items():
             _copy(workspace.root, tree, os.path.join(folder, path))
         for path, data in recipe.files.items():
             local.write(os.path.join(folder, path), data)
         local.write(os.path.join(folder, RECIPE_FILE), recipe.written.text.encode())
-        with explained(place):
-            os.rename(folder, place)
-        sync_folder(os.path.dirname(place))
-    finally:
-        local.remove_folder(folder)
 
 
 def _copy(root: str, tree: LocalTree, target: str) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ssds.importers.model import MARK, Imported
+from ssds.recipe.written.yaml_text import as_text, yaml_text
 
 UNKNOWN_LICENSE = "LicenseRef-not-stated-yet"
 
@@ -25,8 +26,6 @@ def recipe_text(
         base: a base of the catalog in place of the image.
         header: comment lines before all.
     """
-    import yaml
-
     told = dict(imported.metadata)
     stated = told.pop("version", "")
     whole: dict[str, Any] = {
@@ -43,32 +42,13 @@ def recipe_text(
     if imported.commands:
         whole["deploy"] = {"commands": list(imported.commands)}
     whole["tests"] = [_guarded(test) for test in imported.tests]
-    text = yaml.dump(whole, Dumper=_dumper(), sort_keys=False, allow_unicode=True, width=100)
-    return f"{header}{text}"
-
-
-def _dumper() -> Any:
-    import yaml
-
-    class Dumper(yaml.SafeDumper):
-        """Scripts as blocks; no anchors, which recipes do not know."""
-
-        def ignore_aliases(self, _data: Any) -> bool:
-            return True
-
-    def text(dumper: Any, value: str) -> Any:
-        style = "|" if "\n" in value else None
-        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
-
-    Dumper.add_representer(str, text)
-    return Dumper
+    return f"{header}{yaml_text(whole)}"
 
 
 def _guarded(value: Any) -> Any:
     """Returns ``value`` with two braces as text; only our own templates stay."""
     if isinstance(value, str):
-        kept = value.replace("{{", "{{ '{{' }}").replace("{%", "{{ '{%' }}")
-        return re.sub(f"{MARK}(arch|platform){MARK}", r"{{ \1 }}", kept)
+        return re.sub(f"{MARK}(arch|platform){MARK}", r"{{ \1 }}", as_text(value))
     if isinstance(value, Mapping):
         return {key: _guarded(item) for key, item in value.items()}
     if isinstance(value, list):

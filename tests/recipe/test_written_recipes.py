@@ -86,7 +86,7 @@ def test_every_field_of_every_step_and_test_survives(root: Path) -> None:
     before = read(root, {**FULL, **MORE, "deploy": DEPLOY})
     written = moved(of_full(before), before.catalog.bases).written
     assert {tree.path for tree in written.trees.values()} == {
-        f"catalog/full/{name}" for name in ("files", "files/a", "icon.svg", "README.md")
+        f"catalog/full/{name}" for name in ("files", "files/a", "icon.svg", "more.eb", "README.md")
     }
     text = written.text
     for name, tree in written.trees.items():  # they lie beside the recipe under other names here

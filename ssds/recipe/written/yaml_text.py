@@ -26,7 +26,7 @@ def yaml_text(value: Mapping[str, Any]) -> str:
 
 def as_text(text: str) -> str:
     """Returns ``text`` such that no template is read in it."""
-    return text.replace("{{", "{{ '{{' }}")
+    return text.replace("{{", "{{ '{{' }}").replace("{%", "{{ '{%' }}")
 
 
 def _map(value: Mapping[str, Any], depth: int) -> list[str]:
