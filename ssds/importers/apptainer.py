@@ -54,7 +54,7 @@ class _Reader:
                 build.append(
                     {"run": {"script": f"set -e\ncd /\n{script}", "plain": True, "network": True}}
                 )
-                self.notes.append("%post has the network; `ssds check` says what to pin")
+                self.notes.append("%post has the network: its result is impure")
         for lines in sections.get("environment", []):
             build += self._environment(lines)
         for lines in sections.get("labels", []):

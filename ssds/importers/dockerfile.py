@@ -118,9 +118,7 @@ class _Reader:
                 "images of ssds have no default command"
             )
         if any(isinstance(s.get("run"), dict) and s["run"].get("network") for s in self.build):
-            self.notes.append(
-                "each RUN has the network, as in a Dockerfile; `ssds check` says what to pin"
-            )
+            self.notes.append("each RUN has the network, as in a Dockerfile: its result is impure")
         return Imported(
             base=self.base,
             build=tuple(self.build),
