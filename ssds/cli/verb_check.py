@@ -37,7 +37,7 @@ def command(context: Context, /, as_json: bool, as_sarif: bool, strict: bool, fi
         raise click.UsageError("--json and --sarif exclude each other.")
     root = find_root(context.folder or ".")
     found = _look(root)
-    mended = fix_files(root, found.diagnostics) if fix else []
+    mended = fix_files(root, found.checkouts, found.diagnostics) if fix else []
     for done in mended:
         say(f"fixed {done.span}: {done.summary} [{done.code}]")
     if mended:
@@ -62,10 +62,14 @@ def command(context: Context, /, as_json: bool, as_sarif: bool, strict: bool, fi
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Findings:
-    """What a look at the workspace gave: how many releases and locks, and every finding."""
+    """What a look at the workspace gave: how many releases and locks, and every finding.
+
+    ``checkouts`` are the folders of recipes that lie elsewhere.
+    """
 
     releases: int
     locks: int
+    checkouts: tuple[str, ...]
     diagnostics: tuple[Diagnostic, ...]
 
     def count(self, severity: Severity) -> int:
@@ -90,6 +94,7 @@ def _look(root: str) -> _Findings:
     return _Findings(
         releases=len(reading.catalog.releases),
         locks=len(locks.releases),
+        checkouts=tuple(settings.checkouts.values()),
         diagnostics=tuple(with_fixes(collector, reading, locks)),
     )
 

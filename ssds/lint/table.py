@@ -20,6 +20,7 @@ LINTS: tuple[Lint, ...] = (impure_steps, offers_nothing, offers_what_others_offe
 MENDS: dict[str, Mend] = {
     "R013": mends.licence,
     "R016": mends.checksum,
+    "N052": mends.licence,
 }
 """Code → what mends it safely; each gives no edits where it cannot tell."""
 

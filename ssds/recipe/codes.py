@@ -281,6 +281,16 @@ _WARNINGS: dict[str, tuple[str, str]] = {
     ),
     "N046": ("recipe without readme", "Write readme, structured_readme or README.md."),
     "N047": ("here-document in a run", "Its lines get joined by &&: declare a file with contents."),
+    "N049": (
+        "address over plain http",
+        "Use https: anybody on the way can change what comes, and the lock holds what came first.",
+    ),
+    "N050": ("base image without a version", "Name a tag that stays, best with its digest."),
+    "N051": ("version is whatever is newest", "Name a version: latest is another one next month."),
+    "N052": (
+        "not an SPDX licence expression in the NeuroDesk recipe",
+        "Use identifiers of the SPDX licence list, or name: for a licence of its own.",
+    ),
     "N048": (
         "run ends with a line that goes on",
         "Remove the backslash, or the empty lines at the end.",

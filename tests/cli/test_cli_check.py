@@ -6,6 +6,7 @@ import json
 
 import pytest
 from e2e_workspace import Site, assert_no_traceback
+from neurocontainers_checkout import recipe, write_checkout
 
 from ssds.core.digest import sha256_of
 
@@ -66,6 +67,19 @@ def test_the_spelling_of_a_licence_is_mended_and_nothing_else(plain: Site) -> No
     assert [d["code"] for d in told["fixed"]] == ["R013", "R013"]
     expected = before.replace("[mit, 'apache-2.0'] #", "[MIT, 'Apache-2.0'] #")
     assert (plain.workspace / RECIPE).read_text() == expected
+
+
+def test_recipes_of_a_checkout_are_mended_where_they_are(plain: Site) -> None:
+    text = recipe("- run: [make]").replace("license: MIT", "license: mit")
+    theirs = write_checkout(plain.folder / "theirs", text)
+    settings = plain.workspace / "ssds.yaml"
+    own = settings.read_text().replace("catalog: catalog\n", "")
+    settings.write_text(f"{own}catalog: {{neurocontainers: {theirs}}}\n")
+    ended = plain.good("check", "--fix")
+    assert "small/build.yaml:" in ended.err
+    assert "[N052]" in ended.err
+    assert "license: MIT" in (theirs / "recipes/small/build.yaml").read_text()
+    assert "N052" not in plain.good("check").err
 
 
 def test_sarif_names_place_rule_and_fix(plain: Site) -> None:

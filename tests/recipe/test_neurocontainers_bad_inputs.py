@@ -215,6 +215,14 @@ WARNED: dict[str, tuple[str, str]] = {
     ),
     "no readme": ("N046", headed("", without="readme")),
     "a here-document": ("N047", built("- run:\n    - |\n      cat <<EOF\n      x\n      EOF")),
+    "an address over http": ("N049", built("- file: {name: a, url: 'http://example.org/a'}")),
+    "a base that is the newest": (
+        "N050",
+        recipe(STEPS, build=BUILD.replace("debian:12", "debian:latest")),
+    ),
+    "a base without a tag": ("N050", recipe(STEPS, build=BUILD.replace("debian:12", "debian"))),
+    "the newest version": ("N051", built("- template: {name: tool, version: latest}")),
+    "a licence of no list": ("N052", recipe(STEPS).replace("license: MIT", "license: custom")),
     "a line that goes on": ("N048", built("- run: ['make \\']")),
 }
 

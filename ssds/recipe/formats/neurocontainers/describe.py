@@ -170,6 +170,16 @@ def _first_line(text: str) -> str:
     return ""
 
 
+def check_licenses(data: Mapping[str, Any], report: Report) -> None:
+    """Warns of licences that SPDX does not know, or writes otherwise."""
+    for index, entry in enumerate(data.get("copyright") or ()):
+        text = entry.get("license")
+        problem = license_problem(str(text)) if text else ""
+        if problem:
+            facts = (("found", str(text)), ("reason", problem))
+            report("N052", ("copyright", index, "license"), *facts)
+
+
 def licenses_of(data: Mapping[str, Any]) -> list[str]:
     """Returns SPDX expressions; what SPDX does not know gets a ``LicenseRef-`` name."""
     found = []

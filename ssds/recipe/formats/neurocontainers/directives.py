@@ -287,6 +287,8 @@ class Reader:
             for key, item in value.items()
             if key != "name"
         }
+        if str(arguments.get("version", "")) == "latest":
+            place.report("N051", (*place.path, "version"), ("template", name))
         arguments.setdefault("arch", self.context.arch)
         data = self.checkout.preset(name)
         try:
@@ -359,6 +361,8 @@ class Reader:
         if not _WEB.fullmatch(url):
             place.report("R017", place.path, ("found", url))
             raise Failed
+        if url.startswith("http:"):
+            place.report("N049", place.path, ("found", url))
         own = source_name(name, self.context.files.sources)
         named = seen_name("", url)
         return SourceRequest(name=own, url=url, file="" if named else own)

@@ -8,7 +8,7 @@ from ssds.core.diagnostics import Collector, Span
 from ssds.core.records import replace
 from ssds.recipe.codes import diagnostic
 from ssds.recipe.formats.neurocontainers.checkout import Checkout
-from ssds.recipe.formats.neurocontainers.describe import Beside
+from ssds.recipe.formats.neurocontainers.describe import Beside, check_licenses
 from ssds.recipe.formats.neurocontainers.fulltest import FILE, FullTest, read_fulltest
 from ssds.recipe.formats.neurocontainers.grammar import check
 from ssds.recipe.formats.neurocontainers.targets import TargetReader, choices
@@ -61,6 +61,7 @@ class RecipeReader:
             return None
         report = Report(document, collector, whole=value is document.data)
         check(value, report, name)
+        check_licenses(value, report)
         if collector.failed:
             return None
         reader = TargetReader(

@@ -197,7 +197,10 @@ class TargetReader:
         path = ("build", "base-image")
         text = context.text(str(self.build["base-image"]), self.report, path)
         try:
-            return str(parse_image_name(text))
+            image = parse_image_name(text)
+            if not image.digest and image.tag in ("", "latest"):
+                self.report("N050", path, ("found", text))
+            return str(image)
         except InvalidValue as error:
             self.report("N013", path, ("found", text), ("reason", error.message))
             raise Failed from error
