@@ -219,6 +219,7 @@ class Workspace:
             ca_bundle=self.settings.ca_bundle,
             proxy=self.settings.proxy,
             url_prefixes=self.settings.upstream,
+            images=self.settings.images,
         )
 
     @property

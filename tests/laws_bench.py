@@ -204,7 +204,9 @@ def lock(root: Path) -> list[str]:
         before = Pins(shared=workspace.locks.catalog.pins, releases=workspace.pins())
         shared, releases = answered(workspace.catalog)
         bases = {
-            key: replace(
+            key: pin
+            if pin.image
+            else replace(
                 pin,
                 diff_id=sha256_of(base_tar(key[1], identities(pin.packages.packages))),
                 packages=replace(pin.packages, request=pin.request),

@@ -9,6 +9,8 @@ from ssds.core.digest import Digest, sha256_of
 from ssds.core.model import ReleaseName
 from ssds.core.pins import (
     BasePin,
+    ImageLayer,
+    ImagePin,
     PackageSet,
     PinnedFile,
     PinnedPackage,
@@ -53,7 +55,43 @@ def a_base(name: str = "debian-12", **fields: Any) -> Base:
     return Base(name=name, suite="bookworm", **fields)
 
 
+def an_image_pin(base: Base, platform: Platform) -> BasePin:
+    config = sha256_of(f"config of {base.image} {platform}".encode())
+    layers = tuple(
+        ImageLayer(
+            digest=sha256_of(f"{base.image} {platform} {n}".encode()),
+            size_bytes=100 + n,
+            diff_id=sha256_of(f"{base.image} {platform} {n} unpacked".encode()),
+        )
+        for n in range(2)
+    )
+    image = ImagePin(
+        reference=base.image,
+        digest=sha256_of(f"index of {base.image}".encode()),
+        manifest=sha256_of(f"manifest of {base.image} {platform}".encode()),
+        config=config,
+        config_size_bytes=50,
+        layers=layers,
+        system="debian bookworm",
+        read=True,
+    )
+    request = base_request(base, platform)
+    file = PinnedFile(name="", digest=config)
+    packages = (replace(a_package("base-files"), file=file), replace(a_package("dash"), file=file))
+    held = PackageSet(manager="apt", request=request, packages=packages, epoch=EPOCH)
+    return BasePin(
+        name=base.name,
+        date="20231114",
+        request=request,
+        packages=held,
+        epoch=EPOCH,
+        image=image,
+    )
+
+
 def a_base_pin(base: Base, platform: Platform) -> BasePin:
+    if base.image:
+        return an_image_pin(base, platform)
     packages = PackageSet(
         manager="apt",
         request=sha256_of(b"base"),

@@ -327,13 +327,14 @@ class _Run:
         for node in self.part.nodes.values() if self.chosen.bases else ():
             if node.kind == "base":
                 ended = self.results.get(node.id.label)
-                layer = ended.outputs.get("layer") if ended else None
+                output = "config" if "config" in node.fixed else "layer"
+                made = ended.outputs.get(output) if ended else None
                 found.append(
                     Base(
                         name=f"{node.id.owner}@{node.id.part}",
                         platform=node.id.platform,
-                        pinned=str(node.fixed.get("layer", "")),
-                        found=str(layer or ""),
+                        pinned=str(node.fixed.get(output, "")),
+                        found=str(made or ""),
                     )
                 )
         return tuple(found)

@@ -180,12 +180,15 @@ def _other_claims(
 ) -> list[ActionKey]:
     """Returns the keys of bases and sources for which a plan would take other outputs."""
     from ssds.kinds.base import spec as base_spec
+    from ssds.recipe.model import Base
 
     part = workspace.part(())
     salt, bases = part.catalog.salt, part.catalog.bases
     fixed: dict[ActionKey, Mapping[str, Digest]] = {}
-    for (identity, platform), pin in part.locks.catalog.pins.bases.items():
-        base = bases.get(identity.partition("@")[0])
+    for (_, platform), pin in part.locks.catalog.pins.bases.items():
+        base = bases.get(pin.name)
+        if base is None and pin.image is not None:  # named by a recipe that is not read here
+            base = Base(name=pin.name, image=pin.image.reference)
         if base is not None:
             node = base_spec.node(base, Platform(platform), pin)
             fixed[node.resolve({}, salt).key] = node.fixed

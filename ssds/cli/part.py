@@ -64,6 +64,11 @@ def _rests_on_others(planned: planning.Planned) -> bool:
     return any(s.reason == "bytes" or (s.node.kind == "gate" and s.verb is Verb.RUN) for s in steps)
 
 
+def _whole(node: NodeId) -> tuple[str, ...]:
+    """Returns what a node is called in full; names of images have colons of their own."""
+    return node.owner, str(node), f"{node.owner}:{node.kind}", f"{node.owner}@{node.part}"
+
+
 def nodes_called(graph: Graph, text: str) -> frozenset[NodeId]:
     """Returns the nodes that a text names: those of releases, and shared ones (``debian-12``).
 
@@ -78,7 +83,7 @@ def nodes_called(graph: Graph, text: str) -> frozenset[NodeId]:
         for node in graph.nodes
         if node.owner not in releases
         and (
-            text in (node.owner, str(node))  # of a source that is not locked this is an address
+            text in _whole(node)  # of a source that is not locked the owner is an address
             or (
                 owner in (node.owner, f"{node.owner}@{node.part}")
                 and (not colon or node.kind == kind)

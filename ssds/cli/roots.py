@@ -34,8 +34,10 @@ def workspace_roots(workspace: Workspace) -> dict[Digest, str]:
     for (identity, on), base in workspace.locks.catalog.pins.bases.items():
         if base.diff_id is not None:
             roots.setdefault(base.diff_id, f"base {identity} [{on}]")
-        for package in base.packages.packages:
-            roots.setdefault(package.file.digest, f"package of base {identity}")
+        for layer in base.image.layers if base.image else ():
+            roots.setdefault(layer.diff_id, f"base {identity} [{on}]")
+        for file in base.files:
+            roots.setdefault(file.digest, f"package of base {identity}")
     for digest, reason in plan_roots(workspace).items():
         roots.setdefault(digest, reason)
     return roots

@@ -66,6 +66,7 @@ def command(
         return 0
     node = _node(graph, NodeId(str(name), "build", str(Platform(platform or native_platform()))))
     _check_base(base)
+    base = base or _image_below(workspace, node)
     store = workspace.store
     with store.shared(), scratch_folder(store.scratch) as scratch:
         if not out:
@@ -149,6 +150,18 @@ def _node(graph: Graph, wanted: NodeId) -> Node:
     return node
 
 
+def _image_below(workspace: Workspace, node: Node) -> str:
+    """Returns the reference by digest of a base that is an image of a registry, or nothing."""
+    origin = next((i.node for i in node.inputs if i.role == "base" and i.node), None)
+    if origin is None or origin.kind != "base":
+        return ""
+    shared = workspace.locks.catalog.pins.bases
+    pin = shared.get((f"{origin.owner}@{origin.part}", origin.platform))
+    if pin is None or pin.image is None:
+        return ""
+    return f"{pin.image.reference.partition('@')[0]}@{pin.image.manifest}"
+
+
 def _check_base(base: str) -> None:
     if base and (base.split() != [base] or not base.isprintable() or base.startswith("-")):
         raise UsageError(f"{base!r} is no image", hint="--base takes a reference.", code="E173")
@@ -158,11 +171,16 @@ def _record(
     workspace: Workspace, graph: Graph, node: Node, folder: str, scratch: str, base: str
 ) -> Rendered:
     from ssds.engine.supply import bring_all
+    from ssds.packages.wire import files_of
     from ssds.render.record import record
+    from ssds.store.fetch import fetch_files
 
     closure = graph.closure({node.id})
     own = [graph.nodes[name] for name in closure if name == node.id or name.kind == "source"]
     bring_all(own, workspace.store, workspace.mirrors, say)
+    for below in (graph.nodes[name] for name in closure if name.kind == "base"):
+        if "config" in below.fixed:
+            fetch_files(workspace.store, files_of(below)[:1], workspace.mirrors, say)
     inputs = _inputs(workspace, graph, node)
     bench = Bench(
         action=node.resolve(inputs, graph.salt),
@@ -221,7 +239,7 @@ def _start(
             hint=f"`ssds apply --fetch {origin.node.owner}` brings it.",
             code="E174",
         )
-    return ConfigState.of(parse_config(data)), origin.node.owner
+    return ConfigState.below(parse_config(data)), origin.node.owner
 
 
 def _base_layer(workspace: Workspace, graph: Graph, node: Node) -> str:

@@ -304,6 +304,8 @@ class Claim:
         if self.kind != kind:
             return False
         outputs = self.outputs
+        if kind == "base" and "config" in outputs:
+            return True  # an image: it brings its own config
         for name in OUTPUTS.get(kind, ()):  # noqa: SIM110 - asked for every node of a plan
             if name not in outputs:
                 return False

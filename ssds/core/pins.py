@@ -101,13 +101,70 @@ class SourcePin:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BasePin:
-    """A base on one platform: its packages and, once bootstrapped, its one layer.
+class ImageLayer:
+    """One layer of an image in a registry.
 
     Attributes:
-        name: ``debian-12``.
-        date: ``YYYYMMDD`` of the index; ``name@date`` is its identity (C8).
-        packages: the exact packages.
+        digest, size_bytes: of its bytes in the registry, mostly compressed.
+        diff_id: of the uncompressed tar: the layer's identity.
+    """
+
+    digest: Digest
+    size_bytes: int
+    diff_id: Digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImagePin:
+    """What the reference of an image stood for when it was locked, on one platform.
+
+    Attributes:
+        reference: the image's full name; where its bytes came from is not noted.
+        digest: of the index, or of the manifest where there is no index.
+        manifest, config: their digests; the config names the layers.
+        layers: base first.
+        system: ``debian bookworm``: what its os-release says, or empty where nobody read it.
+        read: whether the packages in it were looked up; ``BasePin.packages`` then has them.
+    """
+
+    reference: str
+    digest: Digest
+    manifest: Digest
+    config: Digest
+    config_size_bytes: int
+    layers: tuple[ImageLayer, ...]
+    system: str = ""
+    read: bool = False
+
+    @property
+    def files(self) -> tuple[PinnedFile, ...]:
+        """Config, then layers, as files of the archive ``oci``, where names are paths."""
+        parts = [(self.config, self.config_size_bytes)]
+        parts += [(layer.digest, layer.size_bytes) for layer in self.layers]
+        short = self.reference.partition("@")[0].rpartition("/")[2].partition(":")[0]
+        return tuple(
+            PinnedFile(
+                name=f"{short}-{digest.short}",
+                digest=digest,
+                size_bytes=size,
+                archive="oci",
+                path=self.reference,
+            )
+            for digest, size in parts
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BasePin:
+    """A base on one platform: its packages and, once bootstrapped, its one layer; or an image.
+
+    Attributes:
+        name: ``debian-12``; of an image it may be its full reference.
+        date: ``YYYYMMDD`` of the index, or the first 16 digits of an image's digest;
+            ``name@date`` is its identity (C8).
+        packages: the exact packages; of an image those that its dpkg lists, which have no file
+            of their own: the digest is that of the image's config.
+        image: for a base that is an image.
         diff_id: sha256 of the uncompressed layer tar; None until it was bootstrapped once.
         epoch: SOURCE_DATE_EPOCH in seconds.
     """
@@ -118,6 +175,14 @@ class BasePin:
     packages: PackageSet
     epoch: int
     diff_id: Digest | None = None
+    image: ImagePin | None = None
+
+    @property
+    def files(self) -> tuple[PinnedFile, ...]:
+        """Every file that it is made from."""
+        if self.image is not None:
+            return self.image.files
+        return tuple(package.file for package in self.packages.packages)
 
     @property
     def identity(self) -> str:

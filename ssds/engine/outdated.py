@@ -13,10 +13,11 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar, cast
 
 from ssds.core.errors import SsdsError
-from ssds.core.pins import PackageSet, PinnedPackage, PlatformPins, SharedPins, SourcePin
+from ssds.core.pins import BasePin, PackageSet, PinnedPackage, PlatformPins, SharedPins, SourcePin
 from ssds.core.platform import Platform
 from ssds.core.records import dataclass as record
 from ssds.core.versions import version_key
+from ssds.engine.resolve_packages import suite_of
 from ssds.host.git_fetch import GitFetch
 from ssds.host.local import make_folder
 from ssds.host.mirrors import Mirrors
@@ -147,8 +148,9 @@ class _Looking:
         for package_request in self.asking.requests(target).packages:
             packages = held.packages.get(package_request.place)
             answers_it = packages is not None and packages.manager == package_request.manager
-            if packages is not None and answers_it and declared is not None:
-                yield from self._packages(package_request, packages, target.platform, declared)
+            if packages is not None and answers_it and declared is not None and below is not None:
+                on = (declared, below)
+                yield from self._packages(package_request, packages, target.platform, on)
 
     @functools.cached_property
     def asking(self) -> Asking:
@@ -164,6 +166,8 @@ class _Looking:
 
     @_asked_once
     def _newer_base(self, base: Base, platform: Platform, identity: str) -> Row:
+        if base.image:
+            return self._newer_image(base, platform, identity)
         found = resolve_base(base, platform, self.mirrors, self.cache)
         pin = self.shared.bases.get((identity, platform))
         if pin is None or pin.packages.packages == found.packages.packages:
@@ -180,6 +184,18 @@ class _Looking:
         return replace(
             row, state=NEWER, by="lock", note=note or "the same versions with other bytes"
         )
+
+    def _newer_image(self, base: Base, platform: Platform, identity: str) -> Row:
+        """Asks what the tag names now."""
+        from ssds.oci.image_name import parse_image_name
+        from ssds.oci.upstream import Images
+
+        pin = self.shared.bases.get((identity, platform))
+        now = Images(self.mirrors).current(parse_image_name(base.image))
+        newest = f"{base.name}@{now.hex[:16]}"
+        if pin is None or pin.image is None or pin.image.digest == now:
+            newest = identity
+        return _told("base", base.name, identity, newest, "lock")
 
     # -- sources -------------------------------------------------------------------------------
 
@@ -227,7 +243,11 @@ class _Looking:
     # -- packages ------------------------------------------------------------------------------
 
     def _packages(
-        self, request: PackageRequest, held: PackageSet, platform: Platform, base: Base
+        self,
+        request: PackageRequest,
+        held: PackageSet,
+        platform: Platform,
+        base: tuple[Base, BasePin],
     ) -> Iterator[Row]:
         for package in held.packages:
             if held.manager == "apt":
@@ -239,9 +259,13 @@ class _Looking:
             yield _tried(held.manager, package.name, package.version, look)
 
     def _debian(
-        self, request: PackageRequest, package: PinnedPackage, platform: Platform, base: Base
+        self,
+        request: PackageRequest,
+        package: PinnedPackage,
+        platform: Platform,
+        base: tuple[Base, BasePin],
     ) -> Row:
-        newest = self._candidates(base, platform).get(package.name, "")
+        newest = self._candidates(*base, platform).get(package.name, "")
         if not newest:
             note = "the index does not have it any more"
             return _unknown("apt", package, note)
@@ -250,11 +274,11 @@ class _Looking:
         return _told("apt", package.name, package.version, newest, "recipe" if exact else "lock")
 
     @_asked_once
-    def _candidates(self, base: Base, platform: Platform) -> Mapping[str, str]:
+    def _candidates(self, base: Base, pin: BasePin, platform: Platform) -> Mapping[str, str]:
         index = open_index(
             self.cache,
             self.mirrors,
-            suite=base.suite,
+            suite=suite_of(base, pin),
             components=base.components,
             architecture=platform.debian,
         )

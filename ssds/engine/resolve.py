@@ -6,15 +6,12 @@ Requests follow each other: what apt may install depends on the base, what pip m
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from ssds.core.digest import Digest
 from ssds.core.errors import InputError, SsdsError, UsageError
-from ssds.core.model import Claim, ReleaseName
+from ssds.core.model import ReleaseName
 from ssds.core.pins import (
-    BasePin,
     PackageSet,
     PlatformPins,
     RecipePin,
@@ -24,24 +21,19 @@ from ssds.core.pins import (
 from ssds.core.platform import Platform
 from ssds.engine.renewal import NOTHING, Renewal
 from ssds.engine.report import Reporter
+from ssds.engine.resolve_base import Asking, resolve_base, with_packages
 from ssds.engine.resolve_packages import resolve_packages
 from ssds.engine.runner import Crew
-from ssds.host.local import remove_folder
-from ssds.kinds.api import Bench
-from ssds.kinds.base import spec as base_spec
-from ssds.kinds.base.resolve import resolve_base
-from ssds.kinds.base.run import run as run_base
 from ssds.kinds.build.contained import Lost, pin_of, refuse_removal, target_of
 from ssds.kinds.build.requests import (
     PackageRequest,
     Requests,
     base_pin,
-    base_request,
     requests_of,
     source_request,
 )
 from ssds.kinds.source.resolve import resolve_source
-from ssds.recipe.model import Base, Catalog, Target
+from ssds.recipe.model import Catalog, Target
 from ssds.recipe.ranges import answers, range_requests, references
 from ssds.recipe.uses import build_sources
 
@@ -183,13 +175,15 @@ def _resolve_target(
     }
     if target.base_recipe is None:
         base = catalog.bases[target.base]
-        identity = _resolve_base(
-            base, target, pins, order, crew, reporter, cache, renewed, catalog.salt
+        asking = Asking(crew=crew, reporter=reporter, cache=cache, salt=catalog.salt)
+        identity, pins.shared = resolve_base(
+            base, target, pins.shared, pins.releases, order.renewal, renewed, asking
         )
     else:
         identity = ""
     held = pins.releases.get(name, PlatformPins())
     pins.releases[name] = replace(held, base=identity)
+    pins.shared = with_packages(target, catalog, pins.shared, pins.releases, crew, reporter)
     _resolve_sources(catalog, pins, target, order, crew, reporter, cache)
     fresh: set[str] = set()
     while True:
@@ -228,89 +222,6 @@ def _next_request(
         if request.place not in fresh and order.renewal.touches(pin):
             return request
     return None
-
-
-def _resolve_base(
-    base: Base,
-    target: Target,
-    pins: Pins,
-    order: Order,
-    crew: Crew,
-    reporter: Reporter,
-    cache: str,
-    renewed: set[tuple[str, Platform]],
-    salt: str,
-) -> str:
-    platform = target.platform.baseline  # all levels stand on one base
-    held = pins.releases.get((target.release, target.platform), PlatformPins())
-    identity = held.base or pins.shared.current.get(base.name, "")
-    renewing = order.renewal.of("base", base.name)
-    if renewing:
-        identity = pins.shared.current.get(base.name, "")
-    pin = pins.shared.bases.get((identity, platform))
-    stale = pin is None or pin.request != base_request(base, platform)
-    if stale or (renewing and (base.name, platform) not in renewed):
-        reporter.note(f"base {base.name} [{platform}]: resolving")
-        request = base_request(base, platform)
-        pin = replace(resolve_base(base, platform, crew.mirrors, cache), request=request)
-        known = pins.shared.bases.get((pin.identity, platform))
-        if known is not None and known.packages == pin.packages:
-            pin = known
-        _keep_base(pins, pin, platform)
-    assert pin is not None
-    renewed.add((base.name, platform))
-    if pin.diff_id is None and crew.sandbox is not None:
-        diff_id = _bootstrap(base, platform, pin, crew, reporter, salt)
-        pin = replace(pin, diff_id=diff_id)
-        _keep_base(pins, pin, platform)
-    return pin.identity
-
-
-def _keep_base(pins: Pins, pin: BasePin, platform: Platform) -> None:
-    pins.shared = replace(
-        pins.shared,
-        bases={**pins.shared.bases, (pin.identity, platform): pin},
-        current={**pins.shared.current, pin.name: pin.identity},
-    )
-
-
-def _bootstrap(
-    base: Base, platform: Platform, pin: BasePin, crew: Crew, reporter: Reporter, salt: str
-) -> Digest:
-    """Returns the base's diffID: from a claim with its bytes, or by making it once."""
-    node = base_spec.node(base, platform, pin)
-    action = node.resolve({}, salt)
-    for known in crew.store.claims.find(action.key):
-        if crew.store.blobs.has(known.outputs["layer"]):
-            return known.outputs["layer"]
-    reporter.note(f"base {base.name} [{platform}]: bootstrapping {pin.identity}")
-    folder = crew.store.new_folder()
-    bench = Bench(
-        action=action,
-        store=crew.store,
-        sandbox=crew.sandbox,
-        mirrors=crew.mirrors,
-        folder=folder,
-        workspace=crew.workspace,
-        say=lambda line: reporter.said(node.id, line),
-        log=lambda _: None,
-    )
-    try:
-        outcome = run_base(bench)
-    finally:
-        remove_folder(folder)
-    claim = Claim(
-        key=action.key,
-        kind="base",
-        outputs=outcome.outputs,
-        builder="embedded",
-        mode=outcome.mode,
-        emulated=outcome.emulated,
-        tools=outcome.tools,
-        made_at=int(time.time()),
-    )
-    crew.store.claims.add(claim, action.preimage_bytes, str(node.id))
-    return outcome.outputs["layer"]
 
 
 def _resolve_sources(

@@ -8,9 +8,10 @@ from ssds.core.errors import Refused, UnavailableError
 from ssds.core.pins import BasePin, PackageSet
 from ssds.engine.renewal import Renewal
 from ssds.engine.runner import Crew
+from ssds.kinds.base.image import dpkg_status
 from ssds.kinds.build.requests import PackageRequest
 from ssds.packages import apt, conda, pip
-from ssds.recipe.model import Catalog, Target
+from ssds.recipe.model import Base, Catalog, Target
 
 
 def resolve_packages(
@@ -49,12 +50,19 @@ def resolve_packages(
             )
             return conda.resolve(wanted, crew.mirrors, cache, held=held, renew=renew)
         assert declared is not None
+        assert base is not None
+        installed = tuple(s for s in request.installed if s.manager == "apt")
+        status = ""
+        if base.image is not None:
+            installed = tuple(s for s in installed if s is not base.packages)
+            status = dpkg_status(base, crew.store, crew.mirrors, lambda _: None)
         asked = apt.AptRequest(
             packages=request.asked,
             platform=target.platform,
-            suite=declared.suite,
+            suite=suite_of(declared, base),
             components=declared.components,
-            installed=tuple(s for s in request.installed if s.manager == "apt"),
+            installed=installed,
+            status=status,
         )
         return apt.resolve(
             asked, crew.mirrors, cache, held=held, renew=renew, blobs=crew.store.blobs
@@ -67,3 +75,22 @@ def resolve_packages(
             raise
         found = ask(None)  # what stands below moved, and the old set does not fit on it
     return replace(found, request=request.request)
+
+
+def suite_of(base: Base, pin: BasePin) -> str:
+    """Returns the suite of the Debian archive that a base's packages come from.
+
+    Raises:
+        Refused: E210, an image that is no Debian: its packages cannot be pinned.
+    """
+    if pin.image is None:
+        return base.suite
+    system, _, suite = pin.image.system.partition(" ")
+    if system != "debian" or not suite:
+        found = pin.image.system or "something that its os-release does not name"
+        raise Refused(
+            f"apt packages are pinned for Debian only; {pin.image.reference} is {found}",
+            hint="Install them in a `run` step with `network: true`, or take a Debian image.",
+            code="E210",
+        )
+    return suite

@@ -256,7 +256,8 @@ class _Compiler:
             base = self.catalog.bases[target.base]
             node = self.add(base_spec.node(base, platform, asked.base))
             self.bases[key] = node
-        return Input(role="base", node=node, output="layer")
+        output = "config" if self.catalog.bases[target.base].image else "layer"
+        return Input(role="base", node=node, output=output)
 
     def recipe(self, ref: RecipeRef, target: Target, role: str) -> Input:
         """Returns the input for another recipe's image on this platform (C16).

@@ -46,6 +46,8 @@ class Mirrors:
         ca_bundle: a file of certificates, or the empty string for the system's.
         proxy: address of an http proxy, or the empty string for the environment's.
         url_prefixes: address prefix → another prefix that is tried before it.
+        images: beginning of an image's full name → the layout or registry that has it
+            (``oci.upstream``).
         suites: the suites of the archive ``debian`` that this machine's apt names.
         keyring: the file of the Debian archive's keys, or the empty string where missing.
     """
@@ -59,6 +61,7 @@ class Mirrors:
     ca_bundle: str = ""
     proxy: str = ""
     url_prefixes: Mapping[str, str] = field(default_factory=dict)
+    images: Mapping[str, str] = field(default_factory=dict)
     suites: tuple[str, ...] = ()
     keyring: str = ""
 
@@ -163,14 +166,15 @@ def machine_mirrors(
     ca_bundle: str = "",
     proxy: str = "",
     url_prefixes: Mapping[str, str] | None = None,
+    images: Mapping[str, str] | None = None,
     apt_folder: str = "/etc/apt",
     environment: Mapping[str, str] | None = None,
 ) -> Mirrors:
     """Returns what the settings say, and for the rest what this machine's programs use.
 
     Args:
-        debian, debian_security, pypi, blobs, conda, ca_bundle, proxy, url_prefixes: settings; empty
-            means "ask the machine".
+        debian, debian_security, pypi, blobs, conda, ca_bundle, proxy, url_prefixes, images:
+            settings; empty means "ask the machine".
         apt_folder: where apt's sources are.
         environment: the environment, ``os.environ`` by default.
     """
@@ -190,6 +194,7 @@ def machine_mirrors(
         ca_bundle=bundle if bundle and os.path.isfile(bundle) else ca_bundle,
         proxy=proxy,
         url_prefixes=dict(url_prefixes or {}),
+        images=dict(images or {}),
         suites=found["suites"],
         keyring=next((path for path in KEYRINGS if os.path.isfile(path)), ""),
     )

@@ -32,8 +32,8 @@ def artefacts(pins: Iterable[PlatformPins], shared: SharedPins) -> list[Artefact
             found.setdefault(artefact.file.digest, artefact)
     for (identity, _), pin in shared.bases.items():
         if identity in bases:
-            for package in pin.packages.packages:
-                found.setdefault(package.file.digest, Artefact(file=package.file))
+            for file in pin.files:
+                found.setdefault(file.digest, Artefact(file=file))
     return sorted(found.values(), key=lambda a: (a.file.name, a.file.digest))
 
 

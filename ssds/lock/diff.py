@@ -168,6 +168,9 @@ def diff_catalog(old: CatalogLock, new: CatalogLock) -> tuple[LockChange, ...]:
 def _base(pin: BasePin | None) -> str:
     if pin is None:
         return ""
+    if pin.image is not None:
+        mib = sum(layer.size_bytes for layer in pin.image.layers) / 2**20
+        return f"{pin.image.manifest.short} ({len(pin.image.layers)} layers, {mib:.1f} MiB)"
     layer = pin.diff_id.short if pin.diff_id else "not bootstrapped"
     return f"{layer} ({len(pin.packages.packages)} packages)"
 

@@ -19,7 +19,7 @@ from ssds.core.pins import (
 from ssds.lock.check import MISSING, Checker
 from ssds.lock.marks import Path
 
-IDENTITY = r"[a-z0-9][a-z0-9._-]*@[0-9A-Za-z.-]+"
+IDENTITY = r"[a-z0-9\[][A-Za-z0-9._:/@\[\]-]*@[0-9A-Za-z.-]+"
 STEP = r"[a-z]+(?:/[0-9]{1,4})?"
 SOURCE = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}"
 PACKAGE = r"[A-Za-z0-9_][A-Za-z0-9+._-]*"
@@ -175,7 +175,7 @@ def shared_pins(c: Checker, data: object) -> SharedPins:
         _current(c, entry, path, current, f"advisories/{short}")
         advisories[name] = AdvisoryPin(
             name=short,
-            date=name.partition("@")[2],
+            date=name.rpartition("@")[2],
             digest=c.bare_sha256(entry.get("sha256", MISSING), (*path, "sha256")),
             size_bytes=c.number(entry.get("size", MISSING), (*path, "size")),
             path=c.relative_path(entry.get("path", MISSING), (*path, "path")),
@@ -184,7 +184,7 @@ def shared_pins(c: Checker, data: object) -> SharedPins:
 
 
 def _identity(c: Checker, name: str, path: Path) -> str:
-    return c.text(name, path, pattern=IDENTITY).partition("@")[0]
+    return c.text(name, path, pattern=IDENTITY).rpartition("@")[0]
 
 
 def _current(
@@ -201,8 +201,12 @@ def _current(
 
 
 def _base(c: Checker, identity: str, value: object, path: Path) -> BasePin:
+    name, _, date = identity.rpartition("@")
+    if isinstance(value, dict) and "image" in value:
+        from ssds.lock.images import parse_image_base  # few catalogs have one
+
+        return parse_image_base(c, name, date, value, path)
     top = c.map(value, path, required="request epoch packages", optional="diff_id")
-    name, _, date = identity.partition("@")
     diff_id = c.digest(top["diff_id"], (*path, "diff_id")) if "diff_id" in top else None
     return BasePin(
         name=name,

@@ -341,7 +341,7 @@ class PinReader:
         for name, item in self.any_map(top.get("advisories", NOTHING)).items():
             entry = self.map(item, _ADVISORIES)
             self.note_current(entry, name, "advisories/", current)
-            short, _, date = name.partition("@")
+            short, _, date = name.rpartition("@")
             advisories[name] = AdvisoryPin(
                 name=short,
                 date=date,
@@ -357,14 +357,18 @@ class PinReader:
         """Keeps ``name`` where it is the current one of its kind."""
         sure(_is_identity(name))
         if "current" in entry and flag(entry["current"]):
-            short = prefix + name.partition("@")[0]
+            short = prefix + name.rpartition("@")[0]
             sure(short not in current)
             current[short] = name
 
     def base(self, identity: str, value: Any) -> BasePin:
         """Returns a base on one platform."""
+        name, _, date = identity.rpartition("@")
+        if "image" in value:
+            from ssds.lock.images import quick_image_base  # few catalogs have one
+
+            return quick_image_base(self, name, date, value)
         top = self.map(value, _BASE_SECTION)
-        name, _, date = identity.partition("@")
         return BasePin(
             name=name,
             date=date,

@@ -14,7 +14,7 @@ from dataclasses import replace
 from ssds.core.canonical import Json
 from ssds.core.errors import UsageError
 from ssds.core.model import Claim, ReleaseName
-from ssds.core.pins import GitPlace, PackageSet, PinnedFile, PlatformPins, SourcePin
+from ssds.core.pins import BasePin, GitPlace, PackageSet, PinnedFile, PlatformPins, SourcePin
 from ssds.core.platform import Platform
 from ssds.host.files import atomic_write, locked, remove_file, sweep
 from ssds.lock.model import (
@@ -201,12 +201,7 @@ def catalog_lock_to_dict(lock: CatalogLock) -> dict[str, Json]:
     for (identity, platform), pin in sorted(lock.pins.bases.items()):
         followed = {"current": True} if current.get(pin.name) == identity else {}
         bases.setdefault(identity, {**followed, "platforms": sections.setdefault(identity, {})})
-        sections[identity][platform] = {
-            "request": str(pin.request),
-            "epoch": pin.epoch,
-            **({"diff_id": str(pin.diff_id)} if pin.diff_id else {}),
-            "packages": set_to_dict(pin.packages),
-        }
+        sections[identity][platform] = _base(pin)
     advisories: dict[str, Json] = {}
     for identity, found in lock.pins.advisories.items():
         advisories[identity] = {
@@ -216,6 +211,20 @@ def catalog_lock_to_dict(lock: CatalogLock) -> dict[str, Json]:
             "path": found.path,
         }
     return {"lock_version": LOCK_VERSION, "bases": bases, "advisories": advisories}
+
+
+def _base(pin: BasePin) -> dict[str, Json]:
+    asked: dict[str, Json] = {"request": str(pin.request), "epoch": pin.epoch}
+    if pin.image is not None:
+        from ssds.lock.images import image_to_dict, installed_to_list  # few catalogs have one
+
+        installed = {"installed": installed_to_list(pin.packages)} if pin.image.read else {}
+        return {**asked, "image": image_to_dict(pin.image), **installed}
+    return {
+        **asked,
+        **({"diff_id": str(pin.diff_id)} if pin.diff_id else {}),
+        "packages": set_to_dict(pin.packages),
+    }
 
 
 def lock_bytes(lock: Lock) -> bytes:

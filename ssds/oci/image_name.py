@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from ssds.core.digest import Digest
 from ssds.core.errors import InvalidValue
+from ssds.core.patterns import pattern
 from ssds.core.records import dataclass
 from ssds.oci.names import check_host, check_reference, check_repository
 
@@ -15,6 +16,7 @@ DEFAULT_HOST = "docker.io"
 _DEFAULT_FOLDER = "library"
 _ALIASES = frozenset({"index.docker.io", "registry-1.docker.io"})
 LENGTH_LIMIT = 500
+_LOOPBACK = pattern(r"(?:localhost|127\.[0-9.]+|\[::1\])(?::[0-9]{1,5})?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,3 +77,8 @@ def parse_image_name(text: str) -> ImageName:
         tag=check_reference(tag) if colon or tag else "",
         digest=Digest(digest) if at else None,
     )
+
+
+def is_loopback(server: str) -> bool:
+    """Whether ``host[:port]`` is this machine."""
+    return bool(_LOOPBACK.fullmatch(server))

@@ -22,6 +22,7 @@ from ssds.oci.blobs import Blobs
 from ssds.packages import debian
 from ssds.packages.apt_index import AptIndex, complaints, open_index
 from ssds.packages.apt_install import install_script, write_flat_repository
+from ssds.packages.installed import paragraphs
 
 __all__ = [
     "AptRequest",
@@ -47,6 +48,7 @@ class AptRequest:
         platform: for which platform; foreign ones need no emulation here.
         suite, components: of which part of the archive.
         installed: the sets that are there before, base first.
+        status: dpkg's status of an image below that no set describes.
     """
 
     packages: tuple[str, ...]
@@ -54,6 +56,7 @@ class AptRequest:
     suite: str
     components: tuple[str, ...] = ("main",)
     installed: tuple[PackageSet, ...] = ()
+    status: str = ""
 
 
 def request_digest(request: AptRequest) -> Digest:
@@ -94,7 +97,7 @@ def resolve(
     Raises:
         InvalidValue: an entry that is neither ``name`` nor ``name=version``.
         UnavailableError: a package or version that the suite does not have; no mirror.
-        Refused: it would upgrade or remove what is already installed.
+        Refused: it would remove what is already installed.
     """
     for entry in request.packages:
         if not _WANTED.fullmatch(entry) or entry.endswith("-"):
@@ -103,9 +106,13 @@ def resolve(
             )
     index = _index(request, mirrors, cache)
     installed = [p for s in request.installed for p in s.packages]
-    below = {p.name for p in installed}
-    kept = tuple(p for p in held.packages if p.name not in below) if held is not None else ()
-    status = _status(index, [*installed, *kept], mirrors, blobs)
+    below = {(p.name, p.version) for p in installed}
+    before = held.packages if held is not None else ()
+    kept = tuple(p for p in before if (p.name, p.version) not in below)
+    newest = {(p.name, p.architecture): p for p in (*installed, *kept)}  # upgraded: the later one
+    status = _status(index, list(newest.values()), mirrors, blobs)
+    if request.status:
+        status = _over(request.status, status, index.architecture)
     exact = {entry.partition("=")[0]: entry for entry in request.packages}
     asked = [exact.get(name, name) for name in renew] or request.packages
     own = _Own(
@@ -183,6 +190,17 @@ def _status(
     return "\n".join(texts)
 
 
+def _over(image: str, status: str, architecture: str) -> str:
+    """Returns the status of an image with that of packages that were installed later."""
+    ours = {name for (name, _, _), _ in paragraphs(status)}
+    texts = [
+        text
+        for (name, _, own), text in paragraphs(image)
+        if name not in ours and own in (architecture, "all")
+    ]
+    return "\n".join([*texts, status])
+
+
 def _control(package: PinnedPackage, mirrors: Mirrors, folder: str, blobs: Blobs | None) -> str:
     """Returns the control text of a locked package that has left the index, from its .deb."""
     file = package.file
@@ -213,7 +231,7 @@ class _Own:
     """Installed packages that apt may change.
 
     Attributes:
-        names: those that may be upgraded and removed; others are locked.
+        names: those that may be removed; others may be upgraded only.
         automatic: those of them that are there for others only, and go with these.
         upgrade: whether what is named is upgraded where it is installed.
     """
@@ -239,13 +257,12 @@ def _simulate(
     removed = [m[1] for m in map(_REMOVE.match, ended.text.splitlines()) if m]
     found = [m for m in map(_INSTALL.match, ended.text.splitlines()) if m]
     what = [f"remove {name}" for name in removed if name not in own.names]
-    what += [f"upgrade {m[1]} {m[2]} -> {m[3]}" for m in found if m[2] and m[1] not in own.names]
     if what:
         raise Refused(
             f"installing {' '.join(packages)[:200]} would {', '.join(what[:8])}",
             code="F081",
-            hint="What is installed below is locked. Renew the base (ssds lock --upgrade base), "
-            "or ask for a version that fits.",
+            hint="What is installed below may be upgraded, never removed. Renew the base "
+            "(ssds lock --upgrade base), or ask for a version that fits.",
         )
     return {match[1]: match[3] for match in found}, frozenset(removed)
 

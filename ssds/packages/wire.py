@@ -98,6 +98,10 @@ def files_of(node: Node) -> list[PinnedFile]:
     entries = packages.values() if isinstance(packages, Mapping) else packages
     assert isinstance(entries, Iterable)
     files = [package_from_json(entry).file for entry in entries]
+    if node.kind == "base":
+        own = node.hints.get("files", ())
+        assert isinstance(own, Iterable)
+        files += [file_from_json(entry) for entry in own]
     if node.kind == "source":
         files += [file_from_json(node.hints["file"])] if "file" in node.hints else []
     return files

@@ -255,6 +255,11 @@ _TABLE: dict[str, tuple[str, str]] = {
     "W013": ("CA bundle is missing", "Name an existing file of PEM certificates."),
     "W014": ("not a platform", "Use linux/amd64 or linux/arm64, with an optional level."),
     "W016": ("password in a shared file", "Put it into your own settings or the environment."),
+    "W017": ("not the beginning of an image's name", "Write it in full, with its host."),
+    "W018": (
+        "not a place of images",
+        "Write oci:PATH[:NAME] or HOST[:PORT]/REPOSITORY[:TAG]; http:// before a loopback host.",
+    ),
     "W015": ("catalog folder leaves the workspace", "Write a relative path without .. parts."),
 }
 

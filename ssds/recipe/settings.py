@@ -1,8 +1,8 @@
 """Settings: environment, then the workspace's ssds.yaml, then the user's file, then defaults.
 
-The first one that names a setting wins; ``mirrors`` are joined archive by archive. Every file is
-schema-checked (``schemas/settings.schema.json``). A workspace comes from others, so it cannot
-switch the sandbox off (C17).
+The first one that names a setting wins; ``mirrors`` and ``images`` are joined one by one. Every
+file is schema-checked (``schemas/settings.schema.json``). A workspace comes from others, so it
+cannot switch the sandbox off (C17).
 """
 
 from __future__ import annotations
@@ -53,6 +53,7 @@ class Settings:
         sandbox: ``auto``, ``identity``, ``subuid`` or ``trusted`` (C17).
         mirrors: archive (``debian``, ``pypi``) → addresses, best first.
         upstream: beginning of an upstream address → what is tried in its place first.
+        images: beginning of an image's full name → a layout (``oci:PATH``) or registry.
         proxy: address of a web proxy, or the empty string for the environment's.
         ca_bundle: absolute path of a file of certificates, or the empty string.
         jobs: how many nodes run at once; 0 means one per core.
@@ -67,6 +68,7 @@ class Settings:
     sandbox: str = "auto"
     mirrors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     upstream: Mapping[str, str] = field(default_factory=dict)
+    images: Mapping[str, str] = field(default_factory=dict)
     proxy: str = ""
     ca_bundle: str = ""
     jobs: int = 0
@@ -111,6 +113,7 @@ def read_settings(
     own = Collector() if collector is None else collector
     values: dict[str, Any] = {}
     mirrors: dict[str, tuple[str, ...]] = {}
+    images: dict[str, str] = {}
     files: list[str] = []
     home = user_file(environment)
     for path, shown, base in (
@@ -126,6 +129,7 @@ def read_settings(
         files.insert(0, path)
         found = _read_file(path, shown, base, own, _home(environment))
         mirrors.update(found.pop("mirrors", {}))
+        images.update(found.pop("images", {}))
         values.update(found)
     found = _read_environment(environment, own)
     mirrors.update(found.pop("mirrors", {}))
@@ -133,7 +137,7 @@ def read_settings(
     values.setdefault("store_path", default_store(environment))
     if collector is None:
         own.raise_if_failed()
-    return Settings(**values, mirrors=mirrors, files=tuple(files))
+    return Settings(**values, mirrors=mirrors, images=images, files=tuple(files))
 
 
 def _read_file(path: str, shown: str, base: str, collector: Collector, home: str) -> dict[str, Any]:
@@ -152,9 +156,9 @@ def _read_file(path: str, shown: str, base: str, collector: Collector, home: str
         elif key == "mirrors":
             values["mirrors"] = {n: _addresses(a, ("mirrors", n), report) for n, a in item.items()}
         elif key == "upstream":
-            for prefix, to in item.items():
-                _addresses([to], (key, prefix), report)
-            values[key] = item
+            values[key] = _upstream(item, report)
+        elif key == "images":
+            values[key] = _images(item, base, home, report)
         elif key == "ca_bundle":
             values[key] = _absolute(item, base, home)
             if not os.path.isfile(values[key]):
@@ -178,6 +182,27 @@ def _read_file(path: str, shown: str, base: str, collector: Collector, home: str
         report("W015", place, ("found", values["catalog"]))
         del values["catalog"]
     return values
+
+
+def _upstream(item: Mapping[str, str], report: Report) -> Mapping[str, str]:
+    """Returns the upstream prefixes, where each leads checked."""
+    for prefix, to in item.items():
+        _addresses([to], ("upstream", prefix), report)
+    return item
+
+
+def _images(item: Mapping[str, str], base: str, home: str, report: Report) -> Mapping[str, str]:
+    """Returns the source map of images, layouts' paths made absolute."""
+    from ssds.oci.image_map import check_prefix, check_source, layout_path
+
+    for prefix, to in item.items():
+        why = check_prefix(prefix)
+        if why:
+            report("W017", ("images", prefix), ("found", prefix), ("reason", why), key=True)
+        why = check_source(to)
+        if why:
+            report("W018", ("images", prefix), ("found", to), ("reason", why))
+    return {prefix: layout_path(to, base, home) for prefix, to in item.items()}
 
 
 def _absolute(text: str, base: str, home: str) -> str:

@@ -26,7 +26,7 @@ def _lines(rendered: Rendered) -> Iterator[str]:
     if not any(act.network for act in rendered.acts):
         yield _comment("No step needs a network: build it with `--network none`.")
     yield from _base(rendered)
-    user, folder = "", "/"
+    user, folder = rendered.user_below, rendered.folder_below or "/"
     for act in rendered.acts:
         yield ""
         yield _comment(act.title)
@@ -48,6 +48,8 @@ def _lines(rendered: Rendered) -> Iterator[str]:
         yield f"WORKDIR {_quoted(rendered.working_folder or '/')}"
     if rendered.entrypoint:
         yield f"ENTRYPOINT {_json(list(rendered.entrypoint))}"
+    if rendered.command:
+        yield f"CMD {_json(list(rendered.command))}"
 
 
 def _base(rendered: Rendered) -> Iterator[str]:

@@ -51,7 +51,8 @@ class Rendered:
     Attributes:
         base: a reference to build on; empty means the layer BASE.
         base_name: the base as the catalog names it.
-        environment, user, working_folder, entrypoint, labels: of the finished image.
+        environment, user, working_folder, entrypoint, command, labels: of the finished image.
+        user_below, folder_below: of the image that it is built on.
     """
 
     release: str
@@ -63,4 +64,7 @@ class Rendered:
     user: str = ""
     working_folder: str = ""
     entrypoint: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+    user_below: str = ""
+    folder_below: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)

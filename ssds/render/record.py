@@ -20,8 +20,8 @@ from ssds.host import local
 from ssds.host.mirrors import Mirrors
 from ssds.host.sandbox import JobResult
 from ssds.kinds.api import Bench
-from ssds.kinds.build.run import FILE_STEPS, TITLE, VERSION
-from ssds.kinds.build.state import ConfigState
+from ssds.kinds.build.run import FILE_STEPS
+from ssds.kinds.build.state import TITLE, VERSION, ConfigState
 from ssds.kinds.build.steps import StepBench, perform
 from ssds.recipe.formats.scope import ENVIRONMENT_NAME, USER_NAME
 from ssds.render.model import CONTEXT, Act, Rendered
@@ -103,7 +103,10 @@ def record(bench: Bench, start: ConfigState, folder: str, base: str, base_name: 
         user=state.user,
         working_folder=state.working_folder,
         entrypoint=state.entrypoint,
+        command=state.command,
         labels=labels,
+        user_below=start.user,
+        folder_below=start.working_folder,
     )
 
 

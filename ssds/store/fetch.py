@@ -17,6 +17,7 @@ from ssds.host.fetch import Fetcher, Sink, all_failed
 from ssds.host.mirrors import Mirrors, is_local, join, redacted
 from ssds.host.simple_index import SimpleIndexes
 from ssds.oci.blobs import Blobs, BlobWriter
+from ssds.store.image_blobs import OCI, ImageBlobs, as_wrong
 
 if TYPE_CHECKING:
     from ssds.store.store import Store
@@ -116,7 +117,7 @@ def _fetch(
 ) -> None:
     ended = threading.Event()  # nothing goes on loading when the caller was interrupted
     with fetching(mirrors, lambda: stopping() or ended.is_set()) as (fetcher, indexes):
-        jobs = _Jobs(store, mirrors, fetcher, indexes, say, stopping)
+        jobs = _Jobs(store, mirrors, fetcher, indexes, ImageBlobs(mirrors), say, stopping)
         jobs.fetch(missing, threads, failed, ended)
 
 
@@ -128,6 +129,7 @@ class _Jobs:
     mirrors: Mirrors
     fetcher: Fetcher
     indexes: SimpleIndexes
+    images: ImageBlobs
     say: Callable[[str], None]
     stopping: Callable[[], bool]
 
@@ -240,11 +242,16 @@ def _fetch_one(jobs: _Jobs, pinned: PinnedFile, count: _Count) -> None:
                 )
                 for wrong in (p for p in problems if p.code == "F044"):
                     jobs.say(f"warning: {wrong.message}")
-                return
+                return None
         except SsdsError as error:
             if not isinstance(error, UnavailableError) and error.code not in ("F044", "E010"):
                 raise
             problems.append(error)
+    if pinned.archive == OCI:
+        try:
+            return jobs.images.fetch(pinned, open_sink())
+        except SsdsError as error:
+            problems.append(as_wrong(error))
     raise _joined(pinned, problems)
 
 
@@ -265,6 +272,11 @@ def _gone(
             problems.append(error)
         if attempts:
             problems.append(all_failed(pinned.name, attempts, wrong=False))
+    if pinned.archive == OCI:
+        why = ImageBlobs(mirrors).absent(pinned)
+        if not why:
+            return None
+        problems.append(UnavailableError(f"{pinned.name} ({pinned.digest}): {why}", code="F053"))
     return _joined(pinned, problems)
 
 
@@ -330,7 +342,7 @@ def _archive_addresses(
     pinned: PinnedFile, mirrors: Mirrors, indexes: SimpleIndexes
 ) -> tuple[str, ...]:
     """Returns the addresses of a file of an archive; none for a file of no archive."""
-    if not pinned.archive:
+    if not pinned.archive or pinned.archive == OCI:
         return ()
     if pinned.archive not in ARCHIVES:
         raise InvalidValue(f"{pinned.archive[:60]!r} is not an archive that ssds knows")
@@ -370,4 +382,6 @@ def where(store: Store, pinned: PinnedFile, mirrors: Mirrors) -> str:
         return pinned.archive
     if mirrors.blobs:
         return "blobs"
+    if pinned.archive == OCI:
+        return OCI
     return "url" if any(not is_local(url) for url in pinned.urls) else ""

@@ -25,6 +25,8 @@ from slices import WHEN, Sights, differing, fields_of, put, sights, unknown_word
 from ssds.core.model import KINDS
 from ssds.recipe.schema import schema_bytes
 
+IMAGED = OTHER.replace("other", "imaged").replace("base: d", "base: i")
+IMAGED = IMAGED.replace("build: []", "build: [{apt: [dash]}]")
 RANGER = OTHER.replace("other", "ranger").replace(
     "base: d", 'base: {recipe: other, version: ">=1"}'
 )
@@ -66,6 +68,7 @@ SHARED: dict[str, dict[str, Any]] = {
         "catalog": "catalog", "store": {"path": "../store"}, "sandbox": "auto", "jobs": 1,
         "mirrors": {"debian": "http://127.0.0.1:9/debian"}, "proxy": "http://127.0.0.1:9",
         "upstream": {"https://example.org/": "http://127.0.0.1:9/"},
+        "images": {"docker.io": "http://127.0.0.1:9/hub"},
         "ca_bundle": "ssds.yaml", "platforms": ["linux/amd64"], "builder": "docker",
     },
 }  # fmt: skip
@@ -73,7 +76,7 @@ SHARED: dict[str, dict[str, Any]] = {
 # (file, schema field): (address, new value, kinds, kinds that are not locked before)
 ROWS: dict[tuple[str, str], tuple[str, Any, str, str]] = {
     ("catalog/bases.yaml", "*.suite"): ("d.suite", "y", "base", "build"),
-    ("catalog/bases.yaml", "*.image"): ("i.image", "ubuntu:22.04", "", ""),
+    ("catalog/bases.yaml", "*.image"): ("i.image", "ubuntu:22.04", "base", "build"),
     ("catalog/bases.yaml", "*.components"): ("d.components", ["main", "contrib"], "", "build"),
     ("catalog/bases.yaml", "*.include"): ("d.include", [], "", "build"),
     ("catalog/bases.yaml", "*.description"): ("d.description", "new", "", ""),
@@ -119,6 +122,7 @@ ROWS: dict[tuple[str, str], tuple[str, Any, str, str]] = {
     ("ssds.yaml", "upstream.*"): (
         'upstream["https://example.org/"]', "http://127.0.0.1:8/", "", "",
     ),
+    ("ssds.yaml", "images.*"): ('images["docker.io"]', "oci:../layout", "", ""),
     ("ssds.yaml", "proxy"): ("proxy", "http://127.0.0.1:8", "", ""),
     ("ssds.yaml", "ca_bundle"): ("ca_bundle", "catalog/bases.yaml", "", ""),
     ("ssds.yaml", "jobs"): ("jobs", 2, "", ""),
@@ -130,6 +134,7 @@ ONE_VALUE = {("catalog/channels.yaml", "*.kind"), ("catalog/sites/lab.yaml", "mo
 
 NEW_SHA256, NEW_KEY = "5e" * 32, "blake3:" + "6f" * 32
 BASE = 'bases["d@20231114"].platforms["linux/amd64"]'
+IMAGE = 'bases["i@20231114"].platforms["linux/amd64"]'
 PACKAGE = f"{BASE}.packages.packages[0]"
 # field of the catalog's lock: (address, new value, kinds, kinds that are not locked then)
 SHARED_PINS: dict[str, tuple[str, Any, str, str]] = {
@@ -152,6 +157,27 @@ SHARED_PINS: dict[str, tuple[str, Any, str, str]] = {
             ("file", "new.deb", "", ""),
             ("size", 999, "", ""),
             ("urls", ["https://example.org/new.deb"], "", ""),
+        ]
+    },
+    **{
+        f"bases.*.platforms.*.{name}": (f"{IMAGE}.{address}", value, *kinds)
+        for name, address, value, *kinds in [
+            ("image.reference", "image.reference", "docker.io/library/x:1", "", ""),
+            ("image.digest", "image.digest", f"sha256:{NEW_SHA256}", "", ""),
+            ("image.manifest", "image.manifest", f"sha256:{NEW_SHA256}", "", ""),
+            ("image.config.digest", "image.config.digest", f"sha256:{NEW_SHA256}", "base", "build"),
+            ("image.config.size", "image.config.size", 9, "", ""),
+            ("image.layers[].digest", "image.layers[0].digest", f"sha256:{NEW_SHA256}", "", ""),
+            ("image.layers[].size", "image.layers[0].size", 9, "", ""),
+            (
+                "image.layers[].diff_id",
+                "image.layers[0].diff_id",
+                f"sha256:{NEW_SHA256}",
+                "base",
+                "",
+            ),
+            ("image.system", "image.system", "debian sid", "", ""),
+            ("installed", "installed", ["dash 1 amd64"], "", "build"),
         ]
     },
     "advisories.*.current": ('advisories["set@2024-01-01"].current', True, "scan", ""),
@@ -279,6 +305,8 @@ def make(root: Path) -> Path:
     """Writes the whole workspace and locks it."""
     write_neighbours(root)
     (root / "catalog/full/recipe.yaml").write_text(PLAIN)
+    (root / "catalog/imaged").mkdir()
+    (root / "catalog/imaged/recipe.yaml").write_text(IMAGED)
     (root / "catalog/ranger").mkdir()
     (root / "catalog/ranger/recipe.yaml").write_text(RANGER)
     (root / "lockfiles").mkdir()

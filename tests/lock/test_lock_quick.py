@@ -9,20 +9,41 @@ from typing import Any
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from makers import AMD64, ARM64, an_image_pin
 
 from ssds.core.diagnostics import Collector
+from ssds.core.pins import SharedPins
+from ssds.core.records import replace
 from ssds.lock.check import Checker
 from ssds.lock.model import CatalogLock, Lock
 from ssds.lock.parse import parse_catalog_lock, parse_lock
 from ssds.lock.quick import quick_catalog_lock, quick_lock
 from ssds.lock.quick_pins import Known
 from ssds.lock.read import parse_bytes
+from ssds.lock.write import catalog_lock_bytes
+from ssds.recipe.model import Base
 
 FOLDER = Path(__file__).resolve().parents[2] / "lockfiles"
 LOCKS = sorted(FOLDER.glob("*@*.lock.json"))
 TEXTS = {path.name: path.read_bytes() for path in LOCKS}
 SHARED = "catalog.lock.json"
-ALL = {**TEXTS, SHARED: (FOLDER / SHARED).read_bytes()}
+IMAGES = "images.json"
+
+
+def with_images() -> bytes:
+    """Returns a catalog's lock of an image on two platforms, one of them looked into."""
+    name = "docker.io/library/debian:12"
+    base = Base(name=name, image=name)
+    pins = [an_image_pin(base, platform) for platform in (AMD64, ARM64)]
+    assert pins[0].image is not None
+    unread = replace(pins[0].image, read=False, system="")
+    pins[0] = replace(pins[0], image=unread, packages=replace(pins[0].packages, packages=()))
+    pinned = {(p.identity, str(on)): p for p, on in zip(pins, (AMD64, ARM64), strict=True)}
+    shared = SharedPins(bases=pinned, current={name: pins[0].identity})
+    return catalog_lock_bytes(CatalogLock(pins=shared))
+
+
+ALL = {**TEXTS, SHARED: (FOLDER / SHARED).read_bytes(), IMAGES: with_images()}
 
 VALUES = st.one_of(
     st.none(),
@@ -40,7 +61,7 @@ def strict(name: str, data: bytes) -> Lock | CatalogLock | None:
     """Returns what the slow reader makes of the bytes; None where it finds any fault."""
 
     def parse(checker: Checker, value: object) -> Lock | CatalogLock:
-        parser = parse_catalog_lock if name == SHARED else parse_lock
+        parser = parse_catalog_lock if name in (SHARED, IMAGES) else parse_lock
         return parser(checker, value)
 
     return parse_bytes(data, name, parse, Collector())
@@ -51,7 +72,7 @@ KNOWN = Known()
 
 
 def fast(name: str, data: bytes) -> Lock | CatalogLock | None:
-    if name == SHARED:
+    if name in (SHARED, IMAGES):
         return quick_catalog_lock(data)
     alone = quick_lock(data)
     assert quick_lock(data, KNOWN) == alone

@@ -29,12 +29,18 @@ _TOOLS = ("mmdebstrap", "apt-get", "dpkg")
 def run(bench: Bench) -> Outcome:
     """Gives the output ``layer``: the uncompressed, normalised tar of the whole system.
 
+    An image of a registry gives ``config`` and ``layer/N``.
+
     Raises:
         UnavailableError: no sandbox, no mmdebstrap, no way to run the platform's programs, or
             packages that cannot be had.
         StepFailed: the bootstrap ended badly or did not install exactly the pinned packages.
     """
     node = bench.action.node
+    if "config" in node.slice:
+        from ssds.kinds.base.image import run_image
+
+        return run_image(bench)
     sandbox = require_sandbox(bench)
     platform = Platform(node.id.platform)
     emulation = can_run(platform)

@@ -96,17 +96,14 @@ class Requests:
 
 def base_request(base: Base, platform: Platform) -> Digest:
     """Returns the fingerprint of what a base asks for on one platform."""
-    if base.image:
-        return fingerprint({"image": base.image, "platform": str(platform)}, "base-request")
-    return fingerprint(
-        {
+    asked: dict[str, Json] = {"image": base.image}
+    if not base.image:
+        asked = {
             "suite": base.suite,
             "components": list(base.components),
             "include": list(base.include),
-            "platform": str(platform),
-        },
-        "base-request",
-    )
+        }
+    return fingerprint({**asked, "platform": str(platform)}, "base-request")
 
 
 def source_request(source: SourceRequest) -> Digest:
@@ -169,6 +166,11 @@ def package_steps(
             yield f"build/{number}", step, "conda", step.packages
 
 
+def _asks(target: Target) -> bool:
+    """Whether any step asks for packages: what is installed below matters then."""
+    return next(package_steps(target.steps), None) is not None
+
+
 def _unmet(
     place: str, step: Step, manager: str, asked: tuple[str, ...], pin: PackageSet | None
 ) -> Missing:
@@ -214,6 +216,8 @@ class Asking:
                 missing.append(Missing(kind="base", name=below.name if below else target.base))
         elif own_base and base.request != self._base_request(own_base, target.platform.baseline):
             missing.append(Missing(kind="base", name=target.base, stale=True))
+        if base is not None and base.image and not base.image.read and _asks(target):
+            missing.append(Missing(kind="base", name=base.name, why="what is installed in it"))
         held = pins.get((target.release, target.platform), PlatformPins())
         if base is not None and not missing and not held.epoch:
             missing.append(
@@ -237,7 +241,7 @@ class Asking:
 
     def _below(self, target: Target, base: BasePin | None) -> tuple[PackageSet, ...] | None:
         """Returns what is installed before the first step, or None when that is not locked."""
-        if base is None:
+        if base is None or (base.image and not base.image.read and _asks(target)):
             return None
         if target.base_recipe is None:
             return (base.packages,)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 from ssds.builders.plug import Builder, Layer
@@ -20,16 +20,13 @@ from ssds.core.platform import Platform
 from ssds.host.machine import can_run
 from ssds.host.sandbox import Sandbox
 from ssds.kinds.api import Bench, Outcome, require_builder, require_sandbox
-from ssds.kinds.build.state import ConfigState, step_environment
+from ssds.kinds.build.state import TITLE, VERSION, ConfigState, step_environment
 from ssds.kinds.build.steps import StepBench, perform
 from ssds.oci.layers import ExportedLayer
 from ssds.oci.types import config_bytes, parse_config
 from ssds.store.trees import Trees
 
 STEP_VERSION = 1
-TITLE = "org.opencontainers.image.title"
-VERSION = "org.opencontainers.image.version"
-"""Labels that name the image itself; they are not inherited from the image below."""
 FILE_STEPS = frozenset({"run", "apt", "pip", "conda", "copy", "file", "workdir"})
 """The types of steps that change files."""
 
@@ -101,9 +98,7 @@ def _start(build: _Build) -> None:
     if config.platform not in build.platform.fallbacks:
         raise IntegrityError(f"the image below is for {config.platform}, not {build.platform}")
     build.chain = list(config.diff_ids)
-    state = ConfigState.of(config)
-    labels = {k: v for k, v in state.labels.items() if k not in (TITLE, VERSION)}
-    build.state = replace(state, labels=labels)
+    build.state = ConfigState.below(config)
 
 
 def _file_step(build: _Build, number: int, step: dict[str, Any], count: int) -> None:
@@ -276,6 +271,7 @@ def _config(build: _Build) -> bytes:
         working_folder=build.state.working_folder,
         user=build.state.user,
         entrypoint=build.state.entrypoint,
+        command=build.state.command,
         labels={**names, **build.state.labels},
         created=build.epoch,
     )

@@ -56,7 +56,7 @@ def node(
     """Returns the build node.
 
     Args:
-        base: the input of role ``base`` (a base's ``layer`` or a build's ``config``).
+        base: the input of role ``base`` (a base's ``layer``, or an image's ``config``).
         sources: by source name, the inputs of role ``source/<name>``.
         recipe: gives the input of a role for another recipe's build.
         unpinned: what has no valid pin; the node is then "not locked" (C10).

@@ -16,18 +16,29 @@ _VARIABLE = pattern(
     r"\\(?P<escaped>\$)|\$(?:(?P<plain>[A-Za-z_][A-Za-z0-9_]*)"
     r"|\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::(?P<sign>[-+])(?P<word>[^{}]*))?\})"
 )
+TITLE = "org.opencontainers.image.title"
+VERSION = "org.opencontainers.image.version"
+"""Labels that name the image itself; they are not inherited from the image below."""
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfigState:
-    """Environment, working folder, user, labels, entry point."""
+    """Environment, working folder, user, labels, entry point and its command."""
 
     environment: Mapping[str, str] = field(default_factory=lambda: {"PATH": DEFAULT_PATH})
     working_folder: str = ""
     user: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     entrypoint: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+
+    @classmethod
+    def below(cls, config: Config) -> ConfigState:
+        """Returns what is built on an image inherits: all but what names the image itself."""
+        state = cls.of(config)
+        labels = {k: v for k, v in state.labels.items() if k not in (TITLE, VERSION)}
+        return replace(state, labels=labels)
 
     @classmethod
     def of(cls, config: Config) -> ConfigState:
@@ -38,6 +49,7 @@ class ConfigState:
             user=config.user,
             labels=dict(config.labels),
             entrypoint=tuple(config.entrypoint),
+            command=tuple(config.command),
         )
 
     def after(self, step: Mapping[str, Any]) -> ConfigState:
@@ -64,7 +76,7 @@ class ConfigState:
             case "labels":
                 return replace(self, labels={**self.labels, **step["values"]})
             case "entrypoint":
-                return replace(self, entrypoint=tuple(step["arguments"]))
+                return replace(self, entrypoint=tuple(step["arguments"]), command=())
         return self
 
 
