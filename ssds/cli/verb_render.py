@@ -60,11 +60,15 @@ def command(
     workspace = Workspace.open(context.folder)
     name = images.one_release(workspace, release)
     graph = workspace.graph(parse_date(""))
-    plain = _plain(workspace, name, platform, base) if form == "dockerfile" else ""
+    wanted = NodeId(str(name), "build", str(Platform(platform or native_platform())))
+    plain = ""
+    if form == "dockerfile" and wanted in graph.nodes:
+        below = base or _image_below(workspace, graph.nodes[wanted])
+        plain = _plain(workspace, name, wanted.platform, below)
     if plain and not out:
         show(plain.rstrip("\n"))
         return 0
-    node = _node(graph, NodeId(str(name), "build", str(Platform(platform or native_platform()))))
+    node = _node(graph, wanted)
     _check_base(base)
     base = base or _image_below(workspace, node)
     store = workspace.store
@@ -102,7 +106,7 @@ def _plain(workspace: Workspace, name: ReleaseName, platform: str, base: str) ->
 
     _check_base(base)
     targets = workspace.catalog.releases[name].targets
-    target = targets.get(Platform(platform or native_platform()))
+    target = targets.get(Platform(platform))
     if target is None or not is_plain(target):
         return ""
     below = workspace.catalog.bases.get(target.base)

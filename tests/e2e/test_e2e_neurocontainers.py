@@ -93,6 +93,16 @@ def test_the_steps_did_what_a_dockerfile_would(image: tuple[dict, FlatTree]) -> 
     assert "DEPLOY_BINS=their-command" in config["Env"]
 
 
+def test_it_is_rendered_with_its_files_on_the_pinned_image(built: Site) -> None:
+    out = built.folder / "out"
+    built.good("render", "hello", "--out", str(out))
+    text = (out / "Dockerfile").read_text()
+    assert f"\nFROM {NAME}@sha256:" in text
+    assert '\nCOPY ["steps/4/copy/folder", "/opt/folder"]\n' in text
+    assert (out / "steps/4/copy/folder/a").read_text() == "a\n"
+    assert (out / "steps/3/files/data-1.0.txt").read_text() == "data\n"
+
+
 def test_nothing_is_to_do_again_until_something_that_is_built_changes(built: Site) -> None:
     assert "0 run" in built.good("plan", "hello").out
     recipe = built.folder / "checkout/recipes/hello/build.yaml"
