@@ -21,9 +21,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from laws_bench import apply_plan, lock, lock_files
 from laws_catalogs import write_catalog
-from laws_model import VERDICTS, actions_of, claim_of
+from laws_model import actions_of, claim_of
 
-from ssds.core.model import Action, Claim, NodeId
+from ssds.core.model import VERDICT_KINDS, Action, Claim, NodeId
 from ssds.graph.compile import Graph, compile_graph
 from ssds.lock.parse import catalog_lock_from_dict, lock_from_dict
 from ssds.lock.read import read_catalog_lock, read_lock
@@ -74,7 +74,7 @@ def reached(graph: Graph, start: NodeId) -> set[NodeId]:
         for name in consumers.get(stack.pop(), ()):
             if name not in found:
                 found.add(name)
-                if name.kind not in VERDICTS:
+                if name.kind not in VERDICT_KINDS:
                     stack.append(name)
     return found
 
@@ -89,7 +89,7 @@ def with_slice(graph: Graph, name: NodeId) -> Graph:
 @given(random=RANDOMS)
 def test_other_outputs_reach_exactly_what_stands_on_them(folder: Path, random: Random) -> None:
     graph = graph_on_disk(folder, random)
-    name = random.choice(sorted(n for n in graph.nodes if n.kind not in VERDICTS))
+    name = random.choice(sorted(n for n in graph.nodes if n.kind not in VERDICT_KINDS))
 
     def give(action: Action) -> Claim:
         return claim_of(action, "other bytes" if action.node.id == name else "")
@@ -106,7 +106,7 @@ def test_a_changed_slice_changes_its_node_and_what_its_new_outputs_reach(
     graph = graph_on_disk(folder, random)
     name = random.choice(sorted(graph.nodes))
     found = changed(keys(graph), keys(with_slice(graph, name)))
-    stays = name.kind in VERDICTS or graph.nodes[name].fixed
+    stays = name.kind in VERDICT_KINDS or graph.nodes[name].fixed
     assert found == {name} | (set() if stays else reached(graph, name))
 
 
