@@ -162,6 +162,7 @@ def _copy(files: Mapping[str, str], place: str, folder: str) -> None:
 
     for target, origin in files.items():
         source = os.path.join(place, origin)
+        _check_copied(origin, source, place, os.path.join(folder, target))
         count = sum(len(names) for _, _, names in os.walk(source)) if os.path.isdir(source) else 1
         if count > _MOST_FILES:
             raise UsageError(
@@ -173,3 +174,18 @@ def _copy(files: Mapping[str, str], place: str, folder: str) -> None:
             local.copy_tree(source, goal)
         else:
             local.copy_hashed(source, goal, mode=0o755 if os.access(source, os.X_OK) else 0o644)
+
+
+def _check_copied(origin: str, source: str, place: str, goal: str) -> None:
+    """Refuses folders that hold the catalog itself, or from which something is to be left out."""
+    if not os.path.isdir(source):
+        return
+    if os.path.realpath(goal).startswith(os.path.realpath(source) + os.sep):
+        raise UsageError(
+            f"{origin} holds the catalog itself", hint="Give --context a smaller folder."
+        )
+    if os.path.lexists(os.path.join(place, ".dockerignore")):
+        raise UsageError(
+            f"{origin} is copied whole, but a .dockerignore leaves parts of it out",
+            hint="Give --context a folder with what is wanted only.",
+        )

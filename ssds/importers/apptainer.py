@@ -67,7 +67,7 @@ class _Reader:
                 {
                     "file": {
                         "path": RUNSCRIPT,
-                        "content": f"#!/bin/sh\n{script}",
+                        "content": script if script[:2] == "#!" else f"#!/bin/sh\n{script}",
                         "executable": True,
                     }
                 },
@@ -139,7 +139,7 @@ class _Reader:
                 self.refuse(number, line, "Write SOURCE DESTINATION.")
                 continue
             paths = self.context(found[0])
-            to = found[-1] if len(found) == 2 else f"/{found[0].lstrip('./')}"
+            to = found[-1] if len(found) == 2 else f"/{found[0].removeprefix('./').lstrip('/')}"
             if not paths or (len(paths) > 1 and not to.endswith("/")) or not to.startswith("/"):
                 self.refuse(number, line, "Existing files, to an absolute place.")
                 continue
@@ -161,6 +161,7 @@ class _Reader:
                 or not plain
                 or own is None
                 or len(own) > 1
+                or any(word.strange for word in own)
                 or "`" in line
                 or "$(" in line
             ):

@@ -199,12 +199,17 @@ class _Reader:
                 continue
             filled = word.filled({**self.args, **before})
             text = filled.plain
+            if text is None and filled.strange:
+                self.refuse(one.line, name, "Only $NAME, ${NAME}, ${NAME:-else}, ${NAME:+then}.")
+                continue
             if text is None:
                 expand = True
                 self.known.pop(name, None)
                 values[name] = filled.expanding
             else:
                 self.known[name] = values[name] = text
+        for name in values:  # from here on ENV hides an ARG of that name
+            self.args.pop(name, None)
         if expand:
             values = {
                 name: self.known[name].replace("$", "\\$") if name in self.known else text

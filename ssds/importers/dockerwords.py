@@ -53,7 +53,7 @@ class Instruction:
             return None
         try:
             words: Any = json.loads(self.rest)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
         return words if all(isinstance(word, str) for word in words) else None
 
@@ -122,6 +122,9 @@ def _instruction(whole: str, line: int, documents: tuple[Heredoc, ...]) -> Instr
     )
 
 
+_STRANGE = re.compile(r"\$\{(?![A-Za-z_][A-Za-z0-9_]*(?::[-+][^{}$]*)?\})")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Word:
     """One word: pieces of plain text and of text in which variables are replaced."""
@@ -134,6 +137,16 @@ class Word:
         if any(live and re.search(r"\$[{A-Za-z_]", text) for text, live in self.pieces):
             return None
         return "".join(text for text, _ in self.pieces)
+
+    @property
+    def strange(self) -> bool:
+        """Whether a variable stands in it in a form that an ``env`` step does not know."""
+        if any(live and _STRANGE.search(text) for text, live in self.pieces):
+            return True
+        return any(
+            not quiet and live and before.endswith("\\") and text.startswith("$")
+            for (before, quiet), (text, live) in zip(self.pieces, self.pieces[1:], strict=False)
+        )
 
     @property
     def expanding(self) -> str:
@@ -222,6 +235,8 @@ def pairs(text: str) -> list[tuple[str, Word]] | None:
     """Returns NAME → word of ENV and LABEL, in both of their forms; None where it is neither."""
     old = re.fullmatch(r"([^\s=\"']+)\s+(.*)", text, re.DOTALL)
     if old is not None:
+        if re.search(r"[\"'\\]", old[2]):
+            return None
         return [(old[1], Word(pieces=((old[2], True),)))]
     found: list[tuple[str, Word]] = []
     rest = text

@@ -26,7 +26,7 @@ def recipe_text(
         base: a base of the catalog in place of the image.
         header: comment lines before all.
     """
-    told = dict(imported.metadata)
+    told = _guarded(dict(imported.metadata))
     stated = told.pop("version", "")
     whole: dict[str, Any] = {
         "name": name,
@@ -37,7 +37,7 @@ def recipe_text(
         "base": base or {"image": imported.base},
     }
     if imported.sources:
-        whole["sources"] = {key: dict(value) for key, value in imported.sources.items()}
+        whole["sources"] = {key: _guarded(dict(value)) for key, value in imported.sources.items()}
     whole["build"] = [_guarded(step) for step in imported.build]
     if imported.commands:
         whole["deploy"] = {"commands": list(imported.commands)}

@@ -71,6 +71,10 @@ def parse_image_name(text: str) -> ImageName:
         tag = "latest"
     if ":" in tag:
         raise InvalidValue(f"{tag[:80]!r} cannot be a tag", hint="It has a colon.", code="O099")
+    if at and not digest.startswith("sha256:"):
+        raise InvalidValue(
+            f"{digest[:80]!r} cannot name an image", hint="Write @sha256:….", code="O130"
+        )
     return ImageName(
         host=check_host(host),
         repository=check_repository(repository),

@@ -103,6 +103,8 @@ REFUSED = [
     ("RUN --mount=type=cache,target=/x true", "--mount"),
     ("COPY --from=build /a /b", "One stage only"),
     ("FROM debian:12", "One stage only"),
+    ("ENV A=${PATH%/bin}", "${NAME:-else}"),
+    ('ENV A "quoted"', "NAME=VALUE"),
     ("EXPOSE 80", "ports"),
     ("HEALTHCHECK CMD true", "Write a test"),
     ('SHELL ["/bin/bash", "-c"]', "Call that shell"),
@@ -134,9 +136,9 @@ def test_what_cannot_be_said_is_refused_at_its_line(line: str, told: str) -> Non
 
 def test_everything_that_is_refused_is_told_at_once_and_nothing_is_written(plain: Site) -> None:
     path = plain.folder / "Dockerfile"
-    path.write_text("FROM debian:12\n" + "".join(f"{line}\n" for line, _ in REFUSED[:8]))
+    path.write_text("FROM debian:12\n" + "".join(f"{line}\n" for line, _ in REFUSED[:10]))
     ended = plain.run("import", "dockerfile", str(path), "--name", "x", "--version", "1")
-    check_error(ended, "Dockerfile:2:1", "Dockerfile:9:1", "8 errors")
+    check_error(ended, "Dockerfile:2:1", "Dockerfile:11:1", "10 errors")
     assert not (plain.workspace / "catalog/x").exists()
 
 
@@ -298,3 +300,15 @@ def test_what_a_definition_cannot_give_is_refused_at_its_line(text: str, line: i
     collector = Collector()
     read_definition(text, "x.def", context=lambda _: [], collector=collector)
     assert [(d.code, d.span.line) for d in collector] == [("R122", line)]
+
+
+def test_words_nested_without_end_are_no_words() -> None:
+    refuse = Refusals("Dockerfile", Collector())
+    (one,) = instructions("RUN " + "[" * 200_000 + "\n", refuse)
+    assert one.listed is None
+
+
+def test_a_variable_of_the_image_hides_an_argument_of_that_name() -> None:
+    found, _ = read('FROM debian:12\nARG X=1\nENV X=$PATH/a\nRUN echo $X\nENTRYPOINT ["a"]\n')
+    scripts = [step["run"]["script"] for step in found.build if "run" in step]
+    assert [script.strip() for script in scripts] == ["echo $X"]

@@ -43,6 +43,13 @@ def test_what_is_no_reference_is_refused(text: str) -> None:
         parse_image_name(text)
 
 
+@pytest.mark.parametrize("algorithm", [("sha512", 128), ("blake3", 64)])
+def test_only_a_sha256_can_name_an_image(algorithm: tuple[str, int]) -> None:
+    name, length = algorithm
+    with pytest.raises(InvalidValue, match="cannot name"):
+        parse_image_name(f"debian@{name}:{'a' * length}")
+
+
 @given(st.text(alphabet="aZ0./:@-_ é[]", max_size=40))
 def test_no_text_breaks_the_reader_and_the_full_form_stays(text: str) -> None:
     try:

@@ -59,7 +59,7 @@ def resolve_image(
         config_size_bytes=found.config.size_bytes,
         layers=layers,
     )
-    request, epoch = request_of(base, platform), max(found.settings.created or 0, 0)
+    request, epoch = request_of(base, platform), max(found.settings.created or 0, 1)
     return BasePin(
         name=base.name,
         date=found.digest.hex[:16],

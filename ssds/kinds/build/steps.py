@@ -250,14 +250,16 @@ def _copy(step_bench: StepBench, step: Mapping[str, Any]) -> None:
         single = _stage_recipe(step_bench, step, folder)
     to = step["to"]
     target = shlex.quote(to)
+    names = os.listdir(folder) if single else []
+    one = shlex.quote(f"{STAGED}/{names[0]}") if len(names) == 1 else f"{STAGED}/*"
     copy = "cp -RP --preserve=mode,links"
     if to.endswith("/") or not single:  # a folder that is there keeps its own mode
         each = f"find {STAGED} -mindepth 1 -maxdepth 1"
         script = f"mkdir -p -- {target}; {each} -exec {copy} -t {target} -- {{}} +"
     else:
-        script = f'mkdir -p -- "$(dirname -- {target})"; {copy} -T {STAGED}/* {target}'
+        script = f'mkdir -p -- "$(dirname -- {target})"; {copy} -T {one} {target}'
         if step.get("merge"):
-            script = f"if [ -d {target} ]; then {copy} -t {target} -- {STAGED}/*; else {script}; fi"
+            script = f"if [ -d {target} ]; then {copy} -t {target} -- {one}; else {script}; fi"
     _shell(step_bench, script, [Bind(source=folder, target=STAGED)])
 
 

@@ -28,6 +28,9 @@ def given_files(
 ) -> tuple[GivenFile, ...]:
     """Returns the files below ``path``; reports what is wrong with them."""
     found = [given_file(name, value, (*path, name), user) for name, value in values.items()]
+    for name in values:
+        if any(other.startswith(f"{name}/") for other in values):
+            user.scope.report("R025", (*path, name), ("path", f"{name} is a folder of another"))
     return tuple(file for file in found if file is not None)
 
 
@@ -40,7 +43,7 @@ def given_file(
         name_at: the key of the name below ``path``; without it the name is the key at ``path``.
     """
     scope = user.scope
-    if not plain_relative(name):
+    if not plain_relative(name) or (name_at and "/" in name):
         scope.report("R025", (*path, name_at) if name_at else path, ("path", name))
         return None
     common: dict[str, Any] = {"name": name, "executable": value.get("executable", False)}

@@ -99,6 +99,10 @@ def _put(value: Any, path: Path, text: str) -> None:
     value[last] = text
 
 
+_RESERVED = frozenset(("recipe.yaml", "fulltest.yaml", "icon.svg", "icon.png"))
+"""Files of a new recipe that are made otherwise."""
+
+
 class _Trees:
     """Local files and folders get places beside the new recipe, each content once."""
 
@@ -111,6 +115,8 @@ class _Trees:
         for number in range(1, 10_000):
             stem, dot, end = wanted.partition(".")
             name = wanted if number == 1 else f"{stem}-{number}{dot}{end}"
+            if name in _RESERVED:
+                continue
             held = self.known.setdefault(name, tree)
             if held.path == tree.path and held.to_json() == tree.to_json():
                 return name
