@@ -92,7 +92,8 @@ def script_interpreters(tree: FlatTree, entry: Entry) -> tuple[Interpreter, ...]
 
 def interpreters(head: bytes) -> tuple[Interpreter, ...]:
     """Returns the interpreter of a ``#!`` line, and after ``env`` the program that it looks for."""
-    words = head[2:].split(b"\n", 1)[0].decode("utf-8", "surrogateescape").split()
+    line = head[2:].split(b"\n", 1)[0].decode("utf-8", "surrogateescape")
+    words = [word for word in line.replace("\t", " ").split(" ") if word]
     first = Interpreter(name=words[0] if words else "")
     if posixpath.basename(first.name) != "env":
         return (first,)

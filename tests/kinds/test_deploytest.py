@@ -17,6 +17,7 @@ from ssds.core.platform import Platform
 from ssds.kinds.deploytest import spec
 from ssds.kinds.deploytest.run import judge, run
 from ssds.oci.flatten import flatten
+from ssds.oci.programs import interpreters
 
 LOADER = "/lib64/ld-linux-x86-64.so.2"
 
@@ -314,3 +315,11 @@ def test_it_runs_on_no_machine_in_particular():
     node = spec.node(target(commands=("b", "a", "a")), Input(role="config"))
     assert node.slice == {"commands": ["a", "b"], "paths": []}
     assert node.id.platform == str(AMD64)
+
+
+def test_a_carriage_return_is_part_of_an_interpreter_name() -> None:
+    assert interpreters(b"#!/bin/sh\r\n")[0].name == "/bin/sh\r"
+    assert [i.name for i in interpreters(b"#! /usr/bin/env\tpython3 -u\n")] == [
+        "/usr/bin/env",
+        "python3",
+    ]

@@ -246,3 +246,10 @@ def test_a_name_stands_once_in_all_catalogs(tmp_path: Path) -> None:
     own.parent.mkdir(parents=True)
     own.write_text("name: small\nversion: '1'\nbase: d\n")
     assert "K012" in [d.code for d in read(checkout).collector]
+
+
+@pytest.mark.parametrize("name", ["../../../../tmp/x", "/tmp/x", "a/b", ".."])
+def test_a_boutique_descriptor_stays_in_its_folder(tmp_path: Path, name: str) -> None:
+    reading = read(write_checkout(tmp_path / "c", built(f"- boutique: {{name: '{name}'}}")))
+    assert "R025" in [d.code for d in reading.collector]
+    assert not reading.catalog.releases

@@ -33,6 +33,8 @@ def stage_file(bench: Bench, number: int, name: str, entry: Mapping[str, Any], f
         StepFailed: E179, the recipe names a file that is not beside it.
         IntegrityError: a local file is no longer what the key says.
     """
+    if name.startswith("/") or {"", ".", ".."} & set(name.split("/")):
+        raise IntegrityError(f"{name[:120]!r} is no name of a file below the step's folder")
     target = os.path.join(folder, name)
     local.make_folder(os.path.dirname(target))
     mode = 0o755 if entry.get("executable") else 0o644

@@ -131,10 +131,13 @@ class Loader:
     @functools.cached_property
     def configured(self) -> tuple[str, ...]:
         """The folders of ld.so.conf and what it includes."""
-        return tuple(dict.fromkeys(self.conf(_CONF, 0)))
+        return tuple(dict.fromkeys(self.conf(_CONF, 0, set())))
 
-    def conf(self, path: str, depth: int) -> Iterator[str]:
-        """Gives the folders that a file of ldconfig names."""
+    def conf(self, path: str, depth: int, seen: set[str]) -> Iterator[str]:
+        """Gives the folders that a file of ldconfig names; each file is read once, 256 at most."""
+        if path in seen or len(seen) >= 256:
+            return
+        seen.add(path)
         for line in self.text(path, _CONF_BYTES).splitlines():
             words = line.partition("#")[0].replace(",", " ").replace(":", " ").split()
             if words[:1] == ["include"] and depth < _CONF_DEPTH:
@@ -144,7 +147,7 @@ class Loader:
                     place = resolve(self.tree, folder)
                     names = self.tree.names(place.path) if place else []
                     for name in fnmatch.filter(names, shape)[:256]:
-                        yield from self.conf(f"{folder}/{name}", depth + 1)
+                        yield from self.conf(f"{folder}/{name}", depth + 1, seen)
             elif words[:1] != ["hwcap"]:
                 yield from (word.partition("=")[0] for word in words if word.startswith("/"))
 

@@ -63,7 +63,7 @@ class _Suite:
         for number, test in enumerate(tests):
             if self.bench.stopping():
                 raise StepFailed("stopped by the user")
-            lacking = [n for n in test.get("depends_on", ()) if ended.get(n, "pass") != "pass"]
+            lacking = [n for n in test.get("depends_on", ()) if ended.get(n, "skip") != "pass"]
             if why or lacking:
                 told = why or f"{', '.join(lacking)} did not pass"
                 result = Result(name=test["name"], result="skip", problems=(told,))

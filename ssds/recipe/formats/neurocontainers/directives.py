@@ -40,6 +40,7 @@ KINDS = (
 MORE_KEYS = frozenset(("condition", "with", "custom", "customParams"))
 _WEB = pattern(r"https?://[^\s/@]+(?:/\S*)?")
 _PLAIN_PATH = pattern(r"/[^\s\"'$\\]*")
+_FILE_NAME = pattern(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,200}")
 _PLAIN_USER = pattern(r"[a-z_][a-z0-9_-]{0,31}|[0-9]{1,5}(?::[0-9]{1,5})?")
 _USER = pattern(r"[A-Za-z0-9_.:${}-]{1,64}")
 _READ = pattern(r"[$\\]")
@@ -310,6 +311,9 @@ class Reader:
 
     def _boutique(self, value: Any, place: Place, _: Any) -> None:
         name = f"{value.get('name', 'tool')}.json"
+        if not _FILE_NAME.fullmatch(name):
+            place.report("R025", place.path, ("path", name))
+            raise Failed
         self.run("mkdir -p /boutique", place.address, network=False)
         text = json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n"
         self._copied(GivenFile(name=name, content=text), f"/boutique/{name}", place.address)

@@ -120,7 +120,7 @@ class _Reader:
         suite = Suite(
             name=self.suite,
             tests=tuple(read),
-            setup=self.text(setup.get("script") or "", ("setup", "script")),
+            setup=self.text(str(setup.get("script") or ""), ("setup", "script")),
             folders=(folder,) if folder else (),
             data=tuple(self.files),
             skipped=skipped,
@@ -236,7 +236,7 @@ class _Reader:
         if name in self.known:
             self.report("N069", (*path, "name"), ("test", name))
             name = f"{name} ({path[-1]})"
-        depends = tuple(_list(test.get("depends_on", [])))
+        depends = tuple(str(name) for name in _list(test.get("depends_on", [])))
         for other in depends:
             if other not in self.known and other != "setup":  # which comes before all
                 first = near(other, list(self.known))
