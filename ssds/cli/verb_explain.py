@@ -9,7 +9,8 @@ import click
 
 from ssds.cli import planning, reasons
 from ssds.cli.app import Context
-from ssds.cli.causes import Known, causes
+from ssds.cli.cause import Known
+from ssds.cli.causes import causes
 from ssds.cli.completing import complete_nodes
 from ssds.cli.output import print_json, show, table
 from ssds.cli.part import nodes_called, plan_for

@@ -253,3 +253,24 @@ def test_a_boutique_descriptor_stays_in_its_folder(tmp_path: Path, name: str) ->
     reading = read(write_checkout(tmp_path / "c", built(f"- boutique: {{name: '{name}'}}")))
     assert "R025" in [d.code for d in reading.collector]
     assert not reading.catalog.releases
+
+
+@pytest.mark.parametrize(
+    ("directive", "code"),
+    [
+        ("variables: 5", "N003"),
+        ("deploy: x", "N003"),
+        ("file: x", "N003"),
+        ("group: 5", "N003"),
+        ("run: 5", "N003"),
+        ("instal: [a]", "N018"),
+    ],
+)
+def test_a_wrong_directive_of_a_macro_is_told_at_its_line(
+    tmp_path: Path, directive: str, code: str
+) -> None:
+    checkout = write_checkout(tmp_path / "c", built("- include: macros/flavours/base.yaml"))
+    (checkout / "macros/flavours/base.yaml").write_text(f"directives:\n  - {directive}\n")
+    found = {(d.code, d.span.line) for d in read(checkout).collector}
+    assert (code, 2) in found
+    assert "N025" in {c for c, _ in found}

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from xml.etree import ElementTree as ET
 
 from ssds.core.canonical import Json
+from ssds.core.errors import StepFailed
+from ssds.host.sandbox import JobResult
+from ssds.kinds.api import Bench, check_limits
 
 _OUTPUT_LIMIT = 16 << 20
 _SHOWN_CHARS = 65_536
@@ -34,6 +37,23 @@ class Captured:
         """Takes what came."""
         self._log(data)
         self.data += data[: max(0, _OUTPUT_LIMIT - len(self.data))]
+
+
+def check_ended(bench: Bench, result: JobResult, test: str, time_limit_s: int, field: str) -> None:
+    """Raises StepFailed when a test did not end by itself: that is no result (E073).
+
+    Args:
+        field: what of the recipe states its time limit.
+    """
+    check_limits(bench, result, f"test {test!r}")
+    if result.stopped:
+        raise StepFailed("stopped by the user")
+    if result.timed_out:
+        raise StepFailed(
+            f"test {test!r} was stopped after its time limit of {time_limit_s} s",
+            hint=f"Raise {field} of the test; a time-out is never remembered as a result.",
+            code="E073",
+        )
 
 
 def report_of(results: Sequence[Result], suite: str = "") -> dict[str, Json]:

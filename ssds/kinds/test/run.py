@@ -22,11 +22,10 @@ from ssds.kinds.api import (
     Bench,
     Outcome,
     bind_sources,
-    check_limits,
     limits,
     require_sandbox,
 )
-from ssds.kinds.test.results import Captured, Result, junit, report_of
+from ssds.kinds.test.results import Captured, Result, check_ended, junit, report_of
 from ssds.kinds.test.suite import run_suite
 from ssds.oci.types import Config, parse_config
 from ssds.store.trees import Trees
@@ -103,15 +102,7 @@ def _one(
         **limits(bench),
     )
     result = sandbox.run(job)
-    check_limits(bench, result, f"test {test['name']!r}")
-    if result.stopped:
-        raise StepFailed("stopped by the user")
-    if result.timed_out:
-        raise StepFailed(
-            f"test {test['name']!r} was stopped after its time limit of {time_limit_s} s",
-            hint="Raise time_limit_s of the test; a time-out is never remembered as a result.",
-            code="E073",
-        )
+    check_ended(bench, result, test["name"], time_limit_s, "time_limit_s")
     problems = _judge(test, result.exit_code, bytes(stdout.data), bytes(stderr.data), work)
     for problem in problems:
         bench.log(f"    FAILED: {problem}\n".encode())

@@ -14,9 +14,9 @@ from ssds.core.errors import StepFailed
 from ssds.core.text import shown
 from ssds.host import local
 from ssds.host.sandbox import Bind, Job, Sandbox
-from ssds.kinds.api import Bench, check_limits, limits
+from ssds.kinds.api import Bench, limits
 from ssds.kinds.test.nifti import HEAD_BYTES, shape
-from ssds.kinds.test.results import Captured, Result
+from ssds.kinds.test.results import Captured, Result, check_ended
 from ssds.oci.types import Config
 from ssds.recipe.suite import GIVEN, WORK
 
@@ -124,15 +124,7 @@ class _Suite:
             )
         )
         local.remove_folder(given)
-        check_limits(bench, result, f"test {test['name']!r}")
-        if result.stopped:
-            raise StepFailed("stopped by the user")
-        if result.timed_out:
-            raise StepFailed(
-                f"test {test['name']!r} was stopped after its time limit of {time_limit_s} s",
-                hint="Raise timeout of the test; a time-out is never remembered as a result.",
-                code="E073",
-            )
+        check_ended(bench, result, test["name"], time_limit_s, "timeout")
         output = bytes(stdout.data + stderr.data)
         problems = [*judge(test, result.exit_code, output), *self.checks(test)]
         for problem in problems:

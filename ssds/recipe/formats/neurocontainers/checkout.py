@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from typing import Any
 
 from ssds.core.diagnostics import Collector, Span
 from ssds.core.records import dataclass
 from ssds.recipe.codes import diagnostic
+from ssds.recipe.formats.neurocontainers.grammar import check_directive
 from ssds.recipe.formats.neurocontainers.presets import FOLDER
 from ssds.recipe.formats.neurocontainers.values import load
 from ssds.recipe.formats.scope import Report
+from ssds.recipe.schema import Schema, schema
 from ssds.recipe.shared import plain_relative
 from ssds.recipe.yamlmarks import Document, lies_in, read_file
 
 MACROS = "macros"
 SHARED = (MACROS, FOLDER)
 """Folders of a checkout whose files recipes may read."""
+
+
+@functools.cache
+def _macro_schema() -> Schema:
+    """Returns what a macro may hold: the directives of a recipe."""
+    whole = schema("neurocontainers", "N").document
+    directives = whole["properties"]["build"]["properties"]["directives"]
+    return Schema(
+        {"$defs": whole["$defs"], "type": "object", "properties": {"directives": directives}}, "N"
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +79,13 @@ class Checkout:
         items = data.get("directives") if isinstance(data, dict) else None
         if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
             return Macro(data={}, report=nothing, problem="it has no list of directives")
+        report = Report(document, own)
+        if _macro_schema().check(document, own) is data:
+            for index, item in enumerate(items):
+                check_directive(item, report, ("directives", index))
+        self._collector.extend(own)
+        if own.failed:
+            return Macro(data={}, report=nothing, problem="its directives are wrong")
         return Macro(data=data, report=Report(document, self._collector))
 
     def preset(self, name: str) -> dict[str, Any] | None:

@@ -8,14 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ssds.core.patterns import pattern
-from ssds.core.records import dataclass
-from ssds.recipe.address import Path, format_address
 from ssds.recipe.formats.neurocontainers import frame, shell
 from ssds.recipe.formats.neurocontainers.checkout import Checkout
 from ssds.recipe.formats.neurocontainers.context import Context, Failed
 from ssds.recipe.formats.neurocontainers.files import Declared, seen_name, source_name
+from ssds.recipe.formats.neurocontainers.parts import KINDS, Place
 from ssds.recipe.formats.neurocontainers.presets import BadPreset, Preset
-from ssds.recipe.formats.scope import ENVIRONMENT_NAME, Report
+from ssds.recipe.formats.scope import ENVIRONMENT_NAME
 from ssds.recipe.local import LocalProblem
 from ssds.recipe.shared import plain_relative
 from ssds.recipe.steps import (
@@ -32,12 +31,6 @@ from ssds.recipe.steps import (
 )
 from ssds.recipe.templates import TemplateProblem
 
-KINDS = (
-    "install", "run", "workdir", "user", "entrypoint", "environment", "copy", "variables", "group",
-    "include", "file", "deploy", "template", "boutique", "test",
-)  # fmt: skip
-"""The kinds of directives; of several keys in one directive the first here counts."""
-MORE_KEYS = frozenset(("condition", "with", "custom", "customParams"))
 _WEB = pattern(r"https?://[^\s/@]+(?:/\S*)?")
 _PLAIN_PATH = pattern(r"/[^\s\"'$\\]*")
 _FILE_NAME = pattern(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,200}")
@@ -46,29 +39,6 @@ _USER = pattern(r"[A-Za-z0-9_.:${}-]{1,64}")
 _READ = pattern(r"[$\\]")
 """What makes a Dockerfile read a word in double quotes otherwise than as it stands."""
 _DEPTH = 8
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """Where a part stands.
-
-    Attributes:
-        report, path: its file, and its path there.
-        include: of a macro's parts, the address of the include in the recipe itself.
-    """
-
-    report: Report
-    path: Path
-    include: str = ""
-
-    @property
-    def address(self) -> str:
-        """Its address in the recipe."""
-        return self.include or format_address(self.path)
-
-    def below(self, *parts: str | int) -> Place:
-        """Returns a part of it."""
-        return Place(report=self.report, path=(*self.path, *parts), include=self.include)
 
 
 class Reader:

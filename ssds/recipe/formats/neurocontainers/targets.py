@@ -13,8 +13,9 @@ from ssds.oci.image_name import parse_image_name
 from ssds.recipe.formats.neurocontainers import describe, frame
 from ssds.recipe.formats.neurocontainers.checkout import Checkout
 from ssds.recipe.formats.neurocontainers.context import Context, Failed
-from ssds.recipe.formats.neurocontainers.directives import Place, Reader
+from ssds.recipe.formats.neurocontainers.directives import Reader
 from ssds.recipe.formats.neurocontainers.files import Files
+from ssds.recipe.formats.neurocontainers.parts import Place
 from ssds.recipe.formats.scope import COMMAND, Report, Trees
 from ssds.recipe.model import Deploy, Release, Target
 from ssds.recipe.rules import RESERVED_TAG
