@@ -88,7 +88,7 @@ def command(
     if not report.written:
         print(f"Nothing to do: {target} is as the locks say (generation {report.generation}).")
     else:
-        modules = shlex.quote(os.path.join(os.path.abspath(target), "modules"))
+        modules = shlex.quote(os.path.join(os.path.abspath(target), "sites", site.name, "modules"))
         print(
             f"Deployed generation {report.generation} to {target}: "
             f"{counted(report.images_written, 'image')} unpacked. `module use {modules}`"

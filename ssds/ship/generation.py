@@ -201,7 +201,7 @@ def read_record(data: bytes, number: int) -> Deployed:
     except (ValueError, KeyError, TypeError, RecursionError, SsdsError) as error:
         raise InvalidValue(
             f"the record of generation {number} is damaged: {error}",
-            hint="Deploy into a new folder, or restore .generations from a backup.",
+            hint="Deploy into a new folder, or restore .ssds of the tree from a backup.",
             code="D012",
         ) from error
 

@@ -1,7 +1,7 @@
-"""Unpacked images of a deployed tree: ``images/<2 hex>/<config hex>/``, shared by all releases.
+"""Unpacked images of a deployed tree: ``.flat/<2 hex>/<config hex>/``, shared by all sites.
 
-An image is unpacked beside its place, synced and renamed; its marker, ``<config hex>.complete``,
-comes last. A folder without a marker is a killed writer's and is made anew.
+An image is unpacked beside its place, synced and renamed; its marker below ``.ssds/images`` comes
+last. A folder without a marker is a killed writer's and is made anew.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ from ssds.core.canonical import pretty_bytes
 from ssds.core.digest import Digest
 from ssds.core.errors import IntegrityError
 from ssds.host.files import atomic_write
-from ssds.host.folders import discard_folder, scratch_folder, staged_folder
+from ssds.host.folders import discard_folder, scratch_folder, staged_folder, sweep_folders
 from ssds.lock.model import ReleaseHalf
 from ssds.oci.compress import decompress
 from ssds.oci.flatten import flatten
 from ssds.oci.types import Config, Descriptor, parse_config, parse_manifest
 from ssds.oci.unpack import write_tree
+from ssds.ship.tree import image_path, marker_path
 from ssds.sif.runtime import BIND_FILES, BIND_FOLDERS
 
 LINKS_LIMIT = 40
@@ -63,15 +64,10 @@ class Unpacked:
     dropped: tuple[str, ...] = ()
 
 
-def image_path(config: Digest) -> str:
-    """Returns an image's folder, relative to the tree."""
-    return f"images/{config.hex[:2]}/{config.hex}"
-
-
 def has_image(target: str, config: Digest) -> bool:
     """Whether the tree holds that image whole."""
-    folder = os.path.join(target, image_path(config))
-    return os.path.isfile(folder + ".complete") and os.path.isdir(folder)
+    marker = os.path.join(target, marker_path(config))
+    return os.path.isfile(marker) and os.path.isdir(os.path.join(target, image_path(config)))
 
 
 def config_of(blobs: BlobSource, half: ReleaseHalf) -> Config:
@@ -97,6 +93,8 @@ def unpack_image(target: str, half: ReleaseHalf, blobs: BlobSource) -> Unpacked:
     if has_image(target, half.config.digest):
         return Unpacked(folder=folder, written=False)
     config_of(blobs, half)
+    for path in (folder, os.path.join(target, marker_path(half.config.digest))):
+        sweep_folders(os.path.dirname(path))
     discard_folder(folder)
     with layer_tars(os.path.dirname(folder), half, blobs) as tars:
         tree = flatten(tars)
@@ -104,7 +102,7 @@ def unpack_image(target: str, half: ReleaseHalf, blobs: BlobSource) -> Unpacked:
             report = write_tree(tree, staging)
             added = _bind_points(staging)
     marker = {
-        "complete_version": 1,
+        "marker_version": 1,
         "config": str(half.config.digest),
         "files": report.files,
         "folders": report.folders,
@@ -114,7 +112,8 @@ def unpack_image(target: str, half: ReleaseHalf, blobs: BlobSource) -> Unpacked:
         "dropped": list(report.dropped),
         "bind_points": added,
     }
-    atomic_write(folder + ".complete", pretty_bytes(marker), point="deploy.marker")
+    place = os.path.join(target, marker_path(half.config.digest))
+    atomic_write(place, pretty_bytes(marker), point="deploy.marker")
     return Unpacked(folder=folder, written=True, dropped=report.dropped)
 
 
@@ -232,7 +231,7 @@ def find_setpriv(root: str) -> str:
 def marker_of(target: str, config: Digest) -> Mapping[str, object]:
     """Returns the marker of an image; empty where there is none."""
     try:
-        with open(os.path.join(target, image_path(config) + ".complete"), "rb") as file:
+        with open(os.path.join(target, marker_path(config)), "rb") as file:
             found = json.loads(file.read(16 * 1024 * 1024))
     except (OSError, ValueError):
         return {}

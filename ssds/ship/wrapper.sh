@@ -36,7 +36,7 @@ while :; do
 done
 ssds_bin=$(CDPATH='' cd -P -- "$ssds_bin" && pwd -P) || ssds_fail "cannot enter $ssds_bin"
 ssds_wrappers=${ssds_bin%/*/*/*}
-ssds_top=${ssds_wrappers%/*/*/*}
+ssds_top=${ssds_wrappers%/*/*/*/*/*}
 
 ssds_program='' ssds_image='' ssds_release='' ssds_runtimes='' ssds_binds=''
 # shellcheck source=/dev/null
@@ -54,7 +54,7 @@ case ${APPTAINER_CONTAINER:-${SINGULARITY_CONTAINER:-}} in
 */"$ssds_image") exec "$ssds_program" "$@" ;;
 esac
 [ -d "$ssds_top/$ssds_image" ] ||
-    ssds_fail "$ssds_release: its image is not in $ssds_top/images; deploy it again"
+    ssds_fail "$ssds_release: its image is not in $ssds_top/.flat; deploy it again"
 
 ssds_runtime=${SSDS_RUNTIME:-}
 case $ssds_runtime in

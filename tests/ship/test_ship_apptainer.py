@@ -35,7 +35,7 @@ def wrapped(
     place: str, command: str, *arguments: str, folders: Sequence[str] = (), **environment: str
 ) -> subprocess.CompletedProcess[bytes]:
     return run_boxed(
-        [f"{place}/tree/wrappers/tool/1.0-r1/bin/{command}", *arguments],
+        [f"{place}/tree/sites/example/wrappers/tool/1.0-r1/bin/{command}", *arguments],
         folders=[place, *folders],
         cwd=f"{place}/work",
         user=USER,
@@ -72,7 +72,7 @@ def test_input_and_exit_code_are_the_programs(place: str) -> None:
 
 
 def test_a_program_calls_its_sibling_by_the_wrapper(place: str) -> None:
-    wrappers = f"{place}/tree/wrappers/tool/1.0-r1/bin"
+    wrappers = f"{place}/tree/sites/example/wrappers/tool/1.0-r1/bin"
     done = wrapped(place, "sibling", "x", TOOL_WRAPPERS=wrappers, SSDS_BINDS=f"{place}/tree")
     assert done.stdout == b"inner\nx\n", done.stderr.decode()
 

@@ -112,19 +112,19 @@ def test_a_new_revision_takes_the_public_name_and_the_old_one_stays(
 ) -> None:
     one = small(blobs)
     deploy(site(), [one], blobs, target)
-    old_module = content(f"{target}/modules/tool/1.0-r1.lua")
+    old_module = content(f"{target}/sites/example/modules/tool/1.0-r1.lua")
     two = small(blobs, TOOL, small_tar({"usr/bin/tool": script("echo two")}), before=one)
     report = deploy(site(), [two], blobs, target)
     assert [(c.verb, c.reason) for c in report.changes] == [("+", "r1 becomes r2")]
-    assert sorted(os.listdir(f"{target}/modules/tool")) == [
+    assert sorted(os.listdir(f"{target}/sites/example/modules/tool")) == [
         ".modulerc.lua", "1.0-r1.lua", "1.0-r2.lua", "1.0.lua",
     ]  # fmt: skip
-    assert content(f"{target}/modules/tool/1.0-r1.lua") == old_module
-    assert b"1.0-r2/bin" in content(f"{target}/modules/tool/1.0.lua")
-    assert os.readlink(f"{target}/wrappers/tool/1.0") == "1.0-r2"
+    assert content(f"{target}/sites/example/modules/tool/1.0-r1.lua") == old_module
+    assert b"1.0-r2/bin" in content(f"{target}/sites/example/modules/tool/1.0.lua")
+    assert os.readlink(f"{target}/sites/example/wrappers/tool/1.0") == "1.0-r2"
     third = deploy(site(), [two], blobs, target)
     assert not third.written
-    assert len(read_deployed(target).entries) == 2
+    assert len(read_deployed(target, "example").entries) == 2
 
 
 def test_a_rollback_is_a_deploy_of_the_older_lock(blobs: Blobs, target: str) -> None:
@@ -132,8 +132,8 @@ def test_a_rollback_is_a_deploy_of_the_older_lock(blobs: Blobs, target: str) -> 
     two = small(blobs, small_tar({"usr/bin/tool": script("echo two")}), before=one)
     for lock in (one, two, one):
         deploy(site(), [lock], blobs, target)
-    assert os.readlink(f"{target}/wrappers/tool/1.0") == "1.0-r1"
-    assert os.path.exists(f"{target}/modules/tool/1.0-r2.lua")
+    assert os.readlink(f"{target}/sites/example/wrappers/tool/1.0") == "1.0-r1"
+    assert os.path.exists(f"{target}/sites/example/modules/tool/1.0-r2.lua")
 
 
 def test_a_metadata_change_replaces_the_module_and_keeps_the_revision(
@@ -146,8 +146,8 @@ def test_a_metadata_change_replaces_the_module_and_keeps_the_revision(
     report = deploy(site(), [changed], blobs, target)
     assert report.written
     assert report.images_written == 0
-    assert b"New words" in content(f"{target}/modules/tool/1.0.lua")
-    assert not os.path.exists(f"{target}/modules/tool/1.0-r2.lua")
+    assert b"New words" in content(f"{target}/sites/example/modules/tool/1.0.lua")
+    assert not os.path.exists(f"{target}/sites/example/modules/tool/1.0-r2.lua")
 
 
 def test_two_releases_share_one_image(blobs: Blobs, target: str) -> None:
@@ -168,8 +168,8 @@ def test_uncompressed_layers_serve_when_the_compressed_are_not_here(
 
 
 def _image(target: str) -> str:
-    (entry,) = read_deployed(target).entries
-    return f"{target}/images/{entry.image.hex[:2]}/{entry.image.hex}"
+    (entry,) = read_deployed(target, "example").entries
+    return f"{target}/.flat/{entry.image.hex[:2]}/{entry.image.hex}"
 
 
 def test_missing_bytes_are_named_and_nothing_appears(blobs: Blobs, target: str) -> None:
@@ -178,7 +178,7 @@ def test_missing_bytes_are_named_and_nothing_appears(blobs: Blobs, target: str) 
     blobs.remove(layer.digest)
     with pytest.raises(UnavailableError, match=layer.digest.hex[:12]):
         deploy(site(), [lock], blobs, target)
-    assert not os.path.lexists(f"{target}/modules")
+    assert not os.path.lexists(f"{target}/sites/example/modules")
 
 
 @pytest.mark.parametrize("packed", [True, False])
@@ -196,8 +196,8 @@ def test_a_damaged_layer_is_refused(blobs: Blobs, target: str, packed: bool) -> 
         file.write(data)
     with pytest.raises(IntegrityError):
         deploy(site(), [lock], blobs, target)
-    assert not os.path.lexists(f"{target}/modules")
-    assert not any(len(name) == 64 for _, names, _ in os.walk(target) for name in names)
+    assert not os.path.lexists(f"{target}/sites/example/modules")
+    assert not any(len(name) >= 64 for _, d, f in os.walk(target) for name in (*d, *f))
 
 
 def test_strangers_files_are_never_touched(blobs: Blobs, target: str) -> None:
@@ -212,20 +212,46 @@ def test_strangers_files_are_never_touched(blobs: Blobs, target: str) -> None:
 def test_files_that_appear_in_our_tree_stay(blobs: Blobs, target: str) -> None:
     lock = small(blobs)
     deploy(site(), [lock], blobs, target)
-    for path in ("notes", "images/notes", "images/zz"):
+    for path in ("notes", ".flat/notes", ".flat/zz", ".ssds/images/zz"):
         os.makedirs(f"{target}/{path}")
     two = small(blobs, small_tar({"usr/bin/tool": script("echo two")}), before=lock)
     deploy(site(), [two], blobs, target)
     prune(target, keep=1)
     assert os.path.isdir(f"{target}/notes")
-    assert os.path.isdir(f"{target}/images/notes")
+    assert os.path.isdir(f"{target}/.flat/notes")
 
 
-def test_a_tree_of_another_site_is_refused(blobs: Blobs, target: str) -> None:
-    lock = small(blobs)
-    deploy(site(), [lock], blobs, target)
-    with pytest.raises(Refused, match="belongs to the site"):
-        deploy(site(name="other"), [lock], blobs, target)
+def test_two_sites_share_images_and_each_has_its_own_generations(blobs: Blobs, target: str) -> None:
+    one = small(blobs)
+    assert deploy(site(), [one], blobs, target).images_written == 1
+    report = deploy(site(name="other"), [one], blobs, target)
+    assert (report.generation, report.images_written) == (1, 0)
+    two = small(blobs, small_tar({"usr/bin/tool": script("echo two")}), before=one)
+    assert deploy(site(), [two], blobs, target).generation == 2
+    assert os.readlink(f"{target}/sites/example/wrappers/tool/1.0") == "1.0-r2"
+    assert os.readlink(f"{target}/sites/other/wrappers/tool/1.0") == "1.0-r1"
+    prune(target, keep=1)
+    for name in ("example", "other"):
+        for entry in read_deployed(target, name).entries:
+            assert entry.current is False or image_problems(target, entry.image) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        (".ssds-site.json", '{"site_version": 1, "site": "example"}'),
+        (".ssds/tree.json", '{"tree_version": 99}'),
+    ],
+)
+def test_a_tree_of_another_form_is_refused(blobs: Blobs, target: str, path: str, text: str) -> None:
+    os.makedirs(os.path.dirname(f"{target}/{path}"))
+    with open(f"{target}/{path}", "w") as file:
+        file.write(text)
+    before = listing(target)
+    with pytest.raises(Refused, match="this ssds writes the form 1") as caught:
+        deploy(site(), [small(blobs)], blobs, target)
+    assert caught.value.code == "D017"
+    assert listing(target) == before
 
 
 def test_more_removals_than_allowed_are_refused(blobs: Blobs, target: str) -> None:
@@ -237,14 +263,14 @@ def test_more_removals_than_allowed_are_refused(blobs: Blobs, target: str) -> No
     assert listing(target) == before
     report = deploy(site(), locks[:1], blobs, target, allow_remove=3)
     assert verbs(report.changes) == ["=", "-", "-", "-"]
-    assert os.listdir(f"{target}/modules") == ["tool0"]
+    assert os.listdir(f"{target}/sites/example/modules") == ["tool0"]
 
 
 def test_a_command_that_the_image_lacks_is_refused(blobs: Blobs, target: str) -> None:
     half = image(blobs, [TOOL], ["tool", "ghost"], {"PATH": "/usr/bin"})
     with pytest.raises(Refused, match="ghost"):
         deploy(site(), [release(blobs, half)], blobs, target)
-    assert not os.path.lexists(f"{target}/modules")
+    assert not os.path.lexists(f"{target}/sites/example/modules")
 
 
 def test_prune_removes_old_generations_and_images_that_none_names(
@@ -255,15 +281,15 @@ def test_prune_removes_old_generations_and_images_that_none_names(
     image_of_other = other.variants[""].platforms[AMD64].release.config.digest  # type: ignore[union-attr]
     deploy(site(), [one], blobs, target)
     removed = prune(target, keep=1)
-    assert ".generations/1" in removed
+    assert ".ssds/sites/example/1" in removed
     assert any(image_of_other.hex in path for path in removed)
-    assert image_problems(target, read_deployed(target).entries[0].image) == []
+    assert image_problems(target, read_deployed(target, "example").entries[0].image) == []
     assert not deploy(site(), [one], blobs, target).written
 
 
 def test_an_image_that_lost_files_is_found(blobs: Blobs, target: str) -> None:
     deploy(site(), [small(blobs)], blobs, target)
-    digest = read_deployed(target).entries[0].image
+    digest = read_deployed(target, "example").entries[0].image
     os.unlink(f"{_image(target)}/usr/bin/tool")
     assert "files" in image_problems(target, digest)[0]
 
@@ -271,7 +297,7 @@ def test_an_image_that_lost_files_is_found(blobs: Blobs, target: str) -> None:
 def test_a_damaged_record_is_said(blobs: Blobs, target: str) -> None:
     deploy(site(), [small(blobs)], blobs, target)
     for text in ("{", "[]", '{"deployment_version": 9}', '{"deployment_version": 1}'):
-        with open(f"{target}/.generations/1/deployment.json", "w") as file:
+        with open(f"{target}/.ssds/sites/example/1/deployment.json", "w") as file:
             file.write(text)
         with pytest.raises(SsdsError, match="damaged"):
             deploy(site(), [small(blobs)], blobs, target)
@@ -293,7 +319,7 @@ def test_two_deploys_at_once_end_with_one_sound_tree(blobs: Blobs, target: str) 
     for thread in threads:
         thread.join()
     assert errors == []
-    assert read_deployed(target).number == 1
+    assert read_deployed(target, "example").number == 1
 
 
 # -- hostile images ------------------------------------------------------------------------------
@@ -330,7 +356,7 @@ def test_a_hostile_layer_writes_nothing_outside(
     try:
         deploy(site(), [lock], blobs, target)
     except SsdsError:
-        assert not os.path.lexists(f"{target}/modules")
+        assert not os.path.lexists(f"{target}/sites/example/modules")
     assert os.listdir(outside) == ["secret"]
     assert content(f"{outside}/secret").decode() == "s"
     assert sorted(os.listdir(str(tmp_path))) in (
@@ -456,18 +482,18 @@ def test_killed_at_any_write_point_readers_see_the_old_tree_or_the_new(
 
 def check_whole(target: str, must: bool) -> None:
     """What a reader finds is whole: each module's commands are there, each image complete."""
-    found = read_deployed(target)
+    found = read_deployed(target, "example")
     assert found.number or not must
     for entry in found.entries:
         assert image_problems(target, entry.image) == []
-        generation = f"{target}/.generations/current"
+        generation = f"{target}/.ssds/sites/example/current"
         assert os.path.exists(f"{generation}/modules/{entry.name}/{entry.full}.lua")
         for command in entry.commands:
             path = f"{generation}/wrappers/{entry.name}/{entry.full}/bin/{command}"
             assert os.access(path, os.X_OK)
     for name in ("modules", "wrappers"):
-        if os.path.lexists(f"{target}/{name}"):
-            assert os.path.isdir(f"{target}/{name}/")
+        if os.path.lexists(f"{target}/sites/example"):
+            assert os.path.isdir(f"{target}/sites/example/{name}/")
 
 
 @pytest.mark.component("sandbox")
@@ -477,5 +503,5 @@ def test_a_tree_needs_neither_python_nor_ssds(blobs: Blobs, tmp_path: object) ->
     deploy(site(runtimes=("plain",)), [release(blobs, half)], blobs, target)
     found = json.dumps(list(listing(target)))
     assert ".py" not in found
-    done = run([f"{target}/wrappers/tool/1.0/bin/tool", "x"], PATH="/nonexistent")
+    done = run([f"{target}/sites/example/wrappers/tool/1.0/bin/tool", "x"], PATH="/nonexistent")
     assert done.stdout == b"x\n"

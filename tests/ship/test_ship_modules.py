@@ -131,28 +131,30 @@ def test_lmod_loads_a_module_whose_every_text_is_hostile(number: int, tmp_path: 
         identifiers={"rrid": text},
         environment={"GOOD": text, "bad name": text},
     )
-    folder = f"{tmp_path}/modules/samtools"
+    folder = f"{tmp_path}/sites/example/modules/samtools"
     os.makedirs(folder)
     with open(f"{folder}/1.16.1.lua", "wb") as file:
         file.write(module_text(facts, hidden=False))
-    done = lmod(f"{tmp_path}/modules", "load", "samtools")
+    done = lmod(f"{tmp_path}/sites/example/modules", "load", "samtools")
     assert b"wrappers/samtools/1.16.1-r3/bin" in done.stdout, done.stderr
     assert b"GOOD=" in done.stdout
-    assert lmod(f"{tmp_path}/modules", "help", "samtools").returncode == 0
+    assert lmod(f"{tmp_path}/sites/example/modules", "help", "samtools").returncode == 0
     assert not os.path.exists("/tmp/pwned")
 
 
 @pytest.mark.component("lmod")
 def test_lmod_loads_the_public_name_and_hides_the_revisions(tree: str) -> None:
-    listed = lmod(f"{tree}/modules", "-t", "avail").stderr.decode()
+    listed = lmod(f"{tree}/sites/example/modules", "-t", "avail").stderr.decode()
     assert "tool/1.0\n" in listed
     assert "-r1" not in listed
     for name in ("tool", "tool/1.0", "tool/1.0-r1"):
         done = shell_after(
-            f"{tree}/modules", f"module load {name}; command -v tool; echo $TOOL_DATA"
+            f"{tree}/sites/example/modules", f"module load {name}; command -v tool; echo $TOOL_DATA"
         )
         lines = done.stdout.decode().splitlines()
-        assert lines == [f"{tree}/wrappers/tool/1.0-r1/bin/tool", "/opt/data"], done.stderr
+        assert lines == [f"{tree}/sites/example/wrappers/tool/1.0-r1/bin/tool", "/opt/data"], (
+            done.stderr
+        )
 
 
 @pytest.mark.component("lmod")
@@ -160,7 +162,7 @@ def test_unload_restores_and_another_version_takes_its_place(tmp_path: object) -
     blobs = Blobs(f"{tmp_path}/blobs")
     locks = [tool_lock(blobs), tool_lock(blobs, version="1.10"), tool_lock(blobs, version="1.9")]
     deploy(site(), locks, blobs, f"{tmp_path}/tree")
-    modules = f"{tmp_path}/tree/modules"
+    modules = f"{tmp_path}/tree/sites/example/modules"
     text = "module load tool/1.0; module load tool/1.9; echo $PATH; module unload tool; echo $PATH"
     done = shell_after(modules, text)
     loaded, unloaded = done.stdout.decode().splitlines()
@@ -174,22 +176,22 @@ def test_unload_restores_and_another_version_takes_its_place(tmp_path: object) -
 
 @pytest.mark.component("lmod")
 def test_spider_finds_a_command_by_its_extension(tree: str) -> None:
-    done = lmod(f"{tree}/modules", "spider", "aside")
+    done = lmod(f"{tree}/sites/example/modules", "spider", "aside")
     assert b"tool/1.0" in done.stderr + done.stdout
-    whatis = lmod(f"{tree}/modules", "whatis", "tool").stderr
+    whatis = lmod(f"{tree}/sites/example/modules", "whatis", "tool").stderr
     assert b"Description: Tools for alignments" in whatis
 
 
 @pytest.mark.component("lmod")
 def test_the_modules_work_from_a_copy_elsewhere(tree: str, tmp_path: object) -> None:
-    copy = f"{tmp_path}/modules of/moved"
+    copy = f"{tmp_path}/sites/example/modules of/moved"
     shutil.copytree(tree, copy, symlinks=True)
-    done = shell_after(f"{copy}/modules", "module load tool/1.0; command -v tool")
-    assert done.stdout.decode() == f"{copy}/wrappers/tool/1.0-r1/bin/tool\n"
+    done = shell_after(f"{copy}/sites/example/modules", "module load tool/1.0; command -v tool")
+    assert done.stdout.decode() == f"{copy}/sites/example/wrappers/tool/1.0-r1/bin/tool\n"
 
 
 @pytest.mark.component("lmod")
 @pytest.mark.component("sandbox")
 def test_a_loaded_tool_runs(tree: str) -> None:
-    done = shell_after(f"{tree}/modules", "module load tool; tool 'a b'")
+    done = shell_after(f"{tree}/sites/example/modules", "module load tool; tool 'a b'")
     assert done.stdout == b"a b\n"

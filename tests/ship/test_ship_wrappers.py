@@ -43,7 +43,7 @@ def place(user: int) -> Iterator[str]:
 
 
 def command(tree: str, name: str) -> str:
-    return f"{tree}/wrappers/tool/1.0-r1/bin/{name}"
+    return f"{tree}/sites/example/wrappers/tool/1.0-r1/bin/{name}"
 
 
 @needs_namespaces
@@ -181,7 +181,7 @@ def test_the_tree_works_from_another_place_and_from_a_read_only_mount(
     os.mkdir(spot)
     try:
         text = f"mount --bind -o ro '{tree}' {spot} && exec setpriv --reuid={user} --regid={user} "
-        text += f"--clear-groups {spot}/wrappers/tool/1.0/bin/tool moved"
+        text += f"--clear-groups {spot}/sites/example/wrappers/tool/1.0/bin/tool moved"
         done = run(["unshare", "-m", "sh", "-c", text])
         assert done.stdout == b"moved\n"
         assert not os.listdir(spot)
@@ -201,7 +201,7 @@ def test_a_link_from_anywhere_and_a_relative_call_find_the_tree(
     assert run(["sh", "tool", "x"], cwd=folder).stdout == b"x\n"
     assert run(["sh", "-c", f"PATH='{folder}':$PATH; tool x"]).stdout == b"x\n"
     copy = f"{tmp_path}/copy"
-    shutil.copyfile(f"{tree}/wrappers/.ssds/wrapper", copy)
+    shutil.copyfile(f"{tree}/sites/example/wrappers/.ssds/wrapper", copy)
     done = run(["sh", copy])
     assert done.returncode == 127
     assert b"not a link to a deployed command" in done.stderr
@@ -221,7 +221,7 @@ def test_a_program_may_call_a_wrapper_of_another_image(tmp_path: object) -> None
     locks = [tool_lock(blobs), tool_lock(blobs, other, name="other")]
     tree = f"{tmp_path}/tree"
     deploy(site(runtimes=("plain",)), locks, blobs, tree)
-    inner = f"{tree}/wrappers/other/1.0/bin/tool"
+    inner = f"{tree}/sites/example/wrappers/other/1.0/bin/tool"
     done = run([command(tree, "show"), inner], SSDS_RUNTIME="plain", SSDS_BINDS=str(tmp_path))
     assert (done.stdout, done.returncode) == (b"other image\n", 5), done.stderr
 
@@ -236,7 +236,7 @@ def test_strange_names_in_an_image_s_root_do_no_harm(tmp_path: object) -> None:
     odd = small_tar({**dict.fromkeys(names, "etc"), **{f"{n}.d/f": b"x" for n in names}})
     blobs = Blobs(f"{tmp_path}/blobs")
     deploy(site(runtimes=("plain",)), [tool_lock(blobs, odd)], blobs, f"{tmp_path}/tree")
-    show = f"{tmp_path}/tree/wrappers/tool/1.0/bin/show"
+    show = f"{tmp_path}/tree/sites/example/wrappers/tool/1.0/bin/show"
     text = "cd /; printf '%s\\n' * .[!.]* ..?*; cat ./-rf.d/f"
     told = run([show, text], cwd=here)
     assert (told.returncode, told.stderr) == (0, b"")
@@ -286,7 +286,7 @@ def test_apptainer_is_called_with_image_binds_and_gpu(tree: str, tmp_path: objec
     )
     image = next(
         os.path.join(base, name)
-        for base, names, _ in os.walk(f"{tree}/images")
+        for base, names, _ in os.walk(f"{tree}/.flat")
         for name in names
         if len(name) == 64
     )

@@ -1,0 +1,77 @@
+"""What a deployment would change, as a pure function of locks, a site and a tree's record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from ssds.core.digest import Digest
+from ssds.core.errors import Refused, UnavailableError
+from ssds.recipe.model import Site
+from ssds.ship.changes import Change, removals
+from ssds.ship.generation import Deployed
+from ssds.ship.sites import Pick, Selection
+
+REMOVAL_LIMIT = 5
+
+
+def site_changes(site: Site, selection: Selection, before: Deployed) -> tuple[Change, ...]:
+    """Returns the changes of a site by release, ``=`` where nothing is to do."""
+    current = {entry.release: entry for entry in before.entries if entry.current}
+    found = []
+    for pick in selection.picks:
+        old = current.pop((pick.name, pick.module), None)
+        what = f"{pick.name}/{pick.module}"
+        if old is None:
+            verb, reason = "+", f"new, r{pick.released.revision}"
+        elif (old.revision, old.image) != (pick.released.revision, pick.half.config.digest):
+            verb, reason = "+", f"r{old.revision} becomes r{pick.released.revision}"
+        else:
+            verb, reason = "=", f"r{old.revision} is there"
+        found.append(Change(where=site.name, what=what, verb=verb, reason=reason))
+    for (name, module), _ in sorted(current.items()):
+        reason = "no longer asked for by the site or no longer locked"
+        found.append(Change(where=site.name, what=f"{name}/{module}", verb="-", reason=reason))
+    return tuple(found)
+
+
+def check_removals(changes: Sequence[Change], allowed: int, where: str) -> None:
+    """Raises Refused (D013) where more releases would disappear than are allowed."""
+    count = removals(changes)
+    if count > allowed:
+        raise Refused(
+            f"this would remove {count} releases from {where}",
+            hint=f"If that is meant, allow it: --allow-remove {count}.",
+            code="D013",
+        )
+
+
+def missing_bytes(
+    picks: Sequence[Pick], *, has: Callable[[Digest], bool], has_image: Callable[[Digest], bool]
+) -> tuple[tuple[str, Digest], ...]:
+    """Returns (release, digest) of all bytes that a deployment needs and that are not here (C2).
+
+    Args:
+        has: whether a blob is here.
+        has_image: whether the tree holds the image of a config whole.
+    """
+    missing = []
+    for pick in picks:
+        half = pick.half
+        needed = [half.config.digest]
+        if not has_image(half.config.digest):
+            needed.append(half.manifest.digest)
+            needed += [layer.digest for layer in half.layers if not has(layer.diff_id)]
+        missing += [(str(pick.released.id), digest) for digest in needed if not has(digest)]
+    return tuple(missing)
+
+
+def check_bytes(missing: Sequence[tuple[str, Digest]]) -> None:
+    """Raises UnavailableError (D016) where bytes are missing."""
+    if missing:
+        releases = sorted({release for release, _ in missing})
+        raise UnavailableError(
+            f"{len(missing)} blobs of {', '.join(releases)} are not here, the first is "
+            f"{missing[0][1]}",
+            hint="Bring them with `ssds apply --fetch`, then deploy again.",
+            code="D016",
+        )

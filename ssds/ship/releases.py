@@ -1,0 +1,138 @@
+"""The facts of each release that a site gets: from its lock, its metadata and its image."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+
+from ssds.core.canonical import Json
+from ssds.core.errors import Refused
+from ssds.recipe.model import Site
+from ssds.ship.generation import Deployed, Entry, Generation, compose
+from ssds.ship.images import (
+    BlobSource,
+    config_of,
+    find_program,
+    find_setpriv,
+    has_image,
+)
+from ssds.ship.modules import ModuleFacts
+from ssds.ship.sites import Pick, Selection
+from ssds.ship.tree import image_path, site_path
+from ssds.ship.wrappers import DEFAULT_PATH, FACTS, release_facts
+
+METADATA_LIMIT_BYTES = 4 * 1024 * 1024
+
+
+def compose_site(
+    site: Site, selection: Selection, before: Deployed, folder: str, blobs: BlobSource
+) -> Generation:
+    """Returns the next generation of a site.
+
+    Args:
+        before: what stands there; its earlier revisions stay loadable.
+        folder: the tree; the images of all picks stand in it.
+
+    Raises:
+        Refused: D014, images lack commands that their locks offer; all are named.
+    """
+    problems: list[str] = []
+    releases = []
+    for pick in selection.picks:
+        try:
+            releases.append(_release(pick, folder, blobs))
+        except Refused as error:
+            problems.append(error.message)
+    if problems:
+        raise Refused(
+            "; ".join(problems),
+            hint="Correct deploy.commands in the recipe and apply again, or exclude the release.",
+            code="D014",
+        )
+    wanted = {entry.release for entry, _, _ in releases}
+    now = {(entry.release, entry.revision) for entry, _, _ in releases}
+    older = []
+    for entry in before.entries:
+        if entry.release in wanted and (entry.release, entry.revision) not in now:
+            kept = _older(folder, site.name, before.number, replace(entry, current=False))
+            older += [kept] if kept else []
+    return compose(site, releases, older)
+
+
+def _release(pick: Pick, folder: str, blobs: BlobSource) -> tuple[Entry, ModuleFacts, bytes]:
+    half, released = pick.half, pick.released
+    image = os.path.join(folder, image_path(half.config.digest))
+    environment = dict(config_of(blobs, half).environment)
+    path = environment.get("PATH", "") or DEFAULT_PATH
+    programs = {c.rsplit("/", 1)[-1]: find_program(image, c, path) for c in half.commands}
+    missing = sorted(command for command, program in programs.items() if not program)
+    if missing:
+        raise Refused(f"the image of {released.id} has no program {', '.join(missing)}")
+    metadata = _metadata(pick, blobs)
+    given = metadata.get("deploy", {})
+    wanted = given.get("environment", {}) if isinstance(given, Mapping) else {}
+    defaults = {str(k): str(v) for k, v in wanted.items()} if isinstance(wanted, Mapping) else {}
+    entry = Entry(
+        name=pick.name,
+        version=released.id.version,
+        variant=released.id.variant,
+        revision=released.revision,
+        platform=pick.platform,
+        module=pick.module,
+        image=half.config.digest,
+        commands=tuple(sorted(programs)),
+    )
+    facts = ModuleFacts(
+        name=pick.name,
+        version=pick.module,
+        revision=released.revision,
+        image=str(half.manifest.digest),
+        commands=entry.commands,
+        environment=defaults,
+        description=metadata,
+        identifiers=released.identifiers,
+    )
+    wrapper = release_facts(
+        release=f"{released.id}-r{released.revision}",
+        image=image_path(half.config.digest),
+        programs=programs,
+        environment=environment,
+        defaults=defaults,
+        setpriv=find_setpriv(image),
+    )
+    return entry, facts, wrapper
+
+
+def _metadata(pick: Pick, blobs: BlobSource) -> Mapping[str, Json]:
+    """Returns the descriptive fields; empty where the lock names none or the bytes are not here."""
+    digest = pick.released.metadata
+    if digest is None or not blobs.has(digest):
+        return {}
+    try:
+        found = json.loads(blobs.read(digest, METADATA_LIMIT_BYTES))
+    except (ValueError, RecursionError):
+        return {}
+    if not isinstance(found, dict):
+        return {}
+    fields = found.get("fields", found)
+    return fields if isinstance(fields, dict) else {}
+
+
+def _older(folder: str, site: str, number: int, entry: Entry) -> tuple[Entry, bytes, bytes] | None:
+    """Returns an earlier revision as it stands in the current generation, if its image is there."""
+    if not has_image(folder, entry.image):
+        return None
+    root = os.path.join(folder, site_path(site), str(number))
+    try:
+        found = []
+        for path in (
+            f"modules/{entry.name}/{entry.full}.lua",
+            f"wrappers/{entry.name}/{entry.full}/{FACTS}",
+        ):
+            with open(os.path.join(root, path), "rb") as file:
+                found.append(file.read())
+    except OSError:
+        return None
+    return entry, found[0], found[1]

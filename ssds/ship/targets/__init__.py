@@ -1,0 +1,1 @@
+"""Where a tree is written to: one plug, several places."""

@@ -1,0 +1,156 @@
+"""Where things stand in a deployed tree, and what a tree says about itself (C14, C22).
+
+::
+
+    .flat/<2 hex>/<config hex>/             unpacked images, shared by all platforms and sites
+    .ssds/tree.json                         the tree is ours
+    .ssds/images/<2 hex>/<config hex>.json  an image's marker, written last
+    .ssds/sites/<site>/<n>/                 one generation of one site, written whole
+    .ssds/sites/<site>/current -> <n>       the one link that is switched for that site
+    .ssds/sites/<site>/newest -> <n>        only after a rollback: later ones stay
+    sites/<site> -> ../.ssds/sites/<site>/current
+"""
+
+from __future__ import annotations
+
+import json
+import os
+
+from ssds.core.canonical import pretty_bytes
+from ssds.core.digest import Digest
+from ssds.core.errors import Refused
+from ssds.host.files import TEMPORARY_PREFIX, explained
+from ssds.ship.generation import RECORD, Deployed, read_record
+
+OURS = ".ssds"
+IMAGES = ".flat"
+SITES = "sites"
+TREE_FILE = f"{OURS}/tree.json"
+TREE_LOCK = f"{OURS}/lock"
+MARKERS = f"{OURS}/images"
+TREE_VERSION = 1
+_EARLIER = (".generations", ".ssds-site.json")
+
+
+def image_path(config: Digest) -> str:
+    """Returns an image's folder, relative to the tree."""
+    return f"{IMAGES}/{config.hex[:2]}/{config.hex}"
+
+
+def marker_path(config: Digest) -> str:
+    """Returns the place of an image's marker, relative to the tree."""
+    return f"{MARKERS}/{config.hex[:2]}/{config.hex}.json"
+
+
+def site_path(site: str) -> str:
+    """Returns the folder of a site's generations, relative to the tree."""
+    return f"{OURS}/{SITES}/{site}"
+
+
+def public_link(site: str) -> tuple[str, str]:
+    """Returns the path of a site's public link, relative to the tree, and what it points to."""
+    return f"{SITES}/{site}", f"../{site_path(site)}/current"
+
+
+def tree_file() -> bytes:
+    """Returns the bytes that make a folder ours."""
+    return pretty_bytes({"tree_version": TREE_VERSION})
+
+
+def check_owner(folder: str) -> bool:
+    """Returns whether ``folder`` is a tree of ours already; False where it is new or empty.
+
+    Raises:
+        Refused: D010 the folder holds what ssds did not write, D017 a tree of another form.
+    """
+    with explained(folder):
+        try:
+            names = os.listdir(folder)
+        except FileNotFoundError:
+            return False
+        except NotADirectoryError:
+            raise Refused(
+                f"{folder} is not a folder", hint="Choose a folder.", code="D010"
+            ) from None
+    if any(name in names for name in _EARLIER):
+        _refuse_form(folder, "a tree of an earlier ssds, for one site")
+    try:
+        with open(os.path.join(folder, TREE_FILE), "rb") as file:
+            version = json.loads(file.read(65536))["tree_version"]
+    except (OSError, ValueError, KeyError, TypeError):
+        if _strange(folder, names):
+            raise Refused(
+                f"{folder} holds files and was not made by ssds",
+                hint="Choose an empty folder or one that ssds deployed before.",
+                code="D010",
+            ) from None
+        return False
+    if version != TREE_VERSION:
+        _refuse_form(folder, f"a tree of the form {str(version)[:20]!r}")
+    return True
+
+
+def _refuse_form(folder: str, what: str) -> None:
+    raise Refused(
+        f"{folder} is {what}; this ssds writes the form {TREE_VERSION}",
+        hint="Deploy into a new folder, point your users there, then remove this one.",
+        code="D017",
+    )
+
+
+def _strange(folder: str, names: list[str]) -> bool:
+    """Whether there is more than what a killed first deploy leaves."""
+    if [n for n in names if n != OURS and not n.startswith(TEMPORARY_PREFIX)]:
+        return True
+    path = os.path.join(folder, OURS)
+    inner = os.listdir(path) if os.path.isdir(path) else []
+    lock = os.path.basename(TREE_LOCK)
+    return bool([n for n in inner if n != lock and not n.startswith(TEMPORARY_PREFIX)])
+
+
+def sites_in(folder: str) -> tuple[str, ...]:
+    """Returns the names of the sites that a tree holds or held."""
+    path = os.path.join(folder, OURS, SITES)
+    names = os.listdir(path) if os.path.isdir(path) else []
+    return tuple(sorted(n for n in names if not n.startswith(".")))
+
+
+def linked_number(folder: str, site: str, name: str) -> int:
+    """Returns the generation that a site's link ``current`` or ``newest`` names; 0 for none."""
+    try:
+        text = os.readlink(os.path.join(folder, site_path(site), name))
+    except OSError:
+        return 0
+    return int(text) if text.isdecimal() and text.isascii() else 0
+
+
+def newest_number(folder: str, site: str) -> int:
+    """Returns the newest generation that was ever visible; what is above was never switched to."""
+    return max(linked_number(folder, site, name) for name in ("current", "newest"))
+
+
+def generations(folder: str, site: str) -> list[int]:
+    """Returns the numbers of a site's generations that are here whole, oldest first."""
+    path = os.path.join(folder, site_path(site))
+    names = os.listdir(path) if os.path.isdir(path) else []
+    newest = newest_number(folder, site)
+    return sorted(int(n) for n in names if n.isdecimal() and n.isascii() and 0 < int(n) <= newest)
+
+
+def read_generation(folder: str, site: str, number: int) -> Deployed:
+    """Returns what one generation holds.
+
+    Raises:
+        FileNotFoundError: it is not there. InvalidValue: D012, its record is damaged.
+    """
+    with open(os.path.join(folder, site_path(site), str(number), RECORD), "rb") as file:
+        return read_record(file.read(), number)
+
+
+def read_deployed(folder: str, site: str) -> Deployed:
+    """Returns what the current generation of a site holds; empty where there is none."""
+    number = linked_number(folder, site, "current")
+    try:
+        return read_generation(folder, site, number) if number else Deployed()
+    except OSError:
+        return Deployed()
