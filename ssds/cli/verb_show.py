@@ -82,7 +82,7 @@ def _platform(workspace: Workspace, section: PlatformLock) -> dict[str, Any]:
         entry |= {
             "manifest": str(half.manifest.digest),
             "size_bytes": sum(layer.size_bytes for layer in half.layers),
-            "commands": list(half.commands),
+            "commands": list(half.offered),
             "mode": half.actions["build"].mode,
             "emulated": half.actions["build"].emulated,
             "impure": half.actions["build"].impure,

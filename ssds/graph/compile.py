@@ -136,10 +136,11 @@ class _Compiler:
         pins = self.pins.get((release.id, target.platform), PlatformPins())
         sources = self.sources(target, pins)
         path = release.recipe_path
+        base = self.base(target, asked)
         build = build_spec.node(
             target,
             pins,
-            base=self.base(target, asked),
+            base=base,
             sources=sources,
             recipe=lambda ref, role: self.recipe(ref, target, role),
             unpinned=_lacking(asked, target, build_sources),
@@ -171,7 +172,9 @@ class _Compiler:
         offered = deploytest_spec.node(target, config, recipe_path=path)
         ids.append(self.add(offered))
         verdicts.append(Input(role="deploytest", node=offered.id, output="verdict", gate=True))
-        sbom = sbom_spec.node(target, release.software, config, pins=pins, recipe_path=path)
+        sbom = sbom_spec.node(
+            target, release.software, config, base=base, pins=pins, recipe_path=path
+        )
         ids.append(self.add(sbom))
         advisories = self.advisories(asked)
         scan = scan_spec.node(

@@ -77,7 +77,7 @@ def _platform(old: PlatformLock, new: PlatformLock, at: str) -> Iterator[LockCha
 
 def _release(old: ReleaseHalf | None, new: ReleaseHalf | None, at: str) -> Iterator[LockChange]:
     yield from _one(f"{at} image", _image(old), _image(new))
-    before, after = (set(half.commands) if half else set() for half in (old, new))
+    before, after = (set(half.offered) if half else set() for half in (old, new))
     for command in sorted(before ^ after):
         there = "offered" if command in before else ""
         yield from _one(f"{at} command {command}", there, "" if there else "offered")

@@ -110,7 +110,8 @@ def _is_current(
                 now = claims.get(NodeId(owner, kind, platform), known)
                 if now is not known and (now is None or _kept(known, now) is not known):
                     return False
-        if _commands(release, platform, section.release, found) != section.release.commands:
+        half = section.release
+        if _commands(release, platform, half, found) != (half.commands, half.found):
             return False
     return True
 
@@ -147,12 +148,12 @@ def _half(
         "build": _kept(known.get("build"), build),
         "publish": _kept(known.get("publish"), publish),
     }
-    commands = _commands(release, platform, before, found)
+    commands, others = _commands(release, platform, before, found)
     same = before is not None and before.manifest.digest == publish.outputs["manifest"]
     claim, sif = _sif(release, platform, before if same else None, found)
     actions.update({"sif": claim} if claim else {})
     if before is not None and same:
-        return replace(before, actions=actions, commands=commands, sif=sif)
+        return replace(before, actions=actions, commands=commands, found=others, sif=sif)
     data = found.read(publish.outputs["manifest"])
     if data is None:
         return None
@@ -170,6 +171,7 @@ def _half(
         config=SizedBlob(digest=manifest.config.digest, size_bytes=manifest.config.size_bytes),
         layers=layers,
         commands=commands,
+        found=others,
         sif=sif,
     )
 
@@ -204,13 +206,14 @@ def _numbered(outputs: Mapping[str, Digest], prefix: str) -> list[tuple[int, Dig
 
 def _commands(
     release: ReleaseName, platform: Platform, before: ReleaseHalf | None, found: Found
-) -> tuple[str, ...]:
-    """Returns the commands that the image offers, from the sbom node's inventory."""
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Returns the declared and the found commands, from the sbom node's inventory."""
     sbom = found.of(release, "sbom", platform)
     data = found.read(sbom.outputs["commands"]) if sbom else None
     if data is None:
-        return before.commands if before else ()
-    return tuple(sorted(str(name) for name in json.loads(data)["declared"]))
+        return (before.commands, before.found) if before else ((), ())
+    inventory = json.loads(data)
+    return tuple(sorted(inventory["declared"])), tuple(sorted(inventory.get("found", ())))
 
 
 def _index(

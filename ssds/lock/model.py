@@ -60,6 +60,8 @@ class ReleaseHalf:
         manifest, config: the image's manifest and config.
         layers: base first; as many as the config has diffIDs.
         commands: names, or absolute paths in the image of programs outside its PATH; sorted.
+        found: names of the programs that the image has and its base has not, where the recipe
+            declares no command.
         sif: the image as a SIF file, where a channel asks for it.
     """
 
@@ -68,7 +70,13 @@ class ReleaseHalf:
     config: SizedBlob
     layers: tuple[LayerRecord, ...]
     commands: tuple[str, ...] = ()
+    found: tuple[str, ...] = ()
     sif: SifRecord | None = None
+
+    @property
+    def offered(self) -> tuple[str, ...]:
+        """What gets a wrapper: the declared commands, else those that were found."""
+        return self.commands or self.found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

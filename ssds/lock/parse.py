@@ -219,7 +219,9 @@ def _sized(c: Checker, value: object, path: Path) -> SizedBlob:
 
 
 def _half(c: Checker, value: Mapping[str, object], path: Path) -> ReleaseHalf:
-    top = c.map(value, path, required="actions manifest config layers", optional="commands sif")
+    top = c.map(
+        value, path, required="actions manifest config layers", optional="commands found sif"
+    )
     layers = []
     for at, item in c.items(top.get("layers", MISSING), (*path, "layers")):
         entry = c.map(item, at, required="digest size diff_id")
@@ -236,6 +238,7 @@ def _half(c: Checker, value: Mapping[str, object], path: Path) -> ReleaseHalf:
         config=_sized(c, top.get("config", MISSING), (*path, "config")),
         layers=tuple(layers),
         commands=_commands(c, top.get("commands", []), (*path, "commands")),
+        found=_commands(c, top.get("found", []), (*path, "found")),
         sif=_sif(c, top["sif"], (*path, "sif")) if "sif" in top else None,
     )
     if not c.faults:

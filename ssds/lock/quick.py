@@ -104,7 +104,7 @@ _LAYER = frozenset(("digest", "size", "diff_id"))
 _LATEST = frozenset(LATEST_KINDS)
 _ACTIONS = frozenset(RELEASE_KINDS)
 _SAID = frozenset(("", "pass", "fail"))
-_HALF = frozenset(("actions", "manifest", "config", "layers", "commands", "sif"))
+_HALF = frozenset(("actions", "manifest", "config", "layers", "commands", "found", "sif"))
 _SIF = frozenset(("file", "manifest"))
 _IDENTIFIERS = frozenset(IDENTIFIERS)
 _VERDICTS = {"pass": sha256_of(PASS), "fail": sha256_of(FAIL)}
@@ -209,6 +209,7 @@ class _LockReader(PinReader):
             config=self.sized(top["config"]),
             layers=tuple([self.layer(item) for item in list_of(top["layers"])]),
             commands=_commands(list_of(top["commands"])) if "commands" in top else (),
+            found=_commands(list_of(top["found"])) if "found" in top else (),
             sif=self.sif(top["sif"]) if "sif" in top else None,
         )
         checker = Checker()

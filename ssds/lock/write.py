@@ -107,6 +107,7 @@ def _half(half: ReleaseHalf) -> Json:
             for layer in half.layers
         ],
         "commands": sorted(half.commands),
+        **({"found": sorted(half.found)} if half.found else {}),
         **({"sif": _sif(half.sif)} if half.sif else {}),
     }
 

@@ -18,6 +18,8 @@ from ssds.oci.flatten import Entry, FlatTree
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 HEAD_BYTES = 4096
 FILES_LIMIT = 100_000
+FOUND_LIMIT = 4096
+"""How many commands that nobody declared an image may offer."""
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+@%=,~:-]{0,127}")
 """A name that a wrapper, a module and a lock can have."""
 NO_PROGRAM = "neither an ELF program nor a script with #!"

@@ -66,7 +66,7 @@ def _release(pick: Pick, folder: str, blobs: BlobSource) -> tuple[Entry, ModuleF
     image = os.path.join(folder, image_path(half.config.digest))
     environment = dict(config_of(blobs, half).environment)
     path = environment.get("PATH", "") or DEFAULT_PATH
-    programs = {c.rsplit("/", 1)[-1]: find_program(image, c, path) for c in half.commands}
+    programs = {c.rsplit("/", 1)[-1]: find_program(image, c, path) for c in half.offered}
     missing = sorted(command for command, program in programs.items() if not program)
     if missing:
         raise Refused(f"the image of {released.id} has no program {', '.join(missing)}")

@@ -96,3 +96,45 @@ def test_names_that_no_wrapper_can_have_are_left_out(tmp_path):
 def test_a_command_in_path_comes_before_one_of_the_same_name_in_a_declared_folder(tmp_path):
     tree = tree_of(tmp_path, {"usr/bin/x": elf(), "opt/bin/x": elf()})
     assert list_commands(tree, wanted("x", paths=["/opt/bin"]))["declared"] == ["x"]
+
+
+BASE = {"usr/bin/ls": elf(), "usr/bin/basetool": elf()}
+
+
+def found_in(tmp_path, *layers, **deploy):
+    workshop = Workshop(str(tmp_path))
+    base, image = workshop.image(layers[0]), workshop.image(*layers)
+    node = spec.node(
+        target(**deploy),
+        {},
+        Input(role="config", digest=image),
+        base=Input(role="base", digest=base, output="config"),
+    )
+    inputs = {"config": image, "base": base}
+    outcome = run(workshop.bench(node, {i.role: inputs[i.role] for i in node.inputs}))
+    return workshop.json(outcome.outputs["commands"])
+
+
+def test_without_declared_commands_those_that_the_base_has_not_are_found(tmp_path):
+    more = {"usr/bin/tool": elf(), "usr/bin/arm": elf(183), "usr/bin/basetool": elf()}
+    mine = layer(more, executable=tuple(more), links={"usr/bin/alias": "tool"})
+    found = found_in(tmp_path, layer(BASE, executable=tuple(BASE)), mine)
+    assert found["declared"] == []
+    assert found["found"] == ["alias", "tool"]
+    assert found["paths"] == {"alias": "/usr/bin/alias", "tool": "/usr/bin/tool"}
+
+
+def test_shells_and_the_tools_of_every_system_are_not_found(tmp_path):
+    names = ["bash", "ls", "gawk", "python3.11", "pip3", "perl5.36.0", "tool", "samtools.pl"]
+    files = {f"usr/local/bin/{name}": elf() for name in names}
+    mine = layer(files, executable=tuple(files))
+    found = found_in(tmp_path, layer(BASE, executable=tuple(BASE)), mine)
+    assert found["found"] == ["samtools.pl", "tool"]
+
+
+def test_a_recipe_that_declares_commands_offers_them_and_looks_at_no_base(tmp_path):
+    mine = layer({"usr/bin/bash": elf(), "usr/bin/x": elf()}, executable=("usr/bin/bash",))
+    base = layer(BASE, executable=tuple(BASE))
+    found = found_in(tmp_path, base, mine, commands=("bash",))
+    assert found["declared"] == ["bash"]
+    assert "found" not in found

@@ -193,7 +193,7 @@ PINS = f"{PLATFORM}.pins"
 SET = f'{PINS}.packages["build/2"]'
 # field below ``pins`` of a release's lock: (lock, address, new value, kinds, not locked then)
 PINNED: dict[str, tuple[str, str, Any, str, str]] = {
-    "base": ("other@1", f"{PINS}.base", "d@20240101", "base build", ""),
+    "base": ("other@1", f"{PINS}.base", "d@20240101", "base build sbom", ""),
     "advisories": ("other@1", f"{PINS}.advisories", "set@2024-01-01", "", ""),
     "epoch": ("full@1.0", f"{PINS}.epoch", 1, "build", ""),
     "packages.*.epoch": ("full@1.0", f"{SET}.epoch", 1, "", ""),
@@ -215,9 +215,11 @@ PINNED: dict[str, tuple[str, str, Any, str, str]] = {
     },
     # What stands on an unknown version has neither its advisories nor its gate yet.
     "recipes.*.request": (
-        "ranger@1", f"{PINS}.recipes.other.request", NEW_KEY, "publish scan", "build",
+        "ranger@1", f"{PINS}.recipes.other.request", NEW_KEY, "publish sbom scan", "build",
     ),
-    "recipes.*.version": ("ranger@1", f"{PINS}.recipes.other.version", "1", "build publish", ""),
+    "recipes.*.version": (
+        "ranger@1", f"{PINS}.recipes.other.version", "1", "build publish sbom", "",
+    ),
     **{
         f"sources.*.git.{name}": ("full@1.0", f"{PINS}.sources.code.git.{name}", value, "", "")
         for name, value in {

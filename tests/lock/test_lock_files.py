@@ -316,7 +316,8 @@ platform_pins = st.builds(
 sections = st.builds(
     PlatformLock,
     pins=platform_pins,
-    release=st.none() | st.builds(half, words).map(lambda h: replace(h, commands=("a", "b"))),
+    release=st.none()
+    | st.builds(half, words).map(lambda h: replace(h, commands=("a", "b"), found=("c",))),
     latest=claims_of.map(lambda c: {"test": c}) | st.just({}),
 )
 variants = st.builds(

@@ -13,12 +13,14 @@ from ssds.oci.flatten import FlatTree
 from ssds.oci.programs import (
     DEFAULT_PATH,
     FILES_LIMIT,
+    FOUND_LIMIT,
     NAME,
     is_program,
     resolve,
     search_folders,
     start_problem,
 )
+from ssds.oci.system_names import is_system
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,19 +45,22 @@ class Wanted:
         commands: names that get a wrapper.
         paths: folders whose programs get one too.
         search: the image's PATH.
+        base: the image below, where what it does not have is wanted too: nothing is declared.
     """
 
     platform: Platform
     commands: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
     search: str = DEFAULT_PATH
+    base: FlatTree | None = None
 
 
 def list_commands(tree: FlatTree, wanted: Wanted) -> dict[str, Json]:
-    """Returns ``{declared: […], all: [name], paths: {declared name: absolute path}}``, sorted.
+    """Returns ``{declared: […], all: [name], paths: {name: absolute path}}``, sorted.
 
     ``declared`` is in the form of locks: a name where the image's PATH finds the program, else
-    its absolute path. What cannot run or be a wrapper is left out.
+    its absolute path. What cannot run or be a wrapper is left out. Where a base is given,
+    ``found`` has the names that neither it nor any system has (``SYSTEM``).
     """
     folders = search_folders(wanted.search)
     found: dict[str, Command] = {}
@@ -65,13 +70,39 @@ def list_commands(tree: FlatTree, wanted: Wanted) -> dict[str, Json]:
             if known is None or (known.problem and not command.problem):
                 found[command.name] = command
     declared = _declared(tree, wanted, folders, found)
+    own = _own(wanted.base, folders, found) if wanted.base is not None else {}
     return {
+        **({"found": sorted(own)} if wanted.base is not None else {}),
         "declared": sorted(
             c.name if posixpath.dirname(c.path) in folders else c.path for c in declared.values()
         ),
         "all": sorted(printable(c.name) for c in found.values() if not c.problem),
-        "paths": {c.name: c.path for c in declared.values()},
+        "paths": {c.name: c.path for c in (*declared.values(), *own.values())},
     }
+
+
+def _own(
+    base: FlatTree, folders: Sequence[str], found: Mapping[str, Command]
+) -> dict[str, Command]:
+    """Returns the commands that the image has and its base has not, by name, at most FOUND_LIMIT.
+
+    A name that the base has stays the base's, whatever a later layer puts there.
+    """
+    below = {name for folder in folders for name in _names(base, folder)}
+    names = sorted(
+        name
+        for name, command in found.items()
+        if not command.problem
+        and NAME.fullmatch(name)
+        and name not in below
+        and not is_system(name)
+    )
+    return {name: found[name] for name in names[:FOUND_LIMIT]}
+
+
+def _names(tree: FlatTree, folder: str) -> list[str]:
+    place = resolve(tree, folder)
+    return tree.names(place.path) if place is not None and place.type == "folder" else []
 
 
 def _declared(

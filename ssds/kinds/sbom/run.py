@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ssds.core.canonical import Json, canonical_bytes
+from ssds.core.digest import Digest
 from ssds.core.errors import IntegrityError
 from ssds.core.platform import Platform
 from ssds.kinds.api import Bench, Outcome
 from ssds.kinds.sbom.commands import Wanted, list_commands
 from ssds.kinds.sbom.document import Subject, document
 from ssds.kinds.sbom.inventory import take
-from ssds.oci.flatten import flatten
+from ssds.oci.flatten import FlatTree, flatten
 from ssds.oci.programs import DEFAULT_PATH
 from ssds.oci.types import parse_config
 
@@ -42,6 +43,7 @@ def run(bench: Bench) -> Outcome:
             commands=_texts(node, "commands"),
             paths=_texts(node, "paths"),
             search=config.environment.get("PATH", DEFAULT_PATH),
+            base=_base(bench),
         ),
     )
     inventory = take(tree)
@@ -58,6 +60,22 @@ def run(bench: Bench) -> Outcome:
             "commands": blobs.put(canonical_bytes(commands)),
         }
     )
+
+
+def _base(bench: Bench) -> FlatTree | None:
+    """Returns the tree of the image below, or None where its commands are not asked for.
+
+    A base is a layer, or an image of a registry or a recipe by its config.
+    """
+    digest = bench.action.inputs.get("base")
+    if digest is None:
+        return None
+    blobs = bench.store.blobs
+    origin = next(i for i in bench.action.node.inputs if i.role == "base")
+    layers: tuple[Digest, ...] = (digest,)
+    if origin.output == "config":
+        layers = parse_config(blobs.read(digest)).diff_ids
+    return flatten([blobs.path(layer) for layer in layers])
 
 
 def _texts(node: Mapping[str, Json], key: str) -> tuple[str, ...]:

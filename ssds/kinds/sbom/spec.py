@@ -24,6 +24,7 @@ def node(
     software: Mapping[str, Json],
     config: Input,
     *,
+    base: Input | None = None,
     pins: PlatformPins | None = None,
     recipe_path: str = "",
 ) -> Node:
@@ -34,6 +35,8 @@ def node(
         software: what the recipe itself installs ({name, version, licenses?, homepage?,
             identifiers?}).
         config: the build node's ``config`` output, role ``config``.
+        base: what the image stands on, role ``base``; seen only where the recipe declares no
+            command, for then those that the base does not have are found.
         pins: gives the digests of sources that the recipe does not state.
         recipe_path: the recipe's file.
     """
@@ -49,11 +52,16 @@ def node(
             "commands": sorted(set(deploy.commands)),
             "paths": list(deploy.paths),
         },
-        inputs=(config,),
+        inputs=(config, base) if base is not None and not declares(target) else (config,),
         origin=_ORIGIN,
         recipe_path=recipe_path,
         required=target.required,
     )
+
+
+def declares(target: Target) -> bool:
+    """Whether the recipe says which commands its image offers."""
+    return bool(target.deploy.commands or target.deploy.paths)
 
 
 def _sources(target: Target, pins: PlatformPins) -> list[Json]:
