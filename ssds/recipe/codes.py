@@ -240,6 +240,10 @@ _TABLE: dict[str, tuple[str, str]] = {
         "Write an absolute path; with several sources it ends with /.",
     ),
     "N044": ("run without a command", "Write at least one command."),
+    "N053": (
+        "recipe is too much work to read",
+        "Shorten its loops, lists and includes, or split it into several recipes.",
+    ),
     "N060": ("value of the wrong type in fulltest.yaml", "Write what is expected there."),
     "N061": ("suite or test is not whole", "Add the key."),
     "N062": ("suite is for another version", "Give it the version of build.yaml."),

@@ -145,10 +145,15 @@ BAD: dict[str, tuple[str, str]] = {
     "a broken condition": ("R035", built("- run: [x]\n  condition: arch ==  # HERE")),
     "a reach for attributes": ("R037", built("- run: [\"{{ ''.__class__.__mro__ }}\"]  # HERE")),
     "an endless loop": (
-        "R038",
+        "N053",
         built(f"- run: ['{ROUNDS}{ROUNDS}{{% endfor %}}{{% endfor %}}']  # HERE"),
     ),
     "a huge text": ("R038", built("- run: [\"{{ 'x' * 99999999 }}\"]  # HERE")),
+    "a number rounded to a hundred million digits": (
+        "R039",
+        built('- run: ["{{ 1|round(-100000000) }}"]  # HERE'),
+    ),
+    "a map's filter on a text": ("R039", built("- run: [\"{{ 'a'|dictsort }}\"]  # HERE")),
     "an undefined name in a condition": (
         "R036",
         built("- run: [x]\n  condition: nowhere == 1  # HERE"),
@@ -179,6 +184,34 @@ def test_a_broken_recipe_is_refused_at_its_line(tmp_path: Path, name: str) -> No
         assert diagnostic.hint
         if diagnostic.code == code and lines:
             assert diagnostic.span.line == lines[0], diagnostic
+
+
+def test_many_cheap_texts_are_too_much_for_one_recipe_and_it_is_said_once(tmp_path: Path) -> None:
+    loop = "{% for a in range(3000) %}{% for b in [1, 2] %}{{ a }}{% endfor %}{% endfor %}"
+    text = built("".join(f"- run: ['{loop}{number}']\n" for number in range(99)))
+    found = list(read(write_checkout(tmp_path / "c", text)).collector)
+    assert [d.code for d in found] == ["N053"]
+    assert found[0].span.line > 20
+
+
+def test_macros_that_include_macros_are_too_much_in_the_end(tmp_path: Path) -> None:
+    checkout = write_checkout(tmp_path / "c", built("- include: macros/many.yaml"))
+    (checkout / "macros/many.yaml").write_text(
+        "directives:\n" + "- include: macros/many.yaml\n" * 200
+    )
+    assert "N053" in [d.code for d in read(checkout).collector]
+
+
+def test_a_call_inside_of_a_template_pays_from_the_same_budget(tmp_path: Path) -> None:
+    text = built("- template: {name: tool, version: '2.0', install_path: /x}")
+    checkout = write_checkout(tmp_path / "c", text)
+    (checkout / "builder/templates/tool.yaml").write_text(
+        "binaries:\n  arguments: {required: [version]}\n"
+        "  dependencies: {apt: ['{{ 1 }}{% for a in range(900) %}{% endfor %}x']}\n"
+        '  directives:\n  - run: "{% for a in range(4000) %}'
+        '{% set b = self.install_dependencies() %}{% endfor %}{{ 1 }}"\n'
+    )
+    assert [d.code for d in read(checkout).collector] == ["N053"]
 
 
 def test_all_problems_are_told_at_once(tmp_path: Path) -> None:

@@ -8,10 +8,20 @@ from typing import Any
 from ssds.core.platform import Platform
 from ssds.recipe.address import Path
 from ssds.recipe.formats.neurocontainers.files import Files
-from ssds.recipe.formats.neurocontainers.jinja import Function, Namespace, render
+from ssds.recipe.formats.neurocontainers.jinja import render
+from ssds.recipe.formats.neurocontainers.work import (
+    MOST_WORK,
+    Function,
+    Namespace,
+    TooMuch,
+    Work,
+)
 from ssds.recipe.formats.scope import Report
 from ssds.recipe.templates import TemplateProblem
 
+_VALUE = 20
+_NAME = 300
+"""Units for a value, and for a name that an unknown one is compared with."""
 PARALLEL_JOBS = 4
 """``parallel_jobs``: the same on every machine, whatever its processors; a number, as theirs."""
 
@@ -25,6 +35,7 @@ class Context:
 
     Attributes:
         values: the variables, by name.
+        work: what reading the recipe may still cost.
         files: what was declared, and what the present ``run`` asked for.
     """
 
@@ -38,8 +49,10 @@ class Context:
         selector: str,
         options: Mapping[str, bool],
         files: Files,
+        work: Work,
     ) -> None:
         self.values: dict[str, Any] = {}
+        self.work = work
         self.files = files
         self.arch = platform.machine
         calls = {
@@ -74,16 +87,43 @@ class Context:
 
         Raises:
             Failed: it has a problem, which was reported.
+            TooMuch: the recipe's budget is spent, which was reported.
         """
-        names = {**self._names, **self.values} if "{" in text else self._names
+        names = self._names
+        if "{" in text:
+            self.spend(len(self.values), report, path)
+            names = {**self._names, **self.values}
         try:
-            return render(text, names)
+            return render(text, names, work=self.work)
         except TemplateProblem as problem:
+            if problem.code == "R036":
+                self.spend(_NAME * len(names), report, path)
             report.template(problem, path, text, names)
             raise Failed from problem
+        except TooMuch as problem:
+            raise self.told(problem, report, path) from None
+
+    def spend(self, units: int, report: Report, path: Path) -> None:
+        """Pays for what reading a part costs.
+
+        Raises:
+            TooMuch: the recipe's budget is spent, which was reported.
+        """
+        try:
+            self.work.spend(units)
+        except TooMuch as problem:
+            raise self.told(problem, report, path) from None
+
+    def told(self, problem: TooMuch, report: Report, path: Path) -> TooMuch:
+        """Returns the problem, reported where it arose."""
+        if not problem.told:
+            report("N053", path, ("limit", f"{MOST_WORK} units for one recipe"))
+            problem.told = True
+        return problem
 
     def value(self, value: Any, report: Report, path: Path) -> Any:
         """Returns a value with every text in it rendered, keys too; ``try`` is decided."""
+        self.spend(_VALUE, report, path)
         if isinstance(value, str):
             return self.text(value, report, path)
         if isinstance(value, list):

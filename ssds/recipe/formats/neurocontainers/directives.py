@@ -14,6 +14,7 @@ from ssds.recipe.formats.neurocontainers.context import Context, Failed
 from ssds.recipe.formats.neurocontainers.files import Declared, seen_name, source_name
 from ssds.recipe.formats.neurocontainers.parts import KINDS, Place
 from ssds.recipe.formats.neurocontainers.presets import BadPreset, Preset
+from ssds.recipe.formats.neurocontainers.work import DIRECTIVE, TooMuch
 from ssds.recipe.formats.scope import ENVIRONMENT_NAME
 from ssds.recipe.local import LocalProblem
 from ssds.recipe.shared import plain_relative
@@ -126,20 +127,22 @@ class Reader:
 
     def apply(self, directive: Any, place: Place, values: Mapping[str, Any] | None = None) -> None:
         """Applies one directive; its problems are reported, and the next one can be read."""
+        context = self.context
+        context.spend(DIRECTIVE + len(context.values) * bool(values), place.report, place.path)
         try:
-            if not self.context.holds(directive, place.report, place.path):
+            if not context.holds(directive, place.report, place.path):
                 return
             kind = next((k for k in KINDS if k in directive), "")
             if not kind:
                 return  # the grammar has said so
-            before = dict(self.context.values) if values else None
-            self.context.values.update(values or {})
+            before = dict(context.values) if values else None
+            context.values.update(values or {})
             try:
                 getattr(self, f"_{kind}")(directive[kind], place.below(kind), directive)
                 self._check_strays(place.below(kind))
             finally:
                 if before is not None:
-                    self.context.values = before
+                    context.values = before
         except Failed:
             place.report.whole = False
 
@@ -266,7 +269,9 @@ class Reader:
             if data is None:
                 known = ", ".join(self.checkout.preset_names()) or "none"
                 raise BadPreset(f"there is no template {name!r}; known: {known}")
-            parts = Preset(name, data, arguments, self.manager).parts()
+            parts = Preset(name, data, arguments, self.manager, self.context.work).parts()
+        except TooMuch as problem:
+            raise self.context.told(problem, place.report, place.path) from None
         except (BadPreset, TemplateProblem, ValueError) as error:
             reason = error.facts[0][1] if isinstance(error, TemplateProblem) else str(error)
             place.report("N026", place.path, ("template", name), ("reason", reason[:300]))

@@ -14,6 +14,7 @@ from ssds.recipe.templates import TemplateProblem
 
 MOUNT = "/run/ssds/files"
 """Where a ``run`` sees the files that it asks for."""
+_SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +56,7 @@ class Files:
         """
         declared = self.declared.get(str(name))
         if declared is None:
-            known = ", ".join(self.declared) or "none"
+            known = ", ".join(list(self.declared)[:_SHOWN]) or "none"
             raise TemplateProblem(
                 "R039", "reason", f"no file {str(name)[:60]!r} is declared before; known: {known}"
             )

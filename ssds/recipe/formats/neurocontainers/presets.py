@@ -11,7 +11,7 @@ from typing import Any
 
 from ssds.core.records import dataclass
 from ssds.recipe.formats.neurocontainers import jinja, shell
-from ssds.recipe.formats.neurocontainers.jinja import Function, Namespace
+from ssds.recipe.formats.neurocontainers.work import Function, Namespace, Work
 from ssds.recipe.templates import TemplateProblem
 
 FOLDER = "builder/templates"
@@ -38,13 +38,19 @@ class Preset:
         data: the template's file.
         arguments: as the recipe gives them, rendered; ``method`` chooses among the methods.
         manager: apt or yum.
+        work: pays for what it renders.
 
     Raises:
         BadPreset: there is no such method, or an argument is missing.
     """
 
     def __init__(
-        self, name: str, data: Mapping[str, Any], arguments: Mapping[str, Any], manager: str
+        self,
+        name: str,
+        data: Mapping[str, Any],
+        arguments: Mapping[str, Any],
+        manager: str,
+        work: Work,
     ) -> None:
         method = str(arguments.get("method") or ("binaries" if "binaries" in data else "source"))
         chosen = data.get(method)
@@ -53,6 +59,8 @@ class Preset:
             raise BadPreset(f"the template {name} has no method {method}; known: {known}")
         self.data: dict[str, Any] = chosen
         self.manager = manager
+        self.work = work
+        self._environment = _environment(chosen)
         declared = _map(chosen.get("arguments"))
         required = declared.get("required")
         lacking = [
@@ -70,7 +78,7 @@ class Preset:
         if name == "urls":
             return _map(self.data.get("urls"))
         if name == "env":
-            return self._environment()
+            return self._environment
         if name == "pkg_manager":
             return self.manager
         if name == "install":
@@ -78,12 +86,6 @@ class Preset:
         if name == "install_dependencies":
             return Function(self._dependencies)
         raise KeyError(name)
-
-    def _environment(self) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        for item in self.data.get("directives") or ():
-            found.update(_map(_map(item).get("environment")))
-        return found
 
     def _install(self, packages: list[str], opts: str | None = None) -> str:
         return shell.install(self.manager, tuple(map(str, packages)), opts)
@@ -106,7 +108,8 @@ class Preset:
         for _ in range(_MOST_PASSES):
             if "{{" not in text or "}}" not in text:
                 return text
-            text = jinja.render(text.replace("self.", "template."), self._names, strict=False)
+            text = text.replace("self.", "template.")
+            text = jinja.render(text, self._names, strict=False, work=self.work)
         raise TemplateProblem("R038", "limit", f"{_MOST_PASSES} passes")
 
     def parts(self) -> list[Part]:
@@ -115,6 +118,7 @@ class Preset:
         Raises:
             BadPreset: the template has something else.
             TemplateProblem: an expression fails.
+            TooMuch: the recipe's budget is spent.
         """
         found = self.data.get("directives")
         if found is None:
@@ -149,6 +153,13 @@ class Preset:
 
 def _raise(message: object) -> str:
     raise TemplateProblem("R039", "reason", str(message)[:200])
+
+
+def _environment(method: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for item in method.get("directives") or ():
+        found.update(_map(_map(item).get("environment")))
+    return found
 
 
 def _map(value: Any) -> dict[str, Any]:

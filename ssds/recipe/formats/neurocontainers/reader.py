@@ -13,6 +13,7 @@ from ssds.recipe.formats.neurocontainers.fulltest import FILE, FullTest, read_fu
 from ssds.recipe.formats.neurocontainers.grammar import check
 from ssds.recipe.formats.neurocontainers.targets import TargetReader, choices
 from ssds.recipe.formats.neurocontainers.values import load
+from ssds.recipe.formats.neurocontainers.work import TooMuch
 from ssds.recipe.formats.scope import Report, Trees
 from ssds.recipe.formats.ssds import Reading
 from ssds.recipe.model import Base, Release
@@ -72,7 +73,10 @@ class RecipeReader:
             trees=self._trees,
             beside=Beside(self._root, folder),
         )
-        releases = [r for r in map(reader.release, choices(value)) if r is not None]
+        try:
+            releases = [r for r in map(reader.release, choices(value)) if r is not None]
+        except TooMuch:
+            return None
         tests = self._tests(folder, str(value["version"]), collector)
         if tests is not None:
             releases = [_tested(release, tests) for release in releases]

@@ -16,6 +16,7 @@ from ssds.recipe.formats.neurocontainers.context import Context, Failed
 from ssds.recipe.formats.neurocontainers.directives import Reader
 from ssds.recipe.formats.neurocontainers.files import Files
 from ssds.recipe.formats.neurocontainers.parts import Place
+from ssds.recipe.formats.neurocontainers.work import Work
 from ssds.recipe.formats.scope import COMMAND, Report, Trees
 from ssds.recipe.model import Deploy, Release, Target
 from ssds.recipe.rules import RESERVED_TAG
@@ -95,6 +96,7 @@ class TargetReader:
         self.trees = trees
         self.beside = beside
         self.build: Mapping[str, Any] = data["build"]
+        self.work = Work()
 
     def release(self, chosen: Chosen) -> Release | None:
         """Returns one release; None after a problem that leaves nothing to read."""
@@ -143,6 +145,7 @@ class TargetReader:
             selector=selector,
             options=chosen.options,
             files=Files(),
+            work=self.work,
         )
         for name, value in (self.data.get("variables") or {}).items():
             try:
