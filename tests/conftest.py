@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -66,6 +67,7 @@ COMPONENTS = {
     "docker": lambda: _has("dockerd", "runc") and os.geteuid() == 0,
     "buildah": lambda: _has("buildah", "runc", "setpriv"),
     "lmod": lambda: os.path.exists("/usr/share/lmod/lmod/libexec/lmod"),
+    "shpc": lambda: importlib.util.find_spec("shpc") is not None,
     "shellcheck": lambda: _has("shellcheck"),
     "mmdebstrap": lambda: _has("mmdebstrap"),
     "dpkg": lambda: _has("dpkg"),

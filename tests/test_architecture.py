@@ -29,7 +29,7 @@ ORDER = [
     {"graph"},
     {"lock"},
     {"engine", "ship", "lint"},
-    {"delivery"},
+    {"delivery", "exports"},
     {"saved", "audit"},
     {"workspace"},
     {"cli"},

@@ -34,6 +34,7 @@ VERBS = {
     "sif": "write a released image as one file for Apptainer",
     "render": "write a recipe as a Dockerfile or an Apptainer definition",
     "deploy": "write images, modules and wrappers for a site",
+    "export": "write what is released as SHPC, DUCC and NeuroDesk read it",
     "audit": "rebuild a release elsewhere and compare every byte",
     "gc": "remove blobs that nothing refers to",
     "index": "carry the plan index to another clone, or look at it",

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import replace
 
-from ssds.core.canonical import Json
 from ssds.core.errors import Refused
 from ssds.recipe.model import Site
+from ssds.ship.about import read_about
 from ssds.ship.generation import Deployed, Entry, Generation, compose
 from ssds.ship.images import (
     BlobSource,
@@ -22,8 +21,6 @@ from ssds.ship.modules import ModuleFacts
 from ssds.ship.sites import Pick, Selection
 from ssds.ship.tree import image_path, site_path
 from ssds.ship.wrappers import DEFAULT_PATH, FACTS, release_facts
-
-METADATA_LIMIT_BYTES = 4 * 1024 * 1024
 
 
 def compose_site(
@@ -70,7 +67,7 @@ def _release(pick: Pick, folder: str, blobs: BlobSource) -> tuple[Entry, ModuleF
     missing = sorted(command for command, program in programs.items() if not program)
     if missing:
         raise Refused(f"the image of {released.id} has no program {', '.join(missing)}")
-    metadata = _metadata(pick, blobs)
+    metadata = read_about(released.metadata, blobs)
     given = metadata.get("deploy", {})
     wanted = given.get("environment", {}) if isinstance(given, Mapping) else {}
     defaults = {str(k): str(v) for k, v in wanted.items()} if isinstance(wanted, Mapping) else {}
@@ -103,21 +100,6 @@ def _release(pick: Pick, folder: str, blobs: BlobSource) -> tuple[Entry, ModuleF
         setpriv=find_setpriv(image),
     )
     return entry, facts, wrapper
-
-
-def _metadata(pick: Pick, blobs: BlobSource) -> Mapping[str, Json]:
-    """Returns the descriptive fields; empty where the lock names none or the bytes are not here."""
-    digest = pick.released.metadata
-    if digest is None or not blobs.has(digest):
-        return {}
-    try:
-        found = json.loads(blobs.read(digest, METADATA_LIMIT_BYTES))
-    except (ValueError, RecursionError):
-        return {}
-    if not isinstance(found, dict):
-        return {}
-    fields = found.get("fields", found)
-    return fields if isinstance(fields, dict) else {}
 
 
 def _older(folder: str, site: str, number: int, entry: Entry) -> tuple[Entry, bytes, bytes] | None:

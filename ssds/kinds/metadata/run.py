@@ -9,6 +9,7 @@ from typing import Any, cast
 from ssds.core.canonical import canonical_bytes
 from ssds.core.digest import Digest
 from ssds.core.errors import IntegrityError
+from ssds.core.model import Node
 from ssds.host import local
 from ssds.kinds.api import Bench, Outcome
 
@@ -17,9 +18,7 @@ def run(bench: Bench) -> Outcome:
     """Outputs ``metadata`` and ``file/<role>`` for every file of one entry."""
     slice_ = cast(Mapping[str, Any], bench.action.node.slice)
     paths = cast(Mapping[str, str], bench.action.node.hints["local"])
-    outputs: dict[str, Digest] = {
-        "metadata": bench.store.blobs.put(canonical_bytes({"metadata_version": 1, **slice_}))
-    }
+    outputs: dict[str, Digest] = {"metadata": bench.store.blobs.put(blob_of(bench.action.node))}
     for role, entries in slice_["files"].items():
         for number, entry in enumerate(entries):
             if "sha256" not in entry:
@@ -37,3 +36,8 @@ def run(bench: Bench) -> Outcome:
             bench.store.blobs.adopt(copy, digest)
             outputs[name] = digest
     return Outcome(outputs=outputs)
+
+
+def blob_of(node: Node) -> bytes:
+    """Returns the bytes of the metadata blob of a node."""
+    return canonical_bytes({"metadata_version": 1, **cast(Mapping[str, Any], node.slice)})

@@ -1,0 +1,123 @@
+"""One release as exports see it: its lock, where its images are, and what describes it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from ssds.core.canonical import Json
+from ssds.core.records import dataclass, field
+from ssds.core.versions import version_key
+from ssds.lock.model import Lock, Released, releasable
+from ssds.ship.about import Reader, read_about
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """One release.
+
+    Attributes:
+        repository: ``host[:port]/prefix/name`` where its images are, or "" where nowhere.
+        about: its descriptive fields; empty where their bytes are not here.
+        epoch: the newest date among its pinned inputs, seconds since the Unix epoch.
+        commands: what any of its platforms offers, sorted.
+    """
+
+    released: Released
+    repository: str
+    about: Mapping[str, Json]
+    epoch: int
+    commands: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """The recipe's name."""
+        return self.released.id.name
+
+    @property
+    def tag(self) -> str:
+        """``VERSION[-VARIANT]``."""
+        return self.released.tag
+
+    def text(self, key: str, default: str = "") -> str:
+        """Returns a descriptive field that is text."""
+        value = self.about.get(key)
+        return value if isinstance(value, str) and value else default
+
+    def texts(self, key: str) -> list[str]:
+        """Returns a descriptive field that is a list of texts."""
+        value = self.about.get(key)
+        return [v for v in value if isinstance(v, str)] if isinstance(value, list) else []
+
+    def entries(self, key: str) -> list[Mapping[str, Any]]:
+        """Returns a descriptive field that is a list of maps."""
+        value = self.about.get(key)
+        return [v for v in value if isinstance(v, Mapping)] if isinstance(value, list) else []
+
+    def part(self, *keys: str) -> Mapping[str, Any]:
+        """Returns a descriptive field that is a map, by its path; empty where there is none."""
+        value: Any = self.about
+        for key in keys:
+            value = value.get(key) if isinstance(value, Mapping) else None
+        return value if isinstance(value, Mapping) else {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Export:
+    """What an export writes.
+
+    Attributes:
+        files: path relative to the export's folder → bytes.
+        notes: (release, what it does not get and why).
+    """
+
+    files: Mapping[str, bytes]
+    notes: Sequence[tuple[str, str]] = field(default_factory=tuple)
+
+
+def offers(
+    locks: Iterable[Lock], blobs: Reader | None, repositories: Mapping[str, str]
+) -> list[Offer]:
+    """Returns what may be delivered, by name, oldest version first.
+
+    Args:
+        blobs: where descriptive fields are read; None where there is no store.
+        repositories: recipe → ``host[:port]/prefix/name``.
+    """
+    found = []
+    for lock in locks:
+        for released in releasable(lock):
+            variant = lock.variant(released.id)
+            sections = [variant.platforms[platform] for platform in released.platforms]
+            commands = {c for half in released.platforms.values() for c in half.offered}
+            found.append(
+                Offer(
+                    released=released,
+                    repository=repositories.get(released.id.name, ""),
+                    about=read_about(released.metadata, blobs) if blobs else {},
+                    epoch=max((section.pins.epoch for section in sections), default=0),
+                    commands=tuple(sorted(commands)),
+                )
+            )
+    return sorted(
+        found, key=lambda o: (o.name, version_key(o.released.id.version), o.released.id.variant)
+    )
+
+
+def by_name(found: Iterable[Offer]) -> dict[str, list[Offer]]:
+    """Returns recipe → its releases, oldest version first."""
+    groups: dict[str, list[Offer]] = {}
+    for offer in found:
+        groups.setdefault(offer.name, []).append(offer)
+    return groups
+
+
+def build_date(offer: Offer) -> str:
+    """Returns ``YYYYMMDD`` for lists that name a release by its day; another revision, another day.
+
+    It is the day of the newest pinned input, and one day more for each revision after the first:
+    a lock holds no time of building, and two revisions of one version need two names.
+    """
+    moment = dt.datetime.fromtimestamp(offer.epoch, dt.UTC)
+    return f"{moment + dt.timedelta(days=max(offer.released.revision - 1, 0)):%Y%m%d}"
