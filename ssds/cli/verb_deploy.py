@@ -12,9 +12,10 @@ from ssds.cli.completing import complete_sites
 from ssds.cli.output import counted, print_json, say, table
 from ssds.core.errors import UnavailableError, UsageError
 from ssds.ship.deploy import REMOVAL_LIMIT, deploy, plan_deploy
+from ssds.ship.modules import printable
 from ssds.workspace import Workspace
 
-DROPPED_SHOWN = 10
+NOTES_SHOWN = 10
 
 
 @click.command("deploy")
@@ -81,10 +82,10 @@ def command(
     print(table([[c.verb, c.what, c.reason] for c in report.changes], indent="  "))
     for release, reason in report.left_out:
         say(f"left out {release}: {reason}")
-    for release, path in report.dropped[:DROPPED_SHOWN]:
-        say(f"left out of {release}: /{path}, which is a device, a fifo or a socket")
-    if len(report.dropped) > DROPPED_SHOWN:
-        say(f"left out {len(report.dropped) - DROPPED_SHOWN} more of these")
+    for release, path, text in report.notes[:NOTES_SHOWN]:
+        say(f"{release}: {printable('/' + path)}: {text}")
+    if len(report.notes) > NOTES_SHOWN:
+        say(f"and {len(report.notes) - NOTES_SHOWN} more of these; the images' markers name them")
     if not report.written:
         print(f"Nothing to do: {target} is as the locks say (generation {report.generation}).")
     else:

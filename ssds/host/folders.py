@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
 import secrets
 from collections.abc import Iterator
@@ -95,6 +96,10 @@ def discard_folder(path: str) -> None:
             os.rename(path, hidden)
         except FileNotFoundError:
             return
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            hidden = path  # a union file system does not rename folders of its lower layer
     remove_tree(hidden)
 
 

@@ -40,6 +40,13 @@ class Entry:
     segments: tuple[tuple[int, int], ...] | None = None
 
 
+def parts_of(
+    segments: tuple[tuple[int, int], ...] | None, size_bytes: int
+) -> tuple[tuple[int, int], ...]:
+    """Returns (place in the file, length) of what is stored; a sparse file may be all hole."""
+    return ((0, size_bytes),) if segments is None else segments
+
+
 class Content(io.RawIOBase):
     """The bytes of one file inside a tar; holes of sparse files read as zeros."""
 
@@ -50,7 +57,7 @@ class Content(io.RawIOBase):
         self._position = 0
         self._parts: list[tuple[int, int, int]] = []
         offset = entry.offset
-        for place, length in entry.segments or ((0, entry.size_bytes),):
+        for place, length in parts_of(entry.segments, entry.size_bytes):
             if length:
                 self._parts.append((place, length, offset))
             offset += length

@@ -30,7 +30,7 @@ _ROOT = ""
 
 
 class FlatTree:
-    """What a program in the container sees; only ``flatten`` and ``add_layer`` write it."""
+    """What a program in the container sees; only this module writes it."""
 
     def __init__(self, layers: Sequence[str]) -> None:
         self.layers = tuple(layers)
@@ -59,6 +59,18 @@ class FlatTree:
             if names:
                 base = entry.path + "/" if entry.path else ""
                 stack.extend(self.entries[base + name] for name in sorted(names, reverse=True))
+
+    def remove(self, path: str) -> None:
+        """Removes a path and all below it; nothing where it is not there."""
+        if path not in self.entries:
+            return
+        folder, _, name = path.rpartition("/")
+        self.children[folder].pop(name, None)
+        stack = [path]
+        while stack:
+            gone = stack.pop()
+            del self.entries[gone]
+            stack.extend(f"{gone}/{child}" for child in self.children.pop(gone, ()))
 
     def resolve(self, path: str, *, follow: bool = True) -> Entry | None:
         """Returns the entry that ``path`` means inside the root, or None where there is nothing.
@@ -219,22 +231,9 @@ class _Layer:
             where = entry.path
         if name == _OPAQUE:
             for child in list(self.tree.children.get(where, ())):
-                self._remove(f"{where}/{child}" if where else child)
+                self.tree.remove(f"{where}/{child}" if where else child)
         else:
-            self._remove(f"{where}/{hidden}" if where else hidden)
-
-    def _remove(self, path: str) -> None:
-        """Removes a path and all below it."""
-        tree = self.tree
-        if path not in tree.entries:
-            return
-        folder, _, name = path.rpartition("/")
-        tree.children[folder].pop(name, None)
-        stack = [path]
-        while stack:
-            gone = stack.pop()
-            del tree.entries[gone]
-            stack.extend(f"{gone}/{child}" for child in tree.children.pop(gone, ()))
+            self.tree.remove(f"{where}/{hidden}" if where else hidden)
 
     def _folder(self, path: str, mtime: int) -> str:
         """Returns the real path of a parent folder, made where it is missing."""
@@ -243,7 +242,7 @@ class _Layer:
             return path
         where, rest = self.tree.reach(path)
         if self.tree.entries[where].type != "folder":
-            self._remove(where)
+            self.tree.remove(where)
             folder, _, name = where.rpartition("/")
             where, rest = folder, [name, *rest]
         for name in rest:
@@ -284,7 +283,7 @@ class _Layer:
             return
         old = self.tree.entries.get(path)
         if old is not None and (old.type != "folder" or member.type != "folder"):
-            self._remove(path)
+            self.tree.remove(path)
         self._put(
             Entry(
                 path=path,
@@ -312,7 +311,7 @@ class _Layer:
         if target.path == path:
             return
         if path in self.tree.entries:
-            self._remove(path)
+            self.tree.remove(path)
             if target.path not in self.tree.entries and target.path.startswith(path + "/"):
                 self._refuse(member, "it replaces the folder that its target is in")
         self._put(replace(target, path=path))

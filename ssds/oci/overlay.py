@@ -21,6 +21,7 @@ from ssds.core.digest import Digest
 from ssds.core.errors import IntegrityError
 from ssds.host.files import explained
 from ssds.oci import normal
+from ssds.oci.content import parts_of
 from ssds.oci.tarindex import Member, index_tar
 
 _OPAQUE = "user.overlay.opaque"
@@ -238,7 +239,7 @@ class _Unpack:
         sink = os.open(name, flags, 0o600, dir_fd=handle)
         try:
             offset = member.offset
-            for place, length in member.segments or ((0, member.size_bytes),):
+            for place, length in parts_of(member.segments, member.size_bytes):
                 self._copy(offset, sink, place, length, member)
                 offset += length
             if member.segments is not None:

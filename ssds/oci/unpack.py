@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ssds.core.errors import EnvironmentProblem, IntegrityError, UnavailableError
 from ssds.host.files import explained, write_point
-from ssds.oci.content import Entry, cut_layer
+from ssds.oci.content import Entry, cut_layer, parts_of
 from ssds.oci.flatten import FlatTree
 
 TIME_LIMIT_S = 1 << 32
+_SECRETS = re.compile(
+    r"etc/g?shadow-?|etc/ssh/ssh_host_[^/]*_key|etc/ssl/private/.*|etc/sudoers(\.d/.*)?|root/\.ssh/.*"
+)
 _POINT_EVERY = 1000
 _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NO_LINK = (errno.EMLINK, errno.EPERM, errno.EXDEV, errno.ENOTSUP, errno.EACCES)
@@ -43,11 +47,26 @@ class WriteReport:
     stripped: tuple[str, ...]
 
 
+def public_mode(entry: Entry) -> int:
+    """Returns the mode with which an entry is published: everybody may read what is no secret.
+
+    Files get ``|0444``, programs ``|0555``, folders ``|0555``; setuid, setgid and others' right to
+    write go. What only root may read in every distribution (password hashes, host keys) becomes its
+    owner's alone.
+    """
+    mode = entry.mode & 0o755
+    if entry.type == "folder":
+        return mode | 0o555
+    if _SECRETS.fullmatch(entry.path):
+        return mode & 0o700
+    return mode | (0o555 if mode & 0o111 else 0o444)
+
+
 def write_tree(tree: FlatTree, folder: str, *, readable_for_all: bool = True) -> WriteReport:
     """Writes the whole tree into ``folder``, which is made or must be empty.
 
     Args:
-        readable_for_all: files get ``|0444``, programs ``|0555``, folders ``|0555``.
+        readable_for_all: modes as ``public_mode`` gives them, else the image's own.
 
     Raises:
         EnvironmentProblem: O041, the folder is not empty; disk full, no permission.
@@ -172,8 +191,7 @@ class _Writer:
 
     def finish_folder(self, entry: Entry, handle: int) -> None:
         """Gives a folder its own mode and time, after its content."""
-        mode = entry.mode & 0o777
-        os.fchmod(handle, mode | 0o555 if self.readable else mode)
+        os.fchmod(handle, public_mode(entry) if self.readable else entry.mode & 0o777)
         os.utime(handle, ns=_times(entry))
         self.counts["folder"] += 1
 
@@ -196,12 +214,9 @@ class _Writer:
         handle = os.open(name, _FILE_FLAGS, 0o600, dir_fd=folder)
         try:
             self._content(entry, handle)
-            mode = entry.mode & 0o777
             if entry.mode & 0o6000:
                 self.stripped.append(entry.path)
-            if self.readable:
-                mode |= 0o555 if mode & 0o111 else 0o444
-            os.fchmod(handle, mode)
+            os.fchmod(handle, public_mode(entry) if self.readable else entry.mode & 0o777)
             os.utime(handle, ns=_times(entry))
         finally:
             os.close(handle)
@@ -228,7 +243,7 @@ class _Writer:
             source = os.open(self.tree.layers[entry.layer], os.O_RDONLY | os.O_CLOEXEC)
             self.layers[entry.layer] = source
         offset = entry.offset
-        for place, length in entry.segments or ((0, entry.size_bytes),):
+        for place, length in parts_of(entry.segments, entry.size_bytes):
             _copy(source, offset, handle, place, length)
             offset += length
         if entry.segments is not None:

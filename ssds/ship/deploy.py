@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
-from ssds.lock.model import Lock
+from ssds.core.digest import Digest
+from ssds.lock.model import Lock, ReleaseHalf
 from ssds.recipe.model import Site
 from ssds.ship.changes import Change
 from ssds.ship.generation import Deployed
-from ssds.ship.images import BlobSource, has_image
+from ssds.ship.images import BlobSource, has_image, programs_of_folder
 from ssds.ship.planning import (
     REMOVAL_LIMIT,
     check_bytes,
@@ -43,7 +44,7 @@ class DeployReport:
         written: False when the tree was as it should be and nothing was written.
         images_written: how many images were unpacked.
         left_out: (release, reason) of what the site asks for and did not get.
-        dropped: (release, path) of devices, fifos and sockets that were left out of images.
+        notes: (release, path, what is with it): left out of an image, or may surprise.
     """
 
     changes: tuple[Change, ...]
@@ -51,7 +52,7 @@ class DeployReport:
     written: bool
     images_written: int
     left_out: tuple[tuple[str, str], ...] = ()
-    dropped: tuple[tuple[str, str], ...] = ()
+    notes: tuple[tuple[str, str, str], ...] = ()
 
 
 def deploy(
@@ -92,8 +93,9 @@ def deploy(
             return _report(selection, changes, before.number)
         with place.change(f"deploy {site.name}") as draft:
             draft.claim()
-            written, dropped = _bring_images(draft, selection, blobs)
-            generation = compose_site(site, selection, before, draft.folder, blobs)
+            written, notes = _bring_images(draft, selection, blobs)
+            programs = partial(draft.programs, blobs)
+            generation = compose_site(site, selection, before, draft.folder, blobs, programs)
             number = before.number
             if number and str(generation.digest) == before.content:
                 draft.point(site.name, number)
@@ -105,7 +107,7 @@ def deploy(
         written=True,
         images_written=written,
         left_out=selection.left_out,
-        dropped=tuple(dropped),
+        notes=tuple(notes),
     )
 
 
@@ -136,17 +138,26 @@ def _stands(
             return False
     except OSError:
         return False
-    generation = compose_site(site, selection, before, folder, blobs)
+    programs = partial(programs_of_folder, folder, blobs)
+    generation = compose_site(site, selection, before, folder, blobs, programs)
     return str(generation.digest) == before.content
 
 
 def _bring_images(
     draft: Draft, selection: Selection, blobs: BlobSource
-) -> tuple[int, list[tuple[str, str]]]:
-    written = 0
-    dropped: list[tuple[str, str]] = []
+) -> tuple[int, list[tuple[str, str, str]]]:
+    halves: dict[Digest, ReleaseHalf] = {}
+    releases: dict[Digest, str] = {}
     for pick in selection.picks:
-        done = draft.image(pick.half, blobs)
+        image = pick.half.config.digest
+        known = halves.setdefault(image, pick.half)
+        commands = tuple(sorted({*known.offered, *pick.half.offered}))
+        halves[image] = replace(known, commands=commands)
+        releases.setdefault(image, str(pick.released.id))
+    written = 0
+    notes: list[tuple[str, str, str]] = []
+    for image, half in halves.items():
+        done = draft.image(half, blobs)
         written += done.written
-        dropped += [(str(pick.released.id), path) for path in done.dropped]
-    return written, dropped
+        notes += [(releases[image], path, text) for path, text in done.notes]
+    return written, notes

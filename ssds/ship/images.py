@@ -10,7 +10,7 @@ import contextlib
 import json
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import IO, Protocol
 
@@ -21,13 +21,17 @@ from ssds.host.files import atomic_write
 from ssds.host.folders import discard_folder, scratch_folder, staged_folder, sweep_folders
 from ssds.lock.model import ReleaseHalf
 from ssds.oci.compress import decompress
-from ssds.oci.flatten import flatten
+from ssds.oci.flatten import FlatTree
 from ssds.oci.types import Config, Descriptor, parse_config, parse_manifest
 from ssds.oci.unpack import write_tree
+from ssds.ship.fingerprint import of_folder, of_tree, shown
+from ssds.ship.published import CATALOG, Published, publish
 from ssds.ship.tree import image_path, marker_path
-from ssds.sif.runtime import BIND_FILES, BIND_FOLDERS
+from ssds.ship.wrappers import DEFAULT_PATH
 
 LINKS_LIMIT = 40
+MARKER_VERSION = 2
+PROBLEMS_SHOWN = 20
 SETPRIV = ("/usr/bin/setpriv", "/bin/setpriv")
 
 
@@ -56,12 +60,12 @@ class Unpacked:
 
     Attributes:
         written: False where the image was there already.
-        dropped: paths of devices, fifos and sockets that were left out.
+        notes: (path, what is with it) of what was left out or may surprise.
     """
 
     folder: str
     written: bool
-    dropped: tuple[str, ...] = ()
+    notes: tuple[tuple[str, str], ...] = ()
 
 
 def has_image(target: str, config: Digest) -> bool:
@@ -82,8 +86,13 @@ def config_of(blobs: BlobSource, half: ReleaseHalf) -> Config:
     return config
 
 
-def unpack_image(target: str, half: ReleaseHalf, blobs: BlobSource) -> Unpacked:
+def unpack_image(
+    target: str, half: ReleaseHalf, blobs: BlobSource, *, scratch: str = ""
+) -> Unpacked:
     """Puts an image into the tree unless it is there; every byte is checked on the way.
+
+    Args:
+        scratch: a folder for uncompressed layers; beside the image where empty.
 
     Raises:
         UnavailableError: a layer is neither here compressed nor uncompressed.
@@ -92,34 +101,62 @@ def unpack_image(target: str, half: ReleaseHalf, blobs: BlobSource) -> Unpacked:
     folder = os.path.join(target, image_path(half.config.digest))
     if has_image(target, half.config.digest):
         return Unpacked(folder=folder, written=False)
-    config_of(blobs, half)
-    for path in (folder, os.path.join(target, marker_path(half.config.digest))):
+    config = config_of(blobs, half)
+    marker = os.path.join(target, marker_path(half.config.digest))
+    for path in (folder, marker):
         sweep_folders(os.path.dirname(path))
     discard_folder(folder)
-    with layer_tars(os.path.dirname(folder), half, blobs) as tars:
-        tree = flatten(tars)
+    bucket = os.path.dirname(folder)
+    for place in (os.path.dirname(bucket), bucket):
+        if not os.path.exists(os.path.join(place, CATALOG)):
+            atomic_write(os.path.join(place, CATALOG), b"", point="deploy.catalog")
+    with layer_tars(scratch or bucket, half, blobs) as (tars, room):
+        published = publish(tars, config, room)
         with staged_folder(folder, point="deploy.image") as staging:
-            report = write_tree(tree, staging)
-            added = _bind_points(staging)
-    marker = {
-        "marker_version": 1,
-        "config": str(half.config.digest),
-        "files": report.files,
-        "folders": report.folders,
-        "symlinks": report.symlinks,
-        "hard_links": report.hard_links,
-        "size": report.size_bytes,
-        "dropped": list(report.dropped),
-        "bind_points": added,
-    }
-    place = os.path.join(target, marker_path(half.config.digest))
-    atomic_write(place, pretty_bytes(marker), point="deploy.marker")
-    return Unpacked(folder=folder, written=True, dropped=report.dropped)
+            write_tree(published.tree, staging)
+        data = marker_bytes(half.config.digest, published)
+    atomic_write(marker, data, point="deploy.marker")
+    return Unpacked(folder=folder, written=True, notes=notes_of(published))
+
+
+def notes_of(published: Published) -> tuple[tuple[str, str], ...]:
+    """Returns (path, what is with it) of all that differs from the image or may surprise."""
+    told = (
+        (published.dropped, "a device, a fifo or a socket: left out"),
+        (published.reserved, "a name that CVMFS reads as its own: left out"),
+        (published.expanded, "a link with $(…), which a CVMFS client expands"),
+        (published.large, "larger than 1 GiB, the default limit of a CVMFS repository"),
+    )
+    return tuple((path, text) for paths, text in told for path in paths)
+
+
+def marker_bytes(config: Digest, published: Published) -> bytes:
+    """Returns the marker of an image: what its folder must hold, to check it at any time."""
+    found = of_tree(published.tree)
+    return pretty_bytes(
+        {
+            "marker_version": MARKER_VERSION,
+            "config": str(config),
+            "tree": found.digest,
+            "parts": dict(found.parts),
+            "files": found.files,
+            "folders": found.folders,
+            "symlinks": found.symlinks,
+            "size": found.size_bytes,
+            "catalogs": [shown(path) for path in published.catalogs],
+            "notes": [[shown(path), text] for path, text in notes_of(published)],
+        }
+    )
 
 
 @contextlib.contextmanager
-def layer_tars(folder: str, half: ReleaseHalf, blobs: BlobSource) -> Iterator[list[str]]:
-    """Gives the paths of the uncompressed layer tars, base first, each with its diffID checked."""
+def layer_tars(
+    folder: str, half: ReleaseHalf, blobs: BlobSource
+) -> Iterator[tuple[list[str], str]]:
+    """Gives the paths of the uncompressed layer tars, base first, each with its diffID checked.
+
+    The second value is a folder for scratch files; it goes with the block.
+    """
     manifest = parse_manifest(blobs.read(half.manifest.digest))
     named = {layer.digest: layer for layer in manifest.layers}
     with scratch_folder(folder) as scratch:
@@ -141,7 +178,7 @@ def layer_tars(folder: str, half: ReleaseHalf, blobs: BlobSource) -> Iterator[li
             path = os.path.join(scratch, f"{number}.tar")
             _uncompress(blobs, descriptor, layer.diff_id, path)
             tars.append(path)
-        yield tars
+        yield tars, scratch
 
 
 def _uncompress(blobs: BlobSource, layer: Descriptor, diff_id: Digest, path: str) -> None:
@@ -153,29 +190,6 @@ def _uncompress(blobs: BlobSource, layer: Descriptor, diff_id: Digest, path: str
             hint="The blob is damaged; run ssds store verify and fetch it again.",
             code="D022",
         )
-
-
-def _bind_points(folder: str) -> list[str]:
-    """Makes the places that the runtime binds the host's files over, where there is nothing yet."""
-    made = []
-    for name in BIND_FOLDERS:
-        if _free(folder, name):
-            os.mkdir(os.path.join(folder, name), 0o755)
-            made.append(name)
-    for name in BIND_FILES:
-        if _free(folder, name):
-            with open(os.path.join(folder, name), "xb"):
-                made.append(name)
-    return made
-
-
-def _free(folder: str, name: str) -> bool:
-    """Whether ``name`` is not there, and its parent is a real folder that can take it."""
-    path = os.path.join(folder, name)
-    parent = os.path.dirname(path)
-    if os.path.lexists(path) or os.path.islink(parent) or not os.path.isdir(parent):
-        return False
-    return os.access(parent, os.W_OK)
 
 
 def inside(root: str, path: str) -> str:
@@ -207,25 +221,55 @@ def inside(root: str, path: str) -> str:
     return os.path.join(root, *done)
 
 
-def find_program(root: str, command: str, path: str) -> str:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Programs:
+    """What an image offers.
+
+    Attributes:
+        paths: command → absolute path in the image, or the empty string where it has none.
+        setpriv: the image's own ``setpriv``, with which a program gives up the mounts' rights.
+    """
+
+    paths: Mapping[str, str]
+    setpriv: str
+
+
+def programs_in(root: str | FlatTree, config: Config, commands: Iterable[str]) -> Programs:
+    """Returns where an image's commands are; ``root`` is its folder or its merged view."""
+    path = config.environment.get("PATH", "") or DEFAULT_PATH
+    return Programs(
+        paths={command: find_program(root, command, path) for command in commands},
+        setpriv=next((path for path in SETPRIV if find_program(root, path, "")), ""),
+    )
+
+
+def programs_of_folder(target: str, blobs: BlobSource, half: ReleaseHalf) -> Programs:
+    """Returns where the commands of an image are that stands in the tree."""
+    root = os.path.join(target, image_path(half.config.digest))
+    return programs_in(root, config_of(blobs, half), half.offered)
+
+
+def find_program(root: str | FlatTree, command: str, path: str) -> str:
     """Returns the absolute path in the image of a command, or the empty string.
 
     Args:
-        root: the image's folder.
+        root: the image's folder, or its merged view.
         command: a name, looked up along ``path``, or an absolute path.
         path: the image's PATH.
     """
     names = [command] if command.startswith("/") else [f"{f}/{command}" for f in path.split(":")]
-    for name in names:
-        real = inside(root, name) if name.startswith("/") else ""
-        if real and os.path.isfile(real) and os.lstat(real).st_mode & 0o111:
-            return name
-    return ""
+    return next((n for n in names if n.startswith("/") and _is_program(root, n)), "")
 
 
-def find_setpriv(root: str) -> str:
-    """Returns the image's own ``setpriv``, with which a program gives up the mounts' rights."""
-    return next((path for path in SETPRIV if find_program(root, path, "")), "")
+def _is_program(root: str | FlatTree, path: str) -> bool:
+    if isinstance(root, str):
+        real = inside(root, path)
+        return bool(real) and os.path.isfile(real) and bool(os.lstat(real).st_mode & 0o111)
+    try:
+        entry = root.resolve(path)
+    except IntegrityError:
+        return False
+    return entry is not None and entry.type == "file" and bool(entry.mode & 0o111)
 
 
 def marker_of(target: str, config: Digest) -> Mapping[str, object]:
@@ -239,48 +283,32 @@ def marker_of(target: str, config: Digest) -> Mapping[str, object]:
 
 
 def image_problems(target: str, config: Digest) -> list[str]:
-    """Returns what is wrong with a deployed image, by counting its entries."""
+    """Returns what is wrong with a deployed image, by path; it reads names, not content."""
     marker = marker_of(target, config)
-    folder = os.path.join(target, image_path(config))
+    path = image_path(config)
+    folder = os.path.join(target, path)
     if not marker or not os.path.isdir(folder):
-        return [f"the image {config.short} is not complete"]
-    found = {"files": 0, "folders": 1, "symlinks": 0}
-    for folders, files, links in _walk(folder):
-        found["folders"] += folders
-        found["files"] += files
-        found["symlinks"] += links
-    added = marker.get("bind_points", [])
-    names = [str(name) for name in added] if isinstance(added, list) else []
-    files_added = sum(name in BIND_FILES for name in names)
-    wanted = {
-        "files": _count(marker, "files") + _count(marker, "hard_links") + files_added,
-        "folders": _count(marker, "folders") + len(names) - files_added,
-        "symlinks": _count(marker, "symlinks"),
-    }
+        return [f"{path}: the image is not complete"]
+    try:
+        found = of_folder(folder)
+    except OSError as error:
+        return [f"{path}: it cannot be read: {error.strerror}"]
+    if found.digest == marker.get("tree"):
+        return []
+    wanted = marker.get("parts")
+    parts = wanted if isinstance(wanted, dict) else {}
+    odd = {p for p in {*parts, *found.parts} if parts.get(p) != found.parts.get(p)}
+    deepest = sorted(p for p in odd if not any(o != p and _below(o, p) for o in odd)) or [""]
+    counts = ", ".join(
+        f"{getattr(found, kind)} {kind} where {marker.get(kind)} belong"
+        for kind in ("files", "folders", "symlinks")
+        if getattr(found, kind) != marker.get(kind)
+    )
     return [
-        f"the image {config.short} has {found[kind]} {kind} where {wanted[kind]} belong"
-        for kind in found
-        if found[kind] != wanted[kind]
+        f"{path}/{part}".rstrip("/") + f": not as it was deployed{counts and f' ({counts})'}"
+        for part in deepest[:PROBLEMS_SHOWN]
     ]
 
 
-def _count(marker: Mapping[str, object], kind: str) -> int:
-    value = marker.get(kind, 0)
-    return value if isinstance(value, int) else 0
-
-
-def _walk(folder: str) -> Iterator[tuple[int, int, int]]:
-    """Gives the numbers of folders, files and links in each folder."""
-    pending = [folder]
-    while pending:
-        folders = files = links = 0
-        with os.scandir(pending.pop()) as entries:
-            for entry in entries:
-                if entry.is_symlink():
-                    links += 1
-                elif entry.is_dir():
-                    folders += 1
-                    pending.append(entry.path)
-                else:
-                    files += 1
-        yield folders, files, links
+def _below(path: str, folder: str) -> bool:
+    return path.startswith(f"{folder}/") or not folder

@@ -3,34 +3,35 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from ssds.core.errors import Refused
+from ssds.lock.model import ReleaseHalf
 from ssds.recipe.model import Site
 from ssds.ship.about import read_about
 from ssds.ship.generation import Deployed, Entry, Generation, compose
-from ssds.ship.images import (
-    BlobSource,
-    config_of,
-    find_program,
-    find_setpriv,
-    has_image,
-)
+from ssds.ship.images import BlobSource, Programs, config_of, has_image
 from ssds.ship.modules import ModuleFacts
 from ssds.ship.sites import Pick, Selection
 from ssds.ship.tree import image_path, site_path
-from ssds.ship.wrappers import DEFAULT_PATH, FACTS, release_facts
+from ssds.ship.wrappers import FACTS, release_facts
 
 
 def compose_site(
-    site: Site, selection: Selection, before: Deployed, folder: str, blobs: BlobSource
+    site: Site,
+    selection: Selection,
+    before: Deployed,
+    folder: str,
+    blobs: BlobSource,
+    programs_of: Callable[[ReleaseHalf], Programs],
 ) -> Generation:
     """Returns the next generation of a site.
 
     Args:
         before: what stands there; its earlier revisions stay loadable.
-        folder: the tree; the images of all picks stand in it.
+        folder: the tree.
+        programs_of: where an image's commands are; the images of all picks are there.
 
     Raises:
         Refused: D014, images lack commands that their locks offer; all are named.
@@ -39,7 +40,7 @@ def compose_site(
     releases = []
     for pick in selection.picks:
         try:
-            releases.append(_release(pick, folder, blobs))
+            releases.append(_release(pick, programs_of(pick.half), blobs))
         except Refused as error:
             problems.append(error.message)
     if problems:
@@ -58,12 +59,10 @@ def compose_site(
     return compose(site, releases, older)
 
 
-def _release(pick: Pick, folder: str, blobs: BlobSource) -> tuple[Entry, ModuleFacts, bytes]:
+def _release(pick: Pick, found: Programs, blobs: BlobSource) -> tuple[Entry, ModuleFacts, bytes]:
     half, released = pick.half, pick.released
-    image = os.path.join(folder, image_path(half.config.digest))
     environment = dict(config_of(blobs, half).environment)
-    path = environment.get("PATH", "") or DEFAULT_PATH
-    programs = {c.rsplit("/", 1)[-1]: find_program(image, c, path) for c in half.offered}
+    programs = {c.rsplit("/", 1)[-1]: found.paths.get(c, "") for c in half.offered}
     missing = sorted(command for command, program in programs.items() if not program)
     if missing:
         raise Refused(f"the image of {released.id} has no program {', '.join(missing)}")
@@ -97,7 +96,7 @@ def _release(pick: Pick, folder: str, blobs: BlobSource) -> tuple[Entry, ModuleF
         programs=programs,
         environment=environment,
         defaults=defaults,
-        setpriv=find_setpriv(image),
+        setpriv=found.setpriv,
     )
     return entry, facts, wrapper
 

@@ -11,8 +11,15 @@ from ssds.host.files import atomic_symlink, atomic_write, locked
 from ssds.host.folders import discard_folder, readable_for_all, staged_folder, sweep_folders
 from ssds.lock.model import ReleaseHalf
 from ssds.ship.generation import Generation
-from ssds.ship.images import BlobSource, Unpacked, unpack_image
+from ssds.ship.images import (
+    BlobSource,
+    Programs,
+    Unpacked,
+    programs_of_folder,
+    unpack_image,
+)
 from ssds.ship.tree import (
+    IMAGES,
     OURS,
     SITES,
     TREE_FILE,
@@ -58,9 +65,9 @@ class PlainDraft:
         sites = os.path.join(self.folder, OURS, SITES)
         names = os.listdir(sites) if os.path.isdir(sites) else []
         own = [os.path.join(sites, name) for name in names]
-        for folder in (self.folder, os.path.join(self.folder, OURS), sites, *own):
+        ours = [os.path.join(self.folder, name) for name in ("", OURS, IMAGES, SITES)]
+        for folder in (*ours, sites, *own):
             sweep_folders(folder)
-        sweep_folders(os.path.join(self.folder, SITES))
 
     def claim(self) -> None:
         """Marks the tree as ours, unless it is."""
@@ -71,6 +78,10 @@ class PlainDraft:
     def image(self, half: ReleaseHalf, blobs: BlobSource) -> Unpacked:
         """Brings an image unless it is there whole."""
         return unpack_image(self.folder, half, blobs)
+
+    def programs(self, blobs: BlobSource, half: ReleaseHalf) -> Programs:
+        """Returns where the commands of an image are that is there or was brought."""
+        return programs_of_folder(self.folder, blobs, half)
 
     def switch(self, site: str, generation: Generation, catalog_version: str) -> int:
         """Writes a site's next generation and makes it the current one; returns its number."""

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from ssds.lock.model import ReleaseHalf
 from ssds.ship.generation import Generation
-from ssds.ship.images import BlobSource, Unpacked
+from ssds.ship.images import BlobSource, Programs, Unpacked
 
 
 class Draft(Protocol):
@@ -22,6 +22,9 @@ class Draft(Protocol):
 
     def image(self, half: ReleaseHalf, blobs: BlobSource) -> Unpacked:
         """Brings an image unless it is there whole."""
+
+    def programs(self, blobs: BlobSource, half: ReleaseHalf) -> Programs:
+        """Returns where the commands of an image are that is there or was brought."""
 
     def switch(self, site: str, generation: Generation, catalog_version: str) -> int:
         """Writes a site's next generation and makes it the current one; returns its number."""
