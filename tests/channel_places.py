@@ -9,9 +9,11 @@ from ssds.lock.model import Lock, releasable
 from ssds.oci.blobs import Blobs
 from ssds.oci.layout import Layout
 from ssds.recipe.model import Channel
-from ssds.ship.backends import LayoutChannel, RegistryChannel
-from ssds.ship.channels import Backend, apply_changes
+from ssds.ship.backend_layout import LayoutChannel
+from ssds.ship.backend_registry import RegistryChannel
 from ssds.ship.observation import Observation
+from ssds.ship.plug import Backend
+from ssds.ship.pushing import apply_changes
 
 CHANNEL = Channel(name="local", kind="layout", location="out")
 

@@ -33,6 +33,7 @@ VERBS = {
     "shell": "open a shell in a built image or a failed step",
     "sif": "write a released image as one file for Apptainer",
     "render": "write a recipe as a Dockerfile or an Apptainer definition",
+    "sync": "make channels agree with the locks: images, SBOMs, SIF files, tags",
     "deploy": "write images, modules and wrappers for a site",
     "export": "write what is released as SHPC, DUCC and NeuroDesk read it",
     "audit": "rebuild a release elsewhere and compare every byte",

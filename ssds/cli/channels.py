@@ -10,7 +10,8 @@ from __future__ import annotations
 import functools
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from ssds.cli.output import report_error, say
 from ssds.core.digest import Digest
@@ -22,18 +23,13 @@ from ssds.graph.plan import Plan, Verb
 from ssds.lock.model import Released, releasable
 from ssds.recipe.model import Channel
 from ssds.ship.changes import Change
-from ssds.ship.channels import (
-    Backend,
-    apply_changes,
-    bring,
-    observe,
-    offers,
-    plan_channel,
-    wanted_tags,
-)
+from ssds.ship.channels import offers, plan_channel, wanted_tags
 from ssds.ship.observation import Observation, read_observation, state_of, write_observation
 from ssds.ship.sifs import with_sifs
 from ssds.workspace import Workspace
+
+if TYPE_CHECKING:  # a plan needs no backend
+    from ssds.ship.plug import Backend
 
 _OLD_S = 24 * 3600
 _PUSHED = frozenset({"publish", "index", "metadata", "sif"})
@@ -93,7 +89,7 @@ def look(workspace: Workspace, *, refresh: bool) -> Pushes:
     changes: list[tuple[Change, ReleaseName]] = []
     notes = []
     offered: dict[Digest, list[tuple[Channel, Released]]] = {}
-    for channel, releases in _used(workspace).items():
+    for channel, releases in used(workspace).items():
         observed = _observation(workspace, channel, releases, refresh=refresh)
         note, _ = _note(channel.name, observed, int(time.time()))
         notes += [note] if note else []
@@ -102,9 +98,9 @@ def look(workspace: Workspace, *, refresh: bool) -> Pushes:
         for released in releases:
             for digest in offers(released, observed):
                 offered.setdefault(digest, []).append((channel, released))
-        owners = _owners(channel, releases)
+        whose = owners(channel, releases)
         for change in plan_channel(channel, releases, observed):
-            owner = owners.get(change.what.partition(" ")[0])
+            owner = whose.get(change.what.partition(" ")[0])
             if owner is not None:
                 changes.append((change, owner))
     return Pushes(changes=tuple(changes), notes=tuple(notes), offers=offered)
@@ -150,6 +146,8 @@ def bring_bytes(workspace: Workspace, pushes: Pushes, plan: Plan) -> None:
     Raises:
         SsdsError: a channel does not give what was observed there; nothing has run yet.
     """
+    from ssds.ship.bringing import bring
+
     groups: dict[tuple[str, ReleaseName], tuple[Channel, Released, set[Digest]]] = {}
     for node, digests in plan.brought.items():
         for digest in digests:
@@ -158,8 +156,8 @@ def bring_bytes(workspace: Workspace, pushes: Pushes, plan: Plan) -> None:
             groups.setdefault(key, (channel, released, set()))[2].add(digest)
     for channel, released, wanted in groups.values():
         try:
-            said = functools.partial(_said, f"{channel.name} → {released.id}")
-            bring(_backend(workspace, channel), released, wanted, workspace.store, said)
+            line = functools.partial(said, f"{channel.name} → {released.id}")
+            bring(backend(workspace, channel), released, wanted, workspace.store, line)
         except SsdsError as error:
             error.hint = f"{error.hint} Look at the channel anew with --refresh.".strip()
             raise
@@ -170,11 +168,13 @@ def bring_release(workspace: Workspace, name: ReleaseName, wanted: frozenset[Dig
 
     A channel that fails is told; the caller looks at the store for what came.
     """
-    for channel, releases in _used(workspace).items():
+    from ssds.ship.bringing import bring
+
+    for channel, releases in used(workspace).items():
         for released in (r for r in releases if r.id == name):
             try:
-                said = functools.partial(_said, f"{channel.name} → {name}")
-                bring(_backend(workspace, channel), released, wanted, workspace.store, said)
+                line = functools.partial(said, f"{channel.name} → {name}")
+                bring(backend(workspace, channel), released, wanted, workspace.store, line)
                 return
             except SsdsError as error:
                 say(f"  · {channel.name}: {error.message}")
@@ -187,7 +187,7 @@ def states(workspace: Workspace, names: Iterable[ReleaseName]) -> States:
     for name in names:
         for channel in workspace.catalog.releases[name].channels:
             if channel not in seen:
-                path = _path(workspace, workspace.catalog.channels[channel])
+                path = observation_path(workspace, workspace.catalog.channels[channel])
                 seen[channel] = read_observation(path)
             observed = seen[channel]
             if observed is not None:
@@ -207,9 +207,11 @@ def push(
     With ``expected`` (of a saved plan) only its pairs are pushed, and only where the channel,
     looked at anew, still holds what it held.
     """
+    from ssds.ship.pushing import apply_changes
+
     code = 0
-    for channel, releases in _used(workspace).items():
-        if not refresh and read_observation(_path(workspace, channel)) is None:
+    for channel, releases in used(workspace).items():
+        if not refresh and read_observation(observation_path(workspace, channel)) is None:
             continue
         ready = [r for r in releases if r.id in names and not _missing(workspace, r.id)]
         if expected is not None:
@@ -224,11 +226,11 @@ def push(
                     continue
             done, _ = apply_changes(
                 channel,
-                _backend(workspace, channel),
+                backend(workspace, channel),
                 ready,
                 workspace.store,
                 now=int(time.time()),
-                say=functools.partial(_said, channel.name),
+                say=functools.partial(said, channel.name),
             )
             _observation(workspace, channel, releases, refresh=True)
         except SsdsError as error:
@@ -252,9 +254,9 @@ def _as_expected(
     """Looks at the channel anew; returns the releases to push, and whether one was refused."""
     observed = _observation(workspace, channel, releases, refresh=True)
     assert observed is not None
-    owners = _owners(channel, releases)
+    whose = owners(channel, releases)
     changes = [c for c in plan_channel(channel, releases, observed) if c.effective]
-    changing = {owners.get(change.what.partition(" ")[0]) for change in changes}
+    changing = {whose.get(change.what.partition(" ")[0]) for change in changes}
     good = []
     for released in ready:
         if released.id not in changing:
@@ -269,18 +271,20 @@ def _as_expected(
     return good, len(good) < sum(1 for r in ready if r.id in changing)
 
 
-def _said(channel: str, line: str) -> None:
+def said(channel: str, line: str) -> None:
+    """Prints a line of progress on a channel."""
     say(f"  {channel}: {line}")
 
 
-def _backend(workspace: Workspace, channel: Channel) -> Backend:
+def backend(workspace: Workspace, channel: Channel) -> Backend:
+    """Opens a channel, with the workspace's proxy and certificates."""
     from ssds.ship.backends import open_channel
 
     mirrors = workspace.mirrors
     return open_channel(channel, workspace.root, ca_bundle=mirrors.ca_bundle, proxy=mirrors.proxy)
 
 
-def _used(workspace: Workspace) -> Mapping[Channel, list[Released]]:
+def used(workspace: Workspace) -> Mapping[Channel, list[Released]]:
     """Returns the channels that recipes name, each with its locked releases."""
     found: dict[str, list[Released]] = {}
     for name, release in workspace.catalog.releases.items():
@@ -294,13 +298,14 @@ def _used(workspace: Workspace) -> Mapping[Channel, list[Released]]:
 def used_by(workspace: Workspace) -> dict[str, set[str]]:
     """Returns recipe → the channels to which something of it can be pushed."""
     found: dict[str, set[str]] = {}
-    for channel, releases in _used(workspace).items():
+    for channel, releases in used(workspace).items():
         for released in releases:
             found.setdefault(released.id.name, set()).add(channel.name)
     return found
 
 
-def _owners(channel: Channel, releases: list[Released]) -> dict[str, ReleaseName]:
+def owners(channel: Channel, releases: Sequence[Released]) -> dict[str, ReleaseName]:
+    """Returns ``name:tag`` → the release that it should name."""
     return {
         f"{name}:{tag}": released.id
         for name, tags in wanted_tags(channel, releases).items()
@@ -308,7 +313,8 @@ def _owners(channel: Channel, releases: list[Released]) -> dict[str, ReleaseName
     }
 
 
-def _path(workspace: Workspace, channel: Channel) -> str:
+def observation_path(workspace: Workspace, channel: Channel) -> str:
+    """Returns the file that keeps what was seen there the last time."""
     return _file(workspace, channel.name)
 
 
@@ -320,9 +326,11 @@ def _observation(
     workspace: Workspace, channel: Channel, releases: list[Released], *, refresh: bool
 ) -> Observation | None:
     if not refresh:
-        return read_observation(_path(workspace, channel))
-    found = observe(_backend(workspace, channel), releases, int(time.time()))
-    write_observation(_path(workspace, channel), found)
+        return read_observation(observation_path(workspace, channel))
+    from ssds.ship.pushing import observe
+
+    found = observe(backend(workspace, channel), releases, int(time.time()))
+    write_observation(observation_path(workspace, channel), found)
     return found
 
 

@@ -82,6 +82,20 @@ def complete_sites(
     return [CompletionItem(n) for n in names if n.startswith(incomplete)]
 
 
+def complete_channels(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Offers the channels of the catalog: the keys of its file, read as lines."""
+    root = _root(ctx)
+    try:
+        with open(os.path.join(root or "", "catalog", "channels.yaml"), encoding="utf-8") as file:
+            lines = file.read(1 << 20).splitlines() if root else []
+    except (OSError, UnicodeDecodeError):
+        return []
+    names = [n.partition(":")[0] for n in lines if n and n[0] not in " #\t" and ":" in n]
+    return [CompletionItem(n) for n in names if n.startswith(incomplete)]
+
+
 def complete_platforms(
     ctx: click.Context, param: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import click
 
 from ssds.audit.agreements import REPRODUCIBLE, Standing
-from ssds.cli import planning
+from ssds.cli import open_work, planning
 from ssds.cli.app import Context
-from ssds.cli.output import print_json, table
+from ssds.cli.output import print_json, say, table
 from ssds.cli.standings import standings
 from ssds.core.model import ReleaseName
 from ssds.graph.plan import Plan, Verb
@@ -19,7 +20,11 @@ from ssds.workspace import Workspace
 
 @click.command("status")
 @click.option("--as-of", default="", metavar="DATE", help="Judge waivers on this date.")
-@click.option("--fail-on-alert", is_flag=True, help="Exit with 3 when a release has an alert.")
+@click.option(
+    "--fail-on-alert",
+    is_flag=True,
+    help="Exit with 3 when a release has an alert, or a sync left work.",
+)
 @click.option("--tests", "tests", is_flag=True, help="Count tests: pass, fail, skip.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
@@ -29,7 +34,8 @@ def command(
     """Show every release: revision, platforms, verdicts, and whether the lock is behind.
 
     An alert is a released image whose newest gate fails (it stays deployable, its next revision is
-    held), or one that fewer audits agree on than its policy demands.
+    held), or one that fewer audits agree on than its policy demands. What the last `ssds sync`
+    could not do stays open until a later one does it.
 
     With --tests, a row for each release, platform and sort of test instead (the recipe's own or its
     suite, and the deploy test), and the sum. `ssds log NAME:test` shows each result.
@@ -49,16 +55,41 @@ def command(
     for name in sorted(workspace.catalog.releases):
         variant = workspace.locks.get(name).variant(name)
         entries.append(_entry(name, variant, planned.plan, standing.get(str(name), [])))
+    left = open_work.read_all(workspace)
+    for entry in entries:
+        entry["open"] = [
+            work.channel for work in left if work.reason or _is_open(entry, work.releases)
+        ]
     if as_json:
         print_json(entries)
     else:
         head = ["release", "revision", "platforms", "tests", "gate", "state"]
         if any(entry["reproducible"] for entry in entries):
             head.append("reproducible")
-        rows = [[str(entry[key]) for key in head] for entry in entries]
+        if left:
+            head.append("open")
+        rows = [[_cell(entry[key]) for key in head] for entry in entries]
         print(table([head, *rows]))
+        for work in left:
+            for what, reason in {"": work.reason, **work.releases}.items():
+                if reason:
+                    say(f"open on {work.channel}{f', {what}' if what else ''}: {reason}")
+        if left:
+            say("`ssds sync` tries again.")
     alerts = [entry for entry in entries if entry["alert"]]
-    return 3 if fail_on_alert and alerts else 0
+    return 3 if fail_on_alert and (alerts or left) else 0
+
+
+def _cell(value: object) -> str:
+    return ",".join(value) if isinstance(value, list) else str(value)
+
+
+def _is_open(entry: dict[str, Any], whats: Iterable[str]) -> bool:
+    """Whether something that is left is of this release: its own name, or one of its tags."""
+    name, _, version = entry["release"].partition("@")
+    tag = ReleaseName(name, *version.partition("+")[::2]).tag
+    ours = {entry["release"], *(f"{name}:{t}" for t in (tag, f"{tag}-{entry['revision']}"))}
+    return any(what.removesuffix("-sif") in ours for what in whats)
 
 
 def _entry(

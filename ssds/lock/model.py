@@ -234,6 +234,8 @@ class Released:
     Attributes:
         platforms: only those whose manifest the index holds.
         metadata: digest of the metadata blob, or None.
+        evidence: the newest claims of LATEST_KINDS of these platforms, by kind; they may be about
+            a later build than the released one.
     """
 
     id: ReleaseName
@@ -242,6 +244,7 @@ class Released:
     metadata: Digest | None
     identifiers: Mapping[str, str]
     platforms: Mapping[Platform, ReleaseHalf]
+    evidence: Mapping[Platform, Mapping[str, Claim]] = field(default_factory=dict)
 
     @property
     def sifs(self) -> Mapping[Platform, SifRecord]:
@@ -270,6 +273,7 @@ def releasable(lock: Lock) -> tuple[Released, ...]:
     found = []
     for name, variant in sorted(lock.variants.items()):
         if not blocked(variant) and variant.index is not None:
+            offered = _offered(variant, variant.index)
             found.append(
                 Released(
                     id=lock.release_name(name),
@@ -277,7 +281,8 @@ def releasable(lock: Lock) -> tuple[Released, ...]:
                     index=variant.index,
                     metadata=variant.metadata.outputs.get("metadata") if variant.metadata else None,
                     identifiers=variant.identifiers,
-                    platforms=_offered(variant, variant.index),
+                    platforms=offered,
+                    evidence={p: variant.platforms[p].latest for p in offered},
                 )
             )
     return tuple(found)

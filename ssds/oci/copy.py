@@ -37,20 +37,17 @@ class HasBlobs(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """One repository of a registry, as an end of a copy.
-
-    Attributes:
-        mount_from: another repository of the registry that may have the blobs.
-    """
+    """One repository of a registry, as an end of a copy."""
 
     registry: Registry
     name: str
-    mount_from: str = ""
 
-    def set_tag(self, tag: str, descriptor: Descriptor) -> None:
-        """Makes ``tag`` name a manifest or index that is there already."""
-        _, data, _ = self.registry.fetch_manifest(self.name, descriptor.digest)
+    def set_tag(self, tag: str, descriptor: Descriptor, data: bytes | None = None) -> bytes:
+        """Makes ``tag`` name a manifest or index that is there already; returns its bytes."""
+        if data is None:
+            _, data, _ = self.registry.fetch_manifest(self.name, descriptor.digest)
         self.registry.push_manifest(self.name, tag, descriptor.media_type, data)
+        return data
 
 
 End = HasBlobs | Repository
@@ -108,6 +105,30 @@ def copy_release(
     for item, data in plan:
         _read_back(sink, item, data)
     return CopyReport(copied=tuple(copied), present=tuple(present), size_bytes=size)
+
+
+def fetch_release(
+    source: End,
+    index: Descriptor,
+    sink: HasBlobs,
+    platforms: Sequence[Platform],
+    say: Callable[[str], None],
+) -> None:
+    """Brings an index document, and the images of these platforms, to a store."""
+    if platforms:
+        copy_release(source, sink, index, platforms=platforms, say=say)
+    sink.blobs.put(reader(source)(index), index.digest)
+
+
+def parts_of(source: End, descriptor: Descriptor) -> list[tuple[Descriptor, bytes | None]]:
+    """Returns everything that an index or a manifest names, the parts before what names them.
+
+    The second value is a document's bytes, checked; None for a blob.
+
+    Raises:
+        IntegrityError, UnavailableError: as ``copy_release``.
+    """
+    return list(_walk(source, descriptor, (), 0))
 
 
 def reader(end: End) -> Callable[[Descriptor], bytes]:
@@ -208,7 +229,7 @@ def _put_blob(source: End, sink: End, item: Descriptor) -> None:
     def opened() -> IO[bytes]:
         return blobs.open(item.digest)
 
-    sink.registry.push_blob(sink.name, item.digest, item.size_bytes, opened, sink.mount_from)
+    sink.registry.push_blob(sink.name, item.digest, item.size_bytes, opened)
 
 
 def _read_back(sink: End, item: Descriptor, data: bytes | None) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import IO, Any, Protocol
 from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit, urlunsplit
@@ -104,19 +104,27 @@ class Registry:
         return int(length) if length.isdigit() else -1
 
     def push_blob(
-        self, repository: str, digest: Digest, size_bytes: int, opener: Opener, mount_from: str = ""
+        self,
+        repository: str,
+        digest: Digest,
+        size_bytes: int,
+        opener: Opener,
+        mount_from: str = "",
+        *,
+        missing: bool = False,
     ) -> bool:
         """Sends a blob as a stream; False where the registry has it already.
 
         Args:
             opener: opens the blob's bytes; called anew for each attempt.
             mount_from: another repository of this registry that may have it.
+            missing: it is known not to be there; it is not asked for.
 
         Raises:
             IntegrityError: O091, the bytes do not have the digest and size; nothing is kept there.
             RegistryError: as the registry says.
         """
-        if self.has_blob(repository, digest):
+        if not missing and self.has_blob(repository, digest):
             return False
         for attempt in range(1, BLOB_ATTEMPTS + 1):
             try:
@@ -258,13 +266,13 @@ class Registry:
         return self._fallback(repository, digest)
 
     def push_referrer(
-        self, repository: str, data: bytes, replaces: Digest | None = None
+        self, repository: str, data: bytes, replaces: Collection[Digest] = ()
     ) -> Descriptor:
         """Sends a manifest with a subject, and keeps the fallback index where it is needed.
 
         Args:
             data: an image manifest whose ``subject`` is set; its blobs are there already.
-            replaces: a referrer that this one takes the place of; it leaves the fallback index.
+            replaces: referrers that this one takes the place of; they leave the fallback index.
         """
         manifest = parse_manifest(data)
         if manifest.subject is None:
@@ -281,9 +289,11 @@ class Registry:
         subject = manifest.subject.digest
         for _ in range(3):
             known = self._fallback(repository, subject)
-            if digest in {e.digest for e in known} and replaces not in {e.digest for e in known}:
+            there = {e.digest for e in known}
+            if digest in there and not there.intersection(replaces):
                 return entry
-            entries = [e for e in known if e.digest not in (digest, replaces)] + [entry]
+            entries = [e for e in known if e.digest != digest and e.digest not in replaces]
+            entries.append(entry)
             entries.sort(key=lambda e: (e.artifact_type, e.digest))
             self.push_manifest(repository, fallback_tag(subject), INDEX, index_bytes(entries))
         raise RegistryError(

@@ -208,6 +208,8 @@ class Channel:
         insecure: plain http is allowed (loopback registries).
         move: moving tags beside the immutable one: of ``version latest``.
         sif: it gets each image as a SIF file too.
+        on_drift: what is done about what others changed there: ``restore`` brings back what is
+            gone and refuses what was moved; ``repair`` does both; ``refuse`` neither.
     """
 
     name: str
@@ -216,6 +218,7 @@ class Channel:
     insecure: bool = False
     move: tuple[str, ...] = ("version", "latest")
     sif: bool = False
+    on_drift: str = "restore"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

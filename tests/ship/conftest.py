@@ -16,9 +16,10 @@ from ship_makers import site, tool_lock
 from ssds.oci.blobs import Blobs
 from ssds.oci.registry import Registry
 from ssds.recipe.model import Channel
-from ssds.ship.backends import RegistryChannel, open_channel
-from ssds.ship.channels import Backend
+from ssds.ship.backend_registry import RegistryChannel
+from ssds.ship.backends import open_channel
 from ssds.ship.deploy import deploy
+from ssds.ship.plug import Backend
 
 
 @pytest.fixture(scope="session")

@@ -18,20 +18,21 @@ from ssds.lock.model import IndexRecord, Lock, Released, releasable
 from ssds.oci import types
 from ssds.oci.blobs import Blobs
 from ssds.oci.layout import Layout
-from ssds.ship.backends import LayoutChannel, open_channel
+from ssds.ship.backend_layout import LayoutChannel
+from ssds.ship.backends import open_channel
+from ssds.ship.bringing import bring
 from ssds.ship.channels import (
-    METADATA_TYPE,
-    apply_changes,
-    bring,
     index_descriptor,
-    observe,
+    metadata_of,
     offers,
     plan_channel,
     split_location,
     version_key,
     wanted_tags,
 )
+from ssds.ship.evidence import METADATA_TYPE, referrer
 from ssds.ship.observation import Observation, read_observation, write_observation
+from ssds.ship.pushing import apply_changes, observe
 
 
 def released(text: str, name: str = "tool", version: str = "1.0", **more: object) -> Released:
@@ -291,7 +292,8 @@ def test_referrers_of_others_stay_in_the_layout(tmp_path: Path) -> None:
     listed = types.index_bytes([*known, entry])
     layout.put_blob(listed)
     layout.set_tags({tag: types.descriptor_of(listed, types.INDEX)})
-    backend.attach("tool", index_descriptor(found), b"{}")
+    (item,) = metadata_of(found)
+    backend.attach("tool", item, *referrer(item, b"{}"))
     kinds = types.parse_index(layout.read(layout.tags()[tag].digest)).manifests
     assert sorted(e.artifact_type for e in kinds) == ["application/example", METADATA_TYPE]
 

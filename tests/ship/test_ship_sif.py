@@ -18,7 +18,8 @@ from ssds.core.platform import Platform
 from ssds.lock.model import Lock, Released, releasable
 from ssds.oci import types
 from ssds.oci.blobs import Blobs
-from ssds.ship.channels import bring, offers, plan_channel
+from ssds.ship.bringing import bring
+from ssds.ship.channels import offers, plan_channel
 from ssds.ship.observation import Observation, state_of
 from ssds.ship.sifs import root_of
 from ssds.sif.artefact import SIF_CONFIG, SIF_LAYER
@@ -133,7 +134,7 @@ def test_a_sif_whose_bytes_are_gone_gets_no_tag(files: Place) -> None:
     files.blobs.remove(one(lock).sifs[AMD64].file.digest)
     with pytest.raises(UnavailableError):
         files.push(lock)
-    found = files.backend.observe(["tool"], {})
+    found = files.backend.observe({"tool": []}, deep=False)
     assert not any("sif" in tag for tag in found.tags)
 
 

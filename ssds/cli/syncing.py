@@ -1,0 +1,202 @@
+"""Several channels at once: looked at, pushed to, and what is left noted; for ``ssds sync``."""
+
+from __future__ import annotations
+
+import functools
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from ssds.cli import channels, open_work
+from ssds.core.digest import Digest
+from ssds.core.errors import SsdsError, UsageError
+from ssds.core.model import ReleaseName
+from ssds.core.records import dataclass, field, replace
+from ssds.lock.model import Released, releasable
+from ssds.recipe.model import Channel
+from ssds.ship.bringing import bring
+from ssds.ship.observation import read_observation, write_observation
+from ssds.ship.plug import lost_parts
+from ssds.ship.pushing import Pushed
+from ssds.ship.syncing import Look, carry_out, look_at
+from ssds.workspace import Workspace
+
+CHANNELS_AT_ONCE = 8
+
+In = TypeVar("In")
+Out = TypeVar("Out")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What the command line asks for.
+
+    Attributes:
+        to: channels by name; none for all that the catalog uses.
+        refresh: look at everything; repair: put back what others moved.
+    """
+
+    to: tuple[str, ...] = ()
+    refresh: bool = False
+    repair: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Looks:
+    """Every channel beside the locks, or why it could not be looked at."""
+
+    looks: Mapping[str, Look] = field(default_factory=dict)
+    failed: Mapping[str, SsdsError] = field(default_factory=dict)
+
+
+def targets(workspace: Workspace, asked: Asked) -> dict[Channel, list[Released]]:
+    """Returns the channels with the locked releases that they should have.
+
+    A workspace without recipes delivers every locked release to every channel.
+
+    Raises:
+        UsageError: E230, a channel that the catalog does not have or that no recipe names.
+    """
+    known = workspace.catalog.channels
+    if workspace.catalog.releases:
+        found = dict(channels.used(workspace))
+    else:
+        every = [r for lock in workspace.locks.releases.values() for r in releasable(lock)]
+        found = {known[name]: every for name in sorted(known)}
+    if asked.to:
+        for name in asked.to:
+            if name not in known:
+                raise UsageError(
+                    f'there is no channel "{name}"',
+                    hint=f"Known: {', '.join(sorted(known)) or '(none)'}; a channel is an entry of "
+                    "catalog/channels.yaml.",
+                    code="E230",
+                )
+        found = {c: r for c, r in found.items() if c.name in asked.to}
+        found |= {known[n]: [] for n in asked.to if n not in {c.name for c in found}}
+    if asked.repair:
+        found = {replace(c, on_drift="repair"): r for c, r in found.items()}
+    return found
+
+
+def look(workspace: Workspace, wanted: Mapping[Channel, Sequence[Released]], asked: Asked) -> Looks:
+    """Looks at all channels at once; one that does not answer is told and blocks no other."""
+
+    def one(item: tuple[Channel, Sequence[Released]]) -> Look:
+        channel, releases = item
+        return look_at(
+            channel,
+            channels.backend(workspace, channel),
+            releases,
+            read=workspace.read_blob,
+            now=int(time.time()),
+            remembered=read_observation(channels.observation_path(workspace, channel)),
+            refresh=asked.refresh,
+        )
+
+    found = _at_once(one, wanted.items())
+    looks = {c.name: f for (c, _), f in zip(wanted.items(), found, strict=True)}
+    return Looks(
+        looks={name: f for name, f in looks.items() if isinstance(f, Look)},
+        failed={name: f for name, f in looks.items() if isinstance(f, SsdsError)},
+    )
+
+
+def carry_out_all(
+    workspace: Workspace, looks: Looks
+) -> tuple[dict[str, Pushed], dict[str, SsdsError]]:
+    """Pushes what differs to all channels at once; returns what was done and what failed."""
+    stopping = threading.Event()
+
+    def one(item: Look) -> Pushed:
+        said = functools.partial(channels.said, item.channel.name)
+        return carry_out(item, workspace.store, now=int(time.time()), say=said, stopping=stopping)
+
+    todo = list(looks.looks.values())
+    for item in todo:
+        _bring_missing(workspace, item)
+    try:
+        found = _at_once(one, todo)
+    except BaseException:
+        stopping.set()
+        raise
+    done, failed = {}, dict(looks.failed)
+    for item, result in zip(todo, found, strict=True):
+        name = item.channel.name
+        if isinstance(result, SsdsError):
+            failed[name] = result
+        else:
+            done[name] = result
+            write_observation(channels.observation_path(workspace, item.channel), result.after)
+    for name in {*done, *failed}:
+        _note(workspace, name, done.get(name), failed.get(name))
+    return done, failed
+
+
+def _note(
+    workspace: Workspace, channel: str, done: Pushed | None, failed: SsdsError | None
+) -> None:
+    left: dict[str, str] = {}
+    if done is not None:
+        left = {str(release): error.message for release, error in done.failed.items()}
+        for change in done.changes:
+            if change.verb == "x":
+                left.setdefault(change.what.partition(" ")[0], change.reason)
+    reason = failed.message if failed else ""
+    work = open_work.OpenWork(channel=channel, at=int(time.time()), reason=reason, releases=left)
+    open_work.note(workspace, work)
+
+
+def _bring_missing(workspace: Workspace, look: Look) -> None:
+    """Brings what a push needs and the store lacks from other channels of the catalog."""
+    for released in _to_push(look):
+        wanted = _missing(workspace, look.channel, released)
+        if not wanted:
+            continue
+        others = [c for c in workspace.catalog.channels.values() if c.name != look.channel.name]
+        for channel in (*others, look.channel):
+            said = functools.partial(channels.said, f"{channel.name} → {released.id}")
+            try:
+                place = channels.backend(workspace, channel)
+                bring(place, released, wanted, workspace.store, said)
+                break
+            except SsdsError:
+                continue  # what comes from nowhere is told by the push itself
+
+
+def _to_push(look: Look) -> list[Released]:
+    names = {c.what.partition(":")[0] for c in look.changes if c.effective}
+    todo = {c.what.partition(" ")[0] for c in look.changes if c.effective}
+    owners: set[ReleaseName] = set()
+    for what, owner in channels.owners(look.channel, look.releases).items():
+        if what in todo:
+            owners.add(owner)
+    return [r for r in look.releases if r.id.name in names and r.id in owners]
+
+
+def _missing(workspace: Workspace, channel: Channel, released: Released) -> set[Digest]:
+    blobs = workspace.store.blobs
+    found = set(lost_parts(released, lambda digest, _: blobs.has(digest)))
+    others = [released.index.digest, *([released.metadata] if released.metadata else [])]
+    if channel.sif:
+        for sif in released.sifs.values():
+            others += [sif.file.digest, sif.manifest.digest]
+    return found | {digest for digest in others if not blobs.has(digest)}
+
+
+def _at_once(work: Callable[[In], Out], items: Iterable[In]) -> list[Out | SsdsError]:
+    """Returns results or errors, in order; one thread for each item, within a limit."""
+
+    def guarded(item: In) -> Out | SsdsError:
+        try:
+            return work(item)
+        except SsdsError as error:
+            return error
+
+    todo = list(items)
+    if len(todo) <= 1:
+        return [guarded(item) for item in todo]
+    with ThreadPoolExecutor(max_workers=CHANNELS_AT_ONCE, thread_name_prefix="channel") as pool:
+        return list(pool.map(guarded, todo))

@@ -1,0 +1,198 @@
+"""What is attached to images as referrers: metadata, SBOMs, evidence of tests and scans (C13).
+
+An SBOM is attached as it is; what tests and scans found are in-toto statements about the image's
+manifest. Each is one manifest with a ``subject``; an annotation says which of ours it is, and of
+what: a list of referrers then tells all, and what others attached is never touched. Signatures of
+these manifests and of indexes will be referrers of a further kind.
+
+Sources: OCI image specification 1.1, "Guidelines for Artifact Usage"; in-toto Attestation Framework
+1.0, Statement and the predicate "Test Result".
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from ssds.core.canonical import canonical_bytes
+from ssds.core.digest import Digest, sha256_of
+from ssds.core.errors import IntegrityError, SsdsError
+from ssds.core.model import Claim
+from ssds.core.platform import Platform
+from ssds.lock.model import Released, ReleaseHalf
+from ssds.ship.channels import Attachment
+from ssds.ship.observation import Observation
+
+if TYPE_CHECKING:
+    from ssds.oci.types import Descriptor
+
+METADATA_TYPE = "application/vnd.ssds.metadata.v1+json"
+SBOM_TYPE = "application/vnd.cyclonedx+json"
+STATEMENT_TYPE = "application/vnd.in-toto+json"
+KIND_ANNOTATION = "vnd.ssds.kind"
+DIGEST_ANNOTATION = "vnd.ssds.evidence"
+_TEST_RESULT = "https://in-toto.io/attestation/test-result/v0.1"
+_FINDINGS = "urn:ssds:findings:1"
+_OUTPUTS = {"sbom": "sbom", "test": "report", "deploytest": "report", "scan": "findings"}
+"""Kind of evidence → the output of its claim that is attached."""
+
+Read = Callable[[Digest], bytes | None]
+
+
+def evidence_of(released: Released, observed: Observation | None, read: Read) -> list[Attachment]:
+    """Returns the evidence about the images of a release that is proven to be about them.
+
+    A lock holds the newest evidence, which may be about a later build than the released one. An
+    SBOM names the image's config; what the same section holds beside it was made from it. What
+    the channel has already needs no proof, and what cannot be read here is left out.
+    """
+    found: list[Attachment] = []
+    for platform, half in released.platforms.items():
+        claims = released.evidence.get(platform, {})
+        mine = [a for kind in _OUTPUTS if (a := _attachment(kind, platform, half, claims))]
+        if not mine:
+            continue
+        there = observed is not None and all(a.held(observed) == a.digest for a in mine)
+        if there:
+            found += mine
+        elif _speaks_of(half, claims.get("sbom"), read):
+            found += [a for a in mine if a.kind == "sbom" or read(a.digest) is not None]
+    return found
+
+
+def _attachment(
+    kind: str, platform: Platform, half: ReleaseHalf, claims: Mapping[str, Claim]
+) -> Attachment | None:
+    claim = claims.get(kind)
+    digest = claim.outputs.get(_OUTPUTS[kind]) if claim else None
+    if claim is None or digest is None or claim.verdict == "fail":
+        return None
+    manifest = half.manifest
+    return Attachment(
+        kind=kind,
+        subject=manifest.digest,
+        size_bytes=manifest.size_bytes,
+        digest=digest,
+        platform=platform,
+    )
+
+
+def _speaks_of(half: ReleaseHalf, sbom: Claim | None, read: Read) -> bool:
+    """Whether the SBOM is here and names the image's config."""
+    data = read(sbom.outputs["sbom"]) if sbom else None
+    return data is not None and f'"{half.config.digest}"'.encode() in data
+
+
+def document_of(attachment: Attachment, data: bytes) -> tuple[str, bytes]:
+    """Returns the artefact's type and its one blob, made of the evidence's bytes."""
+    if attachment.kind == "metadata":
+        return METADATA_TYPE, data
+    if attachment.kind == "sbom":
+        return SBOM_TYPE, data
+    if attachment.kind == "scan":
+        return STATEMENT_TYPE, _statement(attachment, _FINDINGS, _loaded(attachment, data))
+    tests = [t for t in _loaded(attachment, data).get("tests", []) if isinstance(t, dict)]
+    predicate = {
+        "result": "PASSED",
+        "configuration": [{"name": "report", "digest": {"sha256": attachment.digest.hex}}],
+        "passedTests": [str(t.get("name")) for t in tests if t.get("result") == "pass"],
+        "warnedTests": [str(t.get("name")) for t in tests if t.get("result") == "skip"],
+        "failedTests": [],
+    }
+    return STATEMENT_TYPE, _statement(attachment, _TEST_RESULT, predicate)
+
+
+def _loaded(attachment: Attachment, data: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(data)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise IntegrityError(
+            f"{attachment.digest}, the evidence of {attachment.label}, is no JSON object",
+            hint="The lock names something else; run `ssds apply` for the release again.",
+            code="D034",
+        )
+    return found
+
+
+def _statement(attachment: Attachment, predicate_type: str, predicate: Any) -> bytes:
+    return canonical_bytes(
+        {
+            "_type": "https://in-toto.io/Statement/v1",
+            "subject": [
+                {"name": str(attachment.platform), "digest": {"sha256": attachment.subject.hex}}
+            ],
+            "predicateType": predicate_type,
+            "predicate": predicate,
+        }
+    )
+
+
+def referrer(attachment: Attachment, data: bytes) -> tuple[bytes, bytes]:
+    """Returns the canonical manifest that attaches the evidence ``data``, and its blob."""
+    from ssds.oci import types
+
+    artifact_type, content = document_of(attachment, data)
+    blob = types.Descriptor(
+        media_type=artifact_type, digest=sha256_of(content), size_bytes=len(content)
+    )
+    index = attachment.kind == "metadata"
+    subject = types.Descriptor(
+        media_type=types.INDEX if index else types.MANIFEST,
+        digest=attachment.subject,
+        size_bytes=attachment.size_bytes,
+    )
+    manifest = types.manifest_bytes(
+        config=types.descriptor_of(types.EMPTY_BYTES, types.EMPTY),
+        layers=[blob],
+        subject=subject,
+        artifact_type=artifact_type,
+        annotations={
+            KIND_ANNOTATION: attachment.kind,
+            DIGEST_ANNOTATION: str(attachment.digest),
+        },
+    )
+    return manifest, content
+
+
+def our_kind(entry: Descriptor) -> str:
+    """Returns which of our attachments an entry of a list of referrers is, or the empty string."""
+    if entry.artifact_type == METADATA_TYPE:
+        return "metadata"
+    return entry.annotations.get(KIND_ANNOTATION, "")
+
+
+def attached(
+    entries: Iterable[Descriptor], read: Callable[[Descriptor], bytes]
+) -> dict[str, Digest]:
+    """Returns kind → what is attached, of a list of referrers.
+
+    Args:
+        read: gives a manifest; only those that older versions of ssds wrote are read.
+    """
+    found: dict[str, Digest] = {}
+    for entry in entries:
+        kind = our_kind(entry)
+        if not kind:
+            continue
+        try:
+            if DIGEST_ANNOTATION in entry.annotations:
+                found[kind] = Digest(entry.annotations[DIGEST_ANNOTATION])
+            elif (blob := attached_blob(read(entry))) is not None:
+                found[kind] = blob
+        except SsdsError:
+            continue  # a damaged entry counts as none: ours is attached anew
+    return found
+
+
+def attached_blob(manifest: bytes) -> Digest | None:
+    """Returns the one blob that a referrer's manifest names, or None where it is no such."""
+    from ssds.oci import types
+
+    try:
+        found = types.parse_manifest(manifest)
+    except SsdsError:
+        return None
+    return found.layers[0].digest if len(found.layers) == 1 and found.artifact_type else None

@@ -1,0 +1,83 @@
+"""The plug of channels: what a place must be able to do, and whom it is told.
+
+Every kind of channel passes the same conformance suite (``tests/ship/test_ship_channels.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from ssds.core.digest import Digest
+from ssds.core.platform import Platform
+from ssds.lock.model import Released
+from ssds.ship.observation import Observation
+
+if TYPE_CHECKING:
+    from ssds.oci.blobs import Blobs
+    from ssds.oci.copy import HasBlobs
+    from ssds.oci.types import Descriptor
+    from ssds.ship.channels import Attachment
+
+
+class Backend(Protocol):
+    """A place with repositories and tags; threads may share it."""
+
+    def observe(self, wanted: Mapping[str, Sequence[Released]], *, deep: bool) -> Observation:
+        """Returns the tags of these repositories, and what is attached to these releases.
+
+        Args:
+            wanted: repository → the releases that should be there.
+            deep: also ask for every manifest and blob of the releases whose tags are there.
+        """
+
+    def has(self, name: str, item: Descriptor, *, manifest: bool) -> bool:
+        """Whether a blob or a manifest is there, whole as far as can be told without reading."""
+
+    def put_blob(self, name: str, item: Descriptor, blobs: Blobs, elsewhere: str) -> bool:
+        """Brings a blob that is not there; False where it was mounted and no byte moved.
+
+        Args:
+            elsewhere: another repository that has it, or the empty string.
+
+        Raises:
+            UnavailableError: ``blobs`` lacks it, or the place does not answer.
+            IntegrityError: damaged bytes, at either end.
+        """
+
+    def put_manifest(self, name: str, item: Descriptor, data: bytes) -> None:
+        """Brings a manifest or an index, and reads it back."""
+
+    def attach(self, name: str, item: Attachment, manifest: bytes, content: bytes) -> None:
+        """Makes ``manifest``, with ``content`` as its blob, the one of its kind at its subject."""
+
+    def tag(self, name: str, tags: Mapping[str, Descriptor]) -> None:
+        """Sets tags, in the order given."""
+
+    def fetch(
+        self,
+        name: str,
+        index: Descriptor,
+        sink: HasBlobs,
+        platforms: Sequence[Platform],
+        say: Callable[[str], None],
+    ) -> None:
+        """Brings the index document, and the images of these platforms, to ``sink``."""
+
+    def fetch_metadata(self, name: str, index: Descriptor) -> bytes | None:
+        """Returns the metadata blob that refers to the index, or None."""
+
+    def read_state(self) -> bytes | None:
+        """Returns the document in which ssds noted what it wrote, or None."""
+
+    def write_state(self, data: bytes) -> None:
+        """Keeps that document; a place where looking is cheap keeps none."""
+
+
+def lost_parts(released: Released, has: Callable[[Digest, bool], bool]) -> tuple[Digest, ...]:
+    """Returns what a release consists of and ``has`` (digest, whether a manifest) denies."""
+    parts: dict[Digest, bool] = {}
+    for half in released.platforms.values():
+        parts |= {half.manifest.digest: True, half.config.digest: False}
+        parts |= {layer.digest: False for layer in half.layers}
+    return tuple(digest for digest, manifest in parts.items() if not has(digest, manifest))
