@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import functools
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from ssds.core.diagnostics import Collector
@@ -28,6 +28,8 @@ from ssds.recipe.settings import Settings, read_settings
 
 if TYPE_CHECKING:
     from ssds.builders.plug import Builder
+    from ssds.cache.cache import Cache
+    from ssds.cache.caches import Caches
     from ssds.engine.runner import Crew
     from ssds.host.mirrors import Mirrors
     from ssds.host.probe import Probe
@@ -86,6 +88,7 @@ class Workspace:
         documents: recipes that were parsed and checked before.
         opened: the store by its path, once it was opened; shared by all parts.
         trial: whether steps can run here; shared by all parts.
+        asked: the caches under the empty name, once they were asked; shared by all parts.
     """
 
     root: str
@@ -95,6 +98,7 @@ class Workspace:
     documents: Documents | None = None
     opened: dict[str, Store] = field(default_factory=dict, repr=False, compare=False)
     trial: Trial = field(default_factory=Trial, repr=False, compare=False)
+    asked: dict[str, Caches] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def open(cls, folder: str = "") -> Workspace:
@@ -223,6 +227,35 @@ class Workspace:
         )
 
     @property
+    def caches(self) -> Caches | None:
+        """The remote caches of the settings, or None where there are none; each is asked once."""
+        if not self.settings.caches:
+            return None
+        if "" not in self.asked:
+            from ssds.cache.caches import Caches
+
+            self.asked[""] = Caches(self.new_caches())
+        return self.asked[""]
+
+    def new_caches(self) -> list[Cache]:
+        """Returns the remote caches, not yet asked."""
+        from ssds.cache.cache import Cache
+        from ssds.cache.place import open_place
+
+        found = []
+        for one in self.settings.caches:
+            place = open_place(
+                one.location,
+                insecure=one.insecure,
+                ca_bundle=self.settings.ca_bundle,
+                proxy=self.settings.proxy,
+                limit_s=one.timeout_s,
+            )
+            folder = os.path.join(self.state_folder, "cache", one.name)
+            found.append(Cache(one.name, place, folder, impure=one.impure, limit_s=one.timeout_s))
+        return found
+
+    @property
     def probe(self) -> Probe:
         """What the sandbox can do here (C17)."""
         return self.trial.probe(self._trial_folder(), self.settings.sandbox)
@@ -265,9 +298,12 @@ class Workspace:
 
         return obstacle(self.settings.builder)
 
-    def built_by(self, name: str | None) -> Workspace:
-        """Returns this workspace with another builder; None changes nothing."""
-        return replace(self, settings=replace(self.settings, builder=name)) if name else self
+    def built_by(self, name: str | None, *, no_cache: bool = False) -> Workspace:
+        """Returns this workspace with another builder (None: the same), or without caches."""
+        settings = replace(self.settings, builder=name) if name else self.settings
+        if no_cache:
+            settings = replace(settings, caches=())
+        return replace(self, settings=settings)
 
     def builder(self, platform: Platform) -> str:
         """Returns the empty string when ``platform`` can be built here, else why not."""
@@ -300,6 +336,9 @@ class Workspace:
             known = store.claims.find(key) if store else ()
             return (*locked.get(key, ()), *known)
 
+        def cached(key: ActionKey) -> tuple[Claim, ...]:
+            return self.caches.find(key) if self.caches else ()
+
         def emulates(platform: Platform) -> str:
             from ssds.host.machine import emulated_by
 
@@ -311,6 +350,7 @@ class Workspace:
             sizes=sizes,
             builder=functools.cache(self.builder),
             emulates=emulates,
+            cached=cached,
             sure=sure,
         )
 
@@ -329,13 +369,17 @@ class Workspace:
             keep_failed=keep_failed,
             accept=accept,
             sizes=self.facts().sizes,
+            bring=self._bring,
         )
 
+    def _bring(self, digests: Sequence[Digest]) -> bool:
+        return self.caches is not None and not self.caches.bring(digests, self.store)
+
     def read_blob(self, digest: Digest) -> bytes | None:
-        """Returns a blob's bytes, or None where they are not in the store."""
+        """Returns a blob's bytes, or None where neither the store nor a claim's cache has it."""
         store = self.store_if_there
         if store is None or not store.blobs.has(digest):
-            return None
+            return self.caches.read(digest) if self.caches else None
         return store.blobs.read(digest)
 
     def check_writable(self) -> None:

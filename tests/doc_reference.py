@@ -68,7 +68,7 @@ source, and `…` stands for names and numbers.
 | E | using ssds, the machine, steps |
 | L | lock files |
 | F | archives, mirrors, apt and pip |
-| T | the store |
+| T | the store, remote caches |
 | O | images, layouts, registries |
 | D | deployments and channels |
 | V | advisory sets |

@@ -20,6 +20,7 @@ ORDER = [
     {"oci"},
     {"sif"},
     {"store"},
+    {"cache"},
     {"builders"},
     {"packages"},
     {"recipe"},

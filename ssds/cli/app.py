@@ -40,6 +40,7 @@ VERBS = {
     "gc": "remove blobs that nothing refers to",
     "index": "carry the plan index to another clone, or look at it",
     "selfcheck": "try that the plan index changes no plan",
+    "cache": "share what was built with other machines",
     "mirror": "keep every pinned file in a mirror of your own, or check it",
     "store": "verify the store, or say what is in it",
     "schema": "print the JSON Schemas that editors complete and check with",

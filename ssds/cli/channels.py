@@ -151,6 +151,8 @@ def bring_bytes(workspace: Workspace, pushes: Pushes, plan: Plan) -> None:
     groups: dict[tuple[str, ReleaseName], tuple[Channel, Released, set[Digest]]] = {}
     for node, digests in plan.brought.items():
         for digest in digests:
+            if digest not in pushes.offers:
+                continue  # a remote cache gives it
             channel, released = pushes.offer(digest, node.owner)
             key = (channel.name, released.id)
             groups.setdefault(key, (channel, released, set()))[2].add(digest)

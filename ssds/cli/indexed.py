@@ -110,7 +110,7 @@ class Session(Memory):
             more = self._claimants(delivery.plan) - read
             if not more and self._is_enough(delivery.plan, {}, set()):
                 notes, _ = channels.notes(self.workspace, self.channels_in_use({}))
-                return replace(delivery, notes=notes)
+                return replace(delivery, notes=(*notes, *planning.cache_notes(self.workspace)))
             if not more:
                 break
             names |= more
@@ -184,6 +184,7 @@ class Session(Memory):
         planned = {node.label for node in delivery.plan.steps}
         shared = sum(1 for number in others if table.shared_names[number] not in planned)
         notes, _ = channels.notes(self.workspace, self.channels_in_use(entries))
+        notes += planning.cache_notes(self.workspace)
         return replace(delivery, rowless=delivery.rowless + own + shared, notes=notes)
 
     def _touched(self, changes: Changes) -> set[str]:

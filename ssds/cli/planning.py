@@ -9,6 +9,7 @@ from typing import Any
 from ssds.cli import channels, reasons
 from ssds.cli.output import counted, fitted, print_json, show, table, terminal_width
 from ssds.cli.wishes import make_wishes
+from ssds.core.digest import Digest
 from ssds.core.memory import uncollected
 from ssds.core.records import dataclass, field, replace
 from ssds.delivery import (
@@ -61,7 +62,43 @@ class Planned:
 
 @uncollected()
 def make(workspace: Workspace, asked: Asked) -> Planned:
-    """Returns the joint plan; reads, and changes nothing."""
+    """Returns the joint plan; reads, and changes nothing.
+
+    Where a remote cache turns out to give less than it claims, the plan is made again without.
+    """
+    while True:
+        caches = workspace.caches
+        faults = caches.faults if caches else 0
+        planned = _make(workspace, asked)
+        if caches is None or caches.faults == faults:
+            return planned
+
+
+def cache_notes(workspace: Workspace) -> tuple[str, ...]:
+    """Returns what is to be said of the remote caches, where they were asked."""
+    caches = workspace.asked.get("")
+    return caches.notes() if caches else ()
+
+
+class _Offers:
+    """The digests that a channel or a remote cache has; caches are asked only when it matters."""
+
+    def __init__(self, pushes: channels.Pushes, workspace: Workspace) -> None:
+        self._pushes, self._workspace = pushes, workspace
+
+    def __contains__(self, digest: object) -> bool:
+        caches = self._workspace.caches
+        return digest in self._pushes.offers or (caches is not None and digest in caches)
+
+    def place(self, digest: Digest, owner: str) -> str:
+        """Returns the name of who gives a digest."""
+        if digest in self._pushes.offers:
+            return self._pushes.offer(digest, owner)[0].name
+        caches = self._workspace.caches
+        return caches.offering(digest) if caches else ""
+
+
+def _make(workspace: Workspace, asked: Asked) -> Planned:
     as_of = parse_date(asked.as_of)
     graph = workspace.graph(as_of)
     refuse_removal(lost_versions(workspace.catalog, workspace.pins()))
@@ -75,18 +112,19 @@ def make(workspace: Workspace, asked: Asked) -> Planned:
         retry=asked.retry,
     )
     wishes = replace(wishes, fetch=wishes.fetch | pushes.wanted(workspace, graph))
-    facts = replace(workspace.facts(), offered=frozenset(pushes.offers))
+    offers = _Offers(pushes, workspace)
+    facts = replace(workspace.facts(), offered=offers)
     plan = reasons.explained(workspace, make_plan(graph, facts, wishes))
     found = found_by_plan(plan, workspace.read_blob)
     rows = graph_rows(plan)
-    rows += bring_rows(plan, lambda digest, owner: pushes.offer(digest, owner)[0].name)
+    rows += bring_rows(plan, offers.place)
     whole = not asked.selectors
     rows += lock_rows(graph, workspace.catalog, plan, workspace.locks, found, whole=whole)
     rows += change_rows(pushes.judged(plan, graph))
     delivery = Delivery(
         plan=plan,
         rows=tuple(rows),
-        notes=pushes.notes,
+        notes=(*pushes.notes, *cache_notes(workspace)),
         required_waits=required_waits(plan),
     )
     return Planned(graph=graph, facts=facts, delivery=delivery, as_of=as_of, pushes=pushes)

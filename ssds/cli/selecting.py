@@ -58,6 +58,7 @@ def planning_options(function: F) -> F:
         click.option("--retry", is_flag=True, help="Run remembered failures again."),
         builder_option,
         click.option("--refresh", is_flag=True, help="Look at the channels anew."),
+        click.option("--no-cache", is_flag=True, help="Ask no remote cache, and send nothing."),
     ):
         function = option(function)
     return function

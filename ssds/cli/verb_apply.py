@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ssds.cli import applied, channels, planning, resolving
+from ssds.cli import applied, caching, channels, planning, resolving
 from ssds.cli.app import Context
 from ssds.cli.output import counted, print_json, report_error, say, show
 from ssds.cli.progress import make_reporter
 from ssds.cli.roots import register_roots
 from ssds.cli.selecting import planning_options
-from ssds.core.errors import Refused, UsageError
+from ssds.core.errors import Refused, UnavailableError, UsageError
 from ssds.core.model import ReleaseName
 from ssds.delivery import Delivery, gone
 from ssds.engine.apply import Result, apply
@@ -62,6 +62,7 @@ def command(
     keep_failed: bool,
     no_push: bool,
     as_json: bool,
+    no_cache: bool,
     **asked: Any,
 ) -> int:
     """Run the plan: build, test, scan, publish; then update the locks and the channels.
@@ -75,11 +76,11 @@ def command(
     if resolve and locked:
         raise UsageError("--lock and --locked exclude each other", hint="Leave one out.")
     options = planning.Asked(**asked)
-    run = _Run(locked=locked, allow_remove=allow_remove, push=not no_push)
+    run = _Run(locked=locked, allow_remove=allow_remove, push=not no_push, no_cache=no_cache)
     crew_of = _crew_of(jobs, keep_failed=keep_failed, accept=accept)
     if any(names_plan(text) for text in options.selectors):
         return _apply_file(context, options, run, crew_of, lock=resolve, as_json=as_json)
-    workspace = Workspace.open(context.folder).built_by(options.builder)
+    workspace = Workspace.open(context.folder).built_by(options.builder, no_cache=no_cache)
     with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
         if resolve:
             resolving.lock_all(workspace, options.selectors, options.platforms)
@@ -92,6 +93,7 @@ def command(
             if not yes and not _confirmed():
                 return 1
             workspace.check_writable()
+            planned = _brought(workspace, planned, options, yes=yes)
             whole = channels.whole_releases(planned.plan, planned.graph)
             pushing = _Pushing(names=whole if run.push else frozenset(), refresh=options.refresh)
             result, locks, code = _carry_out(workspace, planned, crew_of(workspace), pushing)
@@ -107,6 +109,7 @@ class _Run:
     locked: bool
     allow_remove: int
     push: bool
+    no_cache: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +119,18 @@ class _Pushing:
     names: frozenset[ReleaseName]
     refresh: bool
     expected: channels.States | None = None
+
+
+def _brought(
+    workspace: Workspace, planned: planning.Planned, options: planning.Asked, *, yes: bool
+) -> planning.Planned:
+    """Brings what the plan takes from caches; where they lack it, plans and asks anew."""
+    while not caching.bring(workspace, planned):
+        planned = planning.make(workspace, options)
+        show(planning.render(planned.delivery))
+        if not yes and not _confirmed():
+            raise click.Abort
+    return planned
 
 
 def _crew_of(jobs: int | None, *, keep_failed: bool, accept: bool) -> Callable[[Workspace], Crew]:
@@ -152,7 +167,7 @@ def _apply_file(
     }
     saved_apply.refuse_options(given)
     with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
-        opened = Workspace.open(context.folder).built_by(options.builder)
+        opened = Workspace.open(context.folder).built_by(options.builder, no_cache=run.no_cache)
         prepared = saved_apply.prepare(opened, file, refresh=options.refresh)
         delivery = prepared.planned.delivery
         saved_apply.check_platforms(prepared)
@@ -180,6 +195,12 @@ def _carry_out_saved(
 
     workspace = prepared.workspace
     workspace.check_writable()
+    if not caching.bring(workspace, prepared.planned):
+        raise UnavailableError(
+            "a remote cache has not what this plan takes from it",
+            hint="Make a plan anew: what cannot be had is built then.",
+            code="E223",
+        )
     names = frozenset(name for _, name in prepared.pushes) if run.push else frozenset()
     pushing = _Pushing(names=names, refresh=False, expected=prepared.pushes)
     crew = crew_of(workspace)
@@ -207,6 +228,7 @@ def _carry_out(
             locks += _remove(workspace, planned.delivery)
         register_roots(workspace)
         applied.remember(workspace, result)
+        caching.send(workspace, result)
         code = applied.exit_code(result)
         if pushing.names and not result.stopped:
             pushed = channels.push(

@@ -101,7 +101,7 @@ def command(
     Exit codes: 0 all is identical, 1 an error or nothing was audited, 3 (--ledger) a policy
     demands more agreements than there are, 4 a rebuild differs.
     """
-    workspace = Workspace.open(context.folder).built_by(builder)
+    workspace = Workspace.open(context.folder).built_by(builder, no_cache=True)
     if request:
         return rebuild_here(workspace, request)
     names = select(workspace.catalog.releases, selectors) or set(workspace.catalog.releases)

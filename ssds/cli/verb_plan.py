@@ -52,6 +52,7 @@ def command(
     since: str,
     markdown: bool,
     detailed_exitcode: bool,
+    no_cache: bool,
     **asked: Any,
 ) -> int:
     """Show what apply would do, and why. Changes nothing.
@@ -59,7 +60,7 @@ def command(
     = reuse, + run, ? known after apply, - remove, w waiting, x held; ! irreversible, i impure.
     """
     options = planning.Asked(**asked)
-    workspace = Workspace.open(context.folder).built_by(options.builder)
+    workspace = Workspace.open(context.folder).built_by(options.builder, no_cache=no_cache)
     if since or markdown:
         if not since or out is not None or (markdown and as_json):
             raise UsageError(

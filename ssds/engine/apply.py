@@ -150,7 +150,9 @@ def _resolve(run: _Run, step: PlanStep, record: Record) -> Action | None:
     forced = step.reason in ("bytes", "rerun", "retry")
     if not forced:
         known = (*run.facts.claims(action.key), *run.crew.store.claims.find(action.key))
-        claim = choose(known, step.node.kind, native=step.node.native)
+        claim = choose(known, step.node.kind, native=step.node.native) or choose(
+            run.facts.cached(action.key), step.node.kind, native=step.node.native
+        )
         if claim is not None and not _bytes_wanted(run, step, claim):
             set_state(record, State.REUSED, claim=claim, why="its inputs came out as before")
             run.reporter.finished(record.node, "reused", 0, claim)
@@ -163,11 +165,12 @@ def _resolve(run: _Run, step: PlanStep, record: Record) -> Action | None:
 def _bytes_wanted(run: _Run, step: PlanStep, claim: Claim) -> bool:
     """Whether a node that may run needs bytes that only the claim's node can make (C2)."""
     missing = [d for d in claim.outputs.values() if not run.crew.store.blobs.has(d)]
-    return bool(missing) and any(
+    wanted = any(
         needs_bytes(consumer.node, role, digest, run.facts)
         for consumer, role in run.consumers.get(step.node.id, ())
         for digest in missing
     )
+    return wanted and not run.crew.bring(missing)
 
 
 def _inputs(run: _Run, node: Node, record: Record) -> dict[str, Digest] | None:

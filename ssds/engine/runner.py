@@ -7,7 +7,7 @@ import errno
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ssds.builders.plug import Builder
@@ -39,6 +39,7 @@ class Crew:
         accept: a rebuild may differ from its lock; it becomes the next revision (C2).
         state_folder: the workspace's ``.ssds``.
         sizes: sizes in bytes that the locks know.
+        bring: brings blobs into the store from caches; False where some cannot be had.
     """
 
     store: Store
@@ -51,6 +52,7 @@ class Crew:
     keep_failed: bool = False
     accept: bool = False
     sizes: Mapping[Digest, int] = field(default_factory=dict)
+    bring: Callable[[Sequence[Digest]], bool] = lambda _: False
 
     def explain_os_error(self, error: OSError) -> SsdsError:
         """Turns the operating system's refusal into words."""

@@ -57,6 +57,7 @@ class Facts:
         offered: digests whose bytes an observed channel has, or from which they can be unpacked.
         builder: platform → the empty string when it can be built here, else why not.
         emulates: platform → why it counts as emulated here, or the empty string.
+        cached: action key → claims of remote caches; asked only for what nothing else claims.
         sure: claims of locks, none of them a failure: where one is, ``claims`` need not be asked,
             for the locked one wins (C3).
     """
@@ -67,6 +68,7 @@ class Facts:
     offered: Container[Digest] = frozenset()
     builder: Callable[[Platform], str] = lambda platform: f"no builder for {platform}"
     emulates: Callable[[Platform], str] = lambda _: ""
+    cached: Callable[[ActionKey], tuple[Claim, ...]] = lambda _: ()
     sure: Mapping[ActionKey, Claim] = field(default_factory=dict)
 
 
@@ -228,6 +230,10 @@ def _with_key(node: Node, action: Action, facts: Facts, wishes: Wishes) -> PlanS
         claim = choose(claims, node.kind, retry=wishes.retry, native=node.native)
     if claim is None and node.fixed:
         claim = Claim(key=action.key, kind=node.kind, outputs=node.fixed, origin="pin")
+    if claim is None:
+        cached = facts.cached(action.key)
+        claim = choose(cached, node.kind, retry=wishes.retry, native=node.native)
+        claims += cached
     asked = node.id in wishes.rerun
     if claim is not None and not asked:
         text = _CLAIMED.get(claim.origin) or f"claimed by the {claim.origin}"

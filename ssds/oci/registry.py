@@ -22,7 +22,7 @@ from ssds.oci.body import Body
 from ssds.oci.credentials import Credentials, find_credentials
 from ssds.oci.document import DOCUMENT_LIMIT_BYTES, load_document
 from ssds.oci.names import check_host, check_reference, check_repository, fallback_tag
-from ssds.oci.transport import Access, Transport
+from ssds.oci.transport import READ_TIMEOUT_S, Access, Transport
 from ssds.oci.types import (
     INDEX,
     INDEX_TYPES,
@@ -63,6 +63,7 @@ class Registry:
         proxy: str = "",
         credentials: Credentials | None = None,
         anonymous: bool = False,
+        timeout_s: float = READ_TIMEOUT_S,
     ) -> None:
         """Makes the client; nothing is sent yet.
 
@@ -72,6 +73,7 @@ class Registry:
             ca_bundle: a PEM file of further authorities; proxy: wins over the environment's.
             credentials: instead of those found by ``find_credentials``.
             anonymous: look for no credentials.
+            timeout_s: the longest wait for the next bytes of an answer.
 
         Raises:
             InvalidValue: O090, no host.
@@ -80,7 +82,9 @@ class Registry:
         if credentials is None and not anonymous:
             credentials = find_credentials(host)
         self.host = host
-        access = Access(insecure=insecure, ca_bundle=ca_bundle, proxy=proxy)
+        access = Access(
+            insecure=insecure, ca_bundle=ca_bundle, proxy=proxy, read_timeout_s=timeout_s
+        )
         self._transport = Transport(host, access, credentials)
 
     def ping(self) -> None:

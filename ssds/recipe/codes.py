@@ -264,6 +264,15 @@ _TABLE: dict[str, tuple[str, str]] = {
         "not a place of images",
         "Write oci:PATH[:NAME] or HOST[:PORT]/REPOSITORY[:TAG]; http:// before a loopback host.",
     ),
+    "W019": (
+        "not a place for a cache",
+        "Write oci://HOST/REPOSITORY, https://HOST/PATH or the path of a folder.",
+    ),
+    "W020": (
+        "this version of ssds can verify no signature",
+        "Write trust: unsigned where everybody who can write there may decide what you run.",
+    ),
+    "W021": ("two caches of one name", "Give each cache a name of its own."),
     "W015": ("catalog folder leaves the workspace", "Write a relative path without .. parts."),
 }
 

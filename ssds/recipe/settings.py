@@ -7,10 +7,11 @@ cannot switch the sandbox off (C17).
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ssds.core.diagnostics import Collector, Span
 from ssds.core.errors import InvalidValue
@@ -23,6 +24,9 @@ from ssds.recipe.formats.scope import Report
 from ssds.recipe.schema import schema
 from ssds.recipe.shared import plain_relative
 from ssds.recipe.yamlmarks import lies_in, load, read_file
+
+if TYPE_CHECKING:
+    from ssds.recipe.cache_settings import CacheSetting
 
 WORKSPACE_FILE = "ssds.yaml"
 _MIRROR = pattern(r"(?:https?://[^\s/]+|file://)(?:/[^\s]*)?")
@@ -59,6 +63,7 @@ class Settings:
         jobs: how many nodes run at once; 0 means one per core.
         platforms: those that are looked at when none is named; empty means every one.
         builder: who runs build steps: ``embedded``, ``docker`` or ``buildah``.
+        caches: remote caches, in the order in which they are asked.
         files: the files that were read, nearest first.
     """
 
@@ -74,6 +79,7 @@ class Settings:
     jobs: int = 0
     platforms: tuple[Platform, ...] = ()
     builder: str = "embedded"
+    caches: tuple[CacheSetting, ...] = ()
     files: tuple[str, ...] = ()
 
 
@@ -155,19 +161,19 @@ def _read_file(path: str, shown: str, base: str, collector: Collector, home: str
                 values["store_path"] = _absolute(item["path"], base, home)
         elif key == "mirrors":
             values["mirrors"] = {n: _addresses(a, ("mirrors", n), report) for n, a in item.items()}
-        elif key == "upstream":
-            values[key] = _upstream(item, report)
-        elif key == "images":
-            values[key] = _images(item, base, home, report)
+        elif key in ("upstream", "images"):
+            check = functools.partial(_images, base, home) if key == "images" else _upstream
+            values[key] = check(item, report)
         elif key == "ca_bundle":
             values[key] = _absolute(item, base, home)
             if not os.path.isfile(values[key]):
                 report("W013", (key,), ("found", values[key]))
         elif key == "platforms":
             values[key] = tuple(Platform(p) for p in item)
-        elif key == "proxy":
-            _addresses([item], (key,), report)
-            values[key] = item
+        elif key == "cache":
+            from ssds.recipe.cache_settings import caches
+
+            values["caches"] = caches(item, lambda text: _absolute(text, base, home), report)
         elif key == "catalog" and isinstance(item, dict):
             named = {f: _absolute(top, base, home) for f, top in item.items() if f != "ssds"}
             values["checkouts"] = {f: _shown(top, base) for f, top in named.items()}
@@ -175,6 +181,8 @@ def _read_file(path: str, shown: str, base: str, collector: Collector, home: str
                 values[key] = item["ssds"]
         else:
             values[key] = item
+            if key == "proxy":
+                _addresses([item], (key,), report)
     if shown == WORKSPACE_FILE and values.get("sandbox") == "trusted":
         report("W010", ("sandbox",))
     if not plain_relative(values.get("catalog", "catalog")):
@@ -191,7 +199,7 @@ def _upstream(item: Mapping[str, str], report: Report) -> Mapping[str, str]:
     return item
 
 
-def _images(item: Mapping[str, str], base: str, home: str, report: Report) -> Mapping[str, str]:
+def _images(base: str, home: str, item: Mapping[str, str], report: Report) -> Mapping[str, str]:
     """Returns the source map of images, layouts' paths made absolute."""
     from ssds.oci.image_map import check_prefix, check_source, layout_path
 

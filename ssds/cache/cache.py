@@ -1,0 +1,178 @@
+"""One cache as a reader sees it: its segments kept here, its claims by key, its blobs by digest."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+from collections.abc import Iterator
+
+from ssds.cache.entry import Entry, parse_entry
+from ssds.cache.place import Place, within
+from ssds.cache.segment import SegmentName, lines_of
+from ssds.core.digest import ActionKey, Digest
+from ssds.core.errors import EnvironmentProblem, IntegrityError, SsdsError
+from ssds.core.model import Claim
+from ssds.host.files import atomic_write, remove_file
+from ssds.oci.blobs import Blobs
+
+
+class Cache:
+    """A cache; it is asked at most once, and nothing that it gives or lacks is an error.
+
+    Attributes:
+        name: its name in the settings.
+        folder: where its segments are kept here.
+        impure: whether claims of what was made with network count.
+        warnings: what was wrong, one line for each thing.
+        down: why it counts for nothing now, or the empty string.
+    """
+
+    def __init__(
+        self, name: str, place: Place, folder: str, *, impure: bool = True, limit_s: float = 20.0
+    ) -> None:
+        self.name, self.place, self.folder = name, place, folder
+        self.impure, self.limit_s = impure, limit_s
+        self.warnings: list[str] = []
+        self.down = ""
+        self.kept = Blobs(os.path.join(folder, "blobs"), name=f"the cache {name}")
+        self._bad: set[Digest] = set()
+        self._told: set[str] = set()
+
+    def warn(self, text: str) -> None:
+        """Notes a warning, once."""
+        if text not in self._told:
+            self._told.add(text)
+            self.warnings.append(f"cache {self.name}: {text}")
+
+    def fail(self, error: SsdsError) -> None:
+        """Makes it count for nothing from now on."""
+        if not self.down:
+            self.down = error.message.replace("\n", "; ")
+            self.warn(f"does not answer, so nothing is taken from it: {self.down}")
+
+    @functools.cached_property
+    def segments(self) -> dict[SegmentName, bytes]:
+        """The bytes of every segment; what is kept here is not fetched again."""
+        try:
+            return within(self.limit_s, self._brought)
+        except SsdsError as error:
+            self.fail(error)
+            return {}
+
+    def _brought(self) -> dict[SegmentName, bytes]:
+        names = self.place.segments()
+        found = {}
+        for name in names:
+            data = self._kept_segment(name)
+            if data is None:
+                try:
+                    data = self.place.segment(name)
+                except IntegrityError as error:
+                    self.warn(f"{error.message}; it is passed over")
+                    continue
+                except SsdsError:
+                    if name in self.place.segments():
+                        raise
+                    continue  # it was joined with others meanwhile
+                with contextlib.suppress(EnvironmentProblem):  # a read-only workspace
+                    atomic_write(self._path(name), data, point="cache.kept")
+            found[name] = data
+        self._forget_others(names)
+        return found
+
+    def _kept_segment(self, name: SegmentName) -> bytes | None:
+        try:
+            with open(self._path(name), "rb") as file:
+                data = file.read(name.size_bytes + 1)
+            name.check(data)
+        except (OSError, IntegrityError):
+            return None
+        return data
+
+    def _forget_others(self, names: tuple[SegmentName, ...]) -> None:
+        wanted = {f"{name}.gz" for name in names}
+        with contextlib.suppress(OSError, EnvironmentProblem):
+            for file in os.listdir(self.folder):
+                if file.endswith(".gz") and file not in wanted:
+                    remove_file(os.path.join(self.folder, file), point="cache.kept")
+
+    def _path(self, name: SegmentName) -> str:
+        return os.path.join(self.folder, f"{name}.gz")
+
+    @functools.cached_property
+    def lines(self) -> dict[ActionKey, list[bytes]]:
+        """The lines of every key, not yet looked at."""
+        found: dict[ActionKey, list[bytes]] = {}
+        for name, data in sorted(self.segments.items()):
+            try:
+                for key, line in lines_of(data, f"the segment {name.hex[:12]}"):
+                    lines = found.setdefault(key, [])
+                    if line not in lines:
+                        lines.append(line)
+            except SsdsError as error:
+                self.warn(f"{error.message}; it is passed over")
+        return found
+
+    def entries(self, key: ActionKey) -> list[Entry]:
+        """Returns what can be believed of a key, the earliest first."""
+        if self.down:
+            return []
+        found = []
+        for line in self.lines.get(key, ()):
+            try:
+                entry = parse_entry(key, line, f"the claim of {key.short}")
+            except SsdsError as error:
+                self.warn(f"{error.message}; it is passed over")
+                continue
+            if not self._bad.isdisjoint(entry.sizes):
+                continue
+            if self.impure or not entry.claim.impure:
+                found.append(entry)
+        return sorted(found, key=lambda e: e.claim.made_at)
+
+    def all(self) -> Iterator[Entry]:
+        """Gives every entry that can be believed."""
+        for key in list(self.lines):
+            yield from self.entries(key)
+
+    @functools.cached_property
+    def sizes(self) -> dict[Digest, int]:
+        """The size of every blob that some claim names."""
+        found: dict[Digest, int] = {}
+        for entry in self.all():
+            found.update(entry.sizes)
+        return found
+
+    def offers(self, digest: Digest) -> bool:
+        """Whether it should have a blob."""
+        return not self.down and digest in self.sizes and digest not in self._bad
+
+    def has_claim(self, claim: Claim) -> bool:
+        """Whether it claims the same of the same key."""
+        return any(entry.claim.same_outputs(claim) for entry in self.entries(claim.key))
+
+    def fetch(self, digest: Digest, blobs: Blobs) -> bool:
+        """Brings a blob; False, with a warning, where it cannot be had. Threads may share it."""
+        if not self.offers(digest):
+            return False
+        size = self.sizes[digest]
+        try:
+            self.place.fetch(digest, size, lambda: blobs.writer(digest, size))
+        except EnvironmentProblem:
+            raise  # this machine's own trouble, a full disk for instance
+        except SsdsError as error:
+            self._bad.add(digest)
+            if not isinstance(error, IntegrityError):
+                self._ask_whether_up()
+            if not self.down:
+                why = error.message.replace("\n", "; ")
+                self.warn(f"{digest} cannot be had, so its claims count for nothing: {why}")
+            return False
+        return True
+
+    def _ask_whether_up(self) -> None:
+        try:
+            within(self.limit_s, self.place.segments)
+        except SsdsError as error:
+            self.fail(error)

@@ -1,0 +1,119 @@
+"""All caches of a workspace, asked in the order of the settings; each at most once."""
+
+from __future__ import annotations
+
+import concurrent.futures as cf
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from ssds.cache.cache import Cache
+from ssds.cache.entry import Entry
+from ssds.core.digest import ActionKey, Digest
+from ssds.core.model import Claim
+from ssds.oci.blobs import READ_LIMIT_BYTES, Blobs
+from ssds.store.store import Store
+
+THREADS = 8
+
+
+class Caches:
+    """The caches that a plan asks for keys which neither lock nor store claims."""
+
+    def __init__(self, caches: Sequence[Cache]) -> None:
+        self.caches = tuple(caches)
+        self._used: dict[ActionKey, list[tuple[Cache, Entry]]] = {}
+        self._owner: dict[Digest, Cache] = {}
+        self._said = 0
+
+    def find(self, key: ActionKey) -> tuple[Claim, ...]:
+        """Returns the claims of a key, the first cache's first."""
+        found = [(cache, entry) for cache in self.caches for entry in cache.entries(key)]
+        if found:
+            self._used[key] = found
+            for cache, entry in found:
+                for digest in entry.sizes:
+                    self._owner.setdefault(digest, cache)
+        return tuple(entry.found_in(cache.name) for cache, entry in found)
+
+    def __contains__(self, digest: object) -> bool:
+        """Whether some cache should have a blob."""
+        return isinstance(digest, Digest) and bool(self.offering(digest))
+
+    def offering(self, digest: Digest) -> str:
+        """Returns the name of the first cache that should have a blob, or the empty string."""
+        return next((cache.name for cache in self.caches if cache.offers(digest)), "")
+
+    @property
+    def faults(self) -> int:
+        """A number that grows whenever a claim or a cache turns out not to count."""
+        return sum(len(cache.warnings) for cache in self.caches)
+
+    def notes(self) -> tuple[str, ...]:
+        """Returns what a plan says: what was taken of each cache, and what was wrong."""
+        used = {
+            cache.name: sum(1 for found in self._used.values() if found[0][0] is cache)
+            for cache in self.caches
+        }
+        lines = []
+        for cache in self.caches:
+            if used[cache.name] and not cache.down:
+                count = used[cache.name]
+                what = f"{count} claim" + ("" if count == 1 else "s")
+                lines.append(f"cache {cache.name}: {what} taken, asked just now")
+            lines += cache.warnings
+        return tuple(lines)
+
+    def new_warnings(self) -> list[str]:
+        """Returns the warnings that no earlier call returned."""
+        lines = [line for cache in self.caches for line in cache.warnings]
+        new, self._said = lines[self._said :], len(lines)
+        return new
+
+    def read(self, digest: Digest) -> bytes | None:
+        """Returns a blob that a claim found here names, or None; kept for the next plan."""
+        cache = self._owner.get(digest)
+        if cache is None:
+            return None
+        if not cache.kept.has(digest):
+            size = cache.sizes.get(digest, READ_LIMIT_BYTES + 1)
+            if size > READ_LIMIT_BYTES or not cache.fetch(digest, cache.kept):
+                return None
+        return cache.kept.read(digest)
+
+    def bring(
+        self,
+        digests: Iterable[Digest],
+        store: Store,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> frozenset[Digest]:
+        """Brings blobs into the store, several at once; returns those that cannot be had.
+
+        Claims that were found here and are whole in the store then are kept there too.
+        """
+        missing = [d for d in sorted(set(digests)) if not store.blobs.has(d)]
+        if missing:
+            total = sum(max(c.sizes.get(d, 0) for c in self.caches) for d in missing)
+            say(f"{len(missing)} blobs, {total / (1 << 20):.1f} MiB, from caches")
+        failed = set()
+        with cf.ThreadPoolExecutor(THREADS) as pool:
+            jobs = {pool.submit(self._bring_one, digest, store.blobs): digest for digest in missing}
+            for job in cf.as_completed(jobs):
+                if not job.result():
+                    failed.add(jobs[job])
+        self._keep_claims(store)
+        return frozenset(failed)
+
+    def _bring_one(self, digest: Digest, blobs: Blobs) -> bool:
+        return any(cache.fetch(digest, blobs) for cache in self.caches if cache.offers(digest))
+
+    def _keep_claims(self, store: Store) -> None:
+        whole = [
+            (entry.claim, entry.preimage.encode(), entry.node)
+            for entry in self._entries()
+            if all(store.blobs.has(d) for d in entry.claim.outputs.values())
+        ]
+        if whole:
+            store.claims.add_many(whole)
+
+    def _entries(self) -> Iterator[Entry]:
+        for found in self._used.values():
+            yield found[0][1]

@@ -1,0 +1,69 @@
+"""Remote caches as ``apply`` and ``cache`` see them: bytes to be brought, claims to be sent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from ssds.cli.output import counted, say, size_text
+from ssds.cli.planning import Planned
+from ssds.core.errors import SsdsError
+from ssds.core.model import Claim, NodeId
+from ssds.engine.apply import Result
+from ssds.engine.states import USABLE
+from ssds.workspace import Workspace
+
+
+def bring(workspace: Workspace, planned: Planned) -> bool:
+    """Brings what the plan takes from caches into the store; False where some cannot be had."""
+    caches = workspace.caches
+    offers = planned.pushes.offers
+    wanted = {d for found in planned.plan.brought.values() for d in found if d not in offers}
+    if caches is None or not wanted:
+        return True
+    with workspace.store.shared():
+        failed = caches.bring(wanted, workspace.store, _said)
+    for line in caches.new_warnings():
+        say(f"warning: {line}")
+    return not failed
+
+
+def _said(line: str) -> None:
+    say(f"  · {line}")
+
+
+def send(workspace: Workspace, result: Result) -> None:
+    """Sends what an apply knows to the caches with ``push: true``; a failure is only a warning."""
+    wanted = {one.name for one in workspace.settings.caches if one.push}
+    if not wanted:
+        return
+    from ssds.cache.push import push
+
+    claims = {
+        name: record.claim
+        for name, record in result.records.items()
+        if record.state in USABLE and record.claim is not None
+    }
+    for cache in workspace.new_caches():
+        if cache.name not in wanted:
+            continue
+        try:
+            done = push(cache, own_claims(workspace, claims.items()), workspace.store)
+        except SsdsError as error:
+            say(f"warning: nothing was sent to the cache {cache.name}: {error.message}")
+            continue
+        if done.claims:
+            blobs = f"{counted(done.blobs, 'blob')}, {size_text(done.size_bytes)}"
+            print(f"Sent to the cache {cache.name}: {counted(done.claims, 'claim')}, {blobs}.")
+
+
+def own_claims(
+    workspace: Workspace, claims: Iterable[tuple[NodeId, Claim]]
+) -> Iterator[tuple[Claim, str]]:
+    """Gives the store's records of claims: a lock's hold less."""
+    found = dict(claims)
+    known = workspace.store.claims.find_many(claim.key for claim in found.values())
+    for name, claim in found.items():
+        for own in known.get(claim.key, ()):
+            if own.same_outputs(claim) and own.kind == claim.kind:
+                yield own, str(name)
+                break
