@@ -7,14 +7,21 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from channel_places import CHANNEL, Place, Source, as_lines
+from channel_places import (
+    CHANNEL,
+    Place,
+    Source,
+    all_of,
+    as_lines,
+    lock_of,
+    look,
+    sync,
+    with_evidence,
+)
 from fault_registry import FaultRegistry, fault_registry
-from ship_makers import AMD64, digest_of, image, key, release, script, small_tar
+from ship_makers import AMD64, digest_of
 
 from ssds.core.canonical import canonical_bytes
-from ssds.core.digest import Digest
-from ssds.core.model import Claim
-from ssds.lock.model import Lock, Released, releasable
 from ssds.oci import types
 from ssds.oci.blobs import Blobs
 from ssds.oci.registry import Registry
@@ -23,57 +30,7 @@ from ssds.ship.backend_registry import RegistryChannel
 from ssds.ship.channels import plan_channel
 from ssds.ship.evidence import STATEMENT_TYPE
 from ssds.ship.observation import Observation
-from ssds.ship.pushing import Pushed
-from ssds.ship.syncing import TRUST_S, Look, carry_out, look_at
-
-BASE = small_tar({"base": bytes(range(256)) * 64})
-
-
-def lock_of(blobs: Blobs, name: str, *, evidence: bool = False, version: str = "1.0") -> Lock:
-    """A release on a layer that all share."""
-    tars = [BASE, small_tar({f"bin/{name}": script(f"{name} {version}")})]
-    half = image(blobs, tars, [name], {})
-    lock = release(blobs, half, name=name, version=version)
-    return with_evidence(blobs, lock) if evidence else lock
-
-
-def with_evidence(blobs: Blobs, lock: Lock, *, about: Digest | None = None) -> Lock:
-    variant = lock.variants[""]
-    section = variant.platforms[AMD64]
-    assert section.release is not None
-    config = about or section.release.config.digest
-    sbom = blobs.put(canonical_bytes({"bomFormat": "CycloneDX", "image": str(config)}))
-    tests = {"tests": [{"name": "runs", "problems": [], "result": "pass"}]}
-    report = blobs.put(canonical_bytes(tests))
-    findings = blobs.put(canonical_bytes({"findings": []}))
-    claims = {
-        "sbom": Claim(key=key("s"), kind="sbom", outputs={"sbom": sbom, "commands": sbom}),
-        "test": Claim(
-            key=key("t"), kind="test", verdict="pass", outputs={"verdict": report, "report": report}
-        ),
-        "scan": Claim(key=key("f"), kind="scan", outputs={"findings": findings}),
-    }
-    sections = {AMD64: replace(section, latest=claims)}
-    return replace(lock, variants={"": replace(variant, platforms=sections)})
-
-
-def all_of(*locks: Lock) -> list[Released]:
-    return [r for lock in locks for r in releasable(lock)]
-
-
-def look(place: Place, *locks: Lock, at: int = 1000, refresh: bool = False) -> Look:
-    def read(digest: Digest) -> bytes | None:
-        return place.blobs.read(digest) if place.blobs.has(digest) else None
-
-    return look_at(place.channel, place.backend, all_of(*locks), read=read, now=at, refresh=refresh)
-
-
-def sync(
-    place: Place, *locks: Lock, at: int = 1000, refresh: bool = False
-) -> tuple[list[str], Pushed]:
-    found = look(place, *locks, at=at, refresh=refresh)
-    done = carry_out(found, place.source, now=at)  # type: ignore[arg-type]
-    return [line for line in as_lines(done.changes) if line[0] != "="], done
+from ssds.ship.syncing import TRUST_S
 
 
 @pytest.fixture(params=[True, False], ids=["referrers api", "tag schema"])
