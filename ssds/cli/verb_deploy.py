@@ -64,7 +64,14 @@ def command(
     store = workspace.store
     try:
         with store.shared():
-            report = deploy(site, locks, store.blobs, target, allow_remove=allow_remove)
+            report = deploy(
+                site,
+                locks,
+                store.blobs,
+                target,
+                channels=workspace.catalog.channels.values(),
+                allow_remove=allow_remove,
+            )
     except UnavailableError as error:
         error.hint = error.hint or "`ssds apply --fetch` brings the bytes of releases here."
         raise

@@ -8,16 +8,17 @@ is ``planning``, what stands in a site's folder ``releases`` and ``generation``,
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 
 from ssds.core.digest import Digest
 from ssds.lock.model import Lock, ReleaseHalf
-from ssds.recipe.model import Site
+from ssds.recipe.model import Channel, Site
 from ssds.ship.changes import Change
-from ssds.ship.generation import Deployed
-from ssds.ship.images import BlobSource, has_image, programs_of_folder
+from ssds.ship.generation import Generation
+from ssds.ship.images import BlobSource, Programs, has_image, programs_of_folder
+from ssds.ship.links import LINKS, link_steps, names_bytes, public_names
 from ssds.ship.planning import (
     REMOVAL_LIMIT,
     check_bytes,
@@ -25,6 +26,7 @@ from ssds.ship.planning import (
     missing_bytes,
     site_changes,
 )
+from ssds.ship.published import CATALOG
 from ssds.ship.releases import compose_site
 from ssds.ship.sites import Selection, select
 from ssds.ship.targets.plain import PlainTree
@@ -61,6 +63,7 @@ def deploy(
     blobs: BlobSource,
     target: str | Target,
     *,
+    channels: Iterable[Channel] = (),
     catalog_version: str = "",
     allow_remove: int = REMOVAL_LIMIT,
 ) -> DeployReport:
@@ -69,6 +72,7 @@ def deploy(
     Args:
         blobs: where bytes come from; only images that are missing are read.
         target: a folder, or another place that holds a tree.
+        channels: those that publish the releases; they give images their public names.
         catalog_version: noted in the record, for people.
         allow_remove: how many releases may disappear.
 
@@ -89,18 +93,27 @@ def deploy(
         missing = missing_bytes(selection.picks, has=blobs.has, has_image=here)
         check_bytes(missing)
         whole = owned and all(here(pick.half.config.digest) for pick in selection.picks)
-        if whole and _stands(site, selection, before, place.folder, blobs):
-            return _report(selection, changes, before.number)
+        names, manifests = public_names(selection.picks, channels)
+
+        def compose(folder: str, programs_of: Callable[[ReleaseHalf], Programs]) -> Generation:
+            made = compose_site(site, selection, before, folder, blobs, programs_of)
+            made.files |= {path: blobs.read(digest) for path, digest in manifests.items()}
+            made.files |= {LINKS: names_bytes(names), CATALOG: b""}
+            return made
+
+        if whole and _links_stand(place.folder, site.name):
+            made = compose(place.folder, partial(programs_of_folder, place.folder, blobs))
+            if str(made.digest) == before.content:
+                return _report(selection, changes, before.number)
         with place.change(f"deploy {site.name}") as draft:
             draft.claim()
             written, notes = _bring_images(draft, selection, blobs)
-            programs = partial(draft.programs, blobs)
-            generation = compose_site(site, selection, before, draft.folder, blobs, programs)
+            generation = compose(draft.folder, partial(draft.programs, blobs))
             number = before.number
             if number and str(generation.digest) == before.content:
                 draft.point(site.name, number)
             else:
-                number = draft.switch(site.name, generation, catalog_version)
+                number = draft.switch(site.name, generation, names, catalog_version)
     return DeployReport(
         changes=changes,
         generation=number,
@@ -128,19 +141,12 @@ def _report(selection: Selection, changes: tuple[Change, ...], number: int) -> D
     )
 
 
-def _stands(
-    site: Site, selection: Selection, before: Deployed, folder: str, blobs: BlobSource
-) -> bool:
-    """Whether the site's folder is what it should be, and its public link is there."""
-    link, text = public_link(site.name)
-    try:
-        if os.readlink(os.path.join(folder, link)) != text:
-            return False
-    except OSError:
-        return False
-    programs = partial(programs_of_folder, folder, blobs)
-    generation = compose_site(site, selection, before, folder, blobs, programs)
-    return str(generation.digest) == before.content
+def _links_stand(folder: str, site: str) -> bool:
+    """Whether the site's public link and the images' public names are there."""
+    link, text = public_link(site)
+    place = os.path.join(folder, link)
+    whole = os.path.islink(place) and os.readlink(place) == text
+    return whole and link_steps(folder, site).empty
 
 
 def _bring_images(

@@ -57,9 +57,8 @@ def missing_bytes(
     missing = []
     for pick in picks:
         half = pick.half
-        needed = [half.config.digest]
+        needed = [half.config.digest, half.manifest.digest]
         if not has_image(half.config.digest):
-            needed.append(half.manifest.digest)
             needed += [layer.digest for layer in half.layers if not has(layer.diff_id)]
         missing += [(str(pick.released.id), digest) for digest in needed if not has(digest)]
     return tuple(missing)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
-import subprocess
-import sys
+import shutil
 import tarfile
-import textwrap
 import threading
 from collections.abc import Callable
 
 import pytest
+from kill_points import KILLED, forked, points_of
 from ship_makers import (
     ABOUT,
     AMD64,
@@ -29,10 +29,11 @@ from ship_makers import (
 from ssds.core.errors import IntegrityError, InvalidValue, Refused, SsdsError, UnavailableError
 from ssds.core.platform import Platform
 from ssds.lock.model import Lock
-from ssds.lock.write import lock_bytes
 from ssds.oci.blobs import Blobs
+from ssds.recipe.model import Channel
 from ssds.ship.deploy import deploy, plan_deploy, read_deployed
 from ssds.ship.images import find_program, image_problems, inside
+from ssds.ship.links import link_steps
 from ssds.ship.prune import prune
 from ssds.ship.sites import select, wanted
 
@@ -425,59 +426,41 @@ def test_two_releases_with_one_module_name_are_refused(blobs: Blobs) -> None:
 
 # -- crashes -------------------------------------------------------------------------------------
 
-DEPLOY = """
-import json, os, sys
-sys.path[:0] = [{tests!r}]
-from ship_makers import site
-from ssds.lock.parse import lock_from_dict
-from ssds.oci.blobs import Blobs
-from ssds.ship.deploy import deploy
-lock = lock_from_dict(json.load(open({lock!r})))
-print(deploy(site(), [lock], Blobs({blobs!r}), {target!r}).generation)
-"""
-
-
-def in_process(folder: str, lock: str, target: str, **env: str) -> int:
-    tests = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    root = os.path.dirname(tests)
-    text = textwrap.dedent(DEPLOY).format(
-        tests=tests, lock=lock, blobs=f"{folder}/blobs", target=target
-    )
-    path = {"PYTHONPATH": root, "PATH": os.environ["PATH"]}
-    done = subprocess.run([sys.executable, "-c", text], env={**path, **env}, check=False)
-    return done.returncode
+HUB = Channel(name="hub", kind="registry", location="registry.example.org/lab")
 
 
 def test_killed_at_any_write_point_readers_see_the_old_tree_or_the_new(
-    blobs: Blobs, tmp_path: object
+    blobs: Blobs, in_memory: str
 ) -> None:
-    folder = str(tmp_path)
     one = small(blobs)
     two = small(blobs, TOOL, small_tar({"usr/bin/tool": script("echo two")}), before=one)
-    for number, lock in enumerate((one, two)):
-        with open(f"{folder}/{number}.json", "wb") as file:
-            file.write(lock_bytes(lock))
     for start in (False, True):
-        trace = f"{folder}/trace-{start}"
-        base = f"{folder}/base-{start}"
+        base = f"{in_memory}/base-{start}"
         if start:
-            assert in_process(folder, f"{folder}/0.json", base) == 0
-        wanted_lock = f"{folder}/{int(start)}.json"
-        run(["cp", "-a", f"{base}/.", f"{base}-t/"] if start else ["true"])
-        assert in_process(folder, wanted_lock, f"{base}-t", SSDS_FAULT_TRACE=trace) == 0
-        points = [line for line in content(trace).decode().split() if line.startswith("deploy")]
-        assert len(points) > 10
-        for point in points:
-            target = f"{folder}/kill-{start}-{point}"
+            deploy(site(), [one], blobs, base, channels=[HUB])
+
+        def act(target: str, lock: Lock = two if start else one) -> None:
+            deploy(site(), [lock], blobs, target, channels=[HUB])
+
+        def copied(name: str, base: str = base, start: bool = start) -> str:
             if start:
-                run(["cp", "-a", base, target])
-            assert in_process(folder, wanted_lock, target, SSDS_FAULT_KILL=point) == -9
+                shutil.copytree(base, f"{base}-{name}", symlinks=True)
+            return f"{base}-{name}"
+
+        whole = copied("whole")
+        points = points_of(functools.partial(act, whole), f"{in_memory}/trace", "deploy")
+        assert len(points) > 20
+        for point in points:
+            target = copied(point)
+            assert forked(functools.partial(act, target), kill=point) == KILLED
             check_whole(target, start)
-            report = deploy(site(), [two if start else one], blobs, target)
-            assert report.generation == 1 + start
+            act(target)
+            assert read_deployed(target, "example").number == 1 + start
             check_whole(target, True)
+            assert link_steps(target, "example").empty
             left = [n for _, d, f in os.walk(target) for n in (*d, *f) if n.startswith(".ssds-tmp")]
             assert left == []
+            shutil.rmtree(target)
 
 
 def check_whole(target: str, must: bool) -> None:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from ssds.core.errors import SsdsError
-from ssds.host.files import atomic_symlink, atomic_write, locked
+from ssds.host.files import atomic_symlink, atomic_write, locked, remove_file
 from ssds.host.folders import discard_folder, readable_for_all, staged_folder, sweep_folders
 from ssds.lock.model import ReleaseHalf
-from ssds.ship.generation import Generation
 from ssds.ship.images import (
     BlobSource,
     Programs,
@@ -18,18 +16,8 @@ from ssds.ship.images import (
     programs_of_folder,
     unpack_image,
 )
-from ssds.ship.tree import (
-    IMAGES,
-    OURS,
-    SITES,
-    TREE_FILE,
-    TREE_LOCK,
-    linked_number,
-    newest_number,
-    public_link,
-    site_path,
-    tree_file,
-)
+from ssds.ship.targets.plug import Draft
+from ssds.ship.tree import IMAGES, OURS, SITES, TREE_LOCK
 
 
 class PlainTree:
@@ -54,11 +42,13 @@ class PlainTree:
         yield draft
 
 
-class PlainDraft:
+class PlainDraft(Draft):
     """Writes below a folder; content first, then the link that makes it visible."""
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, scratch: str = "") -> None:
         self.folder = folder
+        self.scratch = scratch
+        self._ready: set[str] = set()
 
     def sweep(self) -> None:
         """Removes what killed writers left; the caller holds the lock."""
@@ -69,49 +59,49 @@ class PlainDraft:
         for folder in (*ours, sites, *own):
             sweep_folders(folder)
 
-    def claim(self) -> None:
-        """Marks the tree as ours, unless it is."""
-        path = os.path.join(self.folder, TREE_FILE)
-        if not os.path.exists(path):
-            atomic_write(path, tree_file(), point="deploy.tree")
+    def _place(self, path: str) -> str:
+        """Returns where ``path`` is; its folder is there, without what killed writers left."""
+        place = os.path.join(self.folder, path)
+        parent = os.path.dirname(place)
+        if parent not in self._ready:
+            os.makedirs(parent, exist_ok=True)
+            sweep_folders(parent)
+            self._ready.add(parent)
+        return place
+
+    def file(self, path: str, data: bytes, point: str) -> None:
+        """Puts a file at ``path`` of the tree, whole; replaces a file or a link."""
+        atomic_write(self._place(path), data, point=point)
+
+    def link(self, path: str, target: str, point: str) -> None:
+        """Puts a symbolic link at ``path`` of the tree; replaces a file or a link."""
+        atomic_symlink(target, self._place(path), point=point)
+
+    def new_folder(self, path: str, write: Callable[[str], None], point: str) -> None:
+        """Puts a folder at ``path``; ``write`` fills an empty one. What stood there is replaced."""
+        place = os.path.join(self.folder, path)
+        discard_folder(place)
+        with staged_folder(place, point=point) as staging:
+            write(staging)
+
+    def remove(self, path: str) -> None:
+        """Removes a file, a link or a folder with all in it, and folders that became empty."""
+        place = os.path.join(self.folder, path)
+        if os.path.islink(place) or not os.path.isdir(place):
+            remove_file(place, point="deploy.remove")
+        else:
+            discard_folder(place)
+        parent = os.path.dirname(path)
+        while parent and not parent.startswith(OURS):
+            with contextlib.suppress(OSError):
+                os.rmdir(os.path.join(self.folder, parent))
+                self._ready.discard(os.path.join(self.folder, parent))
+            parent = os.path.dirname(parent)
 
     def image(self, half: ReleaseHalf, blobs: BlobSource) -> Unpacked:
         """Brings an image unless it is there whole."""
-        return unpack_image(self.folder, half, blobs)
+        return unpack_image(self.folder, half, blobs, scratch=self.scratch)
 
     def programs(self, blobs: BlobSource, half: ReleaseHalf) -> Programs:
         """Returns where the commands of an image are that is there or was brought."""
         return programs_of_folder(self.folder, blobs, half)
-
-    def switch(self, site: str, generation: Generation, catalog_version: str) -> int:
-        """Writes a site's next generation and makes it the current one; returns its number."""
-        root = os.path.join(self.folder, site_path(site))
-        newest = newest_number(self.folder, site)
-        for name in os.listdir(root) if os.path.isdir(root) else ():
-            if name.isdecimal() and int(name) > newest:
-                discard_folder(os.path.join(root, name))  # whole, of a deploy that was killed
-        number = newest + 1
-        with staged_folder(os.path.join(root, str(number)), point="deploy.generation") as staging:
-            generation.write(staging, catalog_version)
-        self.point(site, number)
-        return number
-
-    def point(self, site: str, number: int) -> None:
-        """Makes a generation that is there the current one, and the site's public link stand."""
-        root = os.path.join(self.folder, site_path(site))
-        newest = newest_number(self.folder, site)
-        if number < newest:
-            atomic_symlink(str(newest), os.path.join(root, "newest"), point="deploy.newest")
-        if linked_number(self.folder, site, "current") != number:
-            atomic_symlink(str(number), os.path.join(root, "current"), point="deploy.switch")
-        link, text = public_link(site)
-        place = os.path.join(self.folder, link)
-        if os.path.isdir(place) and not os.path.islink(place):
-            raise SsdsError(
-                f"{place} is a folder where ssds keeps a link",
-                hint="Move it elsewhere and deploy again.",
-                code="D015",
-            )
-        os.makedirs(os.path.dirname(place), exist_ok=True)
-        if not os.path.islink(place) or os.readlink(place) != text:
-            atomic_symlink(text, place, point="deploy.link")

@@ -1,36 +1,143 @@
-"""The plug of deploy targets: a tree that can be read, and changes that appear all at once."""
+"""The plug of deploy targets: a tree that can be read, and changes that appear all at once.
+
+A target gives drafts with six primitive steps; what a deployment does with them is the same for all
+targets and stands here.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
+from ssds.core.errors import SsdsError
 from ssds.lock.model import ReleaseHalf
 from ssds.ship.generation import Generation
 from ssds.ship.images import BlobSource, Programs, Unpacked
+from ssds.ship.links import OWNED, Name, link_steps, owned_bytes, read_names
+from ssds.ship.tree import (
+    SITES,
+    TREE_FILE,
+    generations,
+    linked_number,
+    newest_number,
+    public_link,
+    site_path,
+    tree_file,
+)
 
 
-class Draft(Protocol):
-    """One change of a tree. Nobody sees half of it, at whatever point its writer is killed."""
+class Draft(ABC):
+    """One change of a tree. Nobody sees half of it, at whatever point its writer is killed.
 
-    @property
-    def folder(self) -> str:
-        """The tree with what the draft has brought so far."""
+    Attributes:
+        folder: where the tree can be read; a draft may show what it has brought, or only what stood
+            there before.
+    """
 
-    def claim(self) -> None:
-        """Marks the tree as ours, unless it is."""
+    folder: str
 
+    @abstractmethod
+    def file(self, path: str, data: bytes, point: str) -> None:
+        """Puts a file at ``path`` of the tree, whole; replaces a file or a link."""
+
+    @abstractmethod
+    def link(self, path: str, target: str, point: str) -> None:
+        """Puts a symbolic link at ``path`` of the tree; replaces a file or a link."""
+
+    @abstractmethod
+    def new_folder(self, path: str, write: Callable[[str], None], point: str) -> None:
+        """Puts a folder at ``path``; ``write`` fills an empty one. What stood there is replaced."""
+
+    @abstractmethod
+    def remove(self, path: str) -> None:
+        """Removes a file, a link or a folder with all in it; nothing where it is not there."""
+
+    @abstractmethod
     def image(self, half: ReleaseHalf, blobs: BlobSource) -> Unpacked:
         """Brings an image unless it is there whole."""
 
+    @abstractmethod
     def programs(self, blobs: BlobSource, half: ReleaseHalf) -> Programs:
         """Returns where the commands of an image are that is there or was brought."""
 
-    def switch(self, site: str, generation: Generation, catalog_version: str) -> int:
+    def claim(self) -> None:
+        """Marks the tree as ours, unless it is."""
+        if not os.path.exists(os.path.join(self.folder, TREE_FILE)):
+            self.file(TREE_FILE, tree_file(), "deploy.tree")
+
+    def switch(
+        self, site: str, generation: Generation, names: dict[str, Name], catalog_version: str
+    ) -> int:
         """Writes a site's next generation and makes it the current one; returns its number."""
+        root = site_path(site)
+        newest = newest_number(self.folder, site)
+        path = os.path.join(self.folder, root)
+        for name in os.listdir(path) if os.path.isdir(path) else ():
+            if name.isdecimal() and int(name) > newest:
+                self.remove(f"{root}/{name}")  # whole, of a deploy that was killed
+        number = newest + 1
+        write = partial(generation.write, catalog_version=catalog_version)
+        self.new_folder(f"{root}/{number}", write, "deploy.generation")
+        self._show(site, number, names, generation.files.__getitem__)
+        return number
 
     def point(self, site: str, number: int) -> None:
-        """Makes a generation that is there the current one, and the site's public link stand."""
+        """Makes a generation that is there the current one, its names and public link stand."""
+        if number not in generations(self.folder, site):
+            raise SsdsError(f"{site} has no generation {number}", code="D023")
+        root = os.path.join(self.folder, site_path(site), str(number))
+
+        def read(path: str) -> bytes:
+            with open(os.path.join(root, path), "rb") as file:
+                return file.read()
+
+        newest = newest_number(self.folder, site)
+        if number < newest:
+            self.link(f"{site_path(site)}/newest", str(newest), "deploy.newest")
+        self._show(site, number, read_names(self.folder, site, number), read)
+
+    def _show(
+        self, site: str, number: int, names: dict[str, Name], read: Callable[[str], bytes]
+    ) -> None:
+        """Makes public names, then the switch, then takes away names that nobody wants."""
+        steps = link_steps(self.folder, site, names)
+        if not steps.empty:
+            self.file(OWNED, owned_bytes(steps.owned), "deploy.owned")
+        for path, (owner, name) in sorted(steps.make.items()):
+            if name.target:
+                self.link(path, name.target, "deploy.name")
+                continue
+            data = read(name.source) if owner == site else self._of(owner, name)
+            self.file(path, data, "deploy.manifest")
+        if linked_number(self.folder, site, "current") != number:
+            self.link(f"{site_path(site)}/current", str(number), "deploy.switch")
+        self._public_link(site)
+        for path in steps.remove:
+            self.remove(path)
+        if steps.remove:
+            self.file(OWNED, owned_bytes(set(steps.owned) - set(steps.remove)), "deploy.owned")
+
+    def _of(self, site: str, name: Name) -> bytes:
+        number = linked_number(self.folder, site, "current")
+        path = os.path.join(self.folder, site_path(site), str(number), name.source)
+        with open(path, "rb") as file:
+            return file.read()
+
+    def _public_link(self, site: str) -> None:
+        link, text = public_link(site)
+        place = os.path.join(self.folder, link)
+        if os.path.isdir(place) and not os.path.islink(place):
+            raise SsdsError(
+                f"{place} is a folder where ssds keeps a link",
+                hint=f"Move it out of {SITES}/ and deploy again.",
+                code="D015",
+            )
+        if not os.path.islink(place) or os.readlink(place) != text:
+            self.link(link, text, "deploy.link")
 
 
 class Target(Protocol):

@@ -1,0 +1,243 @@
+"""Public names of images: the links by which CVMFS users and DUCC's tools find them.
+
+::
+
+    <registry>/<repository>:<tag> -> ../.flat/…            of the site that was deployed last
+    .multiarch/<arch>/<registry>/<repository>:<tag>        for each architecture; aliases by uname
+    .metadata/<registry>/<repository>:<tag>/manifest.json  the manifest as the registry has it
+
+Registry and repository are those of the channel that publishes the release. Each generation of a
+site says which names it wants (``links.json``); ``.ssds/links.json`` lists the names that ssds
+wrote, and nothing else is ever replaced or removed (C14).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+
+from ssds.core.canonical import Json, pretty_bytes
+from ssds.core.digest import Digest
+from ssds.core.errors import InvalidValue
+from ssds.core.platform import Platform
+from ssds.core.records import dataclass
+from ssds.recipe.model import Channel
+from ssds.ship.channels import split_location, wanted_tags
+from ssds.ship.sites import Pick
+from ssds.ship.tree import OURS, image_path, linked_number, site_path, sites_in
+
+LINKS = "links.json"
+OWNED = f"{OURS}/{LINKS}"
+MANIFESTS = "manifests"
+MULTIARCH = ".multiarch"
+METADATA = ".metadata"
+_ALIASES = {
+    "amd64": ("x86_64", "x86-64"),
+    "arm64:v8": ("aarch64", "arm64"),
+    "arm:v6": ("armel",),
+    "386": ("i386",),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Name:
+    """What stands at one public path: a link to ``target``, or a copy of the file ``source``.
+
+    Attributes:
+        target: of a relative link; empty for a file.
+        source: path of the file's bytes, relative to the site's generation.
+    """
+
+    target: str = ""
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Steps:
+    """What has to be done to the public names of a tree.
+
+    Attributes:
+        owned: all paths that are ours during the steps; written before the first.
+        make: path → (site, what stands there).
+        remove: ours that nobody wants any longer.
+        strange: wanted paths that hold what others wrote; they stay.
+    """
+
+    owned: tuple[str, ...]
+    make: Mapping[str, tuple[str, Name]]
+    remove: tuple[str, ...]
+    strange: tuple[str, ...]
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is to do."""
+        return not self.make and not self.remove
+
+
+def arch_name(platform: Platform) -> str:
+    """Returns DUCC's name of a platform: ``amd64``, ``arm64:v8``, ``amd64:v3``."""
+    if platform.architecture == "arm64" and not platform.variant:
+        return "arm64:v8"
+    return (
+        f"{platform.architecture}:{platform.variant}"
+        if platform.variant
+        else (platform.architecture)
+    )
+
+
+def public_names(
+    picks: Sequence[Pick], channels: Iterable[Channel]
+) -> tuple[dict[str, Name], dict[str, Digest]]:
+    """Returns path → what stands there, and the file below ``manifests/`` → manifest digest."""
+    by_release = {str(pick.released.id): pick for pick in picks}
+    names: dict[str, Name] = {}
+    manifests: dict[str, Digest] = {}
+    for channel in sorted(channels, key=lambda found: found.name):
+        if channel.kind != "registry":
+            continue
+        prefix = "/".join(split_location(channel.location))
+        if any(part.startswith(".") or not part for part in prefix.split("/")):
+            raise InvalidValue(
+                f"the location {channel.location!r} of the channel {channel.name} names no folder",
+                hint="Correct it in catalog/channels.yaml.",
+                code="D018",
+            )
+        for name, tags in wanted_tags(channel, [p.released for p in picks]).items():
+            for tag, released in tags.items():
+                pick = by_release[str(released.id)]
+                manifest = pick.half.manifest.digest
+                source = f"{MANIFESTS}/{manifest.hex}.json"
+                manifests[source] = manifest
+                for text in (tag, f"sha256:{manifest.hex}"):
+                    _name(names, f"{prefix}/{name}:{text}", pick, source)
+    return names, manifests
+
+
+def _name(names: dict[str, Name], reference: str, pick: Pick, source: str) -> None:
+    arch = arch_name(pick.platform)
+    for path in (reference, f"{MULTIARCH}/{arch}/{reference}"):
+        up = "../" * path.count("/")
+        names[path] = Name(target=up + image_path(pick.half.config.digest))
+    for alias in _ALIASES.get(arch, ()):
+        names[f"{MULTIARCH}/{alias}"] = Name(target=arch)
+    names[f"{METADATA}/{reference}/manifest.json"] = Name(source=source)
+
+
+def names_bytes(names: Mapping[str, Name]) -> bytes:
+    """Returns the bytes of a generation's ``links.json``."""
+    found: dict[str, Json] = {
+        "links_version": 1,
+        "links": {path: name.target for path, name in names.items() if name.target},
+        "files": {path: name.source for path, name in names.items() if name.source},
+    }
+    return pretty_bytes(found)
+
+
+def read_names(folder: str, site: str, number: int) -> dict[str, Name]:
+    """Returns the public names that a generation wants; none where it has no such file."""
+    path = os.path.join(folder, site_path(site), str(number), LINKS)
+    try:
+        with open(path, "rb") as file:
+            found = json.loads(file.read())
+        links, files = found["links"], found["files"]
+        names = {str(p): Name(target=str(t)) for p, t in links.items()}
+        names |= {str(p): Name(source=str(s)) for p, s in files.items()}
+    except FileNotFoundError:
+        return {}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise _damaged(path) from error
+    if any(not _inside(p) for p in names):
+        raise _damaged(path)
+    return names
+
+
+def owned_paths(folder: str) -> tuple[str, ...]:
+    """Returns the public paths that ssds wrote."""
+    path = os.path.join(folder, OWNED)
+    try:
+        with open(path, "rb") as file:
+            paths = [str(p) for p in json.loads(file.read())["paths"]]
+    except FileNotFoundError:
+        return ()
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise _damaged(path) from error
+    if any(not _inside(p) for p in paths):
+        raise _damaged(path)
+    return tuple(paths)
+
+
+def owned_bytes(paths: Iterable[str]) -> bytes:
+    """Returns the bytes of the list of public paths that are ours."""
+    found: list[Json] = [*sorted(set(paths))]
+    return pretty_bytes({"links_version": 1, "paths": found})
+
+
+def _damaged(path: str) -> InvalidValue:
+    return InvalidValue(
+        f"{path} is damaged",
+        hint="Restore it from a backup, or deploy into a new folder.",
+        code="D019",
+    )
+
+
+def _inside(path: str) -> bool:
+    parts = path.split("/")
+    return bool(path) and not {"", ".", ".."} & set(parts) and parts[0] not in (OURS, ".flat")
+
+
+def link_steps(folder: str, site: str, wanted: Mapping[str, Name] | None = None) -> Steps:
+    """Returns what makes the public names agree with all sites' generations.
+
+    Args:
+        site: its names win over those of other sites.
+        wanted: its names after the switch; those of its current generation where None.
+    """
+    sites = {
+        s: read_names(folder, s, linked_number(folder, s, "current")) for s in sites_in(folder)
+    }
+    settled = wanted is None  # any site's value will do: the last one that was deployed won
+    if wanted is not None:
+        sites[site] = dict(wanted)
+    merged: dict[str, tuple[str, Name]] = {}
+    accepted: dict[str, set[Name]] = {}
+    for owner in sorted(sites, key=lambda s: s == site):
+        for path, name in sites[owner].items():
+            merged[path] = (owner, name)
+            accepted.setdefault(path, set()).add(name)
+    owned = set(owned_paths(folder))
+    make, strange = {}, []
+    for path, (owner, name) in merged.items():
+        good = accepted[path] if settled else {name}
+        if any(_stands(folder, path, candidate) for candidate in good):
+            if path not in owned:
+                make[path] = (owner, name)
+        elif path in owned or not os.path.lexists(os.path.join(folder, path)):
+            make[path] = (owner, name)
+        else:
+            strange.append(path)
+    return Steps(
+        owned=tuple(sorted(owned | set(make))),
+        make=make,
+        remove=tuple(sorted(owned - set(merged))),
+        strange=tuple(sorted(strange)),
+    )
+
+
+def _stands(folder: str, path: str, name: Name) -> bool:
+    place = os.path.join(folder, path)
+    try:
+        if name.target:
+            return os.readlink(place) == name.target
+        # A manifest's file is named by its digest's hex, and written whole.
+        return os.path.isfile(place) and not os.path.islink(place) and _digest_fits(place, name)
+    except OSError:
+        return False
+
+
+def _digest_fits(place: str, name: Name) -> bool:
+    import hashlib
+
+    with open(place, "rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    return name.source == f"{MANIFESTS}/{found}.json"
