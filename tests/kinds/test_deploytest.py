@@ -158,9 +158,73 @@ def test_a_command_that_others_cannot_use_fails(tmp_path, entries, message):
     assert message in "; ".join(judged(tmp_path, entries, "x")["x"])
 
 
-def test_the_first_place_without_a_problem_counts(tmp_path):
-    entries = {"usr/local/bin/x": elf(183), "usr/bin/x": elf()}
-    assert judged(tmp_path, entries, "x") == {}
+FIRST = {
+    "foreign": elf(183),
+    "damaged": b"\x7fELF\x02\x01",
+    "its library is missing": dynamic("liba.so", loader=LOADER),
+    "its interpreter is missing": b"#!/bin/perl\n",
+    "no program": b"echo hello\n",
+}
+
+
+@pytest.mark.parametrize("content", FIRST.values(), ids=FIRST)
+def test_the_first_file_that_others_may_run_is_the_command_whatever_it_lacks(tmp_path, content):
+    loader = {"lib64/ld-linux-x86-64.so.2": dynamic(soname="ld-linux-x86-64.so.2")}
+    entries = {"usr/local/bin/x": content, "usr/bin/x": elf(), **loader}
+    assert "x" in judged(tmp_path, entries, "x")
+
+
+PASSED = {
+    "no execute bit": {"usr/local/bin/x": (elf(183), 0o644)},
+    "not for others": {"usr/local/bin/x": (elf(183), 0o750)},
+    "in a closed folder": {"usr/local/bin": 0o700, "usr/local/bin/x": elf(183)},
+    "a dangling link": {"usr/local/bin/x": "-> nowhere"},
+    "a folder": {"usr/local/bin/x": 0o755},
+}
+
+
+@pytest.mark.parametrize("entries", PASSED.values(), ids=PASSED)
+def test_what_is_not_there_or_closed_is_passed_over_along_the_path(tmp_path, entries):
+    assert judged(tmp_path, {**entries, "usr/bin/x": elf()}, "x") == {}
+
+
+def scripts(count):
+    """Returns that many scripts in a row, ``s1`` of a program, each the next one's interpreter."""
+    chain = {f"usr/bin/s{n + 1}": f"#!/usr/bin/s{n}\n".encode() for n in range(count)}
+    return {**chain, "usr/bin/s0": elf()}
+
+
+def test_five_scripts_in_a_row_start_and_six_do_not(tmp_path):
+    """As on Linux: execv of the sixth gives ELOOP."""
+    message = "a script of scripts: the kernel follows 5 in a row"
+    assert judged(tmp_path, scripts(5), "s5") == {}
+    assert judged(tmp_path, scripts(6), "s6") == {"s6": (message,)}
+
+
+def test_a_thousand_scripts_of_scripts_are_told_and_so_is_a_script_of_itself(tmp_path):
+    entries = {**scripts(1200), "usr/bin/own": b"#!/usr/bin/own\n"}
+    found = judged(tmp_path, entries, "s1200", "own", "s5")
+    assert list(found) == ["s1200", "own"]
+    assert "the kernel follows 5 in a row" in "; ".join(found["own"])
+
+
+def test_scripts_that_env_finds_are_followed_but_not_for_ever(tmp_path):
+    chain = {f"usr/bin/e{n + 1}": f"#!/usr/bin/env e{n}\n".encode() for n in range(300)}
+    entries = {**chain, "usr/bin/e0": elf(183), "usr/bin/env": elf()}
+    found = judged(tmp_path, entries, "e20", "e300")
+    assert found["e20"] == ("its interpreter e0: built for arm64, not for amd64",)
+    assert found["e300"] == ("it needs more than 64 interpreters",)
+
+
+def test_the_looks_for_libraries_have_a_bound(tmp_path):
+    folders = ":".join(f"/a{n}" for n in range(600))
+    names = [f"lib{n}.so" for n in range(300)]
+    (problem,) = judged(tmp_path, program(*names, runpath=folders), "x")["x"][-1:]
+    assert "more than 100000 looks" in problem
+    first, second = (":".join(f"/{n}" for n in range(at, at + 700)) for at in (0, 700))
+    library = {"0/liba.so": dynamic("libb.so", rpath=second)}
+    (problem,) = judged(tmp_path, {**program("liba.so", rpath=first), **library}, "x")["x"]
+    assert "/0/liba.so and what asks for it name more than 1024 folders" in problem
 
 
 def test_declared_folders_are_judged_whole_but_what_nobody_calls(tmp_path):

@@ -16,8 +16,9 @@ from ssds.core.platform import Platform
 from ssds.core.records import dataclass
 from ssds.core.text import shown
 from ssds.kinds.api import Bench, Outcome
-from ssds.kinds.deploytest.access import Access, mode_problems
+from ssds.kinds.deploytest.access import Access
 from ssds.kinds.deploytest.libraries import Loader
+from ssds.kinds.deploytest.programs import Programs
 from ssds.kinds.deploytest.spec import SUITE
 from ssds.oci.flatten import Entry, FlatTree, flatten
 from ssds.oci.programs import (
@@ -25,9 +26,7 @@ from ssds.oci.programs import (
     FILES_LIMIT,
     NAME,
     NO_PROGRAM,
-    script_interpreters,
     search_folders,
-    start_problem,
 )
 from ssds.oci.types import parse_config
 
@@ -90,11 +89,11 @@ def judge(
 
 class _Judge:
     def __init__(self, tree: FlatTree, architecture: str, environment: Mapping[str, str]) -> None:
-        self.tree, self.architecture = tree, architecture
+        self.tree = tree
         self.search = search_folders(environment.get("PATH", DEFAULT_PATH))
         self.access = Access(tree)
-        self.loader = Loader(self.access, environment)
-        self._known: dict[str, tuple[str, ...]] = {}
+        loader = Loader(self.access, environment)
+        self.programs = Programs(self.access, loader, architecture, self.search)
 
     def all(self, commands: Sequence[str], paths: Sequence[str]) -> Iterator[Result]:
         for name in commands:
@@ -104,26 +103,34 @@ class _Judge:
             if entry is None or entry.type != "folder":
                 yield _result(folder, problems or (f"{shown(folder)} is not a folder",))
                 continue
+            names = self.tree.names(entry.path)
+            if len(names) > FILES_LIMIT:
+                problems = (*problems, f"only the first {FILES_LIMIT} of its files were looked at")
             yield _result(folder, problems)
-            for name in self.tree.names(entry.path)[:FILES_LIMIT]:
+            for name in names[:FILES_LIMIT]:
                 found = self.member(posixpath.join(folder, name), name)
                 if found is not None:
                     yield found
 
     def command(self, name: str, folders: Sequence[str]) -> tuple[str, ...]:
-        """Returns what is wrong with a named command: the first place that has none wins."""
+        """Returns what is wrong with a named command.
+
+        The first file that others may run is the command, whatever it lacks: a shell, and whoever
+        calls ``execvp``, goes on along PATH only past what is not there (ENOENT) or closed (EACCES).
+        """
         if not NAME.fullmatch(name):
             return (f"{shown(name)!r} is not a name that a wrapper can have",)
-        worst: tuple[str, ...] = ()
+        passed: tuple[str, ...] = ()
         for folder in dict.fromkeys(folders):
-            place = self.tree.get(posixpath.join(folder, name)) or self._inside(folder, name)
+            path = posixpath.join(folder, name)
+            place = self.tree.get(path) or self._inside(folder, name)
             if place is None or place.type == "folder":
                 continue
-            problems = self.program(posixpath.join(folder, name))
-            if not problems:
-                return ()
-            worst = worst or problems
-        return worst or (f"not found in {':'.join(dict.fromkeys(folders))}",)
+            problems = self.programs.problems(path)
+            if self.programs.is_open(path):
+                return problems
+            passed = passed or problems
+        return passed or (f"not found in {':'.join(dict.fromkeys(folders))}",)
 
     def _inside(self, folder: str, name: str) -> Entry | None:
         entry, _ = self.access.follow(folder)
@@ -138,36 +145,10 @@ class _Judge:
             return _result(path, problems)
         if not entry.mode & 0o111:
             return None
-        problems = self.program(path)
+        problems = self.programs.problems(path)
         if NO_PROGRAM in problems:
             return Result(name=shown(path), result="skip", problems=(NO_PROGRAM,))
         return _result(path, problems)
-
-    def program(self, path: str) -> tuple[str, ...]:
-        """Returns all that hinders others to run a file."""
-        known = self._known.get(path)
-        if known is None:
-            self._known[path] = ()  # an interpreter may be its own
-            known = self._known[path] = tuple(dict.fromkeys(self._program(path)))
-        return known
-
-    def _program(self, path: str) -> Iterator[str]:
-        entry, problems = self.access.follow(path)
-        yield from problems
-        if entry is None:
-            return
-        if entry.type != "file" or not entry.mode & 0o111:
-            yield f"{shown(path)} is not an executable file"
-            return
-        yield from mode_problems(entry, 5)
-        problem = start_problem(self.tree, entry, self.architecture, self.search)
-        if problem:
-            yield problem
-            return
-        yield from self.loader.problems(entry)
-        for interpreter in script_interpreters(self.tree, entry):
-            for problem in self.program(interpreter.find(self.tree, self.search)):
-                yield f"its interpreter {shown(interpreter.name)}: {problem}"
 
 
 def _result(name: str, problems: Sequence[str]) -> Result:

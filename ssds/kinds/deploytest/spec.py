@@ -5,7 +5,7 @@ from __future__ import annotations
 from ssds.core.model import Input, Node, NodeId
 from ssds.recipe.model import Target
 
-KIND_VERSION = 1
+KIND_VERSION = 2
 SUITE = "deploy"
 _ORIGIN = {"slice.commands": "deploy.commands", "slice.paths": "deploy.paths"}
 
