@@ -116,7 +116,7 @@ class _Judge:
         """Returns what is wrong with a named command.
 
         The first file that others may run is the command, whatever it lacks: a shell, and whoever
-        calls ``execvp``, goes on along PATH only past what is not there (ENOENT) or closed (EACCES).
+        calls ``execvp``, goes on only past what is not there (ENOENT) or closed (EACCES).
         """
         if not NAME.fullmatch(name):
             return (f"{shown(name)!r} is not a name that a wrapper can have",)
