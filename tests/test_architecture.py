@@ -30,7 +30,7 @@ ORDER = [
     {"graph"},
     {"lock"},
     {"engine", "ship", "lint"},
-    {"delivery", "exports"},
+    {"delivery", "exports", "install"},
     {"saved", "audit"},
     {"workspace"},
     {"cli"},

@@ -14,6 +14,8 @@ from ssds.core.errors import InvalidValue
 from ssds.oci.image_name import ImageName, is_loopback, parse_image_name
 
 LAYOUT = "oci:"
+WEB = ("oci+https://", "oci+http://")
+"""A layout on a web server; the settings' map has none, only what is installed from there."""
 HTTP = "http://"
 
 

@@ -51,19 +51,7 @@ class Layout:
 
     def tags(self) -> dict[str, Descriptor]:
         """Returns the named entries, by ref name; raises IntegrityError (O061) where damaged."""
-        found: dict[str, Descriptor] = {}
-        for entry in self.index().manifests:
-            name = entry.annotations.get(REF_NAME)
-            if name is None:
-                continue
-            if name in found and found[name].digest != entry.digest:
-                raise IntegrityError(
-                    f"{self.path}/index.json names {name[:100]!r} twice",
-                    hint="Remove one of the entries; other tools take either.",
-                    code="O061",
-                )
-            found[name] = entry
-        return found
+        return named_entries(self.index(), self.path)
 
     def index(self) -> Index:
         """Returns ``index.json``; raises IntegrityError where it is damaged."""
@@ -174,3 +162,24 @@ class Layout:
             document = load_document(file.read(4096), mark, limit_bytes=4095)
         if document.text("imageLayoutVersion") != _VERSION:
             document.child("imageLayoutVersion").fail(f"only {_VERSION} is known", code="O061")
+
+
+def named_entries(index: Index, where: str) -> dict[str, Descriptor]:
+    """Returns the entries of an ``index.json`` that have a ref name, by that name.
+
+    Raises:
+        IntegrityError: O061, two have one name.
+    """
+    found: dict[str, Descriptor] = {}
+    for entry in index.manifests:
+        name = entry.annotations.get(REF_NAME)
+        if name is None:
+            continue
+        if name in found and found[name].digest != entry.digest:
+            raise IntegrityError(
+                f"{where}/index.json names {name[:100]!r} twice",
+                hint="Remove one of the entries; other tools take either.",
+                code="O061",
+            )
+        found[name] = entry
+    return found

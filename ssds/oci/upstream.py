@@ -6,7 +6,8 @@ Everything that comes is checked: a place gives bytes, never trust.
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from ssds.core.digest import Digest, sha256_of
 from ssds.core.errors import IntegrityError, SsdsError, UnavailableError
@@ -14,7 +15,7 @@ from ssds.core.platform import Platform
 from ssds.host.mirrors import Mirrors
 from ssds.oci.answers import RegistryError
 from ssds.oci.document import DOCUMENT_LIMIT_BYTES
-from ssds.oci.image_map import HTTP, LAYOUT, full_name, mapped
+from ssds.oci.image_map import HTTP, LAYOUT, WEB, full_name, mapped
 from ssds.oci.image_name import DEFAULT_HOST, ImageName
 from ssds.oci.layout import Layout
 from ssds.oci.registry import Registry, Sink
@@ -24,12 +25,15 @@ from ssds.oci.types import (
     LAYER_TYPES,
     Config,
     Descriptor,
+    Manifest,
     descriptor_of,
     parse_config,
     parse_index,
     parse_manifest,
 )
+from ssds.oci.web_layout import WebLayout
 
+ATTACHED_LIMIT = 200
 _DEFAULT_SERVER = f"registry-1.{DEFAULT_HOST}"
 
 
@@ -41,6 +45,7 @@ class FoundImage:
         digest: what the tag names: an index, or a manifest where there is no index.
         manifest, config, layers: as they lie in the registry, base first.
         settings: what the config says; ``settings.diff_ids`` are those of the layers.
+        documents: the bytes of index, manifest and config, checked.
     """
 
     digest: Digest
@@ -48,6 +53,7 @@ class FoundImage:
     config: Descriptor
     layers: tuple[Descriptor, ...]
     settings: Config
+    documents: Mapping[Digest, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +62,7 @@ class _Place:
 
     shown: str
     tags: tuple[str, ...]
-    layout: Layout | None = None
+    layout: Layout | WebLayout | None = None
     registry: Registry | None = None
     repository: str = ""
 
@@ -77,6 +83,7 @@ class Images:
     def __init__(self, mirrors: Mirrors) -> None:
         self._mirrors = mirrors
         self._registries: dict[str, Registry] = {}
+        self._layouts: dict[str, WebLayout] = {}
         self._guard = threading.Lock()
 
     def current(self, name: ImageName) -> Digest:
@@ -95,11 +102,13 @@ class Images:
             IntegrityError: O132, O133, its documents do not fit each other.
         """
         top, data, place = self._named(name)
+        documents = {top.digest: data}
         chosen = top
         if top.media_type in INDEX_TYPES:
             chosen = _of_platform(data, name, platform)
             _, data = place.document(chosen.digest)
             _check(chosen, data, name)
+            documents[chosen.digest] = data
         manifest = parse_manifest(data, f"the manifest of {name} [{platform}]")
         if manifest.config.media_type not in CONFIG_TYPES:
             raise _wrong(name, f"it holds {manifest.config.media_type}, which is no image", "O132")
@@ -124,7 +133,39 @@ class Images:
             config=manifest.config,
             layers=manifest.layers,
             settings=settings,
+            documents={**documents, manifest.config.digest: raw},
         )
+
+    def tags(self, name: ImageName) -> tuple[str, ...]:
+        """Returns the tags of a repository; of a layout, all its names."""
+        found = self._place(name)
+        if found.registry is not None:
+            return found.registry.tags(found.repository)
+        assert found.layout is not None
+        return tuple(sorted(found.layout.tags()))
+
+    def attached(self, name: ImageName, subject: Digest) -> list[Manifest]:
+        """Returns the manifests that have ``subject`` as their subject, as far as they say it.
+
+        A layout names the list of them ``NAME:sha256-<hex>``, as ``push`` does.
+        """
+        found = self._place(name)
+        if found.registry is not None:
+            entries = found.registry.referrers(found.repository, subject)
+        else:
+            assert found.layout is not None
+            folder = name.repository.rpartition("/")[2]
+            listed = found.layout.tags().get(f"{folder}:{subject.replace(':', '-')}")
+            data = found.layout.read(listed.digest, DOCUMENT_LIMIT_BYTES) if listed else b""
+            entries = parse_index(data).manifests if listed else ()
+        manifests = []
+        for entry in entries[:ATTACHED_LIMIT]:
+            _, data = found.document(entry.digest)
+            _check(entry, data, name)
+            manifest = parse_manifest(data)
+            if manifest.subject is not None and manifest.subject.digest == subject:
+                manifests.append(manifest)
+        return manifests
 
     def fetch(self, name: ImageName, digest: Digest, size_bytes: int, sink: Sink) -> None:
         """Writes a blob of an image's repository to ``sink``; the caller checks what came.
@@ -137,6 +178,9 @@ class Images:
             found.registry.fetch_blob(found.repository, digest, size_bytes, sink)
             return
         assert found.layout is not None
+        if isinstance(found.layout, WebLayout):
+            found.layout.fetch(digest, size_bytes, sink)
+            return
         for piece in found.layout.chunks(digest):
             sink.write(piece)
 
@@ -190,12 +234,21 @@ class Images:
             path, _, own = to.removeprefix(LAYOUT).partition(":")
             tags = (own,) if own else (full_name(name), name.tag) if name.tag else ()
             return _Place(f"the layout {path}", tags, Layout(path, create=False))
+        if to.startswith(WEB):
+            url, _, own = to.removeprefix("oci+").partition("#")
+            return _Place(f"the layout {url}", (own,) if own else (), self._web(url))
         insecure = to.startswith(HTTP)
         server, _, path = to.removeprefix(HTTP).partition("/")
         path, _, own = path.partition(":")
         rest = name.place.removeprefix(prefix).strip("/") if len(prefix) < len(name.place) else ""
         repository = "/".join(part for part in (path.strip("/"), rest) if part)
         return self._remote(server, repository, own or name.tag, insecure=insecure)
+
+    def _web(self, url: str) -> WebLayout:
+        with self._guard:
+            if url not in self._layouts:
+                self._layouts[url] = WebLayout(url, self._mirrors)
+            return self._layouts[url]
 
     def _remote(self, server: str, repository: str, tag: str, *, insecure: bool) -> _Place:
         with self._guard:
@@ -220,7 +273,7 @@ class _Bytes:
         return len(data)
 
 
-def _tagged(layout: Layout, tags: tuple[str, ...], name: ImageName) -> Digest:
+def _tagged(layout: Layout | WebLayout, tags: tuple[str, ...], name: ImageName) -> Digest:
     """Returns what a layout has under one of these names; its only image needs no name."""
     known = layout.tags()
     for tag in tags:

@@ -62,10 +62,11 @@ class Attachment:
     """One referrer that a channel should have.
 
     Attributes:
-        kind: ``metadata``, or a kind of node.
+        kind: ``metadata``, ``release``, or a kind of node.
         subject: the manifest or index that it is about; size_bytes: of that.
         digest: of the metadata blob, the SBOM, the report, the findings.
         platform: None for an index.
+        content: its bytes, where they are no blob of the store.
     """
 
     kind: str
@@ -73,6 +74,7 @@ class Attachment:
     size_bytes: int
     digest: Digest
     platform: Platform | None = None
+    content: bytes = b""
 
     @property
     def label(self) -> str:

@@ -82,7 +82,26 @@ def deploy(
         UnavailableError: bytes are missing. IntegrityError: bytes are damaged.
     """
     place = PlainTree(target) if isinstance(target, str) else target
-    selection = select(site, locks)
+    return deploy_selection(
+        site,
+        select(site, locks),
+        blobs,
+        place,
+        catalog_version=catalog_version,
+        allow_remove=allow_remove,
+    )
+
+
+def deploy_selection(
+    site: Site,
+    selection: Selection,
+    blobs: BlobSource,
+    place: Target,
+    *,
+    catalog_version: str = "",
+    allow_remove: int = REMOVAL_LIMIT,
+) -> DeployReport:
+    """Does what ``deploy`` does for releases that were chosen before."""
     check_owner(place.folder)
     with place.locked():
         owned = check_owner(place.folder)

@@ -23,6 +23,7 @@ from ssds.core.platform import Platform
 from ssds.lock.model import Released, ReleaseHalf
 from ssds.ship.channels import Attachment
 from ssds.ship.observation import Observation
+from ssds.ship.record import RECORD_TYPE, release_record
 
 if TYPE_CHECKING:
     from ssds.oci.types import Descriptor
@@ -41,13 +42,13 @@ Read = Callable[[Digest], bytes | None]
 
 
 def evidence_of(released: Released, observed: Observation | None, read: Read) -> list[Attachment]:
-    """Returns the evidence about the images of a release that is proven to be about them.
+    """Returns the release's record, and the evidence that is proven to be about its images.
 
     A lock holds the newest evidence, which may be about a later build than the released one. An
     SBOM names the image's config; what the same section holds beside it was made from it. What
     the channel has already needs no proof, and what cannot be read here is left out.
     """
-    found: list[Attachment] = []
+    found = [_record(released)]
     for platform, half in released.platforms.items():
         claims = released.evidence.get(platform, {})
         mine = [a for kind in _OUTPUTS if (a := _attachment(kind, platform, half, claims))]
@@ -59,6 +60,18 @@ def evidence_of(released: Released, observed: Observation | None, read: Read) ->
         elif _speaks_of(half, claims.get("sbom"), read):
             found += [a for a in mine if a.kind == "sbom" or read(a.digest) is not None]
     return found
+
+
+def _record(released: Released) -> Attachment:
+    """Returns what the lock says of the release, for who has no lock."""
+    data = release_record(released)
+    return Attachment(
+        kind="release",
+        subject=released.index.digest,
+        size_bytes=released.index.size_bytes,
+        digest=sha256_of(data),
+        content=data,
+    )
 
 
 def _attachment(
@@ -88,6 +101,8 @@ def document_of(attachment: Attachment, data: bytes) -> tuple[str, bytes]:
     """Returns the artefact's type and its one blob, made of the evidence's bytes."""
     if attachment.kind == "metadata":
         return METADATA_TYPE, data
+    if attachment.kind == "release":
+        return RECORD_TYPE, data
     if attachment.kind == "sbom":
         return SBOM_TYPE, data
     if attachment.kind == "scan":
@@ -138,7 +153,7 @@ def referrer(attachment: Attachment, data: bytes) -> tuple[bytes, bytes]:
     blob = types.Descriptor(
         media_type=artifact_type, digest=sha256_of(content), size_bytes=len(content)
     )
-    index = attachment.kind == "metadata"
+    index = attachment.platform is None
     subject = types.Descriptor(
         media_type=types.INDEX if index else types.MANIFEST,
         digest=attachment.subject,

@@ -318,9 +318,8 @@ class _Work:
             with lock:
                 for attachment in job.attachments:
                     self._check_stopping()
-                    manifest, content = referrer(
-                        attachment, self._source.blobs.read(attachment.digest)
-                    )
+                    data = attachment.content or self._source.blobs.read(attachment.digest)
+                    manifest, content = referrer(attachment, data)
                     self._backend.attach(job.name, attachment, manifest, content)
                     write_point("sync.attached")
                 if job.tags:

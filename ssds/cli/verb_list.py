@@ -1,0 +1,57 @@
+"""``ssds list``: the tools that one person installed."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from ssds.cli.app import Context
+from ssds.cli.output import counted, print_json, table
+from ssds.cli.personal import default_folder, folder_option
+
+
+@click.command("list")
+@folder_option
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def command(context: Context, /, folder: str, as_json: bool) -> int:
+    """List what `ssds install` brought into a folder, and where it came from."""
+    from ssds.install.records import read_installed
+    from ssds.ship.images import has_image
+
+    del context
+    folder = os.path.abspath(folder or default_folder())
+    found = read_installed(folder)
+    rows = [
+        {
+            "release": f"{e.released.id.name}/{e.released.tag}",
+            "platform": str(e.platform),
+            "commands": len(e.pick.half.offered),
+            "whole": has_image(folder, e.pick.half.config.digest),
+            "source": e.source,
+            "index": str(e.released.index.digest),
+        }
+        for e in found
+    ]
+    if as_json:
+        print_json(rows)
+    elif not rows:
+        print(f"Nothing is installed in {folder}. `ssds install NAME --from PLACE` brings a tool.")
+    else:
+        print(
+            table(
+                [
+                    [
+                        str(row["release"]),
+                        str(row["platform"]),
+                        counted(len(e.pick.half.offered), "command")
+                        if row["whole"]
+                        else "not whole",
+                        str(row["source"]),
+                    ]
+                    for row, e in zip(rows, found, strict=True)
+                ]
+            )
+        )
+    return 0
