@@ -87,6 +87,7 @@ def deploy(
         select(site, locks),
         blobs,
         place,
+        channels=channels,
         catalog_version=catalog_version,
         allow_remove=allow_remove,
     )
@@ -98,6 +99,7 @@ def deploy_selection(
     blobs: BlobSource,
     place: Target,
     *,
+    channels: Iterable[Channel] = (),
     catalog_version: str = "",
     allow_remove: int = REMOVAL_LIMIT,
 ) -> DeployReport:
