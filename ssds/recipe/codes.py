@@ -240,10 +240,8 @@ _TABLE: dict[str, tuple[str, str]] = {
         "Write an absolute path; with several sources it ends with /.",
     ),
     "N044": ("run without a command", "Write at least one command."),
-    "N053": (
-        "recipe is too much work to read",
-        "Shorten its loops, lists and includes, or split it into several recipes.",
-    ),
+    "N053": ("recipe is too much work to read", "Shorten its loops, lists and includes."),
+    "N054": ("suite without a test", "Write one, or remove the file: untested is not passed."),
     "N060": ("value of the wrong type in fulltest.yaml", "Write what is expected there."),
     "N061": ("suite or test is not whole", "Add the key."),
     "N062": ("suite is for another version", "Give it the version of build.yaml."),
@@ -293,10 +291,7 @@ _WARNINGS: dict[str, tuple[str, str]] = {
     "N041": ("command cannot have a wrapper", "Write its name alone, and its folder under path."),
     "N042": ("version is a number", 'Quote it: "1.10" and 1.1 would be the same number.'),
     "N043": ("key that nothing reads", "Remove it, or write a directive of its own."),
-    "N045": (
-        "file is asked for outside of a run",
-        "Only in a run is it mounted: ask for it there.",
-    ),
+    "N045": ("file is asked for outside of a run", "Only a run has it mounted: ask there."),
     "N046": ("recipe without readme", "Write readme, structured_readme or README.md."),
     "N047": ("here-document in a run", "Its lines get joined by &&: declare a file with contents."),
     "N049": (

@@ -68,7 +68,7 @@ def tested(image, tmp_path):
         node = spec.node(
             found, config=Input(role="config"), sources=given, unpinned=(), recipe_path="x"
         )
-        log = bytearray()
+        log = go.log = bytearray()
         sandbox = Sandbox(rootfs.modes()[0], str(tmp_path / "sandbox"))
         bench = replace(
             workshop.bench(node, inputs), sandbox=sandbox, folder=str(tmp_path), log=log.extend
@@ -147,16 +147,43 @@ def test_a_setup_that_fails_skips_all(tested):
 
 
 @sandboxed
-def test_a_suite_that_needs_the_host_runs_nothing(tested):
-    outcome, results, _ = tested(SuiteTest(name="x", script="exit 1\n"), skipped="host")
-    assert (outcome.verdict, results) == ("pass", {"x": ("skip", ["host"])})
+def test_a_suite_that_needs_the_host_runs_nothing_and_has_not_passed(tested):
+    outcome, results, log = tested(SuiteTest(name="x", script="exit 1\n"), skipped="host")
+    assert outcome.verdict == "fail"
+    assert results == {
+        "x": ("skip", ["host"]),
+        "at least one test": ("fail", ["no test ran: host"]),
+    }
+    assert "0 pass, 1 fail, 1 skip" in log
 
 
 @sandboxed
-def test_a_time_out_is_no_result(tested):
-    with pytest.raises(StepFailed, match="time limit of 1 s") as caught:
-        tested(SuiteTest(name="x", script="sleep 30\n", time_limit_s=1))
+def test_a_suite_without_tests_has_not_passed(tested):
+    outcome, results, _ = tested()
+    assert outcome.verdict == "fail"
+    assert results == {"at least one test": ("fail", ["no test ran: it has none that can"])}
+
+
+@sandboxed
+def test_a_suite_of_which_all_wait_for_others_has_not_passed(tested):
+    outcome, results, _ = tested(SuiteTest(name="x", script="true\n", depends_on=("y",)))
+    assert outcome.verdict == "fail"
+    assert results["x"] == ("skip", ["y did not pass"])
+
+
+@sandboxed
+def test_after_a_time_out_the_other_tests_run_and_it_is_no_result(tested):
+    with pytest.raises(StepFailed, match="test 'x' reached the time limit") as caught:
+        tested(
+            SuiteTest(name="x", script="echo began; sleep 30\n", time_limit_s=1),
+            SuiteTest(name="waits for it", script="true\n", depends_on=("x",)),
+            SuiteTest(name="another", script="echo here\n"),
+        )
     assert caught.value.code == "E073"
+    log = tested.log.decode()
+    assert "fail     1" in log
+    assert "(stopped after its time limit of 1 s)" in log
+    assert "1 pass, 1 fail, 1 skip" in log
 
 
 def test_time_limits_and_tags_are_in_no_key():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -166,6 +167,7 @@ BAD = {
         "N067",
         5,
     ),
+    "no test at all": (HEAD + "tests: []", "N054", 3),
     "an alias": (HEAD + "tests: &a [*a]", "Y009", 3),
 }
 
@@ -179,8 +181,8 @@ def test_what_is_wrong_is_told_with_its_line(text, code, line):
 
 WARNED = {
     "key of a test": ("tests: [{name: x, command: y, colour: red}]", "N063"),
-    "key of the file": ("tests: []\npaths: {a: b}", "N063"),
-    "key of setup": ("tests: []\nsetup: {scripts: a}", "N063"),
+    "key of the file": ("tests: [{name: x, command: y}]\npaths: {a: b}", "N063"),
+    "key of setup": ("tests: [{name: x, command: y}]\nsetup: {scripts: a}", "N063"),
     "depends on nothing": ("tests: [{name: x, command: y, depends_on: z}]", "N065"),
     "two of one name": ("tests: [{name: x, command: y}, {name: x, command: y}]", "N069"),
     "the host's hands": ("tests: [{name: x, command: y}]\nsetup: {host_script: curl z}", "N068"),
@@ -209,6 +211,37 @@ def test_a_variable_ends_where_its_word_ends(text, expected):
 def test_variables_that_grow_are_stopped():
     with pytest.raises(TooLong):
         Variables({"a": "$a$a$a$a$a$a$a$a$a$a" * 10})("$a" * 100)
+
+
+def test_a_text_bomb_is_refused_before_it_is_made():
+    """A megabyte for each of 300,000 words would be 300 GB."""
+    began = time.monotonic()
+    with pytest.raises(TooLong):
+        Variables({"a": "x" * 1_000_000})("$a " * 300_000)
+    assert time.monotonic() - began < 10
+
+
+def test_many_long_texts_are_too_much_for_one_suite():
+    tests = "".join(f"  - {{name: t{n}, command: {'$a ' * 200}}}\n" for n in range(200))
+    found, told = read(f"{HEAD}a: {'x' * 5000}\ntests:\n{tests}")
+    assert found is None
+    assert {c for c, *_ in told} == {"N067"}
+    assert 10 < len(told) < 200
+
+
+def test_many_names_do_not_make_many_words_slow():
+    values = {f"name{n}": "x" for n in range(50_000)}
+    began = time.monotonic()
+    assert Variables(values)("$none " * 100_000) == "$none " * 100_000
+    assert time.monotonic() - began < 10
+
+
+def test_a_number_in_base_60_of_a_megabyte_is_text():
+    began = time.monotonic()
+    found, told = read(f"{HEAD}long: 1{':1' * 400_000}\ntests: [{{name: x, command: $long}}]")
+    assert time.monotonic() - began < 10
+    assert told == []
+    assert len(found.suite.tests[0].script) > 800_000
 
 
 def test_all_suites_of_a_checkout_are_read(capsys):

@@ -8,6 +8,7 @@ from xml.etree import ElementTree as ET
 
 from ssds.core.canonical import Json
 from ssds.core.errors import StepFailed
+from ssds.core.text import shown
 from ssds.host.sandbox import JobResult
 from ssds.kinds.api import Bench, check_limits
 
@@ -17,13 +18,14 @@ _SHOWN_CHARS = 65_536
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """How one test ended: ``pass``, ``fail`` or ``skip``."""
+    """How one test ended: ``pass``, ``fail`` or ``skip``; ``late``: at its time limit."""
 
     name: str
     result: str
     problems: tuple[str, ...] = ()
     duration_ms: int = 0
     output: bytes = b""
+    late: bool = False
 
 
 class Captured:
@@ -39,18 +41,30 @@ class Captured:
         self.data += data[: max(0, _OUTPUT_LIMIT - len(self.data))]
 
 
-def check_ended(bench: Bench, result: JobResult, test: str, time_limit_s: int, field: str) -> None:
-    """Raises StepFailed when a test did not end by itself: that is no result (E073).
+def too_late(bench: Bench, result: JobResult, test: str, time_limit_s: int) -> tuple[str, ...]:
+    """Returns what is said of a test that reached its time limit; nothing where it ended by itself.
 
-    Args:
-        field: what of the recipe states its time limit.
+    Raises:
+        StepFailed: it reached another limit, or the user stopped it: that is no result.
     """
     check_limits(bench, result, f"test {test!r}")
     if result.stopped:
         raise StepFailed("stopped by the user")
-    if result.timed_out:
+    return (f"stopped after its time limit of {time_limit_s} s",) if result.timed_out else ()
+
+
+def check_times(results: Sequence[Result], field: str) -> None:
+    """Raises StepFailed where tests reached their time limits: that is no result (E073).
+
+    Args:
+        field: what of the recipe states a time limit.
+    """
+    late = [shown(r.name) for r in results if r.late]
+    if late:
+        others = f" and {len(late) - 3} more" if len(late) > 3 else ""
+        names = f"{', '.join(map(repr, late[:3]))}{others}"
         raise StepFailed(
-            f"test {test!r} was stopped after its time limit of {time_limit_s} s",
+            f"test {names} reached the time limit; the others ran, and the log has their results",
             hint=f"Raise {field} of the test; a time-out is never remembered as a result.",
             code="E073",
         )

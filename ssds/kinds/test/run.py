@@ -25,7 +25,7 @@ from ssds.kinds.api import (
     limits,
     require_sandbox,
 )
-from ssds.kinds.test.results import Captured, Result, check_ended, junit, report_of
+from ssds.kinds.test.results import Captured, Result, check_times, junit, report_of, too_late
 from ssds.kinds.test.suite import run_suite
 from ssds.oci.types import Config, parse_config
 from ssds.store.trees import Trees
@@ -49,6 +49,7 @@ def run(bench: Bench) -> Outcome:
             raise StepFailed("stopped by the user")
         bench.say(f"test {number + 1}/{len(tests)}: {test['name']}")
         results.append(_one(bench, sandbox, config, lowers, number, test, seconds[number]))
+    check_times(results, "time_limit_s")
     suite = cast(dict[str, Any] | None, bench.action.node.slice.get("suite"))
     if suite is not None:
         results += run_suite(bench, sandbox, config, lowers, suite)
@@ -102,8 +103,8 @@ def _one(
         **limits(bench),
     )
     result = sandbox.run(job)
-    check_ended(bench, result, test["name"], time_limit_s, "time_limit_s")
-    problems = _judge(test, result.exit_code, bytes(stdout.data), bytes(stderr.data), work)
+    late = too_late(bench, result, test["name"], time_limit_s)
+    problems = late or _judge(test, result.exit_code, bytes(stdout.data), bytes(stderr.data), work)
     for problem in problems:
         bench.log(f"    FAILED: {problem}\n".encode())
     return Result(
@@ -112,6 +113,7 @@ def _one(
         problems=tuple(problems),
         duration_ms=result.duration_ms,
         output=bytes(stdout.data + stderr.data),
+        late=bool(late),
     )
 
 

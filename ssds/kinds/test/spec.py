@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from ssds.recipe.suite import Suite, SuiteTest
 
 KIND_VERSION = 1
+SUITE_VERSION = 2
+"""The version of a test that has a suite (2: one of which nothing ran fails)."""
 
 
 def node(
@@ -36,7 +38,7 @@ def node(
         used.update(dict.fromkeys(data.source for data in target.suite.data))
     return Node(
         id=NodeId(str(target.release), "test", str(target.platform)),
-        kind_version=KIND_VERSION,
+        kind_version=SUITE_VERSION if target.suite else KIND_VERSION,
         slice=slice_of(target, sources) if tests is None else tests,
         inputs=(config, *(sources[name] for name in used)),
         hints=Later(

@@ -16,12 +16,14 @@ from ssds.host import local
 from ssds.host.sandbox import Bind, Job, Sandbox
 from ssds.kinds.api import Bench, limits
 from ssds.kinds.test.nifti import HEAD_BYTES, shape
-from ssds.kinds.test.results import Captured, Result, check_ended
+from ssds.kinds.test.results import Captured, Result, check_times, too_late
 from ssds.oci.types import Config
 from ssds.recipe.suite import GIVEN, WORK
 
 HOME = "/run/ssds/home"
 SETUP_LIMIT_S = 3600
+RAN = "at least one test"
+"""What a suite of which nothing ran fails: what was not tested has not passed."""
 
 
 def run_suite(
@@ -31,7 +33,14 @@ def run_suite(
     lowers: tuple[str, ...],
     suite: Mapping[str, Any],
 ) -> list[Result]:
-    """Returns the results in the order of the tests; a setup that failed is one more in front."""
+    """Returns the results in the order of the tests; a setup that failed is one more in front.
+
+    A suite of which nothing ran has one more at its end, a failed one. A test at its time limit
+    fails, and the others go on.
+
+    Raises:
+        StepFailed: a test reached its time limit; said when all of them have ended.
+    """
     return _Suite(bench, sandbox, config, lowers, suite).run()
 
 
@@ -72,7 +81,11 @@ class _Suite:
                 result = self.one(test, seconds[number])
             ended[result.name] = result.result
             results.append(result)
+        if all(r.result == "skip" for r in results):
+            told = f"no test ran: {why or 'it has none that can'}"
+            results.append(Result(name=RAN, result="fail", problems=(told,)))
         self.tell(results)
+        check_times(results, "timeout")
         return results
 
     def prepare(self) -> list[Result]:
@@ -124,9 +137,9 @@ class _Suite:
             )
         )
         local.remove_folder(given)
-        check_ended(bench, result, test["name"], time_limit_s, "timeout")
         output = bytes(stdout.data + stderr.data)
-        problems = [*judge(test, result.exit_code, output), *self.checks(test)]
+        late = too_late(bench, result, test["name"], time_limit_s)
+        problems = late or (*judge(test, result.exit_code, output), *self.checks(test))
         for problem in problems:
             bench.log(f"    FAILED: {problem}\n".encode())
         return Result(
@@ -135,6 +148,7 @@ class _Suite:
             problems=tuple(problems),
             duration_ms=result.duration_ms,
             output=output,
+            late=bool(late),
         )
 
     def checks(self, test: Mapping[str, Any]) -> list[str]:

@@ -27,6 +27,8 @@ DATASETS = "https://s3.amazonaws.com/openneuro.org/{dataset}/{file}"
 DEFAULT_TIME_S = 120
 TIME_LIMIT_S = 86_400
 TESTS_LIMIT = 10_000
+_COMPARED = 500
+"""Names among which one that is like an unknown one is looked for."""
 
 _TEXT, _WHOLE, _FLAG = (str,), (int,), (bool,)
 _TEXTS = (str, list)
@@ -101,7 +103,7 @@ class _Reader:
         if version and own and own != version:
             self.report("N062", ("version",), ("suite", own), ("recipe", version))
         self.required()
-        self.values = Variables(self.variables())
+        self.values = Variables(self.variables(), self.values.left)
         setup = self.good.get("setup", {})
         self.unknown(setup, ("script", "host_script"), ("setup",))
         self.unknown(self.good.get("cleanup", {}), ("script",), ("cleanup",))
@@ -110,6 +112,8 @@ class _Reader:
             self.report("N068", ("setup", "host_script"), key=True)
             skipped = "its host_script would run on the host"
         tests = self.good.get("tests", [])
+        if not tests and "tests" in self.good:
+            self.report("N054", ("tests",))
         if len(tests) > TESTS_LIMIT:
             self.report("N061", ("tests",), ("tests", str(len(tests))), ("limit", str(TESTS_LIMIT)))
             return None
@@ -239,12 +243,14 @@ class _Reader:
         depends = tuple(str(name) for name in _list(test.get("depends_on", [])))
         for other in depends:
             if other not in self.known and other != "setup":  # which comes before all
-                first = near(other, list(self.known))
+                few = len(self.known) <= _COMPARED
+                first = near(other, list(self.known)) if few else ""
                 self.report("N065", (*path, "depends_on"), ("test", other), first=first)
         self.known[name] = len(self.known)
         command, files = self.command(test, path)
         if not command:
-            self.report("N061", path, ("key", "command or script"))
+            if not test.get("command") and not test.get("script"):
+                self.report("N061", path, ("key", "command or script"))
             return None
         script = "\n".join(part for part in (self.setup_lines(test, path), command) if part)
         banned = test.get("expected_exit_code_not")

@@ -16,6 +16,8 @@ from ssds.recipe.yaml_events import Reader
 from ssds.recipe.yamlmarks import Document
 
 _TAG = "tag:yaml.org,2002:"
+_LONGEST_NUMBER = 400
+"""Longer ones stay text, as all do that are only ever shown."""
 
 
 def load(data: bytes, path: str, collector: Collector) -> Document:
@@ -45,6 +47,8 @@ class _Reader(Reader):
             raise self.stop("Y009", event.start_mark, text)
         value: Any = text
         try:
+            if kind in ("int", "float") and len(text) > _LONGEST_NUMBER:
+                kind = ""  # 1:1:1: of a megabyte is a number in base 60, and a day of work
             if kind in ("int", "float", "bool", "null"):
                 node = yaml.ScalarNode(_TAG + kind, text)
                 constructor: Any = _constructor()
