@@ -40,6 +40,8 @@ VERBS = {
     "list": "list the tools that you installed",
     "export": "write what is released as SHPC, DUCC and NeuroDesk read it",
     "audit": "rebuild a release elsewhere and compare every byte",
+    "rollback": "make an earlier deployment of a site the current one",
+    "prune": "remove what a deployed tree keeps of earlier deployments",
     "gc": "remove blobs that nothing refers to",
     "index": "carry the plan index to another clone, or look at it",
     "selfcheck": "try that the plan index changes no plan",

@@ -11,6 +11,7 @@ from ssds.cli.app import Context
 from ssds.cli.completing import complete_sites
 from ssds.cli.output import counted, print_json, say, table
 from ssds.core.errors import UnavailableError, UsageError
+from ssds.ship.checking import check_tree
 from ssds.ship.deploy import REMOVAL_LIMIT, deploy, plan_deploy
 from ssds.ship.modules import printable
 from ssds.workspace import Workspace
@@ -22,12 +23,14 @@ NOTES_SHOWN = 10
 @click.option(
     "--site",
     "site_name",
-    required=True,
+    default="",
     help="A site of catalog/sites/.",
     shell_complete=complete_sites,
 )
 @click.option("--to", "target", required=True, type=click.Path(), help="The folder of the tree.")
 @click.option("--dry-run", is_flag=True, help="Say what would change; write nothing.")
+@click.option("--check", is_flag=True, help="Say what is wrong in the tree; write nothing.")
+@click.option("--repair", is_flag=True, help="Look at everything, and make anew what is wrong.")
 @click.option("--allow-remove", type=click.IntRange(0), default=REMOVAL_LIMIT, metavar="N")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
@@ -37,6 +40,8 @@ def command(
     site_name: str,
     target: str,
     dry_run: bool,
+    check: bool,
+    repair: bool,
     allow_remove: int,
     as_json: bool,
 ) -> int:
@@ -44,6 +49,10 @@ def command(
 
     The tree needs neither Python nor ssds; readers see the old one or the new, never a mixture.
     """
+    if check:
+        return _check(target, [site_name] if site_name else [], as_json)
+    if not site_name:
+        raise click.UsageError("Missing option '--site'.")
     workspace = Workspace.open(context.folder)
     sites = workspace.catalog.sites
     if site_name not in sites:
@@ -71,6 +80,7 @@ def command(
                 target,
                 channels=workspace.catalog.channels.values(),
                 allow_remove=allow_remove,
+                repair=repair,
             )
     except UnavailableError as error:
         error.hint = error.hint or "`ssds apply --fetch` brings the bytes of releases here."
@@ -102,3 +112,19 @@ def command(
             f"{counted(report.images_written, 'image')} unpacked. `module use {modules}`"
         )
     return 0
+
+
+def _check(target: str, sites: list[str], as_json: bool) -> int:
+    report = check_tree(target, sites)
+    if as_json:
+        found = {"sites": list(report.sites), "images": report.images}
+        print_json({**found, "problems": list(report.problems)})
+    elif report.problems:
+        print("\n".join(printable(text) for text in report.problems))
+        print(
+            f"{counted(len(report.problems), 'problem')}; `ssds deploy --repair` makes them good."
+        )
+    else:
+        sites_text = " ".join(report.sites)
+        print(f"{target} is as it was deployed: {sites_text}, {counted(report.images, 'image')}.")
+    return 1 if report.problems else 0

@@ -136,7 +136,7 @@ def uninstall(folder: str, name: str, version: str, say: Say = lambda _: None) -
             remove_installed(folder, entry)
         rest = read_installed(folder)
         _place(folder, rest, small_blobs(folder), say)
-        prune(folder, keep=1)
+        prune(folder, keep=1, grace_s=0)
         small = small_blobs(folder)
         needed = {digest for entry in rest for digest in _small(entry.released)}
         for digest in list(small.all()):

@@ -16,9 +16,10 @@ from ssds.core.digest import Digest
 from ssds.lock.model import Lock, ReleaseHalf
 from ssds.recipe.model import Channel, Site
 from ssds.ship.changes import Change
+from ssds.ship.checking import generation_problems
 from ssds.ship.generation import Generation
-from ssds.ship.images import BlobSource, Programs, has_image, programs_of_folder
-from ssds.ship.links import LINKS, link_steps, names_bytes, public_names
+from ssds.ship.images import BlobSource, Programs, has_image, image_problems, programs_of_folder
+from ssds.ship.links import LINKS, links_stand, names_bytes, public_names
 from ssds.ship.planning import (
     REMOVAL_LIMIT,
     check_bytes,
@@ -31,7 +32,7 @@ from ssds.ship.releases import compose_site
 from ssds.ship.sites import Selection, select
 from ssds.ship.targets.plain import PlainTree
 from ssds.ship.targets.plug import Draft, Target
-from ssds.ship.tree import check_owner, public_link, read_deployed
+from ssds.ship.tree import check_owner, marker_path, read_deployed
 
 __all__ = ["REMOVAL_LIMIT", "DeployReport", "deploy", "plan_deploy", "read_deployed"]
 
@@ -66,6 +67,7 @@ def deploy(
     channels: Iterable[Channel] = (),
     catalog_version: str = "",
     allow_remove: int = REMOVAL_LIMIT,
+    repair: bool = False,
 ) -> DeployReport:
     """Makes the tree hold what ``site`` asks for; readers see the old state or the new.
 
@@ -75,6 +77,7 @@ def deploy(
         channels: those that publish the releases; they give images their public names.
         catalog_version: noted in the record, for people.
         allow_remove: how many releases may disappear.
+        repair: look at images and modules that are there, and make anew what is not as deployed.
 
     Raises:
         Refused: D010 the folder is not ours, D017 it has another form, D013 too many removals,
@@ -90,6 +93,7 @@ def deploy(
         channels=channels,
         catalog_version=catalog_version,
         allow_remove=allow_remove,
+        repair=repair,
     )
 
 
@@ -102,6 +106,7 @@ def deploy_selection(
     channels: Iterable[Channel] = (),
     catalog_version: str = "",
     allow_remove: int = REMOVAL_LIMIT,
+    repair: bool = False,
 ) -> DeployReport:
     """Does what ``deploy`` does for releases that were chosen before."""
     check_owner(place.folder)
@@ -110,7 +115,12 @@ def deploy_selection(
         before = read_deployed(place.folder, site.name)
         changes = site_changes(site, selection, before)
         check_removals(changes, allow_remove, place.name)
-        here = partial(has_image, place.folder)
+        broken = _broken(place.folder, selection) if repair else frozenset()
+        odd = repair and any(generation_problems(place.folder, site.name, before))
+
+        def here(image: Digest) -> bool:
+            return image not in broken and has_image(place.folder, image)
+
         missing = missing_bytes(selection.picks, has=blobs.has, has_image=here)
         check_bytes(missing)
         whole = owned and all(here(pick.half.config.digest) for pick in selection.picks)
@@ -122,16 +132,18 @@ def deploy_selection(
             made.files |= {LINKS: names_bytes(names), CATALOG: b""}
             return made
 
-        if whole and _links_stand(place.folder, site.name):
+        if whole and links_stand(place.folder, site.name):
             made = compose(place.folder, partial(programs_of_folder, place.folder, blobs))
-            if str(made.digest) == before.content:
+            if str(made.digest) == before.content and not odd:
                 return _report(selection, changes, before.number)
         with place.change(f"deploy {site.name}") as draft:
             draft.claim()
+            for image in sorted(broken):
+                draft.remove(marker_path(image))
             written, notes = _bring_images(draft, selection, blobs)
             generation = compose(draft.folder, partial(draft.programs, blobs))
             number = before.number
-            if number and str(generation.digest) == before.content:
+            if number and str(generation.digest) == before.content and not odd:
                 draft.point(site.name, number)
             else:
                 number = draft.switch(site.name, generation, names, catalog_version)
@@ -162,12 +174,9 @@ def _report(selection: Selection, changes: tuple[Change, ...], number: int) -> D
     )
 
 
-def _links_stand(folder: str, site: str) -> bool:
-    """Whether the site's public link and the images' public names are there."""
-    link, text = public_link(site)
-    place = os.path.join(folder, link)
-    whole = os.path.islink(place) and os.readlink(place) == text
-    return whole and link_steps(folder, site).empty
+def _broken(folder: str, selection: Selection) -> frozenset[Digest]:
+    images = {pick.half.config.digest for pick in selection.picks}
+    return frozenset(i for i in images if has_image(folder, i) and image_problems(folder, i))
 
 
 def _bring_images(

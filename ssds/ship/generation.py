@@ -20,6 +20,7 @@ from ssds.ship.modules import ModuleFacts, module_text, modulerc_text
 from ssds.ship.wrappers import FACTS, SUPPORT, script, site_facts
 
 RECORD = "deployment.json"
+LISTING = "listing.json"
 RECORD_VERSION = 1
 
 
@@ -86,15 +87,20 @@ class Generation:
     links: dict[str, str] = field(default_factory=dict)
 
     @property
-    def digest(self) -> Digest:
-        """The sha256 of everything in it."""
+    def listing(self) -> bytes:
+        """The bytes that list everything in it; they stand in the folder too, for checks."""
         listing: dict[str, Json] = {
             "entries": [entry.to_dict() for entry in self.entries],
             "files": {path: str(sha256_of(data)) for path, data in self.files.items()},
             "programs": sorted(self.programs),
             "links": self.links,
         }
-        return sha256_of(canonical_bytes(listing))
+        return canonical_bytes(listing)
+
+    @property
+    def digest(self) -> Digest:
+        """The sha256 of the listing."""
+        return sha256_of(self.listing)
 
     def record(self, catalog_version: str) -> bytes:
         """Returns the bytes of ``deployment.json``."""
@@ -124,6 +130,7 @@ class Generation:
             else:
                 mode = 0o755 if path in self.programs else 0o644
                 local.write(place, self.files[path], mode=mode)
+        local.write(os.path.join(folder, LISTING), self.listing)
         local.write(os.path.join(folder, RECORD), self.record(catalog_version))
 
 

@@ -25,7 +25,7 @@ from ssds.core.records import dataclass
 from ssds.recipe.model import Channel
 from ssds.ship.channels import split_location, wanted_tags
 from ssds.ship.sites import Pick
-from ssds.ship.tree import OURS, image_path, linked_number, site_path, sites_in
+from ssds.ship.tree import OURS, image_path, linked_number, public_link, site_path, sites_in
 
 LINKS = "links.json"
 OWNED = f"{OURS}/{LINKS}"
@@ -241,3 +241,11 @@ def _digest_fits(place: str, name: Name) -> bool:
     with open(place, "rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     return name.source == f"{MANIFESTS}/{found}.json"
+
+
+def links_stand(folder: str, site: str) -> bool:
+    """Whether the site's public link and the images' public names are there."""
+    link, text = public_link(site)
+    place = os.path.join(folder, link)
+    whole = os.path.islink(place) and os.readlink(place) == text
+    return whole and link_steps(folder, site).empty

@@ -1,15 +1,26 @@
-"""Removes what a tree keeps of earlier deployments; never anything that ssds did not write."""
+"""Removes what a tree keeps of earlier deployments; never anything that ssds did not write.
+
+Modules, wrappers and links go with a deployment at once. A generation beyond the newest few goes
+next, and an image that no retained generation of any site names goes after a grace period: jobs
+that still run from it end in peace, and clients of CVMFS see the removal first in their catalogs.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import re
 
+from ssds.core.canonical import pretty_bytes
 from ssds.core.digest import Digest
-from ssds.host.folders import discard_folder
+from ssds.core.errors import IntegrityError
+from ssds.core.records import dataclass
+from ssds.ship.images import image_problems
 from ssds.ship.targets.plain import PlainTree
+from ssds.ship.targets.plug import Target
 from ssds.ship.tree import (
     MARKERS,
+    OURS,
     check_owner,
     generations,
     image_path,
@@ -20,38 +31,89 @@ from ssds.ship.tree import (
     sites_in,
 )
 
+UNUSED = f"{OURS}/unused.json"
+KEEP = 3
+GRACE_S = 14 * 86400.0
 _MARKER = re.compile(r"[0-9a-f]{64}\.json")
 
 
-def prune(target: str, *, keep: int = 3) -> tuple[str, ...]:
-    """Removes generations beyond each site's newest ``keep``, and images that no kept one names.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Removal:
+    """What may go from a tree; pure but for reading it.
+
+    Attributes:
+        generations: their folders.
+        images: images whose grace period is over.
+        waiting: image → since when nobody wants it, in seconds since the Unix epoch.
+        living: images that must stay.
+    """
+
+    generations: tuple[str, ...]
+    images: tuple[Digest, ...]
+    waiting: dict[Digest, int]
+    living: frozenset[Digest]
+
+
+def plan_removal(folder: str, *, keep: int, grace_s: float, now_s: float) -> Removal:
+    """Returns what may go: decided over all retained generations of all sites.
+
+    Raises:
+        InvalidValue: D012, a record is damaged: nothing may go then.
+    """
+    living: set[Digest] = set()
+    old: list[str] = []
+    for site in sites_in(folder):
+        numbers = generations(folder, site)
+        kept = {*numbers[-max(1, keep) :], linked_number(folder, site, "current")} - {0}
+        for number in sorted(kept):
+            living |= {e.image for e in read_generation(folder, site, number).entries}
+        old += [f"{site_path(site)}/{number}" for number in numbers if number not in kept]
+    since = _unused(folder)
+    waiting = {i: since.get(i, int(now_s)) for i in images_in(folder) if i not in living}
+    due = tuple(sorted(i for i, at in waiting.items() if now_s - at >= grace_s))
+    return Removal(
+        generations=tuple(old),
+        images=due,
+        waiting={i: at for i, at in waiting.items() if i not in due},
+        living=frozenset(living),
+    )
+
+
+def prune(
+    target: str | Target, *, keep: int = KEEP, grace_s: float = GRACE_S, now_s: float = 0.0
+) -> tuple[str, ...]:
+    """Removes generations beyond each site's newest ``keep``, and images after their grace period.
 
     A site's current generation always stays. Returns the paths that were removed, relative to the
-    tree. Programs that still run from them fail; keep as many generations as your longest jobs
-    need.
+    tree.
+
+    Raises:
+        IntegrityError: D027, an image that must live is not whole afterwards.
     """
-    removed = []
-    place = PlainTree(target)
+    place = PlainTree(target) if isinstance(target, str) else target
     if not check_owner(place.folder):
         return ()
     with place.locked():
-        images: set[Digest] = set()
-        old = []
-        for site in sites_in(place.folder):
-            numbers = generations(place.folder, site)
-            kept = {*numbers[-max(1, keep) :], linked_number(place.folder, site, "current")} - {0}
-            for number in kept:
-                images |= {e.image for e in read_generation(place.folder, site, number).entries}
-            old += [f"{site_path(site)}/{number}" for number in numbers if number not in kept]
-        for path in old:
-            discard_folder(os.path.join(place.folder, path))
-            removed.append(path)
-        for image in images_in(place.folder):
-            if image not in images:
-                os.unlink(os.path.join(place.folder, marker_path(image)))
-                discard_folder(os.path.join(place.folder, image_path(image)))
-                removed.append(image_path(image))
-    return tuple(removed)
+        plan = plan_removal(place.folder, keep=keep, grace_s=grace_s, now_s=now_s)
+        before = _unused(place.folder)
+        if plan.generations or plan.images or plan.waiting != before:
+            with place.change("prune") as draft:
+                for path in plan.generations:
+                    draft.remove(path)
+                for image in plan.images:
+                    draft.remove(image_path(image))
+                    draft.remove(marker_path(image))
+                draft.file(UNUSED, _unused_bytes(plan.waiting), "deploy.unused")
+        problems = [
+            text for image in sorted(plan.living) for text in image_problems(place.folder, image)
+        ]
+    if problems:
+        raise IntegrityError(
+            f"after the removal {len(problems)} things are wrong, the first is {problems[0]}",
+            hint="`ssds deploy --check` names all; deploy again to bring images back.",
+            code="D027",
+        )
+    return (*plan.generations, *(image_path(image) for image in plan.images))
 
 
 def images_in(folder: str) -> list[Digest]:
@@ -64,3 +126,17 @@ def images_in(folder: str) -> list[Digest]:
         hexes = [n[:-5] for n in names if _MARKER.fullmatch(n) and n[:2] == bucket]
         found += [Digest(f"sha256:{text}") for text in hexes]
     return found
+
+
+def _unused(folder: str) -> dict[Digest, int]:
+    """Returns since when images are wanted by nobody; a damaged list starts all periods anew."""
+    try:
+        with open(os.path.join(folder, UNUSED), "rb") as file:
+            found = json.loads(file.read())["images"]
+        return {Digest(text): int(at) for text, at in found.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def _unused_bytes(waiting: dict[Digest, int]) -> bytes:
+    return pretty_bytes({"images": {str(image): at for image, at in sorted(waiting.items())}})

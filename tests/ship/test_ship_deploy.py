@@ -217,7 +217,7 @@ def test_files_that_appear_in_our_tree_stay(blobs: Blobs, target: str) -> None:
         os.makedirs(f"{target}/{path}")
     two = small(blobs, small_tar({"usr/bin/tool": script("echo two")}), before=lock)
     deploy(site(), [two], blobs, target)
-    prune(target, keep=1)
+    prune(target, keep=1, grace_s=0)
     assert os.path.isdir(f"{target}/notes")
     assert os.path.isdir(f"{target}/.flat/notes")
 
@@ -231,7 +231,7 @@ def test_two_sites_share_images_and_each_has_its_own_generations(blobs: Blobs, t
     assert deploy(site(), [two], blobs, target).generation == 2
     assert os.readlink(f"{target}/sites/example/wrappers/tool/1.0") == "1.0-r2"
     assert os.readlink(f"{target}/sites/other/wrappers/tool/1.0") == "1.0-r1"
-    prune(target, keep=1)
+    prune(target, keep=1, grace_s=0)
     for name in ("example", "other"):
         for entry in read_deployed(target, name).entries:
             assert entry.current is False or image_problems(target, entry.image) == []
@@ -281,7 +281,7 @@ def test_prune_removes_old_generations_and_images_that_none_names(
     deploy(site(), [one, other], blobs, target)
     image_of_other = other.variants[""].platforms[AMD64].release.config.digest  # type: ignore[union-attr]
     deploy(site(), [one], blobs, target)
-    removed = prune(target, keep=1)
+    removed = prune(target, keep=1, grace_s=0)
     assert ".ssds/sites/example/1" in removed
     assert any(image_of_other.hex in path for path in removed)
     assert image_problems(target, read_deployed(target, "example").entries[0].image) == []

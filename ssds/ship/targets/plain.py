@@ -29,17 +29,19 @@ class PlainTree:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Holds the tree against other writers; what it makes everybody may read."""
+        """Holds the tree against other writers; what it makes everybody may read.
+
+        What killed writers left is gone then.
+        """
         with readable_for_all(), locked(os.path.join(self.folder, TREE_LOCK)):
+            PlainDraft(self.folder).sweep()
             yield
 
     @contextlib.contextmanager
     def change(self, reason: str) -> Iterator[PlainDraft]:
         """Gives a draft whose steps take effect in the order in which they are called."""
         del reason  # a folder keeps no log of its own
-        draft = PlainDraft(self.folder)
-        draft.sweep()
-        yield draft
+        yield PlainDraft(self.folder)
 
 
 class PlainDraft(Draft):
@@ -87,6 +89,8 @@ class PlainDraft(Draft):
     def remove(self, path: str) -> None:
         """Removes a file, a link or a folder with all in it, and folders that became empty."""
         place = os.path.join(self.folder, path)
+        if os.path.isdir(os.path.dirname(place)):
+            sweep_folders(os.path.dirname(place))
         if os.path.islink(place) or not os.path.isdir(place):
             remove_file(place, point="deploy.remove")
         else:

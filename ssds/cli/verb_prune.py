@@ -1,0 +1,58 @@
+"""``ssds prune``: remove what a deployed tree keeps of earlier deployments."""
+
+from __future__ import annotations
+
+import time
+
+import click
+
+from ssds.cli.app import Context
+from ssds.cli.output import counted, print_json
+from ssds.ship.prune import GRACE_S, KEEP, plan_removal, prune
+from ssds.ship.tree import check_owner
+
+
+@click.command("prune")
+@click.option("--tree", "target", required=True, help="The tree, as in `deploy --to`.")
+@click.option(
+    "--keep", type=click.IntRange(1), default=KEEP, help="Generations to keep of each site."
+)
+@click.option(
+    "--grace-days",
+    type=click.FloatRange(0),
+    default=GRACE_S / 86400,
+    help="How long an image stays that no kept generation names.",
+)
+@click.option("--dry-run", is_flag=True, help="Say what would go; remove nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def command(
+    context: Context,
+    /,
+    target: str,
+    keep: int,
+    grace_days: float,
+    dry_run: bool,
+    as_json: bool,
+) -> int:
+    """Remove old generations of a deployed tree, and images that none needs any longer.
+
+    An image goes when no kept generation of any site has named it for the grace period; the first
+    run starts the period. What must stay is checked afterwards.
+    """
+    del context  # the tree says all
+    period = {"keep": keep, "grace_s": grace_days * 86400, "now_s": time.time()}
+    if dry_run:
+        check_owner(target)
+        plan = plan_removal(target, **period)  # type: ignore[arg-type]
+        removed = (*plan.generations, *(str(image) for image in plan.images))
+    else:
+        removed = prune(target, **period)  # type: ignore[arg-type]
+    if as_json:
+        print_json({"dry_run": dry_run, "removed": list(removed)})
+        return 0
+    for path in removed:
+        print(f"  - {path}")
+    done = "would go" if dry_run else "removed"
+    print(f"{counted(len(removed), 'folder')} {done}." if removed else "Nothing to remove.")
+    return 0

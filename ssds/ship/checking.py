@@ -1,0 +1,120 @@
+"""Says by path what is wrong in a deployed tree; needs neither locks nor the images' layers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+
+from ssds.core.digest import Digest
+from ssds.core.errors import Refused
+from ssds.core.records import dataclass
+from ssds.ship.generation import LISTING, Deployed
+from ssds.ship.images import image_problems
+from ssds.ship.links import link_steps
+from ssds.ship.tree import (
+    check_owner,
+    generations,
+    linked_number,
+    public_link,
+    read_generation,
+    site_path,
+    sites_in,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TreeReport:
+    """What a check found.
+
+    Attributes:
+        sites: the sites that were looked at.
+        images: how many images.
+        problems: one line each, the path first.
+    """
+
+    sites: tuple[str, ...]
+    images: int
+    problems: tuple[str, ...]
+
+
+def check_tree(folder: str, sites: Sequence[str] = ()) -> TreeReport:
+    """Compares a tree with what it says about itself; names and sizes of images, bytes of the rest.
+
+    Args:
+        sites: only these; all where empty.
+
+    Raises:
+        Refused: D010, D017 it is no tree of ours; D024 it has no such site.
+    """
+    known = sites_in(folder) if check_owner(folder) else ()
+    missing = sorted(set(sites) - set(known))
+    if missing or not known:
+        raise Refused(
+            f"{folder} holds no site {', '.join(missing)}".rstrip(),
+            hint=f"It holds: {', '.join(known) or 'none'}.",
+            code="D024",
+        )
+    looked = tuple(sorted(set(sites) or known))
+    problems: list[str] = []
+    images: set[Digest] = set()
+    for site in looked:
+        link, text = public_link(site)
+        if not os.path.islink(path := os.path.join(folder, link)) or os.readlink(path) != text:
+            problems.append(f"{link}: not a link to {text}")
+        for number in generations(folder, site):
+            deployed = _read(folder, site, number, problems)
+            images |= {entry.image for entry in deployed.entries}
+            if deployed.number and number == linked_number(folder, site, "current"):
+                problems += generation_problems(folder, site, deployed)
+        if not linked_number(folder, site, "current"):
+            problems.append(f"{site_path(site)}/current: not there")
+    for image in sorted(images):
+        problems += image_problems(folder, image)
+    steps = link_steps(folder, looked[0])
+    problems += [f"{path}: not as a deployed site wants it" for path in steps.make]
+    problems += [f"{path}: no deployed site wants it" for path in steps.remove]
+    problems += [f"{path}: others wrote it where an image's name belongs" for path in steps.strange]
+    return TreeReport(sites=looked, images=len(images), problems=tuple(problems))
+
+
+def _read(folder: str, site: str, number: int, problems: list[str]) -> Deployed:
+    try:
+        return read_generation(folder, site, number)
+    except (OSError, ValueError) as error:
+        problems.append(f"{site_path(site)}/{number}: its record cannot be read ({error})")
+        return Deployed()
+
+
+def generation_problems(folder: str, site: str, deployed: Deployed) -> Iterator[str]:
+    """Gives what is wrong with the files of a generation."""
+    base = f"{site_path(site)}/{deployed.number}"
+    root = os.path.join(folder, base)
+    try:
+        with open(os.path.join(root, LISTING), "rb") as file:
+            data = file.read()
+        if f"sha256:{hashlib.sha256(data).hexdigest()}" != deployed.content:
+            yield f"{base}/{LISTING}: not as it was deployed"
+            return
+        listing = json.loads(data)
+    except (OSError, ValueError) as error:
+        yield f"{base}/{LISTING}: cannot be read ({error})"
+        return
+    programs = set(listing["programs"])
+    for path, digest in listing["files"].items():
+        try:
+            with open(os.path.join(root, path), "rb") as file:
+                found = f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+                runs = bool(os.fstat(file.fileno()).st_mode & 0o111)
+        except OSError as error:
+            yield f"{base}/{path}: {error.strerror}"
+            continue
+        if found != digest:
+            yield f"{base}/{path}: other bytes than were deployed"
+        elif path in programs and not runs:
+            yield f"{base}/{path}: cannot be run"
+    for path, target in listing["links"].items():
+        place = os.path.join(root, path)
+        if not os.path.islink(place) or os.readlink(place) != target:
+            yield f"{base}/{path}: not a link to {target}"

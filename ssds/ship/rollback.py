@@ -1,0 +1,49 @@
+"""Goes back to an earlier deployment of a site: one atomic switch, on every target."""
+
+from __future__ import annotations
+
+from ssds.core.errors import Refused
+from ssds.ship.images import has_image
+from ssds.ship.links import links_stand
+from ssds.ship.targets.plain import PlainTree
+from ssds.ship.targets.plug import Target
+from ssds.ship.tree import check_owner, generations, linked_number, read_generation
+
+
+def rollback(site: str, target: str | Target, *, to: int = 0) -> tuple[int, int]:
+    """Makes an earlier generation of a site the current one; returns the number before and now.
+
+    Later generations stay, so that one can go forward again; the next deployment is numbered after
+    the newest.
+
+    Args:
+        to: the generation; the one before the current one where 0.
+
+    Raises:
+        Refused: D025 there is no such generation, D026 an image of it is no longer whole.
+    """
+    place = PlainTree(target) if isinstance(target, str) else target
+    check_owner(place.folder)
+    with place.locked():
+        known = generations(place.folder, site) if check_owner(place.folder) else []
+        current = linked_number(place.folder, site, "current")
+        number = to or max((n for n in known if n < current), default=0)
+        if number not in known:
+            what = f"generation {to}" if to else "earlier generation"
+            raise Refused(
+                f"{place.name} has no {what} of the site {site}",
+                hint=f"It has: {', '.join(map(str, known)) or 'none'}; current is {current}.",
+                code="D025",
+            )
+        entries = read_generation(place.folder, site, number).entries
+        lost = sorted({e.image.short for e in entries if not has_image(place.folder, e.image)})
+        if lost:
+            raise Refused(
+                f"generation {number} of {site} needs images that are gone: {', '.join(lost)}",
+                hint="Deploy the older lock instead: it brings them back.",
+                code="D026",
+            )
+        if number != current or not links_stand(place.folder, site):
+            with place.change(f"rollback {site} to {number}") as draft:
+                draft.point(site, number)
+    return current, number

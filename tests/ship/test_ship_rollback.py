@@ -1,0 +1,173 @@
+"""Going back, checking, repairing and removing: what happens to a tree after its deployments."""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from kill_points import KILLED, forked, points_of
+from ship_makers import image, release, script, site, small_tar
+
+from ssds.core.errors import IntegrityError, Refused
+from ssds.lock.model import Lock
+from ssds.oci.blobs import Blobs
+from ssds.recipe.model import Channel
+from ssds.ship.checking import check_tree
+from ssds.ship.deploy import deploy, read_deployed
+from ssds.ship.prune import prune
+from ssds.ship.rollback import rollback
+
+HUB = Channel(name="hub", kind="registry", location="registry.example.org/lab")
+
+
+def lock(blobs: Blobs, text: str, before: Lock | None = None, name: str = "tool") -> Lock:
+    half = image(blobs, [small_tar({"usr/bin/tool": script(f"echo {text}")})], ["tool"], {})
+    return release(blobs, half, name=name, before=before)
+
+
+@pytest.fixture
+def blobs(in_memory: str) -> Blobs:
+    return Blobs(f"{in_memory}/blobs")
+
+
+@pytest.fixture
+def tree(in_memory: str, blobs: Blobs) -> str:
+    """A tree with three deployments: tool r1, tool r2, tool r2 with another."""
+    one = lock(blobs, "one")
+    two = lock(blobs, "two", one)
+    for locks in ([one], [two], [two, lock(blobs, "other", name="other")]):
+        deploy(site(), locks, blobs, f"{in_memory}/tree", channels=[HUB])
+    return f"{in_memory}/tree"
+
+
+def now(tree: str) -> int:
+    return read_deployed(tree, "example").number
+
+
+def sound(tree: str) -> bool:
+    return check_tree(tree).problems == ()
+
+
+def test_a_rollback_switches_one_link_and_its_names_and_can_go_forward_again(tree: str) -> None:
+    inodes = os.stat(f"{tree}/.ssds/sites/example/3").st_ino
+    assert rollback("example", tree) == (3, 2)
+    assert (now(tree), sound(tree)) == (2, True)
+    assert not os.path.lexists(f"{tree}/registry.example.org/lab/other:1.0")
+    assert rollback("example", tree, to=1) == (2, 1)
+    assert os.readlink(f"{tree}/sites/example/wrappers/tool/1.0") == "1.0-r1"
+    assert rollback("example", tree, to=3) == (1, 3)
+    assert os.path.exists(f"{tree}/registry.example.org/lab/other:1.0/usr/bin/tool")
+    assert sound(tree)
+    assert os.stat(f"{tree}/.ssds/sites/example/3").st_ino == inodes
+
+
+def test_the_deployment_after_a_rollback_is_numbered_after_the_newest(
+    tree: str, blobs: Blobs
+) -> None:
+    rollback("example", tree, to=1)
+    assert deploy(site(), [lock(blobs, "new")], blobs, tree, channels=[HUB]).generation == 4
+    assert rollback("example", tree, to=3) == (4, 3)
+
+
+def test_a_generation_that_is_not_there_is_refused_with_those_that_are(tree: str) -> None:
+    for number, text in ((9, "has no generation 9"), (0, "has no earlier generation")):
+        if not number:
+            rollback("example", tree, to=1)
+        with pytest.raises(Refused, match=text) as caught:
+            rollback("example", tree, to=number)
+        assert "1, 2, 3" in caught.value.hint
+    with pytest.raises(Refused, match="has no earlier"):
+        rollback("nobody", tree)
+
+
+def test_a_check_says_by_path_what_is_wrong_and_repair_makes_it_good(
+    tree: str, blobs: Blobs
+) -> None:
+    entry = read_deployed(tree, "example").entries[-1]
+    root = f".flat/{entry.image.hex[:2]}/{entry.image.hex}"
+    os.unlink(f"{tree}/{root}/usr/bin/tool")
+    os.chmod(f"{tree}/.ssds/sites/example/3/modules/tool/1.0.lua", 0o644)
+    Path(f"{tree}/.ssds/sites/example/3/modules/tool/1.0.lua").write_text("x")
+    os.unlink(f"{tree}/registry.example.org/lab/tool:1.0")
+    problems = check_tree(tree, ["example"]).problems
+    assert {p.partition(":")[0] for p in problems[:1]} == {
+        ".ssds/sites/example/3/modules/tool/1.0.lua"
+    }
+    assert any(p.startswith(f"{root}/usr/bin: not as it was deployed") for p in problems)
+    assert any(p.startswith("registry.example.org/lab/tool:1.0: ") for p in problems)
+    locks = [lock(blobs, "two", lock(blobs, "one")), lock(blobs, "other", name="other")]
+    report = deploy(site(), locks, blobs, tree, channels=[HUB], repair=True)
+    assert (report.images_written, sound(tree)) == (1, True)
+
+
+def test_a_check_refuses_what_is_no_tree_and_unknown_sites(tree: str, in_memory: str) -> None:
+    with pytest.raises(Refused, match="no site"):
+        check_tree(f"{in_memory}/nothing")
+    with pytest.raises(Refused, match="nobody"):
+        check_tree(tree, ["nobody"])
+
+
+def test_an_image_goes_after_its_grace_period_and_not_when_it_is_wanted_again(
+    tree: str, blobs: Blobs
+) -> None:
+    old = read_deployed(tree, "example").entries[0].image
+    fresh = lock(blobs, "fresh")
+    deploy(site(), [fresh], blobs, tree, channels=[HUB])
+    removed = prune(tree, keep=1, grace_s=100, now_s=1000)
+    assert removed == tuple(f".ssds/sites/example/{n}" for n in (1, 2, 3))
+    assert prune(tree, keep=1, grace_s=100, now_s=1099) == ()
+    assert os.path.isdir(f"{tree}/.flat/{old.hex[:2]}/{old.hex}")
+    back = [fresh, lock(blobs, "other", name="other")]
+    deploy(site(), back, blobs, tree, channels=[HUB])
+    removed = prune(tree, keep=1, grace_s=100, now_s=1100)
+    assert any(old.hex in path for path in removed) == (old not in living(tree))
+    assert sound(tree)
+
+
+def living(tree: str) -> set[str]:
+    return {str(entry.image) for entry in read_deployed(tree, "example").entries}
+
+
+def test_with_a_damaged_record_nothing_is_removed(tree: str) -> None:
+    Path(f"{tree}/.ssds/sites/example/2/deployment.json").write_text("{")
+    before = sorted(os.listdir(f"{tree}/.ssds/sites/example"))
+    with pytest.raises(Exception, match="damaged"):
+        prune(tree, keep=2, grace_s=0)
+    assert sorted(os.listdir(f"{tree}/.ssds/sites/example")) == before
+
+
+def test_what_must_live_is_checked_after_a_removal(tree: str) -> None:
+    entry = read_deployed(tree, "example").entries[0]
+    os.unlink(f"{tree}/.flat/{entry.image.hex[:2]}/{entry.image.hex}/usr/bin/tool")
+    with pytest.raises(IntegrityError, match="after the removal"):
+        prune(tree, keep=1, grace_s=0)
+
+
+@pytest.mark.parametrize("verb", ["rollback", "prune"])
+def test_killed_anywhere_the_tree_is_sound_and_the_next_run_completes(
+    tree: str, in_memory: str, verb: str
+) -> None:
+    acts = {
+        "rollback": lambda where: rollback("example", where, to=1),
+        "prune": lambda where: prune(where, keep=1, grace_s=0),
+    }
+    shutil.copytree(tree, f"{in_memory}/whole", symlinks=True)
+    act = acts[verb]
+    points = points_of(functools.partial(act, f"{in_memory}/whole"), f"{in_memory}/trace", "deploy")
+    assert len(points) > 3
+    for point in points:
+        where = f"{in_memory}/at"
+        shutil.copytree(tree, where, symlinks=True)
+        assert forked(functools.partial(act, where), kill=point) == KILLED
+        for entry in read_deployed(where, "example").entries:
+            path = f"{where}/sites/example/wrappers/{entry.name}/{entry.full}/bin/tool"
+            assert os.access(path, os.X_OK)
+        act(where)
+        assert sound(where), point
+        assert now(where) == (1 if verb == "rollback" else 3)
+        left = [n for _, d, f in os.walk(where) for n in (*d, *f) if n.startswith(".ssds-tmp")]
+        assert left == []
+        shutil.rmtree(where)
