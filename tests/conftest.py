@@ -57,6 +57,12 @@ def _apptainer() -> bool:
     return available()
 
 
+def _environment_modules() -> bool:
+    from module_systems import modulecmd
+
+    return bool(modulecmd()) and _has("tclsh")
+
+
 COMPONENTS = {
     "apt": _apt,
     "pip": _pip,
@@ -67,6 +73,7 @@ COMPONENTS = {
     "docker": lambda: _has("dockerd", "runc") and os.geteuid() == 0,
     "buildah": lambda: _has("buildah", "runc", "setpriv"),
     "lmod": lambda: os.path.exists("/usr/share/lmod/lmod/libexec/lmod"),
+    "environment-modules": _environment_modules,
     "shpc": lambda: importlib.util.find_spec("shpc") is not None,
     "shellcheck": lambda: _has("shellcheck"),
     "mmdebstrap": lambda: _has("mmdebstrap"),

@@ -64,7 +64,7 @@ def command(
         )
     site, locks = sites[site_name], tuple(workspace.locks.releases.values())
     if dry_run:
-        changes = plan_deploy(site, locks, target)
+        changes = plan_deploy(site, locks, workspace.store.blobs, target)
         if as_json:
             print_json([c.to_dict() for c in changes])
         else:
@@ -93,12 +93,18 @@ def command(
                 "written": report.written,
                 "images_written": report.images_written,
                 "left_out": [list(pair) for pair in report.left_out],
+                "collisions": [collision.to_dict() for collision in report.collisions],
             }
         )
         return 0
     print(table([[c.verb, c.what, c.reason] for c in report.changes], indent="  "))
     for release, reason in report.left_out:
         say(f"left out {release}: {reason}")
+    for c in (c for c in report.collisions if c.rule == "name"):
+        say(
+            f"{c.command} is offered by {c.winner} and {', '.join(c.others)}: bin/ has that of "
+            f"{c.winner}; `prefer` in the site's file chooses"
+        )
     for release, path, text in report.notes[:NOTES_SHOWN]:
         say(f"{release}: {printable('/' + path)}: {text}")
     if len(report.notes) > NOTES_SHOWN:

@@ -27,8 +27,8 @@ def command(context: Context, /, folder: str, as_json: bool) -> int:
         {
             "release": f"{e.released.id.name}/{e.released.tag}",
             "platform": str(e.platform),
-            "commands": len(e.pick.half.offered),
-            "whole": has_image(folder, e.pick.half.config.digest),
+            "commands": len(e.pick.halves[0].offered),
+            "whole": has_image(folder, e.pick.halves[0].config.digest),
             "source": e.source,
             "index": str(e.released.index.digest),
         }
@@ -45,7 +45,7 @@ def command(context: Context, /, folder: str, as_json: bool) -> int:
                     [
                         str(row["release"]),
                         str(row["platform"]),
-                        counted(len(e.pick.half.offered), "command")
+                        counted(len(e.pick.halves[0].offered), "command")
                         if row["whole"]
                         else "not whole",
                         str(row["source"]),

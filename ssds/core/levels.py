@@ -50,11 +50,30 @@ def below(architecture: str, level: str) -> tuple[str, ...]:
 
 
 def features(architecture: str, level: str) -> frozenset[str] | None:
-    """Returns what a processor must have, or None for a level that is not known."""
+    """Returns what a processor must have, or None for a level that is not known.
+
+    Without words that archspec adds and no /proc/cpuinfo has: ``ssse3`` says ``sse3``.
+    """
     if _psabi(architecture, level):
         return _PSABI[level]
     target = _target(architecture, level)
-    return None if target is None else frozenset(map(str, target.features))
+    return None if target is None else frozenset(map(str, target.features)) - {"sse3", "neon"}
+
+
+def vendor(architecture: str, level: str) -> str:
+    """Returns whose processors a level names, as /proc/cpuinfo says it; empty for anybody's.
+
+    It is ``vendor_id`` of amd64 (``AuthenticAMD``) and ``CPU implementer`` of arm64 (``0x41``).
+    """
+    target = None if _psabi(architecture, level) else _target(architecture, level)
+    if target is None or target.vendor == "generic":
+        return ""
+    if architecture == "amd64":
+        return str(target.vendor)
+    from archspec.cpu.schema import TARGETS_JSON
+
+    makers = TARGETS_JSON["conversions"]["arm_vendors"]
+    return next((str(n) for n, maker in makers.items() if maker == target.vendor), "unknown")
 
 
 def weight(architecture: str, level: str) -> int:

@@ -163,8 +163,8 @@ def _place(folder: str, entries: Sequence[Installed], blobs: BlobSource, say: Sa
     picks: list[Pick] = []
     for entry in entries:
         pick = entry.pick
-        if has_image(folder, pick.half.config.digest) or all(
-            blobs.has(layer.diff_id) for layer in pick.half.layers
+        if has_image(folder, pick.halves[0].config.digest) or all(
+            blobs.has(layer.diff_id) for layer in pick.halves[0].layers
         ):
             picks.append(pick)
         else:

@@ -37,7 +37,7 @@ class Installed:
     def pick(self) -> Pick:
         """The release as a site takes it."""
         half = self.released.platforms[self.platform]
-        return Pick(released=self.released, platform=self.platform, half=half)
+        return Pick(released=self.released, images={self.platform: half})
 
 
 def small_blobs(folder: str) -> Blobs:

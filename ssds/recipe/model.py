@@ -222,16 +222,39 @@ class Channel:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CvmfsClient:
+    """How machines of a site reach the repository that holds its tree.
+
+    Attributes:
+        servers: addresses without the repository's name; proxies: in order; none means direct.
+        cache_mib: size of the client's cache, 0 for its own default.
+    """
+
+    repository: str
+    servers: tuple[str, ...] = ()
+    proxies: tuple[str, ...] = ()
+    cache_mib: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
     """One provider's choice (``catalog/sites/<name>.yaml``).
 
     Attributes:
-        platforms: in order of preference.
-        include, exclude: release selectors (``samtools``, ``samtools@1.16.1``); empty include
-            means all.
+        platforms: in order of preference; each architecture ends in its generic image.
+        include, exclude: selectors: ``samtools``, ``samtools@1.16.1``, ``fsl*``,
+            ``category:…``, ``licence:…``, ``label:KEY[=VALUE]``; empty include means all.
         runtimes: container runtimes to look for, in order; ``plain`` is the shipped script (C22).
+        runtime_modules: runtime → the site's module that brings it.
         binds: host folders that programs see.
-        modules: ``lmod``.
+        gpu: ``auto``, ``nvidia``, ``rocm`` or ``none``.
+        hook: a file of the machine that wrappers read before they run a program (MPI), if there.
+        modules: ``lmod``, ``tcl`` or ``both``.
+        naming: ``flat``, ``category`` or ``hierarchy``.
+        defaults: name → version (``VERSION[-VARIANT]``) that a bare name loads.
+        hidden: selectors of modules that are not listed.
+        prefer: selectors; of two releases with one command the first named one has it.
+        cvmfs: set where a client's configuration is wanted.
     """
 
     name: str
@@ -240,8 +263,16 @@ class Site:
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     runtimes: tuple[str, ...] = ("apptainer", "singularity", "plain")
+    runtime_modules: Mapping[str, str] = field(default_factory=dict)
     binds: tuple[str, ...] = ()
+    gpu: str = "auto"
+    hook: str = ""
     modules: str = "lmod"
+    naming: str = "flat"
+    defaults: Mapping[str, str] = field(default_factory=dict)
+    hidden: tuple[str, ...] = ()
+    prefer: tuple[str, ...] = ()
+    cvmfs: CvmfsClient | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

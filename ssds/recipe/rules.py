@@ -45,7 +45,10 @@ def check_releases(
     _check_tags(known, spans, collector)
     _check_edges(known, edges, broken, spans, collector)
     _check_circles(known, edges, spans, collector)
-    _check_sites(known, shared, broken, spans, collector, catalog)
+    if shared.sites:
+        from ssds.recipe.site_rules import check_sites  # a catalog without sites needs none of it
+
+        check_sites(known, shared.sites.values(), broken, spans, collector, catalog)
 
 
 def _place(release: Release) -> str:
@@ -205,29 +208,3 @@ def _report_circle(
     first = after[nodes[0]][nodes[1] if len(nodes) > 1 else nodes[0]]
     span = spans(first.path, first.address)
     collector.add(diagnostic("R052", span, first.address, tuple(facts)))
-
-
-def _check_sites(
-    known: Mapping[str, Mapping[ReleaseName, Release]],
-    shared: Shared,
-    broken: set[str],
-    spans: Spans,
-    collector: Collector,
-    catalog: str,
-) -> None:
-    texts: set[str] = set()
-    for name, releases in known.items():
-        texts.add(name)
-        for release in releases:
-            texts |= {str(release), f"{name}@{release.version}"}
-    for site in shared.sites.values():
-        path = f"{catalog}/sites/{site.name}.yaml"
-        for key, selectors in (("include", site.include), ("exclude", site.exclude)):
-            for index, selector in enumerate(selectors):
-                if selector in texts or selector.partition("@")[0] in broken:
-                    continue
-                address = f"{key}[{index}]"
-                facts = (("selector", selector),)
-                first = near(selector, texts)
-                span = spans(path, address)
-                collector.add(diagnostic("S011", span, address, facts, first=first))

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from ssds.core import levels
 from ssds.core.diagnostics import Collector, Span
 from ssds.core.errors import InvalidValue
 from ssds.core.patterns import pattern
@@ -14,7 +15,7 @@ from ssds.core.records import dataclass, field, replace
 from ssds.oci.image_name import parse_image_name
 from ssds.recipe.codes import diagnostic, near
 from ssds.recipe.formats.scope import PACKAGE, Report
-from ssds.recipe.model import Base, Channel, Demand, Policy, Site
+from ssds.recipe.model import Base, Channel, CvmfsClient, Demand, Policy, Site
 from ssds.recipe.schema import schema
 from ssds.recipe.yamlmarks import Document, Spans, lies_in, load, read_file
 
@@ -195,17 +196,33 @@ def _sites(files: _Files) -> dict[str, Site]:
     return sites
 
 
+_SITE_LISTS = ("include", "exclude", "runtimes", "binds", "hidden", "prefer")
+
+
 def _site(name: str, data: Mapping[str, Any], report: Report) -> Site:
     for index, bind in enumerate(data.get("binds", ())):
-        if bind == "/" or not bind.startswith("/") or not plain_relative(bind[1:]):
+        if not _absolute(bind):
             report("S012", ("binds", index), ("found", bind))
-    lists = {
-        key: tuple(data[key]) for key in ("include", "exclude", "runtimes", "binds") if key in data
-    }
-    return Site(
-        name=name,
-        title=data.get("title", ""),
-        platforms=tuple(Platform(p) for p in data["platforms"]),
-        modules=data.get("modules", "lmod"),
-        **lists,
-    )
+    if "hook" in data and not _absolute(data["hook"]):
+        report("S015", ("hook",), ("found", data["hook"]))
+    platforms = tuple(Platform(p) for p in data["platforms"])
+    for index, platform in enumerate(platforms):
+        if platform.variant and not levels.known(platform.architecture, platform.variant):
+            similar = levels.similar(platform.architecture)
+            first = near(platform.variant, similar)
+            report("S014", ("platforms", index), ("found", platform.variant), first=first)
+    for runtime in data.get("runtime_modules", ()):
+        if runtime not in data.get("runtimes", Site(name=name).runtimes):
+            report("S016", ("runtime_modules", runtime), ("found", runtime))
+    given: dict[str, Any] = {key: data[key] for key in data if key not in _SITE_LISTS}
+    given |= {key: tuple(data[key]) for key in _SITE_LISTS if key in data}
+    if "cvmfs" in data:
+        client: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in data["cvmfs"].items()
+        }
+        given["cvmfs"] = CvmfsClient(**client)
+    return Site(name=name, **{**given, "platforms": platforms})
+
+
+def _absolute(path: str) -> bool:
+    return path != "/" and path.startswith("/") and plain_relative(path[1:])

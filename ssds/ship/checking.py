@@ -65,7 +65,7 @@ def check_tree(folder: str, sites: Sequence[str] = ()) -> TreeReport:
             problems.append(f"{link}: not a link to {text}")
         for number in generations(folder, site):
             deployed = _read(folder, site, number, problems)
-            images |= {entry.image for entry in deployed.entries}
+            images |= {i for entry in deployed.entries for i in entry.images.values()}
             if deployed.number and number == linked_number(folder, site, "current"):
                 problems += generation_problems(folder, site, deployed)
         if not linked_number(folder, site, "current"):

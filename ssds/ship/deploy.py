@@ -17,6 +17,7 @@ from ssds.lock.model import Lock, ReleaseHalf
 from ssds.recipe.model import Channel, Site
 from ssds.ship.changes import Change
 from ssds.ship.checking import generation_problems
+from ssds.ship.collisions import Collision
 from ssds.ship.generation import Generation
 from ssds.ship.images import BlobSource, Programs, has_image, image_problems, programs_of_folder
 from ssds.ship.links import LINKS, links_stand, names_bytes, public_names
@@ -28,7 +29,7 @@ from ssds.ship.planning import (
     site_changes,
 )
 from ssds.ship.published import CATALOG
-from ssds.ship.releases import compose_site
+from ssds.ship.releases import compose_site, look_with
 from ssds.ship.sites import Selection, select
 from ssds.ship.targets.plain import PlainTree
 from ssds.ship.targets.plug import Draft, Target
@@ -48,6 +49,7 @@ class DeployReport:
         images_written: how many images were unpacked.
         left_out: (release, reason) of what the site asks for and did not get.
         notes: (release, path, what is with it): left out of an image, or may surprise.
+        collisions: commands that several releases offer, and who has them.
     """
 
     changes: tuple[Change, ...]
@@ -56,6 +58,7 @@ class DeployReport:
     images_written: int
     left_out: tuple[tuple[str, str], ...] = ()
     notes: tuple[tuple[str, str, str], ...] = ()
+    collisions: tuple[Collision, ...] = ()
 
 
 def deploy(
@@ -87,7 +90,7 @@ def deploy(
     place = PlainTree(target) if isinstance(target, str) else target
     return deploy_selection(
         site,
-        select(site, locks),
+        select(site, locks, look_with(blobs)),
         blobs,
         place,
         channels=channels,
@@ -123,7 +126,9 @@ def deploy_selection(
 
         missing = missing_bytes(selection.picks, has=blobs.has, has_image=here)
         check_bytes(missing)
-        whole = owned and all(here(pick.half.config.digest) for pick in selection.picks)
+        whole = owned and all(
+            here(half.config.digest) for pick in selection.picks for half in pick.halves
+        )
         names, manifests = public_names(selection.picks, channels)
 
         def compose(folder: str, programs_of: Callable[[ReleaseHalf], Programs]) -> Generation:
@@ -135,7 +140,7 @@ def deploy_selection(
         if whole and links_stand(place.folder, site.name):
             made = compose(place.folder, partial(programs_of_folder, place.folder, blobs))
             if str(made.digest) == before.content and not odd:
-                return _report(selection, changes, before.number)
+                return _report(selection, changes, before.number, made.collisions)
         with place.change(f"deploy {site.name}") as draft:
             draft.claim()
             for image in sorted(broken):
@@ -154,28 +159,43 @@ def deploy_selection(
         images_written=written,
         left_out=selection.left_out,
         notes=tuple(notes),
+        collisions=generation.collisions,
     )
 
 
-def plan_deploy(site: Site, locks: Iterable[Lock], target: str | Target) -> tuple[Change, ...]:
-    """Returns what ``deploy`` would change, by release; reads the tree's record only."""
+def plan_deploy(
+    site: Site, locks: Iterable[Lock], blobs: BlobSource, target: str | Target
+) -> tuple[Change, ...]:
+    """Returns what ``deploy`` would change, by release; reads the tree's record only.
+
+    Args:
+        blobs: read only where the site selects by category, licence or label.
+    """
     folder = os.path.abspath(target) if isinstance(target, str) else target.folder
     check_owner(folder)
-    return site_changes(site, select(site, locks), read_deployed(folder, site.name))
+    return site_changes(
+        site, select(site, locks, look_with(blobs)), read_deployed(folder, site.name)
+    )
 
 
-def _report(selection: Selection, changes: tuple[Change, ...], number: int) -> DeployReport:
+def _report(
+    selection: Selection,
+    changes: tuple[Change, ...],
+    number: int,
+    collisions: tuple[Collision, ...],
+) -> DeployReport:
     return DeployReport(
         changes=changes,
         generation=number,
         written=False,
         images_written=0,
         left_out=selection.left_out,
+        collisions=collisions,
     )
 
 
 def _broken(folder: str, selection: Selection) -> frozenset[Digest]:
-    images = {pick.half.config.digest for pick in selection.picks}
+    images = {half.config.digest for pick in selection.picks for half in pick.halves}
     return frozenset(i for i in images if has_image(folder, i) and image_problems(folder, i))
 
 
@@ -185,11 +205,12 @@ def _bring_images(
     halves: dict[Digest, ReleaseHalf] = {}
     releases: dict[Digest, str] = {}
     for pick in selection.picks:
-        image = pick.half.config.digest
-        known = halves.setdefault(image, pick.half)
-        commands = tuple(sorted({*known.offered, *pick.half.offered}))
-        halves[image] = replace(known, commands=commands)
-        releases.setdefault(image, str(pick.released.id))
+        for half in pick.halves:
+            image = half.config.digest
+            known = halves.setdefault(image, half)
+            commands = tuple(sorted({*known.offered, *half.offered}))
+            halves[image] = replace(known, commands=commands)
+            releases.setdefault(image, str(pick.released.id))
     written = 0
     notes: list[tuple[str, str, str]] = []
     for image, half in halves.items():

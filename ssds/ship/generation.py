@@ -8,20 +8,36 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ssds.core.canonical import Json, canonical_bytes, pretty_bytes
 from ssds.core.digest import Digest, sha256_of
 from ssds.core.errors import InvalidValue, SsdsError
+from ssds.core.model import ReleaseName
+from ssds.core.platform import Platform
 from ssds.host import local
 from ssds.recipe.model import Site
-from ssds.ship.modules import ModuleFacts, module_text, modulerc_text
+from ssds.recipe.selectors import About, hits
+from ssds.ship.collisions import Collision, Offer, owners
+from ssds.ship.modules import ModuleFacts
+from ssds.ship.naming import (
+    default_modules,
+    folder_files,
+    module_files,
+    module_folder,
+    runtime_module,
+)
+from ssds.ship.selector import NAME as SELECTOR
+from ssds.ship.selector import selector_text
 from ssds.ship.wrappers import FACTS, SUPPORT, script, site_facts
 
 RECORD = "deployment.json"
 LISTING = "listing.json"
 RECORD_VERSION = 1
+ALL_COMMANDS = "bin"
+_FOLDER = re.compile(r"(modules|hierarchy)(/[a-z0-9-]+)?/[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,24 +47,35 @@ class Entry:
     Attributes:
         module: ``VERSION[-VARIANT]``; ``full`` adds the revision.
         current: whether the public module name points at it.
-        image: the config's digest, which names the image's folder.
+        images: platform → the config's digest, which names the image's folder; the site's first
+            choice first.
         commands: wrapper names.
+        folder: the module's, relative to the site's folder.
+        found: whether nobody declared the commands.
+        hidden: whether the public module is not listed.
     """
 
     name: str
     version: str
     variant: str
     revision: int
-    platform: str
     module: str
-    image: Digest
+    images: Mapping[str, Digest]
     commands: tuple[str, ...]
+    folder: str = ""
     current: bool = True
+    found: bool = False
+    hidden: bool = False
 
     @property
     def full(self) -> str:
         """The hidden module's name."""
         return f"{self.module}-r{self.revision}"
+
+    @property
+    def image(self) -> Digest:
+        """The image of the site's first choice."""
+        return next(iter(self.images.values()))
 
     @property
     def release(self) -> tuple[str, str]:
@@ -62,11 +89,13 @@ class Entry:
             "version": self.version,
             "variant": self.variant,
             "revision": self.revision,
-            "platform": self.platform,
             "module": self.module,
-            "image": str(self.image),
+            "images": [[platform, str(image)] for platform, image in self.images.items()],
             "commands": list(self.commands),
+            "folder": self.folder,
             "current": self.current,
+            "found": self.found,
+            "hidden": self.hidden,
         }
 
 
@@ -85,6 +114,7 @@ class Generation:
     files: dict[str, bytes] = field(default_factory=dict)
     programs: set[str] = field(default_factory=set)
     links: dict[str, str] = field(default_factory=dict)
+    collisions: tuple[Collision, ...] = ()
 
     @property
     def listing(self) -> bytes:
@@ -111,6 +141,7 @@ class Generation:
                 "catalog_version": catalog_version,
                 "content": str(self.digest),
                 "releases": [entry.to_dict() for entry in self.entries],
+                "collisions": [collision.to_dict() for collision in self.collisions],
             }
         )
 
@@ -134,46 +165,91 @@ class Generation:
         local.write(os.path.join(folder, RECORD), self.record(catalog_version))
 
 
-def compose(
-    site: Site,
-    releases: Sequence[tuple[Entry, ModuleFacts, bytes]],
-    older: Sequence[tuple[Entry, bytes, bytes]],
-) -> Generation:
-    """Returns a generation.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Current:
+    """A release that a site gets now.
 
-    Args:
-        site: gives runtimes and binds.
-        releases: the current ones: entry, what the module says, the wrapper's facts file.
-        older: earlier revisions that stay loadable: entry, hidden module's bytes, facts file.
+    Attributes:
+        entry: for the record.
+        facts: what its module says; its folder is set here.
+        wrapper: the wrappers' facts file.
+        about: what the site's selectors look at.
     """
+
+    entry: Entry
+    facts: ModuleFacts
+    wrapper: bytes
+    about: About = field(default_factory=About)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Older:
+    """An earlier revision that stays loadable: its files as they were, by path."""
+
+    entry: Entry
+    modules: Mapping[str, bytes]
+    wrapper: bytes
+
+
+def compose(site: Site, releases: Sequence[Current], older: Sequence[Older] = ()) -> Generation:
+    """Returns a generation: modules, wrappers, and one folder with all commands of the site."""
     made = Generation(site=site.name)
-    made.files[f"wrappers/{SUPPORT}/wrapper"] = script("wrapper")
-    made.programs.add(f"wrappers/{SUPPORT}/wrapper")
-    made.files[f"wrappers/{SUPPORT}/plain"] = script("plain")
-    made.files[f"wrappers/{SUPPORT}/site"] = site_facts(site)
-    hidden: dict[str, list[str]] = {}
-    for entry, facts, wrapper in releases:
-        module = f"modules/{entry.name}/{entry.module}.lua"
-        made.files[module] = module_text(facts, hidden=False)
-        made.links[f"wrappers/{entry.name}/{entry.module}"] = entry.full
-        _add(made, entry, module_text(facts, hidden=True), wrapper)
-        hidden.setdefault(entry.name, []).append(entry.full)
-    for entry, module_bytes, wrapper in older:
-        _add(made, entry, module_bytes, wrapper)
-        hidden.setdefault(entry.name, []).append(entry.full)
-    for name, versions in hidden.items():
-        made.files[f"modules/{name}/.modulerc.lua"] = modulerc_text(versions, name)
+    support = f"wrappers/{SUPPORT}"
+    made.files[f"{support}/wrapper"] = script("wrapper")
+    made.programs.add(f"{support}/wrapper")
+    made.files[f"{support}/plain"] = script("plain")
+    made.files[f"{support}/site"] = site_facts(site)
+    platforms = {Platform(name) for c in releases for name in c.entry.images}
+    platforms |= {Platform(name) for old in older for name in old.entry.images}
+    made.files[f"{support}/{SELECTOR}"] = selector_text(platforms)
+    current = [_placed(site, item) for item in releases]
+    for item in current:
+        made.files.update(module_files(site, item.facts, hidden=False))
+        made.files.update(module_files(site, item.facts, hidden=True))
+        made.links[f"wrappers/{item.entry.name}/{item.entry.module}"] = item.entry.full
+        _add(made, item.entry, item.wrapper)
+    for old in older:
+        made.files.update(old.modules)
+        _add(made, old.entry, old.wrapper)
+    chosen = default_modules(site, [item.entry for item in current])
+    made.files.update(folder_files(site, made.entries, chosen))
+    _all_commands(made, site, [c for c in current if chosen[c.entry.name] == c.entry.module])
     made.entries.sort(key=lambda e: (e.name, e.module, e.revision))
     return made
 
 
-def _add(made: Generation, entry: Entry, module: bytes, wrapper: bytes) -> None:
+def _placed(site: Site, item: Current) -> Current:
+    """Returns a release with the folder of its modules, and whether it is listed."""
+    facts = replace(item.facts, folder=module_folder(site, item.facts), needs=runtime_module(site))
+    released = ReleaseName(item.entry.name, item.entry.version, item.entry.variant)
+    hidden = hits(site.hidden, released, item.about)
+    entry = replace(item.entry, folder=facts.place, hidden=hidden)
+    return replace(item, entry=entry, facts=facts)
+
+
+def _add(made: Generation, entry: Entry, wrapper: bytes) -> None:
     made.entries.append(entry)
-    made.files[f"modules/{entry.name}/{entry.full}.lua"] = module
     folder = f"wrappers/{entry.name}/{entry.full}"
     made.files[f"{folder}/{FACTS}"] = wrapper
     for command in entry.commands:
         made.links[f"{folder}/bin/{command}"] = f"../../../{SUPPORT}/wrapper"
+
+
+def _all_commands(made: Generation, site: Site, current: Sequence[Current]) -> None:
+    offers = [
+        Offer(
+            release=ReleaseName(c.entry.name, c.entry.version, c.entry.variant),
+            full=c.entry.full,
+            commands=c.entry.commands,
+            found=c.entry.found,
+            facts=c.about,
+        )
+        for c in current
+    ]
+    won, made.collisions = owners(site, offers)
+    for command, offer in won.items():
+        target = f"../wrappers/{offer.release.name}/{offer.full}/bin/{command}"
+        made.links[f"{ALL_COMMANDS}/{command}"] = target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,21 +290,26 @@ def read_record(data: bytes, number: int) -> Deployed:
 
 
 def _entry(item: Mapping[str, object]) -> Entry:
-    commands = item["commands"]
-    revision = item["revision"]
-    texts = [str(item[key]) for key in ("name", "version", "variant", "platform", "module")]
+    commands, revision, images = item["commands"], item["revision"], item["images"]
+    name, version, variant, module, folder = (
+        str(item[key]) for key in ("name", "version", "variant", "module", "folder")
+    )
     if not isinstance(commands, list) or not isinstance(revision, int):
         raise InvalidValue("a release in it has the wrong types")
-    if any("/" in text or text.startswith(".") for text in (texts[0], texts[4], *commands)):
+    if any("/" in text or text.startswith(".") for text in (name, module, *commands)):
         raise InvalidValue("a name in it is not a plain file name")
+    if not _FOLDER.fullmatch(folder):
+        raise InvalidValue("a folder in it is not one of modules")
     return Entry(
-        name=texts[0],
-        version=texts[1],
-        variant=texts[2],
-        platform=texts[3],
-        module=texts[4],
+        name=name,
+        version=version,
+        variant=variant,
+        module=module,
         revision=revision,
-        image=Digest(str(item["image"])),
+        images={str(Platform(p)): Digest(d) for p, d in images},  # type: ignore[attr-defined]
         commands=tuple(str(command) for command in commands),
+        folder=folder,
         current=item["current"] is True,
+        found=item["found"] is True,
+        hidden=item["hidden"] is True,
     )

@@ -22,6 +22,7 @@ from ssds.core.digest import Digest
 from ssds.core.errors import InvalidValue
 from ssds.core.platform import Platform
 from ssds.core.records import dataclass
+from ssds.lock.model import ReleaseHalf
 from ssds.recipe.model import Channel
 from ssds.ship.channels import split_location, wanted_tags
 from ssds.ship.sites import Pick
@@ -106,22 +107,40 @@ def public_names(
         for name, tags in wanted_tags(channel, [p.released for p in picks]).items():
             for tag, released in tags.items():
                 pick = by_release[str(released.id)]
-                manifest = pick.half.manifest.digest
-                source = f"{MANIFESTS}/{manifest.hex}.json"
-                manifests[source] = manifest
-                for text in (tag, f"sha256:{manifest.hex}"):
-                    _name(names, f"{prefix}/{name}:{text}", pick, source)
+                for platform, half in pick.images.items():
+                    manifest = half.manifest.digest
+                    source = f"{MANIFESTS}/{manifest.hex}.json"
+                    manifests[source] = manifest
+                    exact = f"{prefix}/{name}:sha256:{manifest.hex}"
+                    _name(names, exact, exact, platform, half, source)
+                    moving = f"{prefix}/{name}:{tag}"
+                    plain = moving if platform == _plain(pick) else ""
+                    _name(names, moving, plain, platform, half, source)
     return names, manifests
 
 
-def _name(names: dict[str, Name], reference: str, pick: Pick, source: str) -> None:
-    arch = arch_name(pick.platform)
-    for path in (reference, f"{MULTIARCH}/{arch}/{reference}"):
-        up = "../" * path.count("/")
-        names[path] = Name(target=up + image_path(pick.half.config.digest))
+def _plain(pick: Pick) -> Platform:
+    """Returns the platform that a name without one means: whoever takes it chooses nothing."""
+    first = next(iter(pick.images))
+    return first.baseline if first.baseline in pick.images else first
+
+
+def _name(
+    names: dict[str, Name],
+    reference: str,
+    plain: str,
+    platform: Platform,
+    half: ReleaseHalf,
+    source: str,
+) -> None:
+    arch = arch_name(platform)
+    for path in (plain, f"{MULTIARCH}/{arch}/{reference}"):
+        if path:
+            names[path] = Name(target="../" * path.count("/") + image_path(half.config.digest))
     for alias in _ALIASES.get(arch, ()):
         names[f"{MULTIARCH}/{alias}"] = Name(target=arch)
-    names[f"{METADATA}/{reference}/manifest.json"] = Name(source=source)
+    if plain:
+        names[f"{METADATA}/{plain}/manifest.json"] = Name(source=source)
 
 
 def names_bytes(names: Mapping[str, Name]) -> bytes:

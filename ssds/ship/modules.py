@@ -1,4 +1,4 @@
-"""Lmod module files as pure functions of a release: the same lock gives the same bytes.
+"""Module files for Lmod as pure functions of a release: the same lock gives the same bytes.
 
 They run no program, hold no time and no absolute path: the tree's place follows from the module
 file's own name, so that the tree may be mounted anywhere. Source: Lmod's documentation, "Lua
@@ -28,54 +28,102 @@ class ModuleFacts:
         name: of the software.
         version: ``VERSION[-VARIANT]``.
         revision: of the release.
+        folder: the module's, relative to the site's: ``modules/samtools``.
         image: the manifest's digest.
         commands: wrapper names.
         environment: variables that the module sets.
         description: the fields of the metadata blob, or empty.
         identifiers: those of the lock.
+        needs: the site's module that brings the container runtime, or empty.
     """
 
     name: str
     version: str
     revision: int
     image: str
+    folder: str = ""
     commands: Sequence[str] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     description: Mapping[str, Json] = field(default_factory=dict)
     identifiers: Mapping[str, str] = field(default_factory=dict)
+    needs: str = ""
+
+    @property
+    def full(self) -> str:
+        """``VERSION[-VARIANT]-rN``, the hidden module's last part."""
+        return f"{self.version}-r{self.revision}"
+
+    @property
+    def place(self) -> str:
+        """The module's folder, with the default filled in."""
+        return self.folder or f"modules/{self.name}"
+
+    @property
+    def programs(self) -> str:
+        """The folder of its wrappers, relative to the site's folder."""
+        return f"wrappers/{self.name}/{self.full}/bin"
+
+    @property
+    def variables(self) -> list[tuple[str, str]]:
+        """The variables that it may set, sorted."""
+        pairs = sorted(self.environment.items())
+        return [(name, value) for name, value in pairs if good_variable(name) and name != "PATH"]
 
 
 def module_text(facts: ModuleFacts, *, hidden: bool) -> bytes:
     """Returns the module file: the public one, or the hidden one with the revision in its name."""
-    full = f"{facts.version}-r{facts.revision}"
-    own = f"/modules/{facts.name}/{full if hidden else facts.version}.lua"
+    full = facts.full
+    own = f"/{facts.place}/{full if hidden else facts.version}.lua"
     rows = [
         f"-- {facts.name} {full}, {facts.image}; made by ssds, do not edit",
         f"local own = {lua_text(own)}",
         "local root = myFileName():sub(1, -#own - 1)",
-        f"help({lua_long(_help(facts))})",
-        *(f"whatis({lua_text(f'{title}: {text}')})" for title, text in _whatis(facts, full)),
-        "conflict(myModuleName())",
+        f"help({lua_long(help_text(facts))})",
+        *(f"whatis({lua_text(f'{title}: {text}')})" for title, text in whatis_rows(facts)),
+        f"family({lua_text(family_name(facts.name))})",
     ]
     found = sorted(c for c in facts.commands if _EXTENSION.fullmatch(c))
     version = re.sub(r"[^A-Za-z0-9_.+~-]", "_", facts.version)
     if found:
         names = ", ".join(f"{command}/{version}" for command in found)
         rows.append(f"extensions({lua_text(names)})")
-    folder = f"wrappers/{facts.name}/{full}/bin"
-    rows.append(f'prepend_path("PATH", pathJoin(root, {lua_text(folder)}))')
-    rows += [
-        f"setenv({lua_text(name)}, {lua_text(value)})"
-        for name, value in sorted(facts.environment.items())
-        if good_variable(name) and name != "PATH"
+    if facts.needs:
+        rows.append(f"depends_on({lua_text(facts.needs)})")
+    rows.append(f'prepend_path("PATH", pathJoin(root, {lua_text(facts.programs)}))')
+    rows += [f"pushenv({lua_text(name)}, {lua_text(value)})" for name, value in facts.variables]
+    return ("\n".join(rows) + "\n").encode()
+
+
+def modulerc_text(hidden: Sequence[str], name: str, default: str = "") -> bytes:
+    """Returns ``.modulerc.lua`` of one name: hides versions, and says which a bare name loads."""
+    rows = [f"hide_version({lua_text(f'{name}/{version}')})" for version in sorted(hidden)]
+    if default:
+        rows.insert(0, f'module_version({lua_text(f"{name}/{default}")}, "default")')
+    return ("\n".join(rows) + "\n").encode()
+
+
+def opener_text(category: str, folder: str) -> bytes:
+    """Returns the module that opens a category's modules (``naming: hierarchy``)."""
+    own = f"/modules/{category}.lua"
+    rows = [
+        f"local own = {lua_text(own)}",
+        "local root = myFileName():sub(1, -#own - 1)",
+        f"whatis({lua_text(f'Description: opens the modules of {category}')})",
+        f'prepend_path("MODULEPATH", pathJoin(root, {lua_text(folder)}))',
     ]
     return ("\n".join(rows) + "\n").encode()
 
 
-def modulerc_text(hidden: Sequence[str], name: str) -> bytes:
-    """Returns ``.modulerc.lua`` of one name: hides the modules with a revision."""
-    rows = [f"hide_version({lua_text(f'{name}/{version}')})" for version in sorted(hidden)]
-    return ("\n".join(rows) + "\n").encode()
+def family_name(name: str) -> str:
+    """Returns the family of all versions of one software: Lmod makes a variable of it."""
+    return "ssds_" + re.sub(r"[^a-z0-9_]", "_", name.lower())
+
+
+def category_of(description: Mapping[str, Json]) -> str:
+    """Returns the first category as a file name; ``other`` where there is none."""
+    found = _texts(description.get("categories", ""))
+    slug = re.sub(r"[^a-z0-9]+", "-", found[0].lower()).strip("-") if found else ""
+    return slug[:64] or "other"
 
 
 def printable(text: str) -> str:
@@ -113,9 +161,10 @@ def _dois(description: Mapping[str, Json]) -> list[str]:
     return [str(c["doi"]) for c in citations if isinstance(c, Mapping) and c.get("doi")]
 
 
-def _whatis(facts: ModuleFacts, full: str) -> list[tuple[str, str]]:
+def whatis_rows(facts: ModuleFacts) -> list[tuple[str, str]]:
+    """Returns title and text of each fact that ``module whatis`` shows."""
     about = facts.description
-    rows = [("Name", facts.name), ("Version", full)]
+    rows = [("Name", facts.name), ("Version", facts.full)]
     for title, field_name in (
         ("Description", "summary"),
         ("URL", "homepage"),
@@ -132,7 +181,8 @@ def _whatis(facts: ModuleFacts, full: str) -> list[tuple[str, str]]:
     return rows
 
 
-def _help(facts: ModuleFacts) -> str:
+def help_text(facts: ModuleFacts) -> str:
+    """Returns what ``module help`` shows."""
     about = facts.description
     parts = [f"{facts.name} {facts.version}"]
     for field_name in ("summary", "description"):

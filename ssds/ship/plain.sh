@@ -12,14 +12,17 @@ ssds_fail() {
     exit 127
 }
 
-ssds_top=$1 ssds_bin=$2 ssds_command=$3 ssds_cwd=$4 ssds_see_cwd=$5 ssds_wanted=$6
-shift 6
+# shellcheck disable=SC2034 # ssds_facts reads it
+ssds_top=$1 ssds_bin=$2 ssds_command=$3 ssds_platform=$4
+ssds_cwd=$5 ssds_see_cwd=$6 ssds_wanted=$7
+shift 7
 ssds_newline='
 '
 ssds_tab='	'
 ssds_program='' ssds_image='' ssds_setpriv=''
 # shellcheck source=/dev/null
 . "$ssds_bin/../.ssds-release" || exit 127
+ssds_facts
 ssds_tree=$ssds_top/$ssds_image
 ssds_root=${ssds_bin%/*/*/*}/.ssds/root
 ssds_table=''

@@ -23,8 +23,10 @@ def site_changes(site: Site, selection: Selection, before: Deployed) -> tuple[Ch
         what = f"{pick.name}/{pick.module}"
         if old is None:
             verb, reason = "+", f"new, r{pick.released.revision}"
-        elif (old.revision, old.image) != (pick.released.revision, pick.half.config.digest):
+        elif old.revision != pick.released.revision:
             verb, reason = "+", f"r{old.revision} becomes r{pick.released.revision}"
+        elif old.images != {str(p): half.config.digest for p, half in pick.images.items()}:
+            verb, reason = "+", f"r{old.revision}, on {' '.join(pick.images)}"
         else:
             verb, reason = "=", f"r{old.revision} is there"
         found.append(Change(where=site.name, what=what, verb=verb, reason=reason))
@@ -55,12 +57,11 @@ def missing_bytes(
         has_image: whether the tree holds the image of a config whole.
     """
     missing = []
-    for pick in picks:
-        half = pick.half
+    for release, half in ((str(pick.released.id), half) for pick in picks for half in pick.halves):
         needed = [half.config.digest, half.manifest.digest]
         if not has_image(half.config.digest):
             needed += [layer.digest for layer in half.layers if not has(layer.diff_id)]
-        missing += [(str(pick.released.id), digest) for digest in needed if not has(digest)]
+        missing += [(release, digest) for digest in needed if not has(digest)]
     return tuple(missing)
 
 

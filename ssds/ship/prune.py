@@ -66,7 +66,8 @@ def plan_removal(folder: str, *, keep: int, grace_s: float, now_s: float) -> Rem
         numbers = generations(folder, site)
         kept = {*numbers[-max(1, keep) :], linked_number(folder, site, "current")} - {0}
         for number in sorted(kept):
-            living |= {e.image for e in read_generation(folder, site, number).entries}
+            entries = read_generation(folder, site, number).entries
+            living |= {image for entry in entries for image in entry.images.values()}
         old += [f"{site_path(site)}/{number}" for number in numbers if number not in kept]
     since = _unused(folder)
     waiting = {i: since.get(i, int(now_s)) for i in images_in(folder) if i not in living}

@@ -6,16 +6,19 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from ssds.core.errors import Refused
-from ssds.lock.model import ReleaseHalf
+from ssds.core.errors import Refused, UnavailableError
+from ssds.core.platform import Platform
+from ssds.lock.model import Released, ReleaseHalf
 from ssds.recipe.model import Site
+from ssds.recipe.selectors import About, about
 from ssds.ship.about import read_about
-from ssds.ship.generation import Deployed, Entry, Generation, compose
+from ssds.ship.clients import client_files
+from ssds.ship.generation import Current, Deployed, Entry, Generation, Older, compose
 from ssds.ship.images import BlobSource, Programs, config_of, has_image
 from ssds.ship.modules import ModuleFacts
-from ssds.ship.sites import Pick, Selection
+from ssds.ship.sites import Look, Pick, Selection
 from ssds.ship.tree import image_path, site_path
-from ssds.ship.wrappers import FACTS, release_facts
+from ssds.ship.wrappers import FACTS, ImageFacts, release_facts
 
 
 def compose_site(
@@ -40,7 +43,7 @@ def compose_site(
     releases = []
     for pick in selection.picks:
         try:
-            releases.append(_release(pick, programs_of(pick.half), blobs))
+            releases.append(_release(pick, programs_of, blobs))
         except Refused as error:
             problems.append(error.message)
     if problems:
@@ -49,71 +52,110 @@ def compose_site(
             hint="Correct deploy.commands in the recipe and apply again, or exclude the release.",
             code="D014",
         )
-    wanted = {entry.release for entry, _, _ in releases}
-    now = {(entry.release, entry.revision) for entry, _, _ in releases}
+    wanted = {item.entry.release for item in releases}
+    now = {(item.entry.release, item.entry.revision) for item in releases}
     older = []
     for entry in before.entries:
         if entry.release in wanted and (entry.release, entry.revision) not in now:
             kept = _older(folder, site.name, before.number, replace(entry, current=False))
             older += [kept] if kept else []
-    return compose(site, releases, older)
+    made = compose(site, releases, older)
+    images = [image_path(image) for entry in made.entries for image in entry.images.values()]
+    made.files.update(client_files(site, images))
+    return made
 
 
-def _release(pick: Pick, found: Programs, blobs: BlobSource) -> tuple[Entry, ModuleFacts, bytes]:
-    half, released = pick.half, pick.released
-    environment = dict(config_of(blobs, half).environment)
-    programs = {c.rsplit("/", 1)[-1]: found.paths.get(c, "") for c in half.offered}
-    missing = sorted(command for command, program in programs.items() if not program)
+def _release(
+    pick: Pick, programs_of: Callable[[ReleaseHalf], Programs], blobs: BlobSource
+) -> Current:
+    released = pick.released
+    images: dict[Platform, ImageFacts] = {}
+    missing: list[str] = []
+    for platform, half in pick.images.items():
+        images[platform] = _image(half, programs_of(half), blobs)
+        lacking = sorted(c for c, program in images[platform].programs.items() if not program)
+        missing += [f"{name} ({platform})" for name in lacking]
     if missing:
         raise Refused(f"the image of {released.id} has no program {', '.join(missing)}")
     metadata = read_about(released.metadata, blobs)
     given = metadata.get("deploy", {})
     wanted = given.get("environment", {}) if isinstance(given, Mapping) else {}
     defaults = {str(k): str(v) for k, v in wanted.items()} if isinstance(wanted, Mapping) else {}
+    first = pick.halves[0]
     entry = Entry(
         name=pick.name,
         version=released.id.version,
         variant=released.id.variant,
         revision=released.revision,
-        platform=pick.platform,
         module=pick.module,
-        image=half.config.digest,
-        commands=tuple(sorted(programs)),
+        images={str(platform): half.config.digest for platform, half in pick.images.items()},
+        commands=tuple(sorted({c for image in images.values() for c in image.programs})),
+        found=not first.commands,
     )
     facts = ModuleFacts(
         name=pick.name,
         version=pick.module,
         revision=released.revision,
-        image=str(half.manifest.digest),
+        image=str(released.index.digest),
         commands=entry.commands,
         environment=defaults,
         description=metadata,
         identifiers=released.identifiers,
     )
     wrapper = release_facts(
-        release=f"{released.id}-r{released.revision}",
-        image=image_path(half.config.digest),
-        programs=programs,
-        environment=environment,
-        defaults=defaults,
+        release=f"{released.id}-r{released.revision}", images=images, defaults=defaults
+    )
+    look = about(metadata, config_of(blobs, first).labels)
+    return Current(entry=entry, facts=facts, wrapper=wrapper, about=look)
+
+
+def _image(half: ReleaseHalf, found: Programs, blobs: BlobSource) -> ImageFacts:
+    """Returns what wrappers know of one image; a program that it lacks is the empty string."""
+    return ImageFacts(
+        folder=image_path(half.config.digest),
+        programs={c.rsplit("/", 1)[-1]: found.paths.get(c, "") for c in half.offered},
+        environment=dict(config_of(blobs, half).environment),
         setpriv=found.setpriv,
     )
-    return entry, facts, wrapper
 
 
-def _older(folder: str, site: str, number: int, entry: Entry) -> tuple[Entry, bytes, bytes] | None:
-    """Returns an earlier revision as it stands in the current generation, if its image is there."""
-    if not has_image(folder, entry.image):
+def look_with(blobs: BlobSource) -> Look:
+    """Returns what gives a release's categories, licences and labels to a site's selectors.
+
+    Raises (when it is called):
+        UnavailableError: D028, they are not here: nothing is then selected by a guess.
+    """
+
+    def look(released: Released) -> About:
+        half = next(iter(released.platforms.values()))
+        needed = [half.config.digest, *([released.metadata] if released.metadata else [])]
+        if missing := [digest for digest in needed if not blobs.has(digest)]:
+            raise UnavailableError(
+                f"the site selects by category, licence or label, and those of {released.id} are "
+                f"not here: {missing[0].short}",
+                hint=f"Bring them: ssds apply --fetch {released.id.name}.",
+                code="D028",
+            )
+        return about(read_about(released.metadata, blobs), config_of(blobs, half).labels)
+
+    return look
+
+
+def _older(folder: str, site: str, number: int, entry: Entry) -> Older | None:
+    """Returns an earlier revision as it stands in the current generation, if its images are."""
+    if not all(has_image(folder, image) for image in entry.images.values()):
         return None
     root = os.path.join(folder, site_path(site), str(number))
+    module = f"{entry.folder}/{entry.full}"
+    files = {path: _bytes(os.path.join(root, path)) for path in (module, f"{module}.lua")}
+    found = {path: data for path, data in files.items() if data}
+    wrapper = _bytes(os.path.join(root, f"wrappers/{entry.name}/{entry.full}/{FACTS}"))
+    return Older(entry=entry, modules=found, wrapper=wrapper) if found and wrapper else None
+
+
+def _bytes(path: str) -> bytes:
     try:
-        found = []
-        for path in (
-            f"modules/{entry.name}/{entry.full}.lua",
-            f"wrappers/{entry.name}/{entry.full}/{FACTS}",
-        ):
-            with open(os.path.join(root, path), "rb") as file:
-                found.append(file.read())
+        with open(path, "rb") as file:
+            return file.read()
     except OSError:
-        return None
-    return entry, found[0], found[1]
+        return b""

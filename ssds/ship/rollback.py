@@ -36,7 +36,8 @@ def rollback(site: str, target: str | Target, *, to: int = 0) -> tuple[int, int]
                 code="D025",
             )
         entries = read_generation(place.folder, site, number).entries
-        lost = sorted({e.image.short for e in entries if not has_image(place.folder, e.image)})
+        images = {image for entry in entries for image in entry.images.values()}
+        lost = sorted(image.short for image in images if not has_image(place.folder, image))
         if lost:
             raise Refused(
                 f"generation {number} of {site} needs images that are gone: {', '.join(lost)}",

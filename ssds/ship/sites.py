@@ -1,31 +1,40 @@
-"""What a site gets: which releases, on which platform, under which module names. Pure."""
+"""What a site gets: which releases, on which platforms, under which module names. Pure."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from ssds.core.errors import InvalidValue
+from ssds.core.model import ReleaseName
 from ssds.core.platform import Platform
 from ssds.lock.model import Lock, Released, ReleaseHalf, blocked, releasable
 from ssds.recipe.model import Site
+from ssds.recipe.selectors import About, hits, looks_inside
 
 _BAD_BIND = re.compile(r"[\x00-\x1f\x7f,]")
+_NOTHING = About()
+Look = Callable[[Released], About]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pick:
-    """One release on the platform that the site prefers.
+    """One release on the platforms that the site wants.
 
     Attributes:
+        images: platform → image, the site's first choice first; the machine chooses at run time.
         module: the public module name's last part, ``VERSION[-VARIANT]``.
         full: the hidden one, ``VERSION[-VARIANT]-rN``.
     """
 
     released: Released
-    platform: Platform
-    half: ReleaseHalf
+    images: Mapping[Platform, ReleaseHalf]
+
+    @property
+    def halves(self) -> tuple[ReleaseHalf, ...]:
+        """Each image, the site's first choice first."""
+        return tuple(self.images.values())
 
     @property
     def name(self) -> str:
@@ -51,29 +60,34 @@ class Selection:
     left_out: tuple[tuple[str, str], ...]
 
 
-def select(site: Site, locks: Iterable[Lock]) -> Selection:
+def select(site: Site, locks: Iterable[Lock], look: Look = lambda _: _NOTHING) -> Selection:
     """Returns the releases of ``locks`` that ``site`` asks for, by name.
+
+    Args:
+        look: gives what selectors other than names look at; called only where they stand.
 
     Raises:
         InvalidValue: two releases would have one module name.
     """
     picks: dict[tuple[str, str], Pick] = {}
     left_out: list[tuple[str, str]] = []
+    if not looks_inside((*site.include, *site.exclude)):
+        look = lambda _: _NOTHING  # noqa: E731 - no bytes are read for names
     for lock in sorted(locks, key=lambda found: (found.name, found.version)):
         for name, variant in sorted(lock.variants.items()):
             reason = blocked(variant)
             release = lock.release_name(name)
-            if wanted(site, str(release)) and reason:
+            if reason and wanted(site, release):
                 left_out.append((str(release), reason))
         for released in releasable(lock):
-            if not wanted(site, str(released.id)):
+            if not wanted(site, released.id, look(released)):
                 continue
-            platform = preferred(site, released.platforms)
-            if platform is None:
+            images = chosen(site, released.platforms)
+            if not images:
                 built = " ".join(released.platforms)
                 left_out.append((str(released.id), f"built for {built} only"))
                 continue
-            pick = Pick(released=released, platform=platform, half=released.platforms[platform])
+            pick = Pick(released=released, images=images)
             other = picks.setdefault((pick.name, pick.module), pick)
             if other is not pick:
                 raise InvalidValue(
@@ -85,23 +99,21 @@ def select(site: Site, locks: Iterable[Lock]) -> Selection:
     return Selection(picks=tuple(picks.values()), left_out=tuple(left_out))
 
 
-def preferred(site: Site, built: Mapping[Platform, ReleaseHalf]) -> Platform | None:
-    """Returns the first of the site's platforms that was built, or what runs in its place.
+def chosen(site: Site, built: Mapping[Platform, ReleaseHalf]) -> dict[Platform, ReleaseHalf]:
+    """Returns what of a release's images the site gets, in the site's order.
 
     A level that was not built takes the best below it: ``zen3``, ``zen2``, ``zen``, ``v3``, ``v2``.
+    Every architecture ends in its generic image, where there is one.
     """
-    return next((found for p in site.platforms if (found := p.best_of(built))), None)
+    generic = dict.fromkeys(platform.baseline for platform in site.platforms)
+    found = (p.best_of(built) for p in (*site.platforms, *generic))
+    return {platform: built[platform] for platform in found if platform is not None}
 
 
-def wanted(site: Site, release: str) -> bool:
-    """Whether a site's selectors take a release (``samtools``, ``samtools@1.16.1[+variant]``)."""
-
-    def hit(selectors: tuple[str, ...]) -> bool:
-        name, _, rest = release.partition("@")
-        version = rest.partition("+")[0] if release.count("+") else rest
-        return any(s in (name, f"{name}@{version}", release) for s in selectors)
-
-    return (not site.include or hit(site.include)) and not hit(site.exclude)
+def wanted(site: Site, release: ReleaseName, facts: About = _NOTHING) -> bool:
+    """Whether a site's selectors take a release."""
+    taken = not site.include or hits(site.include, release, facts)
+    return taken and not hits(site.exclude, release, facts)
 
 
 def binds_of(site: Site) -> tuple[tuple[str, str, str], ...]:

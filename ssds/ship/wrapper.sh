@@ -2,11 +2,12 @@
 # Runs one command of a deployed image. It is called through links; a link's name is the command.
 #
 # It reads from the environment:
-#   SSDS_RUNTIME  apptainer, singularity or plain, instead of the site's order
+#   SSDS_RUNTIME  apptainer, singularity, podman or plain, instead of the site's order
 #   SSDS_GPU      nvidia, rocm or none, instead of looking for devices
 #   SSDS_BINDS    more folders to see: source[:target[:ro|rw]], separated by commas
+#   SSDS_ARCH     a level (zen3, v3, generic), instead of looking at the processor
 # What the program gets: the caller's environment, without variables that point programs at the
-# host's libraries (LD_LIBRARY_PATH, LD_PRELOAD, PYTHONPATH and the like), then the image's own.
+# host's libraries (LD_*, PYTHON*, R_*, JULIA_*, PERL5LIB), then the image's own.
 
 ssds_fail() {
     printf 'ssds: %s\n' "$*" >&2
@@ -38,11 +39,23 @@ ssds_bin=$(CDPATH='' cd -P -- "$ssds_bin" && pwd -P) || ssds_fail "cannot enter 
 ssds_wrappers=${ssds_bin%/*/*/*}
 ssds_top=${ssds_wrappers%/*/*/*/*/*}
 
-ssds_program='' ssds_image='' ssds_release='' ssds_runtimes='' ssds_binds=''
+ssds_program='' ssds_image='' ssds_release='' ssds_platforms=''
+ssds_runtimes='' ssds_binds='' ssds_site_gpu='' ssds_hook=''
 # shellcheck source=/dev/null
 . "$ssds_bin/../.ssds-release" || exit 127
 # shellcheck source=/dev/null
 . "$ssds_wrappers/.ssds/site" || exit 127
+case $ssds_platforms in
+*[/\ ]*)
+    # shellcheck source=/dev/null
+    . "$ssds_wrappers/.ssds/select" || exit 127
+    ssds_select
+    ;;
+*) ssds_platform=$ssds_platforms ;;
+esac
+[ -n "$ssds_platform" ] ||
+    ssds_fail "$ssds_release is here for $ssds_platforms, of which this machine runs none"
+ssds_facts
 [ -n "$ssds_program" ] || ssds_fail "$ssds_release offers no command $ssds_command"
 
 # Inside the same image already: a program calls a sibling by its wrapper.
@@ -63,20 +76,45 @@ case $ssds_runtime in
     command -v "$ssds_runtime" >/dev/null 2>&1 && break
     ssds_runtime=''
 done ;;
-apptainer | singularity)
+apptainer | singularity | podman)
     command -v "$ssds_runtime" >/dev/null 2>&1 ||
         ssds_fail "SSDS_RUNTIME is $ssds_runtime, but there is no such program here"
     ;;
 plain) ;;
-*) ssds_fail "SSDS_RUNTIME is '$ssds_runtime'; use apptainer, singularity or plain" ;;
+*) ssds_fail "SSDS_RUNTIME is '$ssds_runtime'; use apptainer, singularity, podman or plain" ;;
 esac
 [ -n "$ssds_runtime" ] || ssds_fail "none of these programs is here: $ssds_runtimes"
+
+# The site's own words for this machine: variables and binds for its MPI, for instance.
+if [ -n "$ssds_hook" ] && [ -r "$ssds_hook" ]; then
+    # shellcheck source=/dev/null
+    . "$ssds_hook"
+fi
 
 # Binds: the site's, one per line, then the caller's; source TAB target TAB mode.
 ssds_newline='
 '
 ssds_tab='	'
-ssds_rest=${SSDS_BINDS:-}
+# What Apptainer's users have set holds for the other runtimes too; it reads these itself.
+ssds_theirs=''
+case $ssds_runtime in
+plain | podman)
+    for ssds_name in APPTAINER_BIND APPTAINER_BINDPATH SINGULARITY_BIND SINGULARITY_BINDPATH; do
+        eval "ssds_rest=\${$ssds_name:-}"
+        while [ -n "$ssds_rest" ]; do
+            ssds_bind=${ssds_rest%%,*}
+            case $ssds_rest in
+            *,*) ssds_rest=${ssds_rest#*,} ;;
+            *) ssds_rest='' ;;
+            esac
+            case $ssds_bind in
+            /*) [ ! -e "${ssds_bind%%:*}" ] || ssds_theirs=${ssds_theirs:+$ssds_theirs,}$ssds_bind ;;
+            esac
+        done
+    done
+    ;;
+esac
+ssds_rest=${SSDS_BINDS:-}${ssds_theirs:+${SSDS_BINDS:+,}$ssds_theirs}
 while [ -n "$ssds_rest" ]; do
     ssds_bind=${ssds_rest%%,*}
     case $ssds_rest in
@@ -130,11 +168,26 @@ elif [ -d "$ssds_inner" ]; then
         break
     done
 fi
-unset PYTHONHOME PYTHONPATH PERL5LIB PERLLIB R_LIBS R_LIBS_USER
+# The host's libraries are not the image's. Apptainer itself may need LD_LIBRARY_PATH, and gives
+# it to no program.
+ssds_names=$(export -p)
+IFS=$ssds_newline
+set -f
+for ssds_name in $ssds_names; do
+    ssds_name=${ssds_name#export }
+    ssds_name=${ssds_name#declare -x }
+    ssds_name=${ssds_name%%=*}
+    case $ssds_name in
+    *[!A-Za-z0-9_]*) ;;
+    LD_LIBRARY_PATH) [ "$ssds_runtime" != plain ] || unset LD_LIBRARY_PATH ;;
+    LD_* | PYTHON* | R_* | JULIA_* | PERL5LIB | PERLLIB) unset "$ssds_name" ;;
+    esac
+done
+set +f
+unset IFS
 [ -d "${TMPDIR:-/tmp}" ] || unset TMPDIR
 
 if [ "$ssds_runtime" = plain ]; then
-    unset LD_LIBRARY_PATH LD_PRELOAD LD_AUDIT
     PATH=/usr/sbin:/usr/bin:/sbin:/bin
     export PATH
     if ! ssds_why=$(unshare --user --map-current-user --keep-caps true 2>&1); then
@@ -143,7 +196,71 @@ if [ "$ssds_runtime" = plain ]; then
     fi
     exec unshare --user --map-current-user --keep-caps --mount \
         /bin/sh "$ssds_wrappers/.ssds/plain" \
-        "$ssds_top" "$ssds_bin" "$ssds_command" "$ssds_cwd" "$ssds_see_cwd" "$ssds_binds" "$@"
+        "$ssds_top" "$ssds_bin" "$ssds_command" "$ssds_platform" \
+        "$ssds_cwd" "$ssds_see_cwd" "$ssds_binds" "$@"
+    exit 127
+fi
+
+ssds_gpu=${SSDS_GPU:-$ssds_site_gpu}
+if [ -z "$ssds_gpu" ] && [ -e /dev/nvidiactl ]; then
+    ssds_gpu=nvidia
+elif [ -z "$ssds_gpu" ] && [ -e /dev/kfd ]; then
+    ssds_gpu=rocm
+fi
+case $ssds_gpu in
+'' | nvidia | rocm | none) ;;
+*) ssds_fail "SSDS_GPU is '$ssds_gpu'; use nvidia, rocm or none" ;;
+esac
+
+# Podman lays a layer over the image that ends with the program, so that places for binds can be
+# made. It reads PATH and LD_LIBRARY_PATH itself: the program's own are given by word.
+if [ "$ssds_runtime" = podman ]; then
+    ssds_inner_path='' ssds_inner_libraries=''
+    # shellcheck disable=SC2317 # ssds_environment calls it
+    ssds_set() {
+        case $1 in
+        PATH) ssds_inner_path=$2 ;;
+        LD_LIBRARY_PATH) ssds_inner_libraries=$2 ;;
+        *) export "$1=$2" ;;
+        esac
+    }
+    # shellcheck disable=SC2317
+    ssds_default() {
+        eval "ssds_set \"\$1\" \"\${$1-\$2}\""
+    }
+    ssds_environment
+    set -- --rootfs "$ssds_top/$ssds_image:O" "$ssds_program" "$@"
+    set -- --env "PATH=$ssds_inner_path" --env "LD_LIBRARY_PATH=$ssds_inner_libraries" "$@"
+    ssds_seen=$ssds_newline
+    for ssds_source in "${ssds_see_cwd:+$ssds_cwd}" "${HOME:-}" /tmp /var/tmp "${TMPDIR:-}"; do
+        case ${ssds_source%/} in
+        '' | [!/]* | *[:,"$ssds_tab$ssds_newline"]*) continue ;;
+        esac
+        ssds_source=${ssds_source%/}
+        [ ! -d "$ssds_source" ] ||
+            ssds_binds=$ssds_binds$ssds_source$ssds_tab$ssds_source${ssds_tab}rw$ssds_newline
+    done
+    while [ -n "$ssds_binds" ]; do
+        ssds_bind=${ssds_binds%%"$ssds_newline"*}
+        ssds_binds=${ssds_binds#*"$ssds_newline"}
+        ssds_source=${ssds_bind%%"$ssds_tab"*}
+        ssds_bind=${ssds_bind#*"$ssds_tab"}
+        ssds_target=${ssds_bind%%"$ssds_tab"*}
+        case $ssds_seen in
+        *"$ssds_newline$ssds_target$ssds_newline"*) continue ;;
+        esac
+        ssds_seen=$ssds_seen$ssds_target$ssds_newline
+        [ ! -e "$ssds_source" ] ||
+            set -- --volume "$ssds_source:$ssds_target:${ssds_bind##*"$ssds_tab"},rbind" "$@"
+    done
+    case $ssds_gpu in
+    nvidia) set -- --device nvidia.com/gpu=all "$@" ;;
+    rocm) set -- --device /dev/kfd --device /dev/dri "$@" ;;
+    esac
+    [ "$(id -u)" = 0 ] || set -- --userns=keep-id "$@"
+    if [ -t 0 ] && [ -t 1 ]; then set -- --tty "$@"; fi
+    exec podman --log-level=error run --rm --interactive --network=host --pid=host --ipc=host \
+        --security-opt label=disable --env-host --workdir "$ssds_cwd" "$@"
     exit 127
 fi
 
@@ -175,16 +292,8 @@ while [ -n "$ssds_binds" ]; do
     [ ! -e "$ssds_source" ] ||
         set -- --bind "$ssds_source:${ssds_bind%%"$ssds_tab"*}:${ssds_bind##*"$ssds_tab"}" "$@"
 done
-ssds_gpu=${SSDS_GPU:-}
-if [ -z "$ssds_gpu" ] && [ -e /dev/nvidiactl ]; then
-    ssds_gpu=nvidia
-elif [ -z "$ssds_gpu" ] && [ -e /dev/kfd ]; then
-    ssds_gpu=rocm
-fi
 case $ssds_gpu in
 nvidia) set -- --nv "$@" ;;
 rocm) set -- --rocm "$@" ;;
-'' | none) ;;
-*) ssds_fail "SSDS_GPU is '$ssds_gpu'; use nvidia, rocm or none" ;;
 esac
 exec "$ssds_runtime" --silent exec "$@"

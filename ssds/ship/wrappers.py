@@ -9,10 +9,13 @@ from __future__ import annotations
 import importlib.resources
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache
 
 from ssds.core.errors import UnavailableError
+from ssds.core.platform import Platform
 from ssds.recipe.model import Site
+from ssds.ship.selector import short
 from ssds.ship.sites import binds_of
 
 SUPPORT = ".ssds"
@@ -43,29 +46,50 @@ def good_variable(name: str) -> bool:
     return bool(_VARIABLE.fullmatch(name)) and name not in _RESERVED and name[:5] != "ssds_"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageFacts:
+    """What wrappers know of one image.
+
+    Attributes:
+        folder: the image's, relative to the tree.
+        programs: command → absolute path in the image.
+        environment: the image's own variables; they win over the caller's.
+        setpriv: absolute path of that program in the image, or the empty string.
+    """
+
+    folder: str
+    programs: Mapping[str, str]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    setpriv: str = ""
+
+
 def release_facts(
-    *,
-    release: str,
-    image: str,
-    programs: Mapping[str, str],
-    environment: Mapping[str, str],
-    defaults: Mapping[str, str],
-    setpriv: str = "",
+    *, release: str, images: Mapping[Platform, ImageFacts], defaults: Mapping[str, str]
 ) -> bytes:
     """Returns the facts file of one release, read by the scripts with ``.``.
 
     Args:
         release: for messages.
-        image: the image's folder, relative to the tree.
-        programs: command → absolute path in the image.
-        environment: the image's own variables; they win over the caller's.
+        images: the site's first choice first; the machine takes the first that it can run.
         defaults: variables of the recipe's ``deploy``; the caller's win.
-        setpriv: absolute path of that program in the image, or the empty string.
     """
     lines = [
         f"ssds_release={quoted(release)}",
-        f"ssds_image={quoted(image)}",
-        f"ssds_setpriv={quoted(setpriv)}",
+        f"ssds_platforms={quoted(' '.join(short(platform) for platform in images))}",
+        "ssds_facts() {",
+        "case $ssds_platform in",
+    ]
+    for platform, image in images.items():
+        lines += [f"{short(platform)})", *_image_lines(image, defaults), ";;"]
+    lines += ["esac", "}"]
+    return ("\n".join(lines) + "\n").encode("utf-8", "surrogateescape")
+
+
+def _image_lines(image: ImageFacts, defaults: Mapping[str, str]) -> list[str]:
+    programs, environment = image.programs, image.environment
+    return [
+        f"ssds_image={quoted(image.folder)}",
+        f"ssds_setpriv={quoted(image.setpriv)}",
         "case $ssds_command in",
         *(f"{quoted(c)}) ssds_program={quoted(p)} ;;" for c, p in sorted(programs.items())),
         "*) ssds_program='' ;;",
@@ -83,11 +107,15 @@ def release_facts(
         ),
         "}",
     ]
-    return ("\n".join(lines) + "\n").encode("utf-8", "surrogateescape")
 
 
 def site_facts(site: Site) -> bytes:
-    """Returns the site's facts file: runtimes in order, and binds, one per line."""
+    """Returns the site's facts file: runtimes in order, GPU, hook, and binds, one per line."""
     binds = "".join(f"{source}\t{target}\t{mode}\n" for source, target, mode in binds_of(site))
-    runtimes = " ".join(site.runtimes)
-    return f"ssds_runtimes={quoted(runtimes)}\nssds_binds={quoted(binds)}\n".encode()
+    rows = {
+        "ssds_runtimes": " ".join(site.runtimes),
+        "ssds_site_gpu": "" if site.gpu == "auto" else site.gpu,
+        "ssds_hook": site.hook,
+        "ssds_binds": binds,
+    }
+    return "".join(f"{name}={quoted(value)}\n" for name, value in rows.items()).encode()

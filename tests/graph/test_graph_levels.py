@@ -15,7 +15,7 @@ from ssds.graph.plan import Verb
 from ssds.recipe.catalog import read_catalog
 from ssds.recipe.model import Site
 from ssds.recipe.steps import RecipeRef
-from ssds.ship.sites import preferred
+from ssds.ship.sites import chosen
 
 AMD64, V3, ZEN3 = (Platform(f"linux/amd64{level}") for level in ("", "/v3", "/zen3"))
 RECIPE = """\
@@ -94,6 +94,9 @@ def test_a_machine_without_the_level_builds_it_and_waits_with_its_test():
 
 def test_a_site_gets_the_level_or_what_runs_in_its_place():
     site = Site(name="cluster", platforms=(ZEN3,))
-    assert preferred(site, dict.fromkeys([AMD64, V3])) == V3
-    assert preferred(site, dict.fromkeys([AMD64, Platform("linux/amd64/v4")])) == AMD64
-    assert preferred(site, dict.fromkeys([Platform("linux/arm64")])) is None
+    arm = Platform("linux/arm64")
+    assert list(chosen(site, dict.fromkeys([AMD64, V3]))) == [V3, AMD64]
+    assert list(chosen(site, dict.fromkeys([AMD64, Platform("linux/amd64/v4")]))) == [AMD64]
+    assert chosen(site, dict.fromkeys([arm])) == {}
+    both = Site(name="cluster", platforms=(AMD64, ZEN3, arm))
+    assert list(chosen(both, dict.fromkeys([arm, V3, AMD64]))) == [AMD64, V3, arm]

@@ -209,7 +209,7 @@ def spoil(layout: Layout, digest: Digest) -> None:
 def test_wrong_bytes_are_never_installed(layout: Layout, tmp_path: Path) -> None:
     other = copy_of(layout, tmp_path / "copy")
     entry = bring(layout.path, tmp_path / "good").entry
-    spoil(other, entry.pick.half.layers[1].digest)
+    spoil(other, entry.pick.halves[0].layers[1].digest)
     with pytest.raises(IntegrityError):
         bring(other.path, tmp_path / "bad")
     assert read_installed(str(tmp_path / "bad")) == []

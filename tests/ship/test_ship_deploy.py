@@ -27,6 +27,7 @@ from ship_makers import (
 )
 
 from ssds.core.errors import IntegrityError, InvalidValue, Refused, SsdsError, UnavailableError
+from ssds.core.model import ReleaseName
 from ssds.core.platform import Platform
 from ssds.lock.model import Lock
 from ssds.oci.blobs import Blobs
@@ -104,7 +105,7 @@ def test_a_strict_umask_makes_no_tree_that_only_its_maker_can_read(
 
 
 def test_a_plan_of_a_deployment_reads_only(blobs: Blobs, target: str) -> None:
-    assert verbs(plan_deploy(site(), [small(blobs)], target)) == ["+"]
+    assert verbs(plan_deploy(site(), [small(blobs)], blobs, target)) == ["+"]
     assert not os.path.exists(target)
 
 
@@ -411,8 +412,8 @@ def test_a_site_takes_and_leaves_by_selectors(blobs: Blobs) -> None:
     locks = [small(blobs, name=n, version=v) for n, v in (("a", "1"), ("a", "2"), ("b", "1"))]
     picked = select(site(include=("a", "b@1"), exclude=("a@2",)), locks)
     assert [str(p.released.id) for p in picked.picks] == ["a@1", "b@1"]
-    assert wanted(site(include=("a@1",)), "a@1+mpi")
-    assert not wanted(site(exclude=("a@1+mpi",)), "a@1+mpi")
+    assert wanted(site(include=("a@1",)), ReleaseName("a", "1", "mpi"))
+    assert not wanted(site(exclude=("a@1+mpi",)), ReleaseName("a", "1", "mpi"))
     only_arm = select(site(platforms=(Platform("linux/arm64"),)), locks)
     assert only_arm.picks == ()
     assert only_arm.left_out[0] == ("a@1", "built for linux/amd64 only")

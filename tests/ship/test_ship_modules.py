@@ -9,31 +9,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
+from module_systems import FACTS, HOSTILE, LMOD
 from ship_makers import run, site, tool_lock
 
 from ssds.oci.blobs import Blobs
 from ssds.ship.deploy import deploy
-from ssds.ship.modules import ModuleFacts, lua_long, lua_text, module_text, modulerc_text
+from ssds.ship.modules import lua_long, lua_text, module_text, modulerc_text
 
-LMOD = "/usr/share/lmod/lmod/libexec/lmod"
-FACTS = ModuleFacts(
-    name="samtools",
-    version="1.16.1",
-    revision=3,
-    image="sha256:" + "a" * 64,
-    commands=("samtools", "ace2sam"),
-    environment={"SAMTOOLS_DATA": "/opt/data"},
-    description={
-        "summary": "Reads alignments",
-        "description": "Long text.",
-        "homepage": "https://example.org",
-        "licenses": ["MIT"],
-        "categories": ["genomics", "imaging"],
-        "citations": [{"doi": "10.1093/x", "title": "T"}],
-        "help": {"example": "samtools view x.bam"},
-    },
-    identifiers={"rrid": "RRID:SCR_002105"},
-)
 GOLDEN = f"""\
 -- samtools 1.16.1-r3, sha256:{"a" * 64}; made by ssds, do not edit
 local own = "/modules/samtools/1.16.1.lua"
@@ -63,17 +45,11 @@ whatis("License: MIT")
 whatis("DOI: 10.1093/x")
 whatis("rrid: RRID:SCR_002105")
 whatis("Image: sha256:{"a" * 64}")
-conflict(myModuleName())
+family("ssds_samtools")
 extensions("ace2sam/1.16.1, samtools/1.16.1")
 prepend_path("PATH", pathJoin(root, "wrappers/samtools/1.16.1-r3/bin"))
-setenv("SAMTOOLS_DATA", "/opt/data")
+pushenv("SAMTOOLS_DATA", "/opt/data")
 """
-HOSTILE = (
-    'x]=]) os.execute("touch /tmp/pwned") help([=[ ]==] ]===] "quoted" \\ \\n \x1b[31m\r\n\0',
-    "ends with ]=",
-    "]]",
-    '") os.exit(3) --',
-)
 
 
 def lmod(folder: str, *words: str, shell: str = "bash") -> subprocess.CompletedProcess[bytes]:

@@ -13,10 +13,11 @@ import pytest
 from ship_makers import run, script, site, small_tar, tool_lock
 
 from ssds.core.errors import InvalidValue
+from ssds.core.platform import Platform
 from ssds.oci.blobs import Blobs
 from ssds.ship.deploy import deploy
 from ssds.ship.sites import binds_of
-from ssds.ship.wrappers import quoted, release_facts, site_facts
+from ssds.ship.wrappers import ImageFacts, quoted, release_facts, site_facts
 
 USERS = [0, 54321]
 needs_namespaces = pytest.mark.component("sandbox")
@@ -310,17 +311,24 @@ def test_the_first_runtime_of_the_site_that_is_here_is_taken(
 
 
 def test_the_facts_of_a_release_are_this_text() -> None:
-    facts = release_facts(
-        release="tool@1.0-r2",
-        image="images/ab/abc",
+    image = ImageFacts(
+        folder=".flat/ab/abc",
         programs={"tool": "/usr/bin/tool", "it's": "/opt/it's"},
         environment={"PATH": "/bin", "A": "x'y", "bad-name": "z", "PWD": "/x"},
-        defaults={"B": "$(touch /tmp/pwned)", "A": "lost"},
         setpriv="/usr/bin/setpriv",
+    )
+    facts = release_facts(
+        release="tool@1.0-r2",
+        images={Platform("linux/amd64/v3"): image},
+        defaults={"B": "$(touch /tmp/pwned)", "A": "lost"},
     )
     assert facts.decode() == (
         "ssds_release='tool@1.0-r2'\n"
-        "ssds_image='images/ab/abc'\n"
+        "ssds_platforms='amd64/v3'\n"
+        "ssds_facts() {\n"
+        "case $ssds_platform in\n"
+        "amd64/v3)\n"
+        "ssds_image='.flat/ab/abc'\n"
         "ssds_setpriv='/usr/bin/setpriv'\n"
         "case $ssds_command in\n"
         "'it'\\''s') ssds_program='/opt/it'\\''s' ;;\n"
@@ -332,13 +340,18 @@ def test_the_facts_of_a_release_are_this_text() -> None:
         "    ssds_set A 'x'\\''y'\n"
         "    ssds_set PATH '/bin'\n"
         "}\n"
+        ";;\n"
+        "esac\n"
+        "}\n"
     )
 
 
 def test_the_facts_of_a_site_are_this_text() -> None:
-    found = site_facts(site(binds=("/data", "/scratch:/mnt/scratch:ro")))
-    assert found.decode() == (
+    asked = site(binds=("/data", "/scratch:/mnt/scratch:ro"), gpu="none", hook="/etc/mpi.sh")
+    assert site_facts(asked).decode() == (
         "ssds_runtimes='apptainer singularity plain'\n"
+        "ssds_site_gpu='none'\n"
+        "ssds_hook='/etc/mpi.sh'\n"
         "ssds_binds='/data\t/data\trw\n/scratch\t/mnt/scratch\tro\n'\n"
     )
 
