@@ -178,6 +178,15 @@ def release(
     return with_variant(lock, id_, made)
 
 
+def releasable_index(lock: Lock) -> types.Descriptor:
+    """The descriptor of the index that a lock of one variant offers."""
+    (variant,) = lock.variants.values()
+    assert variant.index is not None
+    return types.Descriptor(
+        media_type=types.INDEX, digest=variant.index.digest, size_bytes=variant.index.size_bytes
+    )
+
+
 def with_sif(blobs: Blobs, half: ReleaseHalf) -> ReleaseHalf:
     """The half with the image's SIF file, which is kept too."""
     with tempfile.TemporaryDirectory() as folder, open(f"{folder}/x.sif", "w+b") as file:

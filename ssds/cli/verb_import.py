@@ -10,6 +10,7 @@ import click
 from ssds.cli.app import Context
 from ssds.cli.guard import EXIT_ERROR
 from ssds.cli.import_files import apptainer, dockerfile
+from ssds.cli.import_ready import ducc, galaxy, shpc
 from ssds.cli.output import counted, report_diagnostics, report_error, say
 from ssds.core.diagnostics import Collector, Severity
 from ssds.core.errors import InvalidValue, Refused, SsdsError, UsageError
@@ -36,6 +37,9 @@ def command() -> None:
 
 command.add_command(dockerfile)
 command.add_command(apptainer)
+command.add_command(shpc)
+command.add_command(ducc)
+command.add_command(galaxy)
 
 
 @command.command("neurocontainers")

@@ -138,3 +138,17 @@ def test_a_recipe_that_declares_commands_offers_them_and_looks_at_no_base(tmp_pa
     found = found_in(tmp_path, base, mine, commands=("bash",))
     assert found["declared"] == ["bash"]
     assert "found" not in found
+
+
+def test_an_image_that_adds_nothing_offers_what_is_above_its_first_layer(tmp_path):
+    mine = layer({"usr/bin/tool": elf()}, executable=("usr/bin/tool",))
+    workshop = Workshop(str(tmp_path))
+    image = workshop.image(layer(BASE, executable=tuple(BASE)), mine)
+    node = spec.node(
+        target(),
+        {},
+        Input(role="config", digest=image),
+        base=Input(role="base", digest=image, output="config"),
+    )
+    outcome = run(workshop.bench(node, {"config": image, "base": image}))
+    assert workshop.json(outcome.outputs["commands"])["found"] == ["tool"]

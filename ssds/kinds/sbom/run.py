@@ -43,7 +43,7 @@ def run(bench: Bench) -> Outcome:
             commands=_texts(node, "commands"),
             paths=_texts(node, "paths"),
             search=config.environment.get("PATH", DEFAULT_PATH),
-            base=_base(bench),
+            base=_base(bench, config.diff_ids),
         ),
     )
     inventory = take(tree)
@@ -62,10 +62,11 @@ def run(bench: Bench) -> Outcome:
     )
 
 
-def _base(bench: Bench) -> FlatTree | None:
+def _base(bench: Bench, own: tuple[Digest, ...]) -> FlatTree | None:
     """Returns the tree of the image below, or None where its commands are not asked for.
 
-    A base is a layer, or an image of a registry or a recipe by its config.
+    A base is a layer, or an image of a registry or a recipe by its config. An image that adds
+    nothing to its base is a ready-made one: what its maker put on the first layer is what counts.
     """
     digest = bench.action.inputs.get("base")
     if digest is None:
@@ -75,6 +76,8 @@ def _base(bench: Bench) -> FlatTree | None:
     layers: tuple[Digest, ...] = (digest,)
     if origin.output == "config":
         layers = parse_config(blobs.read(digest)).diff_ids
+    if layers == own:
+        layers = own[:1] if len(own) > 1 else ()
     return flatten([blobs.path(layer) for layer in layers])
 
 
