@@ -31,14 +31,17 @@ def _is_utf8(stream: TextIO) -> bool:
     return (stream.encoding or "").lower().replace("_", "-") in ("utf-8", "utf8")
 
 
-def print_json(value: object) -> None:
-    """Prints one JSON object, sorted and indented; escaped where the stream is not UTF-8."""
-    print(json_text(value, escaped=not _is_utf8(sys.stdout)))
+def print_json(value: object, *, lines: bool = True) -> None:
+    """Prints one JSON object, sorted and indented; escaped where the stream is not UTF-8.
+
+    Without ``lines`` on one line, as the variables of a CI want it.
+    """
+    print(json_text(value, escaped=not _is_utf8(sys.stdout), lines=lines))
 
 
-def json_text(value: object, *, escaped: bool) -> str:
+def json_text(value: object, *, escaped: bool, lines: bool = True) -> str:
     """Returns the text of one JSON object; what terminals would obey in it is escaped."""
-    text = json.dumps(value, ensure_ascii=escaped, indent=2, sort_keys=True)
+    text = json.dumps(value, ensure_ascii=escaped, indent=2 if lines else None, sort_keys=True)
     return _JSON_CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 

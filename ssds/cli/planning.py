@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ssds.cli import channels, reasons
@@ -61,15 +61,20 @@ class Planned:
 
 
 @uncollected()
-def make(workspace: Workspace, asked: Asked) -> Planned:
+def make(
+    workspace: Workspace, asked: Asked, change: Callable[[Facts], Facts] = lambda facts: facts
+) -> Planned:
     """Returns the joint plan; reads, and changes nothing.
 
     Where a remote cache turns out to give less than it claims, the plan is made again without.
+
+    Args:
+        change: makes other facts of those that were found, for what-if questions.
     """
     while True:
         caches = workspace.caches
         faults = caches.faults if caches else 0
-        planned = _make(workspace, asked)
+        planned = _make(workspace, asked, change)
         if caches is None or caches.faults == faults:
             return planned
 
@@ -98,7 +103,7 @@ class _Offers:
         return caches.offering(digest) if caches else ""
 
 
-def _make(workspace: Workspace, asked: Asked) -> Planned:
+def _make(workspace: Workspace, asked: Asked, change: Callable[[Facts], Facts]) -> Planned:
     as_of = parse_date(asked.as_of)
     graph = workspace.graph(as_of)
     refuse_removal(lost_versions(workspace.catalog, workspace.pins()))
@@ -113,7 +118,7 @@ def _make(workspace: Workspace, asked: Asked) -> Planned:
     )
     wishes = replace(wishes, fetch=wishes.fetch | pushes.wanted(workspace, graph))
     offers = _Offers(pushes, workspace)
-    facts = replace(workspace.facts(), offered=offers)
+    facts = replace(change(workspace.facts()), offered=offers)
     plan = reasons.explained(workspace, make_plan(graph, facts, wishes))
     found = found_by_plan(plan, workspace.read_blob)
     rows = graph_rows(plan)

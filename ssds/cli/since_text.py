@@ -63,14 +63,15 @@ def _signs(row: Row) -> str:
     return ("!" if "irreversible" in row.marks else "") + ("i" if "impure" in row.marks else "")
 
 
-class _Page:
-    """Collects blocks as long as they fit; the end always does."""
+class Page:
+    """Collects blocks of Markdown as long as they fit; the end always does."""
 
     def __init__(self, reserved: int = 600) -> None:
         self._parts: list[str] = []
         self._left = LIMIT_BYTES - reserved
 
     def add(self, text: str) -> bool:
+        """Adds a block; False where it does not fit."""
         size = len(text.encode("utf-8", "replace")) + 1
         if size > self._left:
             return False
@@ -89,12 +90,13 @@ class _Page:
         return 0
 
     def end(self, text: str) -> str:
+        """Returns the whole page with its last block."""
         return "\n".join([*self._parts, text]).rstrip() + "\n"
 
 
 def markdown(found: Since) -> str:
     """Returns the difference as Markdown, at most LIMIT_BYTES long."""
-    page = _Page()
+    page = Page()
     page.add(f"### {_title(found)}\n")
     page.add(f"{_between(found)}\n")
     if not found.rows and not found.recipes and not found.gone:
@@ -128,7 +130,7 @@ def _between(found: Since) -> str:
     return f"From {code(str(found.base))} to {head}: recipes {counts}, {found.unchanged} unchanged."
 
 
-def _counts(page: _Page, found: Since) -> None:
+def _counts(page: Page, found: Since) -> None:
     rows = [(word, found.count(verb)) for verb, word in _VERBS]
     rows = [(word, count) for word, count in rows if count]
     rows += [("no longer there", len(found.gone))] if found.gone else []
@@ -137,7 +139,7 @@ def _counts(page: _Page, found: Since) -> None:
         page.add(f"| steps | |\n|---|--:|\n{text}\n")
 
 
-def _listed(page: _Page, title: str, rows: Sequence[Row]) -> None:
+def _listed(page: Page, title: str, rows: Sequence[Row]) -> None:
     head = f"**{title}: {len(rows)}**\n"
     page.add_all(head, rows[:_LISTED], lambda r: f"- {code(label_of(r), _NAME)}: {code(r.text)}")
     if len(rows) > _LISTED:
@@ -153,7 +155,7 @@ def _by_owner(found: Since) -> dict[str, list[Row]]:
     return groups
 
 
-def _recipes(page: _Page, found: Since) -> None:
+def _recipes(page: Page, found: Since) -> None:
     """Adds a row for each recipe: what changed first of all."""
     groups = _by_owner(found)
     names = [name for name in groups if name]
@@ -175,7 +177,7 @@ def _recipes(page: _Page, found: Since) -> None:
     page.add(f"| … and {left} more | | | | | |\n" if left else "")
 
 
-def _details(page: _Page, found: Since) -> int:
+def _details(page: Page, found: Since) -> int:
     """Adds a folded table for each recipe, and one for what recipes share."""
     left_out = 0
     for name, rows in _by_owner(found).items():

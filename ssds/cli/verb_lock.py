@@ -162,8 +162,7 @@ def merge_command(base: str, ours: str, theirs: str, name: str, to_stdout: bool)
     changed one thing in two ways, OURS stays as it was, and the exit code is 1.
 
     \b
-    echo 'lockfiles/*.lock.json merge=ssds-lock' >> .gitattributes
-    git config merge.ssds-lock.driver 'ssds lock merge %O %A %B --name %P'
+    ssds lock driver
     """  # noqa: D301 - click leaves the block after \\b as it is
     from ssds.lock.merge import merge_driver, merge_files
 
@@ -171,6 +170,41 @@ def merge_command(base: str, ours: str, theirs: str, name: str, to_stdout: bool)
         print(merge_files(base, ours, theirs, name=name or ours).decode(), end="")
     else:
         merge_driver(base, ours, theirs, name=name or ours)
+    return 0
+
+
+@command.command("join")
+@click.argument("folders", nargs=-1, required=True, type=click.Path(exists=True, file_okay=False))
+@click.pass_obj
+def join_command(context: Context, /, folders: tuple[str, ...]) -> int:
+    """Join the lock files that other machines made of this checkout's, one folder for each.
+
+    For CI: runners build platforms apart, and one of them joins what they locked.
+    """
+    from ssds.cli.merging import join
+
+    changed = join(Workspace.open(context.folder), folders)
+    for name in changed:
+        print(f"wrote {name}")
+    if not changed:
+        print("Nothing to do: the locks hold all of it.")
+    return 0
+
+
+@command.command("driver")
+@click.pass_obj
+def driver_command(context: Context, /) -> int:
+    """Let git join lock files with `ssds lock merge`: in .gitattributes, and in this clone.
+
+    Commit .gitattributes; run this once in every clone, also in CI.
+    """
+    from ssds.cli.merging import install
+
+    done = install(Workspace.open(context.folder))
+    for line in done:
+        print(f"wrote {line}")
+    if not done:
+        print("Nothing to do: git joins lock files here already.")
     return 0
 
 

@@ -39,7 +39,10 @@ from ssds.workspace import Workspace
     help="Show only what differs from a revision of git, or between two; `main...` is where main "
     "was left.",
 )
-@click.option("--markdown", is_flag=True, help="With --since: for a pull request's comment.")
+@click.option("--markdown", is_flag=True, help="For a pull request's comment: short, folded, safe.")
+@click.option(
+    "--matrix", is_flag=True, help="Print the jobs of a CI run, one for each platform and group."
+)
 @click.option("--no-index", is_flag=True, help="Read everything anew; use and keep no index.")
 @click.pass_obj
 def command(
@@ -51,6 +54,7 @@ def command(
     out: str | None,
     since: str,
     markdown: bool,
+    matrix: bool,
     detailed_exitcode: bool,
     no_cache: bool,
     **asked: Any,
@@ -61,13 +65,13 @@ def command(
     """
     options = planning.Asked(**asked)
     workspace = Workspace.open(context.folder).built_by(options.builder, no_cache=no_cache)
-    if since or markdown:
-        if not since or out is not None or (markdown and as_json):
-            raise UsageError(
-                "--markdown goes with --since, and neither with --out; --markdown not with --json",
-                hint="Give one of them at a time.",
-                code="E128",
-            )
+    _together(since=bool(since), matrix=matrix, markdown=markdown, out=out, as_json=as_json)
+    if matrix:
+        from ssds.cli.matrix import matrix as jobs
+
+        print_json(jobs(workspace, options), lines=False)
+        return 0
+    if since:
         code = _since(workspace, options, since, markdown=markdown, as_json=as_json)
         return code if detailed_exitcode else 0
     more: dict[str, Any] = {}
@@ -79,10 +83,29 @@ def command(
         delivery = planning.make(workspace, options).delivery
     else:
         delivery = indexed.deliver(workspace, options, full=full)
+    if markdown:
+        from ssds.cli import plan_text
+
+        show(plan_text.markdown(delivery))
+        return delivery.exit_code if detailed_exitcode else 0
     planning.present(delivery, as_json=as_json, full=full, more=more)
     if out is not None:
         _say_saved(delivery, out)
     return delivery.exit_code if detailed_exitcode else 0
+
+
+def _together(*, since: bool, matrix: bool, markdown: bool, out: str | None, as_json: bool) -> None:
+    if (
+        (out is not None and (since or matrix or markdown))
+        or (markdown and as_json)
+        or (matrix and (since or markdown))
+    ):
+        raise UsageError(
+            "--out, --matrix and --markdown exclude each other; --since goes with --markdown, and "
+            "--json not with it",
+            hint="Give one of them at a time.",
+            code="E128",
+        )
 
 
 def _since(

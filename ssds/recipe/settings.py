@@ -63,6 +63,7 @@ class Settings:
         jobs: how many nodes run at once; 0 means one per core.
         platforms: those that are looked at when none is named; empty means every one.
         builder: who runs build steps: ``embedded``, ``docker`` or ``buildah``.
+        runners: platform → labels of the CI runners that build for it.
         caches: remote caches, in the order in which they are asked.
         files: the files that were read, nearest first.
     """
@@ -79,6 +80,7 @@ class Settings:
     jobs: int = 0
     platforms: tuple[Platform, ...] = ()
     builder: str = "embedded"
+    runners: Mapping[Platform, tuple[str, ...]] = field(default_factory=dict)
     caches: tuple[CacheSetting, ...] = ()
     files: tuple[str, ...] = ()
 
@@ -168,8 +170,8 @@ def _read_file(path: str, shown: str, base: str, collector: Collector, home: str
             values[key] = _absolute(item, base, home)
             if not os.path.isfile(values[key]):
                 report("W013", (key,), ("found", values[key]))
-        elif key == "platforms":
-            values[key] = tuple(Platform(p) for p in item)
+        elif key in ("platforms", "runners"):
+            values[key] = _by_platform(item)
         elif key == "cache":
             from ssds.recipe.cache_settings import caches
 
@@ -190,6 +192,13 @@ def _read_file(path: str, shown: str, base: str, collector: Collector, home: str
         report("W015", place, ("found", values["catalog"]))
         del values["catalog"]
     return values
+
+
+def _by_platform(item: Any) -> Any:
+    """Returns a list of platforms, or a map from platforms to labels of runners."""
+    if isinstance(item, list):
+        return tuple(Platform(p) for p in item)
+    return {Platform(p): (t,) if isinstance(t, str) else tuple(t) for p, t in item.items()}
 
 
 def _upstream(item: Mapping[str, str], report: Report) -> Mapping[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -107,6 +108,58 @@ def test_one_thing_changed_in_two_ways_is_a_conflict_that_is_named(clone: Clone)
     assert "both sides changed variants.default.platforms.linux/amd64.pins.sources.a" in told
     assert "CONFLICT" in told
     assert clone.lock.read_bytes() == a_lock(amd64=section("ours"))
+
+
+def test_the_driver_is_installed_once_and_git_calls_it(plain: Site, clone: Clone) -> None:
+    told = plain.run("lock", "driver")
+    assert "error[E225]" in told.err
+    shutil.copytree(plain.workspace / "catalog", clone.folder / "catalog")
+    shutil.copy(plain.workspace / "ssds.yaml", clone.folder)
+    clone.git("config", "--unset", "merge.ssds-lock.driver")
+    here = Site(plain.folder)
+    (clone.folder / ".gitattributes").write_text("*.svg binary")
+    arguments = [sys.executable, "-m", "ssds", "-C", str(clone.folder), "lock", "driver"]
+    done = [
+        subprocess.run(
+            arguments, capture_output=True, text=True, check=True, env=here._environment({})
+        ).stdout
+        for _ in range(2)
+    ]
+
+    assert done[0].count("wrote ") == 3
+    assert done[1].startswith("Nothing to do")
+    assert (clone.folder / ".gitattributes").read_text() == (
+        "*.svg binary\nlockfiles/*.lock.json merge=ssds-lock\n"
+    )
+    assert clone.git("config", "merge.ssds-lock.driver").endswith("lock merge %O %A %B --name %P\n")
+
+
+def test_locks_of_several_machines_are_joined_or_nothing_is_written(
+    plain: Site, tmp_path: Path
+) -> None:
+    own = plain.workspace / "lockfiles" / NAME
+    own.write_bytes(a_lock(amd64=section("old")))
+    made = {
+        "one": a_lock(amd64=section("new")),
+        "two": a_lock(amd64=section("old"), arm64=section("arm")),
+        "other": a_lock(amd64=section("newer")),
+    }
+    for name, data in made.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / NAME).write_bytes(data)
+
+    refused = plain.run("lock", "join", str(tmp_path / "one"), str(tmp_path / "other"))
+    assert refused.code == 1
+    assert "both sides changed" in refused.err
+    assert own.read_bytes() == a_lock(amd64=section("old"))
+
+    joined = plain.good("lock", "join", str(tmp_path / "one"), str(tmp_path / "two"))
+    assert joined.out == f"wrote lockfiles/{NAME}\n"
+    assert own.read_bytes() == a_lock(amd64=section("new"), arm64=section("arm"))
+    own.unlink()
+    plain.good("lock", "join", str(tmp_path / "two"))
+    assert own.read_bytes() == made["two"]
+    assert plain.good("lock", "join", str(tmp_path / "two")).out.startswith("Nothing to do")
 
 
 def test_merge_can_print_instead(plain: Site, tmp_path: Path) -> None:

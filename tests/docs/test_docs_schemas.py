@@ -62,7 +62,7 @@ def test_each_schema_is_a_schema(path: Path) -> None:
 def test_the_plan_schema_names_every_verb_and_kind() -> None:
     step = schema("plan")["$defs"]["step"]["properties"]
     assert step["verb"]["enum"] == [verb.word for verb in Verb]
-    assert step["kind"]["enum"] == [*KINDS, "lock", "push"]
+    assert step["kind"]["enum"] == [*KINDS, "lock", "push", "fetch"]
 
 
 def test_the_plan_of_a_fresh_clone_obeys_its_schema(starter: Path) -> None:

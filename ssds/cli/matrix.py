@@ -1,0 +1,163 @@
+"""``plan --matrix``: the jobs of a CI run, one for what can be built together on one platform.
+
+A job has the releases that share something that is to be built, so that no two runners build the
+same thing; its labels come from the setting ``runners``, its needs from the recipes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ssds.cli import planning
+from ssds.cli.output import say
+from ssds.core.canonical import Json
+from ssds.core.errors import UsageError
+from ssds.core.model import NodeId
+from ssds.core.platform import Platform
+from ssds.core.records import replace
+from ssds.graph.compile import Graph
+from ssds.graph.plan import Facts, Plan
+from ssds.workspace import Workspace
+
+MOST_JOBS = 256
+"""So many a forge takes; beyond that, jobs of one platform are joined."""
+RUN_ID = "{run_id}"
+_RUN_VARIABLES = ("SSDS_RUN_ID", "GITHUB_RUN_ID", "CI_PIPELINE_ID")
+
+
+def matrix(workspace: Workspace, asked: planning.Asked, most: int = MOST_JOBS) -> dict[str, Json]:
+    """Returns ``{"include": [job, …]}``; every platform with a runner counts as one with a builder.
+
+    Raises:
+        UsageError: E224, the settings name no runners.
+    """
+    runners = workspace.settings.runners
+    if not runners:
+        raise UsageError(
+            "no runners are named",
+            hint="Map platforms to labels under `runners` in ssds.yaml: "
+            "{linux/amd64: [ubuntu-24.04]}.",
+            code="E224",
+        )
+
+    def there(facts: Facts) -> Facts:
+        return replace(
+            facts,
+            builder=lambda p: "" if _labels(p, runners) else f"no runner for {p}",
+            emulates=lambda _: "",
+        )
+
+    planned = planning.make(workspace, asked, there)
+    lacking = {str(s.node.id.platform) for s in planned.plan.steps.values() if _unserved(s.text)}
+    for platform in sorted(lacking):
+        say(f"warning: no runner for {platform}; name one under `runners` in ssds.yaml")
+    jobs: list[Json] = []
+    for platform, groups in _groups(planned.graph, planned.plan).items():
+        fair = max(1, most * len(groups) // max(1, _count(planned.graph, planned.plan)))
+        jobs += [
+            _job(workspace, planned.plan, platform, names, runners)
+            for names in _joined(groups, fair)
+        ]
+    return {"include": jobs}
+
+
+def _unserved(text: str) -> bool:
+    return text.startswith("no runner for ")
+
+
+def _count(graph: Graph, plan: Plan) -> int:
+    return sum(len(groups) for groups in _groups(graph, plan).values())
+
+
+def _labels(platform: Platform, runners: Mapping[Platform, tuple[str, ...]]) -> tuple[str, ...]:
+    """Returns the labels of a platform's runner, or of its baseline's."""
+    return runners.get(platform) or runners.get(platform.baseline) or ()
+
+
+def _groups(graph: Graph, plan: Plan) -> dict[Platform, list[list[str]]]:
+    """Returns platform → groups of releases; those of one group share what is to be built."""
+    owners = {str(name) for name in graph.releases}
+    found: dict[Platform, dict[str, set[str]]] = {}
+    for step in plan.steps.values():
+        name = step.node.id
+        if not step.runs or not name.platform or name.owner not in owners:
+            continue
+        links = found.setdefault(Platform(name.platform), {}).setdefault(name.owner, set())
+        links.update(
+            item.node.owner
+            for item in step.node.inputs
+            if item.node is not None and _to_be_built(plan, item.node) and item.node.owner in owners
+        )
+    return {platform: _components(links) for platform, links in sorted(found.items())}
+
+
+def _to_be_built(plan: Plan, name: NodeId) -> bool:
+    return plan.steps[name].runs and bool(name.platform)
+
+
+def _components(links: Mapping[str, Iterable[str]]) -> list[list[str]]:
+    """Returns the connected parts of a graph, each sorted, in the order of their first names."""
+    root = {name: name for name in links}
+
+    def top(name: str) -> str:
+        while root[name] != name:
+            name = root[name]
+        return name
+
+    for name, others in links.items():
+        for other in others:
+            if other in root:
+                first, second = sorted((top(name), top(other)))
+                root[second] = first
+    parts: dict[str, list[str]] = {}
+    for name in sorted(links):
+        parts.setdefault(top(name), []).append(name)
+    return list(parts.values())
+
+
+def _joined(groups: list[list[str]], most: int) -> list[list[str]]:
+    """Returns the groups joined to at most ``most``, about equally large."""
+    if len(groups) <= most:
+        return groups
+    bins: list[list[str]] = [[] for _ in range(most)]
+    for group in sorted(groups, key=len, reverse=True):
+        min(bins, key=len).extend(group)
+    return [sorted(names) for names in bins]
+
+
+def _job(
+    workspace: Workspace,
+    plan: Plan,
+    platform: Platform,
+    names: list[str],
+    runners: Mapping[Platform, tuple[str, ...]],
+) -> dict[str, Json]:
+    run_id = next((os.environ[name] for name in _RUN_VARIABLES if os.environ.get(name)), "0")
+    labels: list[Json] = [text.replace(RUN_ID, run_id) for text in _labels(platform, runners)]
+    steps = [
+        step
+        for step in plan.steps.values()
+        if step.runs and step.node.id.owner in names and step.node.id.platform == str(platform)
+    ]
+    needs: dict[str, int] = {}
+    for name, release in workspace.catalog.releases.items():
+        if str(name) in names:
+            for key, value in release.resources.items():
+                needs[key] = max(needs.get(key, 0), value)
+    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    job: dict[str, Any] = {
+        "name": f"{names[0]}{more} {platform}",
+        "platform": str(platform),
+        "runs_on": labels,
+        "selectors": " ".join(
+            f"{name}:{kind}"
+            for name in names
+            for kind in ("publish", "sif")
+            if NodeId(name, kind, str(platform)) in plan.steps
+        ),
+        "steps": len(steps),
+        **{key: needs.get(key, 0) for key in ("memory_mib", "disk_mib", "time_s")},
+    }
+    return job

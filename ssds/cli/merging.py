@@ -1,0 +1,118 @@
+"""Locks of other machines: git calls ``ssds lock merge``, or folders of locks are joined."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import sys
+
+from ssds.core.errors import EnvironmentProblem, Refused, UsageError
+from ssds.host.files import atomic_write, locked, remove_file
+from ssds.host.git import READ_S, in_checkout, run_git
+from ssds.lock.merge import merge_files
+from ssds.workspace import LOCK_FOLDER, Workspace
+
+ATTRIBUTE = f"{LOCK_FOLDER}/*.lock.json merge=ssds-lock"
+SUFFIX = ".lock.json"
+_ATTRIBUTES = ".gitattributes"
+
+
+def install(workspace: Workspace) -> list[str]:
+    """Returns what was changed; nothing where all was as it should be.
+
+    Raises:
+        UsageError: E225, the workspace is in no git checkout.
+        EnvironmentProblem: E226, git refuses.
+    """
+    if not in_checkout(workspace.root):
+        raise UsageError(
+            f"{workspace.root} is in no git checkout", hint="Run `git init` first.", code="E225"
+        )
+    done = []
+    path = os.path.join(workspace.root, _ATTRIBUTES)
+    text = ""
+    if os.path.exists(path):
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            text = file.read()
+    if ATTRIBUTE not in text.splitlines():
+        text += ("" if not text or text.endswith("\n") else "\n") + ATTRIBUTE + "\n"
+        atomic_write(path, text.encode("utf-8", "surrogateescape"), point="attributes")
+        done.append(f"{_ATTRIBUTES}: {ATTRIBUTE}")
+    ssds = shutil.which("ssds")
+    program = "ssds" if ssds else f"{shlex.quote(sys.executable)} -m ssds"
+    for key, value in (
+        ("merge.ssds-lock.name", "ssds locks"),
+        ("merge.ssds-lock.driver", f"{program} lock merge %O %A %B --name %P"),
+    ):
+        known = run_git(workspace.root, "config", "--local", "--get", key, timeout_s=READ_S)
+        if known.stdout.decode(errors="replace").rstrip("\n") == value:
+            continue
+        told = run_git(workspace.root, "config", "--local", key, value, timeout_s=READ_S)
+        if told.returncode:
+            raise EnvironmentProblem(
+                f"git cannot note {key} in the configuration of this clone",
+                hint="Check the clone's owner.",
+                code="E226",
+            )
+        done.append(f"git config {key} {value!r}")
+    return done
+
+
+def join(workspace: Workspace, folders: tuple[str, ...]) -> list[str]:
+    """Joins lock files that other machines made of this checkout's; returns what changed.
+
+    The checkout's own file is the common ancestor of all.
+
+    Raises:
+        UsageError: E227, a folder holds no lock file.
+        Refused: two machines changed one thing in two ways; nothing was written then.
+        InputError: a file is no sound lock.
+    """
+    found: dict[str, list[str]] = {}
+    for folder in folders:
+        names = [n for n in sorted(os.listdir(folder)) if n.endswith(SUFFIX)]
+        if not names:
+            raise UsageError(
+                f"{folder} holds no lock file", hint="Name folders with *.lock.json.", code="E227"
+            )
+        for name in names:
+            found.setdefault(name, []).append(os.path.join(folder, name))
+    results = {name: _joined(workspace, name, paths) for name, paths in sorted(found.items())}
+    changed = []
+    for name, data in results.items():
+        path = os.path.join(workspace.lock_folder, name)
+        with locked(workspace.guard(name)):
+            if data != _bytes(path):
+                atomic_write(path, data, point="lock-join")
+                changed.append(f"{LOCK_FOLDER}/{name}")
+    workspace.forget_locks()
+    return changed
+
+
+def _joined(workspace: Workspace, name: str, paths: list[str]) -> bytes:
+    """Returns the join of one lock file's states, each against the checkout's own."""
+    base = os.path.join(workspace.lock_folder, name)
+    if not os.path.exists(base):
+        base = os.devnull
+    sofar = os.path.join(workspace.state_folder, "joining", name)
+    atomic_write(sofar, _bytes(base) or _bytes(paths[0]), point="lock-joining")
+    try:
+        for path in paths:
+            try:
+                data = merge_files(base, sofar, path, name=f"{LOCK_FOLDER}/{name}")
+            except Refused as error:
+                error.args = (f"{path}: {error.message}",)
+                raise
+            atomic_write(sofar, data, point="lock-joining")
+        return _bytes(sofar)
+    finally:
+        remove_file(sofar, point="lock-joining")
+
+
+def _bytes(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except FileNotFoundError:
+        return b""
