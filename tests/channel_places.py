@@ -14,6 +14,7 @@ from ssds.oci.blobs import Blobs
 from ssds.oci.layout import Layout
 from ssds.recipe.model import Channel
 from ssds.ship.backend_layout import LayoutChannel
+from ssds.ship.backend_objects import ObjectsChannel
 from ssds.ship.backend_registry import RegistryChannel
 from ssds.ship.observation import Observation
 from ssds.ship.plug import Backend
@@ -42,6 +43,10 @@ class Place:
             layout = Layout(self.backend.path)
             known = {d.digest: d for d in layout.tags().values()}
             layout.set_tags({f"{name}:{tag}": known[digest]})
+        elif isinstance(self.backend, ObjectsChannel):
+            entries = self.backend._entries(name)
+            known = {d.digest: d for d in entries.values()}
+            self.backend._set(name, {tag: known[digest]})
         else:
             assert isinstance(self.backend, RegistryChannel)
             registry, repository = self.backend.registry, f"{self.backend.prefix}/{name}"

@@ -18,6 +18,7 @@ ORDER = [
     {"schemas"},
     {"host"},
     {"oci"},
+    {"objects"},
     {"sif"},
     {"store"},
     {"cache"},

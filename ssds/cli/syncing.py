@@ -76,9 +76,19 @@ def targets(workspace: Workspace, asked: Asked) -> dict[Channel, list[Released]]
                 )
         found = {c: r for c, r in found.items() if c.name in asked.to}
         found |= {known[n]: [] for n in asked.to if n not in {c.name for c in found}}
+    found = {place: r for c, r in found.items() for place in _places(c)}
     if asked.repair:
         found = {replace(c, on_drift="repair"): r for c, r in found.items()}
     return found
+
+
+def _places(channel: Channel) -> list[Channel]:
+    """Returns a channel and its replicas, each a place of its own: ``depot``, ``depot.2``."""
+    others = [
+        replace(channel, name=f"{channel.name}.{number}", location=address, replicas=())
+        for number, address in enumerate(channel.replicas, start=2)
+    ]
+    return [replace(channel, replicas=()), *others]
 
 
 def look(workspace: Workspace, wanted: Mapping[Channel, Sequence[Released]], asked: Asked) -> Looks:

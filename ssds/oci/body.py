@@ -27,6 +27,11 @@ class Body:
         while data := self.read(1 << 18):
             yield data
 
+    def parts(self, size_bytes: int) -> Iterator[bytes]:
+        """Gives all bytes in parts of that size; raises before the last as ``read`` does."""
+        while data := self.read(size_bytes):
+            yield data
+
     def read(self, count: int = -1) -> bytes:
         """Gives the next bytes; raises before the last ones where the digest would be wrong."""
         left = self._size - self._done

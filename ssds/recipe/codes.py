@@ -204,6 +204,11 @@ _TABLE: dict[str, tuple[str, str]] = {
     "C010": ("folder leaves the workspace", "Write a relative path without .. parts."),
     "C011": ("not a registry place", "Write host[:port]/prefix, without http:// and tag."),
     "C013": ("two channels with one place", "Keep one of them."),
+    "C014": (
+        "not the address of an object store",
+        "Write s3+https://HOST/BUCKET/PREFIX, swift+https://HOST/v1/… or https://HOST/FOLDER.",
+    ),
+    "C015": ("only object stores have replicas", "Declare another channel for the other place."),
     "S010": ("not a site name", "Name the file with lower-case letters, digits and -."),
     "S011": ("selector matches no release", "Write name or name@version of a recipe."),
     "S012": ("not a folder to bind", "Write an absolute path without .. parts, not / itself."),

@@ -203,8 +203,10 @@ class Channel:
     """A named place that receives releases (``catalog/channels.yaml``).
 
     Attributes:
-        kind: ``layout`` (an OCI image layout folder) or ``registry``.
-        location: a folder relative to the workspace, or ``host[:port]/prefix``.
+        kind: ``layout`` (an OCI image layout folder), ``registry`` or ``objects``.
+        location: a folder relative to the workspace, ``host[:port]/prefix``, or an object store's
+            address (``s3+https://host/bucket/prefix``).
+        replicas: further object stores that a sync gives the same.
         insecure: plain http is allowed (loopback registries).
         move: moving tags beside the immutable one: of ``version latest``.
         sif: it gets each image as a SIF file too.
@@ -219,6 +221,7 @@ class Channel:
     move: tuple[str, ...] = ("version", "latest")
     sif: bool = False
     on_drift: str = "restore"
+    replicas: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

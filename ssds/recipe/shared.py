@@ -25,6 +25,10 @@ _REGISTRY = pattern(
     r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:]+\])(?::[0-9]{1,5})?"
     r"(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*"
 )
+_OBJECTS = pattern(
+    r"(?P<kind>s3\+|swift\+)?(?P<scheme>https?)://(?P<host>[A-Za-z0-9.:\[\]-]+)"
+    r"(?P<path>(?:/[A-Za-z0-9._~-]+)*/?)(?:\?region=[A-Za-z0-9-]+)?"
+)
 _LOOPBACK = pattern(r"(?:localhost|127\.[0-9.]+|\[::1\])(?::|/|$)")
 
 
@@ -156,8 +160,9 @@ def _policy(name: str, item: Mapping[str, Any], report: Report) -> Policy:
 
 def _channel(name: str, item: Mapping[str, Any]) -> Channel:
     given: dict[str, Any] = {key: item[key] for key in item if key != "description"}
-    if "move" in given:
-        given["move"] = tuple(given["move"])
+    for key in ("move", "replicas"):
+        if key in given:
+            given[key] = tuple(given[key])
     return Channel(name=name, **given)
 
 
@@ -172,9 +177,30 @@ def _check_channels(channels: Mapping[str, Any], report: Report) -> None:
                 report("C011", path, ("found", location))
             elif item.get("insecure") and not _LOOPBACK.match(location):
                 report("C012", (name, "insecure"), ("location", location))
-        if location in places:
-            report("C013", path, ("also", places[location]), ("location", location))
-        places[location] = name
+        addresses: list[tuple[tuple[str | int, ...], str]] = [(path, location)]
+        replicas = item.get("replicas", ())
+        if replicas and item["kind"] != "objects":
+            report("C015", (name, "replicas"))
+        addresses += [((name, "replicas", n), text) for n, text in enumerate(replicas)]
+        for place, address in addresses:
+            if item["kind"] == "objects":
+                _check_objects(place, address, item, report)
+            if address in places:
+                report("C013", place, ("also", places[address]), ("location", address))
+            places[address] = name
+
+
+def _check_objects(
+    path: tuple[str | int, ...], address: str, item: Mapping[str, Any], report: Report
+) -> None:
+    """Reports what is no address of an object store, and plain http to another machine."""
+    found = _OBJECTS.fullmatch(address)
+    if not found or (found["kind"] and not found["path"].strip("/")):
+        report("C014", path, ("found", address))
+    elif found["scheme"] == "http" and not (
+        item.get("insecure") and _LOOPBACK.match(found["host"])
+    ):
+        report("C012", path, ("location", address))
 
 
 def _sites(files: _Files) -> dict[str, Site]:

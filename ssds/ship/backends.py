@@ -38,8 +38,15 @@ def open_channel(
         host, prefix = split_location(channel.location)
         registry = Registry(host, insecure=channel.insecure, ca_bundle=ca_bundle, proxy=proxy)
         return RegistryChannel(registry, prefix)
+    if channel.kind == "objects":
+        from ssds.objects.plug import open_store, parse_address
+        from ssds.oci.transport import Access
+        from ssds.ship.backend_objects import ObjectsChannel
+
+        access = Access(insecure=channel.insecure, ca_bundle=ca_bundle, proxy=proxy)
+        return ObjectsChannel(open_store(parse_address(channel.location), access))
     raise InvalidValue(
         f"the channel {channel.name} is of the unknown kind {channel.kind!r}",
-        hint="Use layout or registry.",
+        hint="Use layout, registry or objects.",
         code="D032",
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from channel_places import CHANNEL, Place, Source
+from object_servers import UploadServer, running_s3, upload_servers
 from registry_server import running_registry
 from ship_makers import site, tool_lock
 
@@ -48,8 +49,42 @@ def registry_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield host
 
 
+def objects_address(request: pytest.FixtureRequest, kind: str, prefix: str) -> str:
+    """A place of its own in a server of that kind, and the credentials for it."""
+    monkeypatch = request.getfixturevalue("monkeypatch")
+    if kind == "s3":
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            monkeypatch.setenv(name, "for-this-test")
+        return f"s3+http://{request.getfixturevalue('s3_host')}/depot/{prefix}"
+    server = request.getfixturevalue("upload_server")
+    if kind == "put":
+        return f"http://{server.host}/{prefix}"
+    monkeypatch.setenv("ST_AUTH", f"http://{server.host}/auth/v1.0")
+    monkeypatch.setenv("ST_USER", "lab:ci")
+    monkeypatch.setenv("ST_KEY", "for-this-test")
+    return f"swift+http://{server.host}/v1/AUTH_lab/depot/{prefix}"
+
+
+@pytest.fixture(scope="session")
+def s3_host() -> Iterator[str]:
+    with running_s3() as host:
+        yield host
+
+
+@pytest.fixture(scope="session")
+def upload_server() -> Iterator[UploadServer]:
+    with upload_servers() as server:
+        yield server
+
+
 @pytest.fixture(
-    params=["layout", pytest.param("registry", marks=pytest.mark.component("registry"))]
+    params=[
+        "layout",
+        pytest.param("registry", marks=pytest.mark.component("registry")),
+        "s3",
+        "put",
+        "swift",
+    ]
 )
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     blobs = Blobs(str(tmp_path / "blobs"))
@@ -59,6 +94,10 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
         prefix = f"lab{abs(hash(str(tmp_path)))}"
         channel = Channel(name="lab", kind="registry", location=f"{host}/{prefix}", insecure=True)
         backend: Backend = RegistryChannel(Registry(host, insecure=True, anonymous=True), prefix)
+    elif request.param in ("s3", "put", "swift"):
+        address = objects_address(request, request.param, f"lab{abs(hash(str(tmp_path)))}")
+        channel = Channel(name="lab", kind="objects", location=address, insecure=True)
+        backend = open_channel(channel, str(tmp_path))
     else:
         backend = open_channel(channel, str(tmp_path))
     return Place(backend=backend, channel=channel, source=Source(blobs), blobs=blobs)

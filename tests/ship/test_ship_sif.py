@@ -18,6 +18,7 @@ from ssds.core.platform import Platform
 from ssds.lock.model import Lock, Released, releasable
 from ssds.oci import types
 from ssds.oci.blobs import Blobs
+from ssds.ship.backend_objects import ObjectsChannel
 from ssds.ship.bringing import bring
 from ssds.ship.channels import offers, plan_channel
 from ssds.ship.observation import Observation, state_of
@@ -136,6 +137,24 @@ def test_a_sif_whose_bytes_are_gone_gets_no_tag(files: Place) -> None:
         files.push(lock)
     found = files.backend.observe({"tool": []}, deep=False)
     assert not any("sif" in tag for tag in found.tags)
+
+
+@pytest.mark.parametrize("place", ["s3", "put", "swift"], indirect=True)
+def test_an_object_store_has_each_sif_file_under_a_readable_name_that_stays(files: Place) -> None:
+    first = lock_of(files.blobs, "one", ARM64)
+    files.push(first)
+    second = lock_of(files.blobs, "two", ARM64, before=first)
+    files.push(second)
+    backend = files.backend
+    assert isinstance(backend, ObjectsChannel)
+    for lock in (first, second):
+        for platform, sif in one(lock).sifs.items():
+            where = str(platform).replace("/", "-")
+            key = f"tool/1.0/tool_{one(lock).full_tag}.{where}.sif"
+            data = b"".join(backend.store.read(key) or ())
+            assert data == files.blobs.read(sif.file.digest)
+            digest = sif.file.digest
+            assert backend.store.size(f"sha256/{digest.hex[:2]}/{digest.hex}") == len(data)
 
 
 # -- Apptainer ---------------------------------------------------------------------------------

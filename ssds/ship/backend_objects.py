@@ -1,0 +1,317 @@
+"""A channel that is an object store: bytes by digest, names beside them, SIF files to download.
+
+Below the location: ``sha256/<cc>/<hex>`` is every blob and manifest; ``<name>/index.json`` is the
+OCI index whose entries are the tags of that name, replaced in one step; a SIF file stands under
+``<name>/<version>/<name>_<version>-rN.<platform>.sif`` too, a name that stays; ``ssds-state.json``
+is what ssds wrote.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import IO, TYPE_CHECKING
+
+from ssds.core.digest import Digest, sha256_of
+from ssds.core.errors import IntegrityError, UnavailableError
+from ssds.core.patterns import pattern
+from ssds.core.platform import Platform
+from ssds.core.records import replace
+from ssds.lock.model import Released
+from ssds.objects.plug import ObjectStore, check, put_checked
+from ssds.oci import types
+from ssds.oci.blobs import READ_LIMIT_BYTES, Blobs
+from ssds.oci.copy import HasBlobs, fetch_release
+from ssds.oci.document import DOCUMENT_LIMIT_BYTES
+from ssds.oci.names import fallback_tag
+from ssds.oci.types import REF_NAME, Descriptor
+from ssds.ship.channels import Attachment
+from ssds.ship.evidence import attached, attached_blob, our_kind
+from ssds.ship.observation import OBSERVATION_LIMIT_BYTES, Observation, evidence_key
+from ssds.ship.plug import lost_parts
+from ssds.ship.sifs import SUFFIX
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+LOOKERS = 8
+STATE = "ssds-state.json"
+_SIF_TAG = pattern(rf"((.+)-r[1-9][0-9]*){SUFFIX}")
+
+
+def blob_key(digest: Digest) -> str:
+    """Returns the key of a blob: ``sha256/<cc>/<hex>``."""
+    return f"sha256/{digest.hex[:2]}/{digest.hex}"
+
+
+def sif_key(name: str, version: str, full_tag: str, platform: Platform | None) -> str:
+    """Returns the readable key of a SIF file."""
+    where = str(platform or "any").replace("/", "-")
+    return f"{name}/{version}/{name}_{full_tag}.{where}.sif"
+
+
+class _StoreBlobs(Blobs):
+    """The blobs of an object store, as the source of a copy."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        super().__init__("", name=f"the object store {store.host}")
+        self._store = store
+
+    def has(self, digest: Digest) -> bool:
+        """Whether it is there."""
+        return self._store.size(blob_key(digest)) is not None
+
+    def size(self, digest: Digest) -> int:
+        """Returns the size in bytes; raises UnavailableError where it is not there."""
+        found = self._store.size(blob_key(digest))
+        if found is None:
+            raise self._absent(digest)
+        return found
+
+    def read(self, digest: Digest, limit_bytes: int = READ_LIMIT_BYTES) -> bytes:
+        """Returns the bytes, checked."""
+        data = _read(self._store, blob_key(digest), limit_bytes)
+        if data is None:
+            raise self._absent(digest)
+        if sha256_of(data) != digest:
+            raise IntegrityError(
+                f"the blob {digest} in {self.name} is damaged",
+                hint="`ssds sync --refresh` from a store that has it; remove the object first.",
+                code="O201",
+            )
+        return data
+
+    def chunks(self, digest: Digest) -> Iterator[bytes]:
+        """Gives the bytes piece by piece; who writes them checks them."""
+        found = self._store.read(blob_key(digest))
+        if found is None:
+            raise self._absent(digest)
+        yield from found
+
+    def _absent(self, digest: Digest) -> UnavailableError:
+        return UnavailableError(
+            f"{self.name} does not have the blob {digest}",
+            hint="Run `ssds sync --refresh` where its bytes are.",
+            code="O050",
+        )
+
+
+class _Source:
+    def __init__(self, blobs: Blobs) -> None:
+        self.blobs = blobs
+
+
+class _Stream(io.RawIOBase):
+    """Pieces as a file."""
+
+    def __init__(self, found: Iterator[bytes]) -> None:
+        super().__init__()
+        self._found = found
+        self._left = b""
+
+    def readable(self) -> bool:
+        """Whether it can be read: yes."""
+        return True
+
+    def readinto(self, buffer: Buffer) -> int:
+        """Fills the buffer; 0 at the end."""
+        view = memoryview(buffer).cast("B")
+        while not self._left:
+            piece = next(self._found, None)
+            if piece is None:
+                return 0
+            self._left = piece
+        count = min(len(view), len(self._left))
+        view[:count] = self._left[:count]
+        self._left = self._left[count:]
+        return count
+
+
+class ObjectsChannel:
+    """Releases in an object store."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        """Takes the client."""
+        self.store = store
+        self._blobs = _StoreBlobs(store)
+
+    def observe(self, wanted: Mapping[str, Sequence[Released]], *, deep: bool) -> Observation:
+        """Returns the tags of these names, and what is attached to these releases."""
+        with ThreadPoolExecutor(max_workers=LOOKERS, thread_name_prefix="look") as pool:
+            asked = [pool.submit(self._observe_one, n, r, deep) for n, r in wanted.items()]
+            seen = [future.result() for future in asked]
+        found = Observation(at=0)
+        for one in seen:
+            found = Observation(
+                at=0,
+                tags={**found.tags, **one.tags},
+                metadata={**found.metadata, **one.metadata},
+                evidence={**found.evidence, **one.evidence},
+                lost={**found.lost, **one.lost},
+            )
+        return found
+
+    def _observe_one(self, name: str, releases: Sequence[Released], deep: bool) -> Observation:
+        entries = self._entries(name)
+        tags = {f"{name}:{tag}": e.digest for tag, e in entries.items()}
+        metadata: dict[Digest, Digest] = {}
+        evidence: dict[str, Digest] = {}
+        lost: dict[str, tuple[Digest, ...]] = {}
+        has = functools.cache(self._blobs.has)
+        for released in releases:
+            full = f"{name}:{released.full_tag}"
+            if tags.get(full) != released.index.digest:
+                continue
+            for subject in (
+                released.index.digest,
+                *(half.manifest.digest for half in released.platforms.values()),
+            ):
+                listed = self._listed(entries, subject)
+                for kind, digest in attached(listed, self._document).items():
+                    if kind == "metadata":
+                        metadata[subject] = digest
+                    else:
+                        evidence[evidence_key(subject, kind)] = digest
+            if deep and (gone := lost_parts(released, lambda d, _: has(d))):
+                lost[full] = gone
+        return Observation(at=0, tags=tags, metadata=metadata, evidence=evidence, lost=lost)
+
+    def _entries(self, name: str) -> dict[str, Descriptor]:
+        """Returns tag → what it names."""
+        data = _read(self.store, f"{name}/index.json", DOCUMENT_LIMIT_BYTES)
+        if data is None:
+            return {}
+        found = types.parse_index(data, f"{name}/index.json of {self.store.host}")
+        return {e.annotations[REF_NAME]: e for e in found.manifests if REF_NAME in e.annotations}
+
+    def _listed(self, entries: Mapping[str, Descriptor], subject: Digest) -> tuple[Descriptor, ...]:
+        known = entries.get(fallback_tag(subject))
+        return types.parse_index(self._document(known)).manifests if known else ()
+
+    def _document(self, entry: Descriptor) -> bytes:
+        return self._blobs.read(entry.digest, DOCUMENT_LIMIT_BYTES)
+
+    def has(self, name: str, item: Descriptor, *, manifest: bool) -> bool:
+        """Whether it is there with its size; all names share what is kept by digest."""
+        del name, manifest
+        return self.store.size(blob_key(item.digest)) == item.size_bytes
+
+    def put_blob(self, name: str, item: Descriptor, blobs: Blobs, elsewhere: str) -> bool:
+        """Sends a blob and reads it back."""
+        del name, elsewhere
+        opener = functools.partial(blobs.open, item.digest)
+        put_checked(self.store, blob_key(item.digest), item.digest, item.size_bytes, opener)
+        return True
+
+    def put_manifest(self, name: str, item: Descriptor, data: bytes) -> None:
+        """Sends a manifest or an index and reads it back."""
+        del name, item
+        self._put(data)
+
+    def _put(self, data: bytes) -> None:
+        digest = sha256_of(data)
+        key = blob_key(digest)
+        put_checked(self.store, key, digest, len(data), functools.partial(io.BytesIO, data))
+
+    def attach(self, name: str, item: Attachment, manifest: bytes, content: bytes) -> None:
+        """Makes ``manifest`` the one of its kind at its subject; those of others stay."""
+        for data in (content, types.EMPTY_BYTES, manifest):
+            self._put(data)
+        known = self._listed(self._entries(name), item.subject)
+        parsed = types.parse_manifest(manifest)
+        entry = replace(
+            types.descriptor_of(manifest, types.MANIFEST),
+            artifact_type=parsed.artifact_type,
+            annotations=parsed.annotations,
+        )
+        listed = types.index_bytes([*(e for e in known if our_kind(e) != item.kind), entry])
+        self._put(listed)
+        self._set(name, {fallback_tag(item.subject): types.descriptor_of(listed, types.INDEX)})
+
+    def tag(self, name: str, tags: Mapping[str, Descriptor]) -> None:
+        """Sets tags, all at once; SIF files stand under their readable names before."""
+        for tag, entry in tags.items():
+            found = _SIF_TAG.fullmatch(tag)
+            if found:
+                for platform, file in self._sif_files(entry):
+                    self._name(sif_key(name, found[2], found[1], platform), file)
+        self._set(name, tags)
+
+    def _set(self, name: str, tags: Mapping[str, Descriptor]) -> None:
+        known = {**self._entries(name), **tags}
+        entries = [
+            replace(entry, annotations={**entry.annotations, REF_NAME: tag})
+            for tag, entry in sorted(known.items())
+        ]
+        data = types.index_bytes(entries)
+        opener = functools.partial(io.BytesIO, data)
+        put_checked(self.store, f"{name}/index.json", sha256_of(data), len(data), opener)
+
+    def _sif_files(self, root: Descriptor) -> Iterator[tuple[Platform | None, Descriptor]]:
+        entries = [root]
+        if root.media_type == types.INDEX:
+            entries = list(types.parse_index(self._document(root)).manifests)
+        for entry in entries:
+            for layer in types.parse_manifest(self._document(entry)).layers:
+                yield entry.platform, layer
+
+    def _name(self, key: str, file: Descriptor) -> None:
+        """Gives a file its readable name: copied inside the store, or sent through here."""
+        if self.store.size(key) == file.size_bytes:
+            return
+        if self.store.copy(blob_key(file.digest), key, file.size_bytes):
+            check(self.store, key, file.digest, file.size_bytes)
+            return
+
+        def opener() -> IO[bytes]:
+            return io.BufferedReader(_Stream(self._blobs.chunks(file.digest)), 1 << 18)
+
+        put_checked(self.store, key, file.digest, file.size_bytes, opener)
+
+    def fetch(
+        self,
+        name: str,
+        index: Descriptor,
+        sink: HasBlobs,
+        platforms: Sequence[Platform],
+        say: Callable[[str], None],
+    ) -> None:
+        """Brings the index document, and the images of these platforms, to ``sink``."""
+        del name
+        fetch_release(_Source(self._blobs), index, sink, platforms, say)
+
+    def fetch_metadata(self, name: str, index: Descriptor) -> bytes | None:
+        """Returns the metadata blob that refers to the index, or None."""
+        for entry in self._listed(self._entries(name), index.digest):
+            if our_kind(entry) == "metadata":
+                blob = attached_blob(self._document(entry))
+                if blob is not None:
+                    return self._blobs.read(blob)
+        return None
+
+    def read_state(self) -> bytes | None:
+        """Returns the document in which ssds noted what it wrote: one round trip."""
+        return _read(self.store, STATE, OBSERVATION_LIMIT_BYTES)
+
+    def write_state(self, data: bytes) -> None:
+        """Keeps that document."""
+        opener = functools.partial(io.BytesIO, data)
+        self.store.write(STATE, sha256_of(data), len(data), opener)
+
+
+def _read(store: ObjectStore, key: str, limit_bytes: int) -> bytes | None:
+    found = store.read(key)
+    if found is None:
+        return None
+    data = bytearray()
+    for piece in found:
+        data += piece
+        if len(data) > limit_bytes:
+            raise IntegrityError(
+                f"{key} of {store.host} is larger than {limit_bytes} bytes",
+                hint="It is not what ssds puts there.",
+                code="O001",
+            )
+    return bytes(data)
