@@ -14,6 +14,8 @@ from ssds.core.errors import UnavailableError, UsageError
 from ssds.ship.checking import check_tree
 from ssds.ship.deploy import REMOVAL_LIMIT, deploy, plan_deploy
 from ssds.ship.modules import printable
+from ssds.ship.targets.named import open_target
+from ssds.ship.targets.plug import Target
 from ssds.workspace import Workspace
 
 NOTES_SHOWN = 10
@@ -27,7 +29,7 @@ NOTES_SHOWN = 10
     help="A site of catalog/sites/.",
     shell_complete=complete_sites,
 )
-@click.option("--to", "target", required=True, type=click.Path(), help="The folder of the tree.")
+@click.option("--to", "target", required=True, help="A folder, or cvmfs:REPOSITORY.")
 @click.option("--dry-run", is_flag=True, help="Say what would change; write nothing.")
 @click.option("--check", is_flag=True, help="Say what is wrong in the tree; write nothing.")
 @click.option("--repair", is_flag=True, help="Look at everything, and make anew what is wrong.")
@@ -49,8 +51,9 @@ def command(
 
     The tree needs neither Python nor ssds; readers see the old one or the new, never a mixture.
     """
+    place = open_target(target, say)
     if check:
-        return _check(target, [site_name] if site_name else [], as_json)
+        return _check(place, [site_name] if site_name else [], as_json)
     if not site_name:
         raise click.UsageError("Missing option '--site'.")
     workspace = Workspace.open(context.folder)
@@ -64,7 +67,7 @@ def command(
         )
     site, locks = sites[site_name], tuple(workspace.locks.releases.values())
     if dry_run:
-        changes = plan_deploy(site, locks, workspace.store.blobs, target)
+        changes = plan_deploy(site, locks, workspace.store.blobs, place)
         if as_json:
             print_json([c.to_dict() for c in changes])
         else:
@@ -77,7 +80,7 @@ def command(
                 site,
                 locks,
                 store.blobs,
-                target,
+                place,
                 channels=workspace.catalog.channels.values(),
                 allow_remove=allow_remove,
                 repair=repair,
@@ -112,7 +115,7 @@ def command(
     if not report.written:
         print(f"Nothing to do: {target} is as the locks say (generation {report.generation}).")
     else:
-        modules = shlex.quote(os.path.join(os.path.abspath(target), "sites", site.name, "modules"))
+        modules = shlex.quote(os.path.join(place.folder, "sites", site.name, "modules"))
         print(
             f"Deployed generation {report.generation} to {target}: "
             f"{counted(report.images_written, 'image')} unpacked. `module use {modules}`"
@@ -120,8 +123,8 @@ def command(
     return 0
 
 
-def _check(target: str, sites: list[str], as_json: bool) -> int:
-    report = check_tree(target, sites)
+def _check(place: Target, sites: list[str], as_json: bool) -> int:
+    report = check_tree(place.folder, sites)
     if as_json:
         found = {"sites": list(report.sites), "images": report.images}
         print_json({**found, "problems": list(report.problems)})
@@ -132,5 +135,7 @@ def _check(target: str, sites: list[str], as_json: bool) -> int:
         )
     else:
         sites_text = " ".join(report.sites)
-        print(f"{target} is as it was deployed: {sites_text}, {counted(report.images, 'image')}.")
+        print(
+            f"{place.name} is as it was deployed: {sites_text}, {counted(report.images, 'image')}."
+        )
     return 1 if report.problems else 0

@@ -7,8 +7,9 @@ import time
 import click
 
 from ssds.cli.app import Context
-from ssds.cli.output import counted, print_json
+from ssds.cli.output import counted, print_json, say
 from ssds.ship.prune import GRACE_S, KEEP, plan_removal, prune
+from ssds.ship.targets.named import open_target
 from ssds.ship.tree import check_owner
 
 
@@ -41,13 +42,14 @@ def command(
     run starts the period. What must stay is checked afterwards.
     """
     del context  # the tree says all
+    place = open_target(target, say)
     period = {"keep": keep, "grace_s": grace_days * 86400, "now_s": time.time()}
     if dry_run:
-        check_owner(target)
-        plan = plan_removal(target, **period)  # type: ignore[arg-type]
+        check_owner(place.folder)
+        plan = plan_removal(place.folder, **period)  # type: ignore[arg-type]
         removed = (*plan.generations, *(str(image) for image in plan.images))
     else:
-        removed = prune(target, **period)  # type: ignore[arg-type]
+        removed = prune(place, **period)  # type: ignore[arg-type]
     if as_json:
         print_json({"dry_run": dry_run, "removed": list(removed)})
         return 0

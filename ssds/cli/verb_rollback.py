@@ -5,8 +5,9 @@ from __future__ import annotations
 import click
 
 from ssds.cli.app import Context
-from ssds.cli.output import print_json
+from ssds.cli.output import print_json, say
 from ssds.ship.rollback import rollback
+from ssds.ship.targets.named import open_target
 
 
 @click.command("rollback")
@@ -22,7 +23,8 @@ def command(context: Context, /, site: str, target: str, to: int | None, as_json
     `--to` can go forward again, until the newest few push them out (`ssds prune`).
     """
     del context  # the tree says all
-    before, now = rollback(site, target, to=to or 0)
+    place = open_target(target, say)
+    before, now = rollback(site, place, to=to or 0)
     if as_json:
         print_json({"site": site, "before": before, "generation": now})
     elif before == now:

@@ -112,7 +112,7 @@ def deploy_selection(
     repair: bool = False,
 ) -> DeployReport:
     """Does what ``deploy`` does for releases that were chosen before."""
-    check_owner(place.folder)
+    place.exists()
     with place.locked():
         owned = check_owner(place.folder)
         before = read_deployed(place.folder, site.name)

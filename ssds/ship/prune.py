@@ -92,9 +92,11 @@ def prune(
         IntegrityError: D027, an image that must live is not whole afterwards.
     """
     place = PlainTree(target) if isinstance(target, str) else target
-    if not check_owner(place.folder):
+    if not place.exists():
         return ()
     with place.locked():
+        if not check_owner(place.folder):
+            return ()
         plan = plan_removal(place.folder, keep=keep, grace_s=grace_s, now_s=now_s)
         before = _unused(place.folder)
         if plan.generations or plan.images or plan.waiting != before:
@@ -105,6 +107,8 @@ def prune(
                     draft.remove(image_path(image))
                     draft.remove(marker_path(image))
                 draft.file(UNUSED, _unused_bytes(plan.waiting), "deploy.unused")
+            if plan.images:
+                place.collect()
         problems = [
             text for image in sorted(plan.living) for text in image_problems(place.folder, image)
         ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from ssds.core.errors import Refused
 from ssds.ship.images import has_image
 from ssds.ship.links import links_stand
@@ -23,8 +25,7 @@ def rollback(site: str, target: str | Target, *, to: int = 0) -> tuple[int, int]
         Refused: D025 there is no such generation, D026 an image of it is no longer whole.
     """
     place = PlainTree(target) if isinstance(target, str) else target
-    check_owner(place.folder)
-    with place.locked():
+    with place.locked() if place.exists() else contextlib.nullcontext():
         known = generations(place.folder, site) if check_owner(place.folder) else []
         current = linked_number(place.folder, site, "current")
         number = to or max((n for n in known if n < current), default=0)

@@ -29,6 +29,8 @@ TREE_FILE = f"{OURS}/tree.json"
 TREE_LOCK = f"{OURS}/lock"
 MARKERS = f"{OURS}/images"
 TREE_VERSION = 1
+_SERVERS = ("new_repository", ".cvmfsdirtab", ".cvmfscatalog")
+"""What ``cvmfs_server`` and its owner put into a new repository."""
 _EARLIER = (".generations", ".ssds-site.json")
 
 
@@ -72,6 +74,7 @@ def check_owner(folder: str) -> bool:
             raise Refused(
                 f"{folder} is not a folder", hint="Choose a folder.", code="D010"
             ) from None
+    names = [name for name in names if name not in _SERVERS]
     if any(name in names for name in _EARLIER):
         _refuse_form(folder, "a tree of an earlier ssds, for one site")
     try:

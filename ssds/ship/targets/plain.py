@@ -17,7 +17,7 @@ from ssds.ship.images import (
     unpack_image,
 )
 from ssds.ship.targets.plug import Draft
-from ssds.ship.tree import IMAGES, OURS, SITES, TREE_LOCK
+from ssds.ship.tree import IMAGES, OURS, SITES, TREE_LOCK, check_owner
 
 
 class PlainTree:
@@ -26,6 +26,10 @@ class PlainTree:
     def __init__(self, folder: str) -> None:
         self.name = folder
         self.folder = os.path.abspath(folder)
+
+    def exists(self) -> bool:
+        """Whether there is a tree; raises Refused where others' files stand."""
+        return check_owner(self.folder)
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -42,6 +46,9 @@ class PlainTree:
         """Gives a draft whose steps take effect in the order in which they are called."""
         del reason  # a folder keeps no log of its own
         yield PlainDraft(self.folder)
+
+    def collect(self) -> None:
+        """Does nothing: what a folder has lost is free."""
 
 
 class PlainDraft(Draft):

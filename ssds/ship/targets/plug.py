@@ -151,8 +151,14 @@ class Target(Protocol):
     def folder(self) -> str:
         """Where the tree can be read."""
 
+    def exists(self) -> bool:
+        """Whether there is a tree, or may be one; raises Refused where others' files stand."""
+
     def locked(self) -> contextlib.AbstractContextManager[object]:
         """Holds the tree against other writers (C20)."""
 
     def change(self, reason: str) -> contextlib.AbstractContextManager[Draft]:
         """Gives a draft; at the end of the block its content is visible, on an exception not."""
+
+    def collect(self) -> None:
+        """Frees what removed content still takes, where the place keeps it."""

@@ -1,0 +1,356 @@
+"""A tree in a CVMFS repository, written through ``cvmfs_server``: one transaction per change.
+
+Nobody sees anything before ``publish`` signs a new manifest, and everything afterwards; so the one
+question after a failure is whether the repository's revision has risen. The journal stands outside
+of the repository: ``writing`` means that the open transaction is thrown away by the next run,
+``publishing`` that it is whole and published again.
+
+What the command does when it fails was seen on a real server, version 2.11.5; the how-to "Deploy to
+CVMFS" has the table.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+
+from ssds.core.canonical import pretty_bytes
+from ssds.core.errors import EnvironmentProblem, SsdsError
+from ssds.core.records import dataclass
+from ssds.host.files import atomic_write, locked, remove_file, write_point
+from ssds.host.folders import readable_for_all, sweep_folders
+from ssds.host.process import Completed, run
+from ssds.host.processes import processes_with
+from ssds.ship.targets.plain import PlainDraft
+
+BUSY_CODES = (17,)
+PAUSE_S = 2.0
+_NAME = re.compile(r"[a-z0-9][a-z0-9.-]*")
+_BUSY = (
+    "another transaction is already open",
+    "currently publishing",
+    "Another publish process is active",
+    "is_publishing.lock",
+)
+_BROKEN = ("cannot be repaired", "is not mounted read/write", "Transport endpoint is not connected")
+_READERS = ("read-only file descriptors", "Are you sure", "[y/N]")
+_KEPT = (
+    ("code: 28", "its storage is full", "Make room; the next run publishes what is there."),
+    ("No space left", "its storage is full", "Make room; the next run publishes what is there."),
+    ("whitelist", "its whitelist has expired", "Run `cvmfs_server resign`, then deploy again."),
+    ("unavailable under URL", "its web server does not answer", "Start it, then deploy again."),
+    ("Open writable file", "a program writes below it", "End that program, then deploy again."),
+    ("Current working directory", "a shell stands in it", "Leave the folder, then deploy again."),
+    ("Synchronization failed", "its synchronisation failed", "Look at its log, then deploy again."),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CvmfsSettings:
+    """How a repository is reached.
+
+    Attributes:
+        command: the program, ``cvmfs_server``.
+        mount: the folder of all repositories.
+        storage: the folder of the repositories' storage, where ``.cvmfspublished`` is.
+        spool: the folder of the repositories' scratch areas.
+        state: a folder for the journal, the lock and scratch files, outside of the repository.
+        wait_s: how long to wait for others' transactions.
+        publish_s, step_s: time limits of publish, and of every other command.
+    """
+
+    state: str
+    command: str = "cvmfs_server"
+    mount: str = "/cvmfs"
+    storage: str = "/srv/cvmfs"
+    spool: str = "/var/spool/cvmfs"
+    wait_s: float = 600.0
+    publish_s: float = 4 * 3600.0
+    step_s: float = 600.0
+
+    @classmethod
+    def of(cls, environment: Mapping[str, str]) -> CvmfsSettings:
+        """Returns the settings that the environment's ``SSDS_CVMFS_…`` variables make."""
+        home = environment.get("XDG_STATE_HOME") or os.path.join(
+            environment.get("HOME", "/var/lib"), ".local/state"
+        )
+        texts = {
+            name: environment[f"SSDS_CVMFS_{name.upper()}"]
+            for name in ("state", "command", "mount", "storage", "spool")
+            if environment.get(f"SSDS_CVMFS_{name.upper()}")
+        }
+        times = {
+            name: float(environment[f"SSDS_CVMFS_{name.upper()}"])
+            for name in ("wait_s", "publish_s", "step_s")
+            if environment.get(f"SSDS_CVMFS_{name.upper()}")
+        }
+        return cls(**{"state": os.path.join(home, "ssds/cvmfs"), **texts, **times})  # type: ignore[arg-type]
+
+
+class CvmfsRepository:
+    """A repository on this machine, the publisher (stratum 0)."""
+
+    def __init__(
+        self, repository: str, settings: CvmfsSettings, say: Callable[[str], None] = lambda _: None
+    ) -> None:
+        """Takes ``NAME`` or ``NAME/folder``."""
+        name, _, inner = repository.partition("/")
+        parts = [part for part in inner.split("/") if part]
+        if not _NAME.fullmatch(name) or any(p.startswith(".") for p in parts):
+            raise SsdsError(
+                f"{repository!r} is no name of a CVMFS repository",
+                hint="It is like software.example.org, or software.example.org/folder.",
+                code="D028",
+            )
+        self.repository = name
+        self.name = f"cvmfs:{repository}"
+        self.folder = os.path.join(settings.mount, name, *parts)
+        self.settings = settings
+        self.say = say
+        self._journal = os.path.join(settings.state, f"{name}.json")
+
+    # -- the plug ----------------------------------------------------------------------------------
+
+    def exists(self) -> bool:
+        """True: what stands there is looked at under the lock, after mounts were repaired."""
+        return True
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Holds the repository against other runs of ssds, and ends what a killed one left."""
+        path = os.path.join(self.settings.state, f"{self.repository}.lock")
+        with readable_for_all(), locked(path):
+            sweep_folders(self.settings.state)
+            self.recover()
+            yield
+
+    @contextlib.contextmanager
+    def change(self, reason: str) -> Iterator[PlainDraft]:
+        """Gives a draft inside one transaction, which is published at the end of the block."""
+        self._note("opening", reason, self.revision())
+        try:
+            self._open()
+        except BaseException:
+            remove_file(self._journal, point="cvmfs.closed")
+            raise
+        self._note("writing", reason, self.revision())
+        try:
+            yield PlainDraft(self.folder, scratch=self.settings.state)
+            self._note("publishing", reason, self._before())
+        except BaseException:
+            self._abort()
+            raise
+        self._publish()
+
+    def collect(self) -> None:
+        """Frees what no revision refers to, where the repository has garbage collection."""
+        done = self._run("gc", "-f", self.repository, timeout_s=self.settings.publish_s)
+        if done.returncode and "not enabled" not in done.text:
+            self.say(f"{self.name}: garbage collection failed: {_last(done)}")
+
+    # -- recovery ----------------------------------------------------------------------------------
+
+    def recover(self) -> None:
+        """Ends the transaction of a run that was killed: publishes it again, or throws it away."""
+        noted = self._noted()
+        if not noted:
+            return
+        if noted.get("phase") == "opening":
+            if self._in_transaction() and self._untouched():
+                self._abort()
+            else:
+                remove_file(self._journal, point="cvmfs.closed")  # another's transaction
+        elif self.revision() > self._before():
+            self._settle()  # it was public already
+        elif noted.get("phase") == "publishing" and self._in_transaction():
+            self.say(f"{self.name}: publishes what an earlier run has written whole")
+            self._publish()
+        else:
+            self._abort()
+
+    def _untouched(self) -> bool:
+        """Whether nothing was written in the open transaction: ours, killed before it began."""
+        try:
+            place = os.path.join(self.settings.spool, self.repository, "scratch", "current")
+            return not os.listdir(place)
+        except OSError:
+            return False
+
+    def _settle(self) -> None:
+        """Cleans up after a publish that became public but did not end well."""
+        if self._in_transaction():
+            self._await_sync()
+            done = self._run("abort", "-f", self.repository)
+            if done.returncode not in (0, 22):
+                self.say(f"{self.name}: is public, but its mounts need care: {_last(done)}")
+        remove_file(self._journal, point="cvmfs.settled")
+
+    def _abort(self) -> None:
+        if self._in_transaction():
+            self._await_sync()
+            done = self._run("abort", "-f", self.repository)
+            if done.returncode not in (0, 22):
+                self.say(
+                    f"{self.name}: the transaction could not be aborted ({_last(done)}); the next "
+                    "run tries again"
+                )
+                return
+        remove_file(self._journal, point="cvmfs.aborted")
+
+    # -- opening and publishing --------------------------------------------------------------------
+
+    def _open(self) -> None:
+        deadline = time.monotonic() + self.settings.wait_s
+        while True:
+            done = self._run("transaction", self.repository)
+            if done.returncode == 0:
+                write_point("cvmfs.opened")
+                return
+            busy = done.returncode in BUSY_CODES or _has(done, _BUSY) or _has(done, _BROKEN)
+            if not busy:
+                raise self._failure("the transaction cannot be opened", done, kept=False)
+            if time.monotonic() >= deadline:
+                raise EnvironmentProblem(
+                    f"{self.name}: another transaction has been open for "
+                    f"{self.settings.wait_s:.0f} s",
+                    hint="Wait for its publisher, or end it: `cvmfs_server abort "
+                    f"{self.repository}`.",
+                    code="D029",
+                )
+            time.sleep(min(PAUSE_S, max(0.0, deadline - time.monotonic())))
+
+    def _publish(self) -> None:
+        before = self._before()
+        options: list[str] = []
+        repaired = False
+        deadline = time.monotonic() + self.settings.wait_s
+        while True:
+            write_point("cvmfs.publish")
+            done = self._run(
+                "publish", *options, self.repository, timeout_s=self.settings.publish_s
+            )
+            write_point("cvmfs.published")
+            if self.revision() > before:
+                if done.returncode:
+                    what = "did not end" if done.timed_out else f"ended with {done.returncode}"
+                    self.say(f"{self.name}: publish {what}, but the new revision is public")
+                    self._settle()
+                else:
+                    remove_file(self._journal, point="cvmfs.done")
+                return
+            if done.returncode == 0:
+                raise self._failure("publish made no new revision", done, kept=True)
+            if _has(done, _READERS) and "-f" not in options:
+                options.append("-f")  # readers: their mount is left to them
+            elif _has(done, _BUSY) and time.monotonic() < deadline:
+                time.sleep(min(PAUSE_S, max(0.0, deadline - time.monotonic())))
+            elif (done.timed_out or done.returncode in (-9, 137) or _has(done, _BROKEN)) and (
+                not repaired
+            ):
+                repaired = True
+                self._mount()
+            else:
+                raise self._failure("nothing was published", done, kept=True)
+
+    def _mount(self) -> None:
+        """Makes lost mounts anew; what was written in the transaction stays."""
+        self._await_sync()
+        deadline = time.monotonic() + min(30.0, self.settings.step_s)
+        while True:
+            done = self._run("mount", self.repository)
+            if done.returncode == 0:
+                return
+            if not _has(done, _BUSY) or time.monotonic() >= deadline:
+                raise self._failure("its mounts cannot be repaired", done, kept=True)
+            time.sleep(0.5)
+
+    def _await_sync(self) -> None:
+        """Waits for a synchronisation that outlived its publisher: two must not run at once."""
+        deadline = time.monotonic() + self.settings.wait_s
+        while processes_with("cvmfs_swissknife", "sync", self.repository):
+            if time.monotonic() >= deadline:
+                raise EnvironmentProblem(
+                    f"{self.name}: a synchronisation of an earlier publish still runs",
+                    hint="Wait for it, or end that cvmfs_swissknife process.",
+                    code="D034",
+                )
+            time.sleep(0.2)
+
+    # -- what is known ----------------------------------------------------------------------------
+
+    def revision(self) -> int:
+        """Returns the revision that is public, from the signed manifest's ``S`` line.
+
+        Raises:
+            EnvironmentProblem: D035, there is no such repository here.
+        """
+        path = os.path.join(self.settings.storage, self.repository, ".cvmfspublished")
+        try:
+            with open(path, "rb") as file:
+                lines = file.read(1 << 16).partition(b"\n--")[0].split(b"\n")
+        except OSError as error:
+            raise EnvironmentProblem(
+                f"{self.name}: its manifest {path} cannot be read: {error.strerror}",
+                hint="Deploy on the publisher of the repository, as its owner.",
+                code="D035",
+            ) from error
+        numbers = [line[1:] for line in lines if line[:1] == b"S"]
+        return int(numbers[0]) if numbers and numbers[0].isdigit() else 0
+
+    def _in_transaction(self) -> bool:
+        done = self._run("list")
+        return any(
+            line.split()[:1] == [self.repository] and "in transaction" in line
+            for line in done.text.splitlines()
+        )
+
+    def _note(self, phase: str, reason: str, before: int) -> None:
+        data = pretty_bytes({"phase": phase, "reason": reason, "before": before})
+        atomic_write(self._journal, data, point=f"cvmfs.{phase}")
+
+    def _noted(self) -> dict[str, object]:
+        try:
+            with open(self._journal, "rb") as file:
+                found = json.loads(file.read(1 << 16))
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError):
+            return {"phase": "writing"}
+        return found if isinstance(found, dict) else {"phase": "writing"}
+
+    def _before(self) -> int:
+        before = self._noted().get("before")
+        return before if isinstance(before, int) else self.revision()
+
+    def _run(self, *words: str, timeout_s: float = 0.0) -> Completed:
+        environment = {**os.environ, "LC_ALL": "C", "CVMFS_FORCE_REMOUNT_WARNING": "false"}
+        argv = [self.settings.command, *words]
+        return run(argv, env=environment, cwd="/", timeout_s=timeout_s or self.settings.step_s)
+
+    def _failure(self, what: str, done: Completed, *, kept: bool) -> EnvironmentProblem:
+        end = f"{what}: {_last(done)}"
+        hint = "`cvmfs_server list` and the server's log say more."
+        for text, reason, remedy in _KEPT:
+            if text in done.text:
+                end, hint = f"{what}, {reason}", remedy
+                break
+        if kept:
+            end += "; the transaction stays open, and readers see the old state"
+        return EnvironmentProblem(f"{self.name}: {end}", hint=hint, code="D036")
+
+
+def _has(done: Completed, texts: tuple[str, ...]) -> bool:
+    return any(text in done.text for text in texts)
+
+
+def _last(done: Completed) -> str:
+    """Returns the last line of what a command said, for people."""
+    if done.timed_out:
+        return "it did not end within its time limit"
+    lines = [line.strip() for line in done.text.splitlines() if line.strip()]
+    text = lines[-1][:200] if lines else "it said nothing"
+    return f"{text} (exit code {done.returncode})"

@@ -1,0 +1,310 @@
+"""The conformance of deploy targets, and what the CVMFS driver makes of each failure of its server.
+
+``SSDS_CVMFS_REPO=NAME`` runs the conformance tests on that real repository too (its content goes).
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cvmfs_standin
+import pytest
+from kill_points import KILLED, forked, points_of
+from ship_makers import image, release, script, site, small_tar
+
+from ssds.core.errors import EnvironmentProblem, Refused, SsdsError
+from ssds.lock.model import Lock
+from ssds.oci.blobs import Blobs
+from ssds.recipe.model import Channel
+from ssds.ship.checking import check_tree
+from ssds.ship.deploy import deploy, read_deployed
+from ssds.ship.prune import prune
+from ssds.ship.rollback import rollback
+from ssds.ship.targets.cvmfs import CvmfsRepository, CvmfsSettings
+from ssds.ship.targets.plain import PlainTree
+from ssds.ship.targets.plug import Target
+
+HUB = Channel(name="hub", kind="registry", location="registry.example.org/lab")
+NAME = "software.example.org"
+
+
+def lock(blobs: Blobs, text: str, before: Lock | None = None, name: str = "tool") -> Lock:
+    half = image(blobs, [small_tar({"usr/bin/tool": script(f"echo {text}")})], ["tool"], {})
+    return release(blobs, half, name=name, before=before)
+
+
+@dataclass
+class Server:
+    """A stand-in with one repository, and a driver for it."""
+
+    home: str
+    said: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        cvmfs_standin.make(self.home, NAME)
+        command = f"{self.home}/cvmfs_server"
+        script = Path(cvmfs_standin.__file__ or "")
+        Path(command).write_text(
+            f"#!/bin/sh\nSSDS_STANDIN='{self.home}' exec '{sys.executable}' -S '{script}' \"$@\"\n"
+        )
+        os.chmod(command, 0o755)
+
+    def target(self, **more: float) -> CvmfsRepository:
+        settings = CvmfsSettings(
+            state=f"{self.home}/state",
+            command=f"{self.home}/cvmfs_server",
+            mount=f"{self.home}/cvmfs",
+            storage=f"{self.home}/srv",
+            spool=f"{self.home}/spool",
+            **{"wait_s": 0.0, "publish_s": 20.0, "step_s": 20.0, **more},
+        )
+        return CvmfsRepository(NAME, settings, self.said.append)
+
+    def fault(self, *words: str) -> None:
+        Path(f"{self.home}/spool/{NAME}/faults").write_text("\n".join(words))
+
+    @property
+    def in_transaction(self) -> bool:
+        return os.path.exists(f"{self.home}/spool/{NAME}/in_transaction.lock")
+
+    def public(self, path: str) -> bool:
+        """Whether readers see a path, in the last revision that was signed."""
+        number = self.target().revision()
+        return os.path.lexists(f"{self.home}/spool/{NAME}/revisions/{number}/{path}")
+
+    @property
+    def log(self) -> list[str]:
+        return Path(f"{self.home}/log").read_text().splitlines()
+
+
+@pytest.fixture
+def server(in_memory: str) -> Server:
+    return Server(f"{in_memory}/server")
+
+
+@pytest.fixture
+def blobs(in_memory: str) -> Blobs:
+    return Blobs(f"{in_memory}/blobs")
+
+
+def real() -> Target:
+    name = os.environ.get("SSDS_CVMFS_REPO", "")
+    if not name:
+        pytest.skip("no real repository: SSDS_CVMFS_REPO")
+    target = CvmfsRepository(name, CvmfsSettings.of(os.environ))
+    with target.change("empty it for a test") as draft:
+        for path in os.listdir(target.folder):
+            draft.remove(path)
+    return target
+
+
+@pytest.fixture(params=["plain", "cvmfs", "real cvmfs"])
+def target(request: pytest.FixtureRequest, in_memory: str) -> Target:
+    if request.param == "plain":
+        return PlainTree(f"{in_memory}/tree")
+    return real() if "real" in request.param else Server(f"{in_memory}/server").target()
+
+
+# -- every target ----------------------------------------------------------------------------------
+
+
+def test_a_deployment_is_whole_and_a_second_one_does_nothing(target: Target, blobs: Blobs) -> None:
+    one = lock(blobs, "one")
+    first = deploy(site(), [one], blobs, target, channels=[HUB])
+    assert (first.generation, first.images_written) == (1, 1)
+    assert check_tree(target.folder).problems == ()
+    assert not deploy(site(), [one], blobs, target, channels=[HUB]).written
+
+
+def test_it_goes_on_and_back_and_removes(target: Target, blobs: Blobs) -> None:
+    one = lock(blobs, "one")
+    two = lock(blobs, "two", one)
+    other = lock(blobs, "other", name="other")
+    deploy(site(), [one, other], blobs, target, channels=[HUB])
+    gone = read_deployed(target.folder, "example").entries[0].image
+    deploy(site(), [two], blobs, target, channels=[HUB])
+    assert rollback("example", target) == (2, 1)
+    assert check_tree(target.folder).problems == ()
+    assert rollback("example", target, to=2) == (1, 2)
+    removed = prune(target, keep=1, grace_s=0)
+    assert any(gone.hex in path for path in removed)
+    assert check_tree(target.folder).problems == ()
+
+
+def test_a_failed_deployment_changes_nothing(target: Target, blobs: Blobs) -> None:
+    one = lock(blobs, "one")
+    deploy(site(), [one], blobs, target)
+    ghost = image(blobs, [small_tar({"usr/bin/x": b"x"})], ["ghost"], {})
+    with pytest.raises(Refused, match="ghost"):
+        deploy(site(), [one, release(blobs, ghost, name="new")], blobs, target)
+    assert read_deployed(target.folder, "example").number == 1
+    assert not deploy(site(), [one], blobs, target).written
+
+
+def test_a_hostile_layer_changes_nothing(target: Target, blobs: Blobs) -> None:
+    one = lock(blobs, "one")
+    deploy(site(), [one], blobs, target)
+    bad = image(blobs, [small_tar({"usr/bin/tool": b"x", "../escape": b"x"})], ["tool"], {})
+    with pytest.raises(SsdsError, match="leaves the image"):
+        deploy(site(), [one, release(blobs, bad, name="bad")], blobs, target)
+    assert check_tree(target.folder).problems == ()
+    assert not os.path.exists(f"{target.folder}/../escape")
+
+
+# -- the CVMFS driver ------------------------------------------------------------------------------
+
+
+def test_a_deployment_is_one_transaction_and_no_news_is_none(server: Server, blobs: Blobs) -> None:
+    locks = [lock(blobs, "one"), lock(blobs, "other", name="other")]
+    deploy(site(), locks, blobs, server.target(), channels=[HUB])
+    deploy(site(), locks, blobs, server.target(), channels=[HUB])
+    assert server.log == ["transaction", "publish"]
+    assert not os.listdir(f"{server.home}/spool/{NAME}/scratch/current")
+    assert [n for n in os.listdir(f"{server.home}/state") if not n.endswith(".lock")] == []
+
+
+@dataclass(frozen=True)
+class Case:
+    """A failure, and the right verdict.
+
+    Attributes:
+        ends: what the deployment says: empty for done, else a part of the error.
+        transaction: whether it stays open.
+        public: whether readers see the deployment.
+        said: a part of what people are told.
+    """
+
+    ends: str = ""
+    transaction: bool = False
+    public: bool = True
+    said: str = ""
+    times: dict[str, float] = field(default_factory=dict)
+
+
+CASES = {
+    "hang": Case(said="but the new revision is public", times={"publish_s": 1.0}),
+    "killed-signed": Case(said="but the new revision is public"),
+    "killed-syncing": Case(),
+    "lost-mounts": Case(),
+    "lost-mounts mount-busy": Case(),
+    "orphan-sync": Case(times={"wait_s": 20.0}),
+    "readers": Case(),
+    "busy-publish": Case(times={"wait_s": 1.0}),
+    "publishing": Case(times={"wait_s": 3.0}),
+    "disk-full": Case("its storage is full", transaction=True, public=False),
+    "writers": Case("a program writes below it", transaction=True, public=False),
+    "web-server": Case("its web server does not answer", transaction=True, public=False),
+    "whitelist": Case("its whitelist has expired", public=False),
+}
+
+
+@pytest.mark.parametrize("faults", sorted(CASES))
+def test_after_every_failure_the_verdict_is_right_and_the_next_run_completes(
+    server: Server, blobs: Blobs, faults: str
+) -> None:
+    case, one = CASES[faults], lock(blobs, "one")
+    server.fault(*faults.split())
+    act = functools.partial(deploy, site(), [one], blobs, channels=[HUB])
+    if case.ends:
+        with pytest.raises(EnvironmentProblem, match=case.ends):
+            act(server.target(**case.times))
+    else:
+        act(server.target(**case.times))
+    assert server.in_transaction == case.transaction
+    assert server.public("sites/example") == case.public
+    assert case.said in " ".join(server.said)
+    assert act(server.target()).generation == 1
+    assert not server.in_transaction
+    assert check_tree(server.target().folder).problems == ()
+    revision = server.target().revision()
+    assert not act(server.target()).written
+    assert server.target().revision() == revision == 2
+
+
+def test_another_s_transaction_is_waited_for_and_never_touched(
+    server: Server, blobs: Blobs
+) -> None:
+    target = server.target()
+    target._open()
+    os.makedirs(f"{target.folder}/sites")
+    Path(f"{target.folder}/.ssds").mkdir()
+    Path(f"{target.folder}/.ssds/tree.json").write_text('{"tree_version": 1}')
+    Path(f"{target.folder}/theirs").write_text("x")
+    with pytest.raises(EnvironmentProblem, match="another transaction"):
+        deploy(site(), [lock(blobs, "one")], blobs, target)
+    assert server.in_transaction
+    assert Path(f"{target.folder}/theirs").read_text() == "x"
+
+
+def test_an_abort_that_fails_is_done_by_the_next_run(server: Server, blobs: Blobs) -> None:
+    ghost = image(blobs, [small_tar({"usr/bin/x": b"x"})], ["ghost"], {})
+    server.fault("abort-fails")
+    with pytest.raises(Refused, match="ghost"):
+        deploy(site(), [release(blobs, ghost)], blobs, server.target())
+    assert server.in_transaction
+    assert "could not be aborted" in server.said[0]
+    deploy(site(), [lock(blobs, "one")], blobs, server.target())
+    assert not server.in_transaction
+
+
+def test_garbage_is_collected_after_content_was_removed(server: Server, blobs: Blobs) -> None:
+    one, other = lock(blobs, "one"), lock(blobs, "other", name="other")
+    for locks in ([one, other], [one]):
+        deploy(site(), locks, blobs, server.target())
+    prune(server.target(), keep=1, grace_s=0)
+    assert server.log[-1] == "gc -f"
+    assert server.said == []
+
+
+def test_a_name_that_is_no_repository_is_refused(server: Server) -> None:
+    for name in ("", "../x", "A_B", f"{NAME}/../x", f"{NAME}/.ssds"):
+        with pytest.raises(SsdsError, match="no name of a CVMFS repository"):
+            CvmfsRepository(name, CvmfsSettings(state=server.home))
+    missing = CvmfsRepository("none.example.org", server.target().settings)
+    with pytest.raises(EnvironmentProblem, match="manifest"):
+        missing.revision()
+
+
+@pytest.mark.parametrize("verb", ["deploy", "rollback", "prune"])
+def test_killed_anywhere_nothing_half_is_public_and_the_next_run_completes(
+    in_memory: str, blobs: Blobs, verb: str
+) -> None:
+    one = lock(blobs, "one")
+    two = lock(blobs, "two", one)
+    base = Server(f"{in_memory}/server")
+    for found in (one, two):
+        deploy(site(), [found], blobs, base.target(), channels=[HUB])
+    more = [two, lock(blobs, "other", name="other")]
+    acts: dict[str, Callable[[], object]] = {
+        "deploy": lambda: deploy(site(), more, blobs, base.target(), channels=[HUB]),
+        "rollback": lambda: rollback("example", base.target(), to=1),
+        "prune": lambda: prune(base.target(), keep=1, grace_s=0),
+    }
+    act = acts[verb]
+    shutil.copytree(base.home, f"{in_memory}/kept", symlinks=True)
+
+    def restored() -> None:
+        shutil.rmtree(base.home)
+        shutil.copytree(f"{in_memory}/kept", base.home, symlinks=True)
+
+    found_points = points_of(act, f"{in_memory}/trace", "cvmfs", "deploy.image", "deploy.switch")
+    within = (".open", ".synced", ".durable", ".linked", ".remove")  # of one small file
+    points = [p for p in found_points if not p.partition(":")[0].endswith(within)]
+    wanted = read_deployed(base.target().folder, "example").number
+    assert len(points) > 6
+    for point in points:
+        restored()
+        assert forked(act, kill=point) == KILLED
+        revision = base.target().revision()
+        reader = f"{base.home}/spool/{NAME}/revisions/{revision}"
+        assert check_tree(reader).problems == (), point
+        act()
+        assert not base.in_transaction
+        assert check_tree(base.target().folder).problems == (), point
+        assert read_deployed(base.target().folder, "example").number == wanted
