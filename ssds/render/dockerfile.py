@@ -36,7 +36,7 @@ def _lines(rendered: Rendered) -> Iterator[str]:
             yield f"USER {act.user or 'root'}"
             user = act.user
         if act.working_folder != folder:
-            yield f"WORKDIR {_quoted(act.working_folder)}"
+            yield f"WORKDIR {quoted(act.working_folder)}"
             folder = act.working_folder
         yield _run(act)
     yield ""
@@ -45,7 +45,7 @@ def _lines(rendered: Rendered) -> Iterator[str]:
     if rendered.user != user:
         yield f"USER {rendered.user or 'root'}"
     if (rendered.working_folder or "/") != folder:
-        yield f"WORKDIR {_quoted(rendered.working_folder or '/')}"
+        yield f"WORKDIR {quoted(rendered.working_folder or '/')}"
     if rendered.entrypoint:
         yield f"ENTRYPOINT {_json(list(rendered.entrypoint))}"
     if rendered.command:
@@ -72,10 +72,10 @@ def _run(act: Act) -> str:
 
 
 def _pair(name: str, value: str) -> str:
-    return f"{name}={_quoted(value)}"
+    return f"{name}={quoted(value)}"
 
 
-def _quoted(value: str) -> str:
+def quoted(value: str) -> str:
     """Returns a word that no variable and no escape changes."""
     for sign in ("\\", '"', "$"):
         value = value.replace(sign, f"\\{sign}")

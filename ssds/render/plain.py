@@ -6,12 +6,14 @@ has to be locked for that. Inputs stand where ``record`` lays them out.
 
 from __future__ import annotations
 
+import json
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from ssds.core.patterns import pattern
 from ssds.core.text import shown
 from ssds.kinds.build.given import FILES
+from ssds.kinds.build.state import VARIABLE
 from ssds.recipe.model import Target
 from ssds.recipe.steps import (
     CopyStep,
@@ -22,10 +24,14 @@ from ssds.recipe.steps import (
     UserStep,
     WorkdirStep,
 )
+from ssds.render.dockerfile import quoted
 from ssds.render.model import CONTEXT
 
 _JOINT = pattern(r" ( *)&& ")
 """Where a long line is broken: a reader of Dockerfiles joins it again to the same text."""
+_CONTINUED = pattern(r"(?:^|[^\\])\\$")
+_ODD = pattern(r"[\\\"'$]")
+"""Signs that a reader of Dockerfiles does not take as they stand."""
 _ACTS = (RunStep, CopyStep, WorkdirStep)
 """Steps that a builder runs; the inputs of the n-th lie in the n-th folder."""
 
@@ -58,18 +64,53 @@ def _instruction(step: Step, inputs: str) -> Iterator[str]:
     match step:
         case RunStep():
             files = f"--mount=type=bind,source={inputs}/files,target={FILES},readonly "
-            script = _JOINT.sub(r" \\\n\1&& ", step.script)
-            yield f"RUN {files if step.files else ''}{script}"
+            yield f"RUN {files if step.files else ''}{_command(step.script)}"
         case EnvStep():
-            yield "ENV " + " ".join(f'{name}="{value}"' for name, value in step.values.items())
+            how = _expanding if step.expand else quoted
+            yield "ENV " + " ".join(f"{name}={how(value)}" for name, value in step.values.items())
         case WorkdirStep():
-            yield f"WORKDIR {step.path}"
+            odd = not step.expand and _ODD.search(step.path)
+            yield f"WORKDIR {quoted(step.path) if odd else step.path}"
         case UserStep():
             yield f"USER {step.name}"
         case EntrypointStep():
-            yield 'ENTRYPOINT ["' + '", "'.join(step.arguments) + '"]'
+            yield f"ENTRYPOINT {_json(step.arguments)}"
         case CopyStep():
-            yield f'COPY ["{inputs}/copy/{_copied(step)}", "{step.to}"]'
+            yield f"COPY {_json(map(_escaped, (f'{inputs}/copy/{_copied(step)}', step.to)))}"
+
+
+def _command(script: str) -> str:
+    """Returns a script as RUN has it: as it stands, or as words of a list.
+
+    A list where its reader would not make one line of it that the shell reads as it reads these.
+    """
+    lines = script.rstrip("\n").split("\n")
+    ends = any(not _CONTINUED.search(line) for line in lines[:-1])
+    if ends or any(not line.strip() or line.lstrip().startswith("#") for line in lines[1:]):
+        return _json(("/bin/sh", "-c", script))
+    return _JOINT.sub(r" \\\n\1&& ", script.rstrip("\n"))
+
+
+def _expanding(value: str) -> str:
+    """Returns a word in which variables stay and all else is text, as ``expanded`` reads it."""
+    pieces, at = [], 0
+    for match in VARIABLE.finditer(value):
+        pieces += [_inside(value[at : match.start()]), match[0].replace('"', '\\"')]
+        at = match.end()
+    return '"' + "".join(pieces) + _inside(value[at:]) + '"'
+
+
+def _inside(text: str) -> str:
+    return quoted(text)[1:-1]
+
+
+def _escaped(word: str) -> str:
+    """Returns a word of a list in which variables would be replaced and quotes taken away."""
+    return _ODD.sub(r"\\\g<0>", word)
+
+
+def _json(words: Iterable[str]) -> str:
+    return json.dumps(list(words), ensure_ascii=False)
 
 
 def _copied(step: CopyStep) -> str:

@@ -12,7 +12,7 @@ from ssds.core.patterns import pattern
 from ssds.host.sandbox import fixed_environment
 from ssds.oci.types import Config
 
-_VARIABLE = pattern(
+VARIABLE = pattern(
     r"\\(?P<escaped>\$)|\$(?:(?P<plain>[A-Za-z_][A-Za-z0-9_]*)"
     r"|\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::(?P<sign>[-+])(?P<word>[^{}]*))?\})"
 )
@@ -95,7 +95,7 @@ def expanded(text: str, environment: Mapping[str, str]) -> str:
             return known or match["word"]
         return match["word"] if match["sign"] == "+" and known else known
 
-    return _VARIABLE.sub(value, text)
+    return VARIABLE.sub(value, text)
 
 
 def working_folder(step: Mapping[str, Any], state: ConfigState) -> str:
