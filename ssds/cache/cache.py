@@ -60,7 +60,7 @@ class Cache:
             self.fail(error)
             return {}
 
-    def _brought(self) -> dict[SegmentName, bytes]:
+    def _brought(self, *, again: bool = True) -> dict[SegmentName, bytes]:
         names = self.place.segments()
         found = {}
         for name in names:
@@ -72,9 +72,9 @@ class Cache:
                     self.warn(f"{error.message}; it is passed over")
                     continue
                 except SsdsError:
-                    if name in self.place.segments():
-                        raise
-                    continue  # it was joined with others meanwhile
+                    if again and name not in self.place.segments():
+                        return self._brought(again=False)  # it was joined with others meanwhile
+                    raise
                 with contextlib.suppress(EnvironmentProblem):  # a read-only workspace
                     atomic_write(self._path(name), data, point="cache.kept")
             found[name] = data

@@ -16,12 +16,14 @@ from ssds.cache.segment import SEGMENT_LIMIT_BYTES, VERSION, SegmentName
 from ssds.core.canonical import canonical_bytes
 from ssds.core.digest import Digest
 from ssds.core.errors import UnavailableError
-from ssds.host.files import atomic_write, explained
+from ssds.host.files import atomic_write, explained, remove_file, sweep
 from ssds.oci.blobs import Blobs
 from ssds.oci.document import load_document
 
 SUFFIX = ".gz"
 INDEX = "cache.json"
+_ABANDONED_S = 24 * 3600.0
+"""What a killed writer left is removed after so long."""
 
 
 class FolderPlace:
@@ -37,6 +39,8 @@ class FolderPlace:
         with explained(self._claims):
             os.makedirs(self._claims, exist_ok=True)
             os.makedirs(self.blobs.folder, exist_ok=True)
+        for folder in (self.path, self._claims, self.blobs.folder):
+            sweep(folder, older_than_s=_ABANDONED_S)
         self.list_anew()
 
     def segments(self) -> tuple[SegmentName, ...]:
@@ -88,6 +92,10 @@ class FolderPlace:
         del blobs  # they lie beside it
         atomic_write(self._segment(name), data, point="cache.segment")
         self.list_anew()
+
+    def forget(self, name: SegmentName) -> None:
+        """Removes a segment; call ``list_anew`` after the last one."""
+        remove_file(self._segment(name), point="cache.forget")
 
     def list_anew(self) -> None:
         """Writes the list until it holds what the folder holds.

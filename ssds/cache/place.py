@@ -59,6 +59,9 @@ class Place(Protocol):
     def publish(self, name: SegmentName, data: bytes, blobs: Mapping[Digest, int]) -> None:
         """Lists a segment; ``blobs`` (digest → size) are there already."""
 
+    def forget(self, name: SegmentName) -> None:
+        """Takes a segment off the list; nothing happens where it is not there."""
+
 
 def open_place(
     location: str, *, insecure: bool = False, ca_bundle: str = "", proxy: str = "", limit_s: float

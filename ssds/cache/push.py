@@ -88,7 +88,7 @@ def push(
         else:
             entries.append(entry)
     sent = blobs = size = 0
-    for part in _parts(entries):
+    for part in parts(entries):
         sizes = {d: s for entry in part for d, s in entry.sizes.items()}
         done = _send(cache, sizes, store)
         blobs, size = blobs + len(done), size + sum(sizes[d] for d in done)
@@ -99,8 +99,8 @@ def push(
     return Pushed(claims=sent, known=known, lacking=lacking, blobs=blobs, size_bytes=size)
 
 
-def _parts(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
-    """Gives the entries in parts that one manifest of a registry can hold."""
+def parts(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
+    """Gives the entries in pieces that one manifest of a registry can hold."""
     part: list[Entry] = []
     blobs: set[Digest] = set()
     for entry in entries:

@@ -68,3 +68,9 @@ class RegistryPlace:
         ]
         manifest = manifest_bytes(config=config, layers=layers, artifact_type=SEGMENT_TYPE)
         self.registry.push_manifest(self.repository, f"{PREFIX}{name}", MANIFEST, manifest)
+
+    def forget(self, name: SegmentName) -> None:
+        """Deletes the manifest that lists a segment; a registry may forbid that."""
+        found = self.registry.head_manifest(self.repository, f"{PREFIX}{name}")
+        if found is not None:
+            self.registry.delete_manifest(self.repository, found.digest)

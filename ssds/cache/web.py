@@ -57,6 +57,11 @@ class WebPlace:
         del name, data, blobs
         raise self._read_only()
 
+    def forget(self, name: SegmentName) -> None:
+        """Raises Refused, as ``prepare`` does."""
+        del name
+        raise self._read_only()
+
     def _read_only(self) -> Refused:
         return Refused(
             "a cache behind a web server is only read",

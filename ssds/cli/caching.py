@@ -36,6 +36,7 @@ def send(workspace: Workspace, result: Result) -> None:
     wanted = {one.name for one in workspace.settings.caches if one.push}
     if not wanted:
         return
+    from ssds.cache.joining import join_if_many
     from ssds.cache.push import push
 
     claims = {
@@ -48,6 +49,7 @@ def send(workspace: Workspace, result: Result) -> None:
             continue
         try:
             done = push(cache, own_claims(workspace, claims.items()), workspace.store)
+            join_if_many(cache)
         except SsdsError as error:
             say(f"warning: nothing was sent to the cache {cache.name}: {error.message}")
             continue

@@ -103,7 +103,7 @@ def _claim(known: Known, step: PlanStep, near: Neighbour | None) -> Iterator[Cau
     if claim.verdict == "fail":
         yield from _failed(known, step)
     if step.node.id in known.plan.brought:
-        yield Cause(code="brought", text="Its bytes are wanted, and a channel gives them.")
+        yield Cause(code="brought", text="Its bytes are wanted; a channel or a cache has them.")
         return
     missing = _missing(known, claim)
     if missing:

@@ -55,6 +55,7 @@ def push_command(
 
     Without --cache to every cache with `push: true`, or to the only one there is.
     """
+    from ssds.cache.joining import join_if_many
     from ssds.cache.push import push
     from ssds.cli.caching import own_claims
 
@@ -73,6 +74,7 @@ def push_command(
                 done = push(
                     cache, own_claims(workspace, claims), workspace.store, again=again, say=say_of
                 )
+                join_if_many(cache, say_of)
             except SsdsError as error:
                 report_error(error)
                 code = EXIT_ERROR

@@ -26,6 +26,8 @@ from ssds.workspace import Workspace, parse_date
 def command(context: Context, /, node: str, platform: str) -> int:
     """Show the newest log of NODE (``samtools:build``), also of a failed run.
 
+    Where none was kept here, a remote cache may have it, of a run that ended.
+
     On a terminal control characters are written as escapes; a pipe or a file gets the bytes.
     """
     workspace = Workspace.open(context.folder)
@@ -36,8 +38,11 @@ def command(context: Context, /, node: str, platform: str) -> int:
         if not platform or name.platform == platform
     ]
     shown = 0
+    logs = {name: _log(workspace, name) for name in found}
+    if not any(logs.values()):
+        logs = _of_caches(workspace, node, found)
     for name in found:
-        data = _log(workspace, name)
+        data = logs.get(name)
         if data is None:
             continue
         if len(found) > 1:
@@ -72,3 +77,20 @@ def _log(workspace: Workspace, name: NodeId) -> bytes | None:
     except (FileNotFoundError, ValueError):
         return None
     return workspace.read_blob(Digest(entry["log"]))
+
+
+def _of_caches(workspace: Workspace, node: str, names: list[NodeId]) -> dict[NodeId, bytes | None]:
+    """Returns the logs that remote caches have of the nodes as they are now."""
+    caches = workspace.caches
+    if caches is None:
+        return {}
+    from ssds.cli import planning
+
+    steps = planning.make(workspace, planning.Asked(selectors=(node,))).plan.steps
+    found: dict[NodeId, bytes | None] = {}
+    for name in names:
+        action = steps[name].action
+        claims = caches.find(action.key) if action is not None else ()
+        digests = [claim.logs["log"] for claim in claims if "log" in claim.logs]
+        found[name] = caches.read(digests[0]) if digests else None
+    return found

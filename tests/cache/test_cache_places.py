@@ -14,6 +14,7 @@ from cache_places import ROOT, Where, add_claim, key_of, pairs, place_of, web_se
 from registry_server import running_registry
 
 from ssds.cache.caches import Caches
+from ssds.cache.joining import join
 from ssds.cache.push import push
 from ssds.cache.verify import stats, verify
 from ssds.core.digest import sha256_of
@@ -97,6 +98,43 @@ def test_claims_that_several_push_at_once_are_all_there(
 
     caches = Caches([where.reader(tmp_path / "reader")])
     assert all(caches.find(claim.key) for claim in claims)
+
+
+def test_many_segments_are_joined_and_no_claim_is_lost(
+    where: Where, store: Store, tmp_path: Path
+) -> None:
+    claims = [add_claim(store, f"claim-{number}") for number in range(5)]
+    for number, claim in enumerate(claims):
+        push(where.writer(tmp_path / f"w{number}"), pairs(claim), store)
+    reader = where.reader(tmp_path / "old")
+    assert len(reader.segments) == 5
+
+    assert join(where.writer(tmp_path / "joiner")) == 5
+    join(where.writer(tmp_path / "joiner"))
+
+    found = stats(where.reader(tmp_path / "new"))
+    assert (found.segments, found.claims) == (1, 5)
+    assert verify(where.reader(tmp_path / "other"), read=True) == []
+    again = push(where.writer(tmp_path / "w"), pairs(*claims), store)
+    assert (again.claims, again.known) == (0, 5)
+
+
+def test_a_segment_that_goes_while_it_is_asked_for_is_found_in_the_joined_one(
+    store: Store, tmp_path: Path
+) -> None:
+    where = Where(writing=str(tmp_path / "remote"), reading=str(tmp_path / "remote"))
+    claims = [add_claim(store, f"claim-{number}") for number in range(2)]
+    for claim in claims:
+        push(where.writer(tmp_path / "w"), pairs(claim), store)
+    reader = where.reader(tmp_path / "reader")
+    before = reader.place.segments()
+    listings = iter([before])
+    listed = reader.place.segments
+    reader.place.segments = lambda: next(listings, None) or listed()
+    join(where.writer(tmp_path / "joiner"))
+
+    assert all(Caches([reader]).find(claim.key) for claim in claims)
+    assert reader.warnings == []
 
 
 def test_a_blob_that_is_missing_there_is_a_miss_and_can_be_sent_again(

@@ -139,6 +139,7 @@ def test_pull_brings_claims_and_bytes_for_going_offline(site: Site, tmp_path: Pa
     pulled = new.good("cache", "pull", "ground")
 
     assert "0 cannot be had" in pulled.out
+    assert new.good("log", "ground:test").out == site.good("log", "ground:test").out
     use_cache(new, "http://127.0.0.1:9")
     offline = new.good("plan", "ground")
     assert "9 claims" not in offline.out
