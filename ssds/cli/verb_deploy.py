@@ -115,7 +115,10 @@ def command(
     if not report.written:
         print(f"Nothing to do: {target} is as the locks say (generation {report.generation}).")
     else:
-        modules = shlex.quote(os.path.join(place.folder, "sites", site.name, "modules"))
+        folder = os.path.join(place.folder, "sites", site.name)
+        if site.modules != "tcl" and not os.path.isdir(os.path.join(folder, "lmod")):
+            say("no spider cache was made for Lmod: Lmod is not here, or the tree's path is odd")
+        modules = shlex.quote(os.path.join(folder, "modules"))
         print(
             f"Deployed generation {report.generation} to {target}: "
             f"{counted(report.images_written, 'image')} unpacked. `module use {modules}`"

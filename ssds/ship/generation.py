@@ -107,6 +107,7 @@ class Generation:
         entries: what is deployed; current ones and older revisions.
         files: path → bytes; programs: those of them that are executable.
         links: path → target.
+        lmod: whether Lmod reads its modules.
     """
 
     site: str
@@ -115,6 +116,7 @@ class Generation:
     programs: set[str] = field(default_factory=set)
     links: dict[str, str] = field(default_factory=dict)
     collisions: tuple[Collision, ...] = ()
+    lmod: bool = False
 
     @property
     def listing(self) -> bytes:
@@ -193,7 +195,7 @@ class Older:
 
 def compose(site: Site, releases: Sequence[Current], older: Sequence[Older] = ()) -> Generation:
     """Returns a generation: modules, wrappers, and one folder with all commands of the site."""
-    made = Generation(site=site.name)
+    made = Generation(site=site.name, lmod=site.modules != "tcl")
     support = f"wrappers/{SUPPORT}"
     made.files[f"{support}/wrapper"] = script("wrapper")
     made.programs.add(f"{support}/wrapper")

@@ -101,3 +101,10 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     else:
         backend = open_channel(channel, str(tmp_path))
     return Place(backend=backend, channel=channel, source=Source(blobs), blobs=blobs)
+
+
+@pytest.fixture(autouse=True)
+def _no_spider_cache(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lmod's own program takes longer than a whole deployment: only tests of Lmod run it."""
+    if not any(mark.args == ("lmod",) for mark in request.node.iter_markers("component")):
+        monkeypatch.setattr("ssds.host.spider.program", lambda: "")

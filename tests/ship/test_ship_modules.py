@@ -7,12 +7,14 @@ import shutil
 import subprocess
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from module_systems import FACTS, HOSTILE, LMOD
 from ship_makers import run, site, tool_lock
 
 from ssds.oci.blobs import Blobs
+from ssds.ship.checking import check_tree
 from ssds.ship.deploy import deploy
 from ssds.ship.modules import lua_long, lua_text, module_text, modulerc_text
 
@@ -171,3 +173,35 @@ def test_the_modules_work_from_a_copy_elsewhere(tree: str, tmp_path: object) -> 
 def test_a_loaded_tool_runs(tree: str) -> None:
     done = shell_after(f"{tree}/sites/example/modules", "module load tool; tool 'a b'")
     assert done.stdout == b"a b\n"
+
+
+@pytest.mark.component("lmod")
+def test_the_spider_cache_is_what_lmod_reads_and_is_made_with_the_modules(tmp_path: Path) -> None:
+    blobs, tree = Blobs(f"{tmp_path}/blobs"), f"{tmp_path}/tree"
+    deploy(site(), [tool_lock(blobs)], blobs, tree)
+    folder = f"{tree}/sites/example"
+    cache = f"{folder}/lmod/cache/spiderT.lua"
+    with open(cache) as file:
+        text = file.read()
+    assert f'"{folder}/modules/tool/1.0.lua"' in text
+    assert ".ssds-tmp" not in text
+    assert "partial" not in text
+    env = {"MODULEPATH": f"{folder}/modules", "LMOD_RC": f"{folder}/lmod/lmodrc.lua"}
+    # A module that only the cache knows: it is read in place of the folder.
+    with open(cache, "w") as file:
+        file.write(text.replace("Tools for alignments", "Known by the cache"))
+    found = run([LMOD, "bash", "spider", "tool"], **env, LMOD_PAGER="none", HOME=str(tmp_path))
+    assert b"Known by the cache" in found.stderr
+    loaded = run([LMOD, "bash", "load", "tool"], **env, HOME=str(tmp_path))
+    assert b"wrappers/tool/1.0-r1/bin" in loaded.stdout
+    assert [p for p in check_tree(tree).problems if "lmod" in p] == []
+
+
+def test_without_lmod_a_tree_has_no_cache_and_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ssds.host.spider.program", lambda: "")
+    blobs, tree = Blobs(f"{tmp_path}/blobs"), f"{tmp_path}/tree"
+    deploy(site(), [tool_lock(blobs)], blobs, tree)
+    assert not os.path.exists(f"{tree}/sites/example/lmod")
+    assert os.path.exists(f"{tree}/sites/example/modules/tool/1.0.lua")

@@ -14,6 +14,7 @@ from functools import partial
 from typing import Protocol
 
 from ssds.core.errors import SsdsError
+from ssds.host.spider import write_spider_cache
 from ssds.lock.model import ReleaseHalf
 from ssds.ship.generation import Generation
 from ssds.ship.images import BlobSource, Programs, Unpacked
@@ -80,7 +81,8 @@ class Draft(ABC):
             if name.isdecimal() and int(name) > newest:
                 self.remove(f"{root}/{name}")  # whole, of a deploy that was killed
         number = newest + 1
-        write = partial(generation.write, catalog_version=catalog_version)
+        public = os.path.join(self.folder, SITES, site)
+        write = partial(_write, generation, catalog_version, public)
         self.new_folder(f"{root}/{number}", write, "deploy.generation")
         self._show(site, number, names, generation.files.__getitem__)
         return number
@@ -138,6 +140,13 @@ class Draft(ABC):
             )
         if not os.path.islink(place) or os.readlink(place) != text:
             self.link(link, text, "deploy.link")
+
+
+def _write(generation: Generation, catalog_version: str, public: str, folder: str) -> None:
+    """Writes a generation and, where Lmod is here, its spider cache: both appear at once."""
+    generation.write(folder, catalog_version)
+    if generation.lmod:
+        write_spider_cache(folder, public)
 
 
 class Target(Protocol):
