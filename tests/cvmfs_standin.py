@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 from pathlib import Path
 from typing import NoReturn
@@ -202,6 +203,46 @@ def publish(repository: Repository, options: list[str]) -> None:
     repository.close()
 
 
+def ingest(repository: Repository, words: list[str]) -> None:
+    """Opens and closes a transaction of its own; a truncated tar is published as far as it goes."""
+    tar, base, gone = "", "/", []
+    for option, value in zip(words[:-1:2], words[1:-1:2], strict=True):
+        if option == "-d":
+            gone.append(value)
+        else:
+            tar, base = (value, base) if option == "-t" else (tar, value)
+    if repository.open or repository.fault("busy-ingest"):
+        end(1, err="! another transaction is already open\n! Impossible to start a transaction")
+    if not os.path.isfile(tar):
+        end(1, err="Impossible to open the archive: " + tar)
+    transaction(repository)
+    if repository.fault("killed-syncing"):
+        die(repository)
+    for path in gone:
+        place = repository.union / path
+        if place.is_dir() and not place.is_symlink():
+            shutil.rmtree(place)
+        else:
+            place.unlink(missing_ok=True)
+    unpack(tar, repository.union / base.strip("/"))
+    repository.sign()
+    if repository.fault("killed-signed"):
+        die(repository)
+    repository.close()
+
+
+def unpack(path: str, folder: Path) -> None:
+    try:
+        with tarfile.open(path) as tar:
+            for member in tar:
+                place = folder / member.name
+                if place.is_symlink() or (place.exists() and not member.isdir()):
+                    place.unlink()
+                tar.extract(member, folder, filter="fully_trusted")
+    except tarfile.ReadError:
+        return
+
+
 def list_all() -> None:
     for path in sorted((HOME / "srv").iterdir()):
         repository = Repository(path.name)
@@ -223,7 +264,9 @@ def main() -> None:
     repository = Repository(names[-1])
     with (HOME / "log").open("a") as log:
         log.write(" ".join([verb, *options]) + "\n")
-    if verb == "publish":
+    if verb == "ingest":
+        ingest(repository, words)
+    elif verb == "publish":
         publish(repository, options)
     elif verb == "gc":
         if repository.open or not repository.flag("gc").exists():

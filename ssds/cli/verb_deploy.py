@@ -29,7 +29,9 @@ NOTES_SHOWN = 10
     help="A site of catalog/sites/.",
     shell_complete=complete_sites,
 )
-@click.option("--to", "target", required=True, help="A folder, or cvmfs:REPOSITORY.")
+@click.option(
+    "--to", "target", required=True, help="A folder, cvmfs:REPOSITORY or ingest:REPOSITORY."
+)
 @click.option("--dry-run", is_flag=True, help="Say what would change; write nothing.")
 @click.option("--check", is_flag=True, help="Say what is wrong in the tree; write nothing.")
 @click.option("--repair", is_flag=True, help="Look at everything, and make anew what is wrong.")

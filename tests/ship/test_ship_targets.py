@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import functools
+import io
 import os
 import shutil
 import sys
@@ -27,6 +28,7 @@ from ssds.ship.deploy import deploy, read_deployed
 from ssds.ship.prune import prune
 from ssds.ship.rollback import rollback
 from ssds.ship.targets.cvmfs import CvmfsRepository, CvmfsSettings
+from ssds.ship.targets.ingest import CvmfsIngest, IngestDraft
 from ssds.ship.targets.plain import PlainTree
 from ssds.ship.targets.plug import Target
 
@@ -44,6 +46,7 @@ class Server:
     """A stand-in with one repository, and a driver for it."""
 
     home: str
+    kind: type[CvmfsRepository] = CvmfsRepository
     said: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -64,7 +67,7 @@ class Server:
             spool=f"{self.home}/spool",
             **{"wait_s": 0.0, "publish_s": 20.0, "step_s": 20.0, **more},
         )
-        return CvmfsRepository(NAME, settings, self.said.append)
+        return self.kind(NAME, settings, self.said.append)
 
     def fault(self, *words: str) -> None:
         Path(f"{self.home}/spool/{NAME}/faults").write_text("\n".join(words))
@@ -93,22 +96,23 @@ def blobs(in_memory: str) -> Blobs:
     return Blobs(f"{in_memory}/blobs")
 
 
-def real() -> Target:
+def real(kind: type[CvmfsRepository]) -> Target:
     name = os.environ.get("SSDS_CVMFS_REPO", "")
     if not name:
         pytest.skip("no real repository: SSDS_CVMFS_REPO")
     target = CvmfsRepository(name, CvmfsSettings.of(os.environ))
-    with target.change("empty it for a test") as draft:
+    with target.locked(), target.change("empty it for a test") as draft:
         for path in os.listdir(target.folder):
             draft.remove(path)
-    return target
+    return kind(name, CvmfsSettings.of(os.environ))
 
 
-@pytest.fixture(params=["plain", "cvmfs", "real cvmfs"])
+@pytest.fixture(params=["plain", "cvmfs", "ingest", "real cvmfs", "real ingest"])
 def target(request: pytest.FixtureRequest, in_memory: str) -> Target:
     if request.param == "plain":
         return PlainTree(f"{in_memory}/tree")
-    return real() if "real" in request.param else Server(f"{in_memory}/server").target()
+    kind = CvmfsIngest if "ingest" in request.param else CvmfsRepository
+    return real(kind) if "real" in request.param else Server(f"{in_memory}/server", kind).target()
 
 
 # -- every target ----------------------------------------------------------------------------------
@@ -271,13 +275,82 @@ def test_a_name_that_is_no_repository_is_refused(server: Server) -> None:
         missing.revision()
 
 
-@pytest.mark.parametrize("verb", ["deploy", "rollback", "prune"])
+# -- as one tar ------------------------------------------------------------------------------------
+
+
+def test_a_tar_gives_the_tree_that_a_folder_gets(in_memory: str, blobs: Blobs) -> None:
+    odd = {"usr/bin/tool": script("echo"), "d/\udcff": b"x", "l": "usr", "n" * 250: b"y", "e": b""}
+    half = image(blobs, [small_tar(odd), small_tar({"z": b"z" * 3_000_000})], ["tool"], {})
+    server = Server(f"{in_memory}/server", CvmfsIngest)
+    made = release(blobs, half)
+    for target in (PlainTree(f"{in_memory}/plain"), server.target()):
+        deploy(site(), [made], blobs, target, channels=[HUB])
+    assert server.log == ["ingest -t -b"]
+    assert server.said == []
+
+    def seen(folder: str) -> dict[str, tuple[int, bytes]]:
+        found = {}
+        for base, folders, files in os.walk(folder):
+            for name in (*folders, *files):
+                path = os.path.join(base, name)
+                is_file = os.path.isfile(path) and not os.path.islink(path)
+                data = Path(path).read_bytes() if is_file else b""
+                found[os.path.relpath(path, folder)] = (os.lstat(path).st_mode, data)
+        return found
+
+    ignored = {".ssds/lock", "new_repository"}
+    one, other = seen(f"{in_memory}/plain"), seen(server.target().folder)
+    assert {p: v for p, v in one.items() if p not in ignored} == {
+        p: v for p, v in other.items() if p not in ignored
+    }
+
+
+def test_the_tar_of_an_image_is_the_same_each_time(in_memory: str, blobs: Blobs) -> None:
+    half = image(blobs, [small_tar({"usr/bin/tool": script("echo"), "b": b"b"})], ["tool"], {})
+    tars = []
+    for _ in range(2):
+        stream = io.BytesIO()
+        draft = IngestDraft(f"{in_memory}/nothing", stream, in_memory)
+        draft.image(half, blobs)
+        draft.finish()
+        tars.append(stream.getvalue())
+    assert tars[0] == tars[1]
+
+
+INGEST_CASES = {
+    "killed-signed": Case(said="the revision is public"),
+    "killed-syncing": Case("nothing was published", public=False),
+    "busy-ingest": Case(times={"wait_s": 1.0}),
+}
+
+
+@pytest.mark.parametrize("faults", sorted(INGEST_CASES))
+def test_after_a_failed_ingest_the_verdict_is_right_and_the_next_run_completes(
+    in_memory: str, blobs: Blobs, faults: str
+) -> None:
+    case, one = INGEST_CASES[faults], lock(blobs, "one")
+    server = Server(f"{in_memory}/server", CvmfsIngest)
+    server.fault(faults)
+    act = functools.partial(deploy, site(), [one], blobs, channels=[HUB])
+    if case.ends:
+        with pytest.raises(EnvironmentProblem, match=case.ends):
+            act(server.target(**case.times))
+    else:
+        act(server.target(**case.times))
+    assert (server.in_transaction, server.public("sites/example")) == (False, case.public)
+    assert case.said in " ".join(server.said)
+    assert act(server.target()).generation == 1
+    assert check_tree(server.target().folder).problems == ()
+    assert [n for n in os.listdir(f"{server.home}/state") if not n.endswith(".lock")] == []
+
+
+@pytest.mark.parametrize("verb", ["deploy", "rollback", "prune", "ingest"])
 def test_killed_anywhere_nothing_half_is_public_and_the_next_run_completes(
     in_memory: str, blobs: Blobs, verb: str
 ) -> None:
     one = lock(blobs, "one")
     two = lock(blobs, "two", one)
-    base = Server(f"{in_memory}/server")
+    base = Server(f"{in_memory}/server", CvmfsIngest if verb == "ingest" else CvmfsRepository)
     for found in (one, two):
         deploy(site(), [found], blobs, base.target(), channels=[HUB])
     more = [two, lock(blobs, "other", name="other")]
@@ -286,7 +359,7 @@ def test_killed_anywhere_nothing_half_is_public_and_the_next_run_completes(
         "rollback": lambda: rollback("example", base.target(), to=1),
         "prune": lambda: prune(base.target(), keep=1, grace_s=0),
     }
-    act = acts[verb]
+    act = acts["deploy" if verb == "ingest" else verb]
     shutil.copytree(base.home, f"{in_memory}/kept", symlinks=True)
 
     def restored() -> None:
@@ -297,7 +370,7 @@ def test_killed_anywhere_nothing_half_is_public_and_the_next_run_completes(
     within = (".open", ".synced", ".durable", ".linked", ".remove")  # of one small file
     points = [p for p in found_points if not p.partition(":")[0].endswith(within)]
     wanted = read_deployed(base.target().folder, "example").number
-    assert len(points) > 6
+    assert len(points) > 3
     for point in points:
         restored()
         assert forked(act, kill=point) == KILLED

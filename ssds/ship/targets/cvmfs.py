@@ -30,7 +30,7 @@ from ssds.ship.targets.plain import PlainDraft
 BUSY_CODES = (17,)
 PAUSE_S = 2.0
 _NAME = re.compile(r"[a-z0-9][a-z0-9.-]*")
-_BUSY = (
+BUSY = (
     "another transaction is already open",
     "currently publishing",
     "Another publish process is active",
@@ -94,6 +94,8 @@ class CvmfsSettings:
 class CvmfsRepository:
     """A repository on this machine, the publisher (stratum 0)."""
 
+    prefix = "cvmfs"
+
     def __init__(
         self, repository: str, settings: CvmfsSettings, say: Callable[[str], None] = lambda _: None
     ) -> None:
@@ -107,7 +109,7 @@ class CvmfsRepository:
                 code="D028",
             )
         self.repository = name
-        self.name = f"cvmfs:{repository}"
+        self.name = f"{self.prefix}:{repository}"
         self.folder = os.path.join(settings.mount, name, *parts)
         self.settings = settings
         self.say = say
@@ -210,7 +212,7 @@ class CvmfsRepository:
             if done.returncode == 0:
                 write_point("cvmfs.opened")
                 return
-            busy = done.returncode in BUSY_CODES or _has(done, _BUSY) or _has(done, _BROKEN)
+            busy = done.returncode in BUSY_CODES or _has(done, BUSY) or _has(done, _BROKEN)
             if not busy:
                 raise self._failure("the transaction cannot be opened", done, kept=False)
             if time.monotonic() >= deadline:
@@ -246,7 +248,7 @@ class CvmfsRepository:
                 raise self._failure("publish made no new revision", done, kept=True)
             if _has(done, _READERS) and "-f" not in options:
                 options.append("-f")  # readers: their mount is left to them
-            elif _has(done, _BUSY) and time.monotonic() < deadline:
+            elif _has(done, BUSY) and time.monotonic() < deadline:
                 time.sleep(min(PAUSE_S, max(0.0, deadline - time.monotonic())))
             elif (done.timed_out or done.returncode in (-9, 137) or _has(done, _BROKEN)) and (
                 not repaired
@@ -264,7 +266,7 @@ class CvmfsRepository:
             done = self._run("mount", self.repository)
             if done.returncode == 0:
                 return
-            if not _has(done, _BUSY) or time.monotonic() >= deadline:
+            if not _has(done, BUSY) or time.monotonic() >= deadline:
                 raise self._failure("its mounts cannot be repaired", done, kept=True)
             time.sleep(0.5)
 

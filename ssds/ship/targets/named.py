@@ -1,4 +1,4 @@
-"""The targets by the text that people give: a folder, ``cvmfs:REPOSITORY[/folder]``."""
+"""Targets by the text that people give: a folder, ``cvmfs:REPOSITORY``, ``ingest:REPOSITORY``."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from collections.abc import Callable
 from ssds.ship.targets.plain import PlainTree
 from ssds.ship.targets.plug import Target
 
-CVMFS = "cvmfs:"
-
 
 def open_target(text: str, say: Callable[[str], None] = lambda _: None) -> Target:
     """Returns the target that ``text`` names; nothing is looked at or written yet."""
-    if text.startswith(CVMFS):
+    kind, _, rest = text.partition(":")
+    if kind in ("cvmfs", "ingest"):
         from ssds.ship.targets.cvmfs import CvmfsRepository, CvmfsSettings
+        from ssds.ship.targets.ingest import CvmfsIngest
 
-        return CvmfsRepository(text.removeprefix(CVMFS), CvmfsSettings.of(os.environ), say)
+        made = CvmfsRepository if kind == "cvmfs" else CvmfsIngest
+        return made(rest, CvmfsSettings.of(os.environ), say)
     return PlainTree(text)

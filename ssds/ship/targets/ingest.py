@@ -1,0 +1,224 @@
+"""A tree in a CVMFS repository, written as one tar for ``cvmfs_server ingest``.
+
+Images are streamed from their layers into the tar; nothing is unpacked, and nothing is copied into
+a union file system. The server publishes whatever part of an archive it can read and ends with 0,
+so the tar is finished and on the disk before the server is given it. What is read is the repository
+as readers see it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import time
+from collections.abc import Callable, Iterator
+from typing import IO
+
+from ssds.core.errors import EnvironmentProblem
+from ssds.host.files import remove_file, write_point
+from ssds.host.folders import scratch_folder
+from ssds.lock.model import ReleaseHalf
+from ssds.oci.content import Entry
+from ssds.oci.flatten import FlatTree
+from ssds.oci.tarwriter import FOLDER, REGULAR, SYMLINK, Member, TarWriter
+from ssds.oci.unpack import TIME_LIMIT_S, public_mode
+from ssds.ship.images import (
+    BlobSource,
+    Programs,
+    Unpacked,
+    config_of,
+    has_image,
+    layer_tars,
+    marker_bytes,
+    notes_of,
+    programs_in,
+    programs_of_folder,
+)
+from ssds.ship.published import CATALOG, publish
+from ssds.ship.targets.cvmfs import BUSY, PAUSE_S, CvmfsRepository
+from ssds.ship.targets.plug import Draft
+from ssds.ship.tree import image_path, marker_path
+
+_CHUNK = 1 << 20
+_TOO_LONG = 100_000
+"""Bytes of a command line that are surely allowed."""
+
+
+class CvmfsIngest(CvmfsRepository):
+    """A repository that gets each change as one tar."""
+
+    prefix = "ingest"
+
+    @contextlib.contextmanager
+    def change(self, reason: str) -> Iterator[IngestDraft]:  # type: ignore[override]
+        """Gives a draft; at the end of the block its tar is ingested."""
+        with scratch_folder(self.settings.state) as room:
+            path = os.path.join(room, "ingest.tar")
+            with open(path, "wb") as file:
+                draft = IngestDraft(self.folder, file, room)
+                yield draft
+                draft.finish()
+                file.flush()
+                os.fsync(file.fileno())
+            self._ingest(path, draft.removed, reason)
+
+    def _ingest(self, path: str, removed: list[str], reason: str) -> None:
+        base = os.path.relpath(self.folder, os.path.join(self.settings.mount, self.repository))
+        inner = "" if base == "." else base + "/"
+        words = [word for gone in removed for word in ("-d", inner + gone)]
+        if sum(map(len, words)) > _TOO_LONG:
+            raise EnvironmentProblem(
+                f"{self.name}: {len(removed)} paths at once are too many to remove",
+                hint=f"Use the target cvmfs:{self.repository} for this change.",
+                code="D038",
+            )
+        before = self.revision()
+        deadline = time.monotonic() + self.settings.wait_s
+        while True:
+            self._note("writing", reason, before)
+            write_point("cvmfs.ingest")
+            done = self._run(
+                *("ingest", "-t", path, "-b", inner.rstrip("/") or "/", *words, self.repository),
+                timeout_s=self.settings.publish_s,
+            )
+            write_point("cvmfs.ingested")
+            if self.revision() > before:
+                if done.returncode:
+                    self.say(f"{self.name}: ingest did not end well, but the revision is public")
+                self._settle()
+                return
+            if not any(text in done.text for text in BUSY):
+                self._abort()
+                raise self._failure("nothing was published", done, kept=False)
+            remove_file(self._journal, point="cvmfs.closed")
+            if time.monotonic() >= deadline:
+                raise self._failure("another transaction is open", done, kept=False)
+            time.sleep(min(PAUSE_S, max(0.0, deadline - time.monotonic())))
+
+
+class IngestDraft(Draft):
+    """Writes images to a tar at once, and everything small at its end, each path once."""
+
+    def __init__(self, folder: str, file: IO[bytes], room: str) -> None:
+        self.folder = folder
+        self.removed: list[str] = []
+        self._tar = TarWriter(file)
+        self._room = room
+        self._small: dict[str, Member] = {}
+        self._bytes: dict[str, bytes] = {}
+        self._folders: set[str] = set()
+        self._programs: dict[str, Programs] = {}
+
+    def file(self, path: str, data: bytes, point: str) -> None:
+        """Puts a file at ``path`` of the tree."""
+        write_point(f"{point}.put")
+        self._put(path, REGULAR, 0o644, data=data)
+
+    def link(self, path: str, target: str, point: str) -> None:
+        """Puts a symbolic link at ``path`` of the tree."""
+        write_point(f"{point}.put")
+        self._put(path, SYMLINK, 0o777, link=target)
+
+    def _put(self, path: str, kind: int, mode: int, *, link: str = "", data: bytes = b"") -> None:
+        self._small[path] = Member(
+            name=os.fsencode(path),
+            kind=kind,
+            mode=mode,
+            link=os.fsencode(link),
+            size_bytes=len(data),
+        )
+        self._bytes[path] = data
+
+    def new_folder(self, path: str, write: Callable[[str], None], point: str) -> None:
+        """Puts a folder at ``path``; ``write`` fills an empty one."""
+        write_point(f"{point}.put")
+        with scratch_folder(self._room) as scratch:
+            write(scratch)
+            for base, folders, files in os.walk(scratch):
+                for name in (*folders, *files):
+                    place = os.path.join(base, name)
+                    inner = f"{path}/{os.path.relpath(place, scratch)}"
+                    status = os.lstat(place)
+                    if stat.S_ISLNK(status.st_mode):
+                        self._put(inner, SYMLINK, 0o777, link=os.readlink(place))
+                    elif stat.S_ISDIR(status.st_mode):
+                        self._put(inner, FOLDER, 0o755)
+                    else:
+                        with open(place, "rb") as file:
+                            mode = 0o755 if status.st_mode & 0o100 else 0o644
+                            self._put(inner, REGULAR, mode, data=file.read())
+
+    def remove(self, path: str) -> None:
+        """Removes a file, a link or a folder with all in it; nothing where it is not there."""
+        self._small.pop(path, None)
+        if os.path.lexists(os.path.join(self.folder, path)):
+            self.removed.append(path)
+
+    def image(self, half: ReleaseHalf, blobs: BlobSource) -> Unpacked:
+        """Streams an image's layers into the tar, flattened, unless it is there whole."""
+        path = image_path(half.config.digest)
+        if has_image(self.folder, half.config.digest):
+            return Unpacked(folder=path, written=False)
+        config = config_of(blobs, half)
+        write_point("deploy.image.open")
+        bucket = os.path.dirname(path)
+        for folder in (os.path.dirname(bucket), bucket):
+            if not os.path.exists(os.path.join(self.folder, folder, CATALOG)):
+                self._put(f"{folder}/{CATALOG}", REGULAR, 0o644)
+        with layer_tars(self._room, half, blobs) as (tars, room):
+            published = publish(tars, config, room)
+            self._parents(path)
+            for entry in published.tree.walk():
+                self._entry(published.tree, entry, path)
+            data = marker_bytes(half.config.digest, published)
+            self._programs[half.config.digest] = programs_in(published.tree, config, half.offered)
+        self._put(marker_path(half.config.digest), REGULAR, 0o644, data=data)
+        return Unpacked(folder=path, written=True, notes=notes_of(published))
+
+    def programs(self, blobs: BlobSource, half: ReleaseHalf) -> Programs:
+        """Returns where the commands of an image are that is there or was brought."""
+        known = self._programs.get(half.config.digest)
+        return known or programs_of_folder(self.folder, blobs, half)
+
+    def finish(self) -> None:
+        """Writes everything small, and the end of the archive."""
+        for path in sorted(self._small):
+            self._parents(path)
+            member = self._small[path]
+            if member.kind == FOLDER and path in self._folders:
+                continue
+            self._folders.add(path)
+            data = self._bytes[path]
+            self._tar.add(member, [data] if data else [])
+        self._tar.finish()
+
+    def _parents(self, path: str) -> None:
+        """Writes the folders above ``path`` that are nowhere yet."""
+        parts = path.split("/")[:-1]
+        for number in range(1, len(parts) + 1):
+            folder = "/".join(parts[:number])
+            if folder not in self._folders:
+                self._folders.add(folder)
+                if not os.path.isdir(os.path.join(self.folder, folder)):
+                    member = Member(name=os.fsencode(folder), kind=FOLDER, mode=0o755)
+                    self._tar.add(member)
+
+    def _entry(self, tree: FlatTree, entry: Entry, root: str) -> None:
+        """Writes one path of an image; a hard link is a file, as CVMFS would make it."""
+        kinds = {"file": REGULAR, "folder": FOLDER, "symlink": SYMLINK}
+        if entry.type not in kinds:
+            return
+        member = Member(
+            name=os.fsencode(f"{root}/{entry.path}".rstrip("/")),
+            kind=kinds[entry.type],
+            mode=0o777 if entry.type == "symlink" else public_mode(entry),
+            mtime=min(max(entry.mtime, 0), TIME_LIMIT_S),
+            link=os.fsencode(entry.target),
+            size_bytes=entry.size_bytes if entry.type == "file" else 0,
+        )
+        if entry.type != "file" or not entry.size_bytes:
+            self._tar.add(member)
+            return
+        with tree.open_entry(entry) as file:
+            self._tar.add(member, iter(lambda: file.read(_CHUNK), b""))
