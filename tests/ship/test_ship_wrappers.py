@@ -10,7 +10,8 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from ship_makers import run, script, site, small_tar, tool_lock
+from rootfs import tiny_rootfs
+from ship_makers import image, release, root_tar, run, script, site, small_tar, tar_of, tool_lock
 
 from ssds.core.errors import InvalidValue
 from ssds.core.platform import Platform
@@ -373,3 +374,150 @@ def test_shellcheck_has_nothing_to_say() -> None:
     folder = os.path.join(os.path.dirname(__file__), "../../ssds/ship")
     done = run(["shellcheck", "-s", "sh", f"{folder}/wrapper.sh", f"{folder}/plain.sh"])
     assert done.stdout == b""
+
+
+# -- the stated policy of the environment ----------------------------------------------------------
+
+DROPPED = ("LD_OTHER", "LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONHOME", "R_LIBS", "JULIA_LOAD_PATH")
+KEPT = (
+    *("SLURM_JOB_ID", "SLURM_STEP_ID", "PMI_RANK", "PMIX_RANK", "OMPI_COMM_WORLD_RANK"),
+    *("OMP_NUM_THREADS", "LANG", "LC_ALL", "DISPLAY", "XAUTHORITY", "MY_OWN"),
+)
+
+
+@needs_namespaces
+def test_the_policy_of_the_environment_holds(tree: str) -> None:
+    given = {name: f"v-{name}" for name in (*DROPPED, *KEPT)}
+    given["TRICK"] = "x\nexport LANG='y'\nPYTHONPATH=z"
+    done = run([command(tree, "show"), "env"], **given)
+    assert done.returncode == 0, done.stderr
+    found = done.stdout.decode()
+    for name in KEPT:
+        assert f"\n{name}=v-{name}\n" in f"\n{found}", name
+    for name in DROPPED:
+        assert f"{name}=v-" not in found
+    assert "TRICK=x\nexport LANG='y'\nPYTHONPATH=z\n" in found
+
+
+@needs_namespaces
+@pytest.mark.parametrize("name", ["APPTAINER_BINDPATH", "APPTAINER_BIND", "SINGULARITY_BIND"])
+def test_binds_that_are_set_for_apptainer_hold_without_it(
+    tree: str, tmp_path: object, name: str
+) -> None:
+    place = str(tmp_path)
+    os.makedirs(f"{place}/in")
+    with open(f"{place}/in/file", "w") as file:
+        file.write("seen")
+    done = run([command(tree, "cat"), "/mnt/x/file"], **{name: f"/gone,{place}/in:/mnt/x:ro"})
+    assert done.stdout == b"seen", done.stderr
+
+
+@needs_namespaces
+def test_the_site_s_hook_gives_binds_and_variables(tmp_path: object) -> None:
+    place = str(tmp_path)
+    blobs, hook = Blobs(f"{tmp_path}/blobs"), f"{place}/mpi.sh"
+    asked = site(runtimes=("plain",), hook=hook)
+    deploy(asked, [tool_lock(blobs)], blobs, f"{tmp_path}/tree")
+    show = f"{tmp_path}/tree/sites/example/bin/show"
+    assert run([show, 'echo "$FROM_SITE"']).stdout == b"\n"
+    os.mkdir(f"{place}/mpi")
+    with open(hook, "w") as file:
+        file.write(f"export FROM_SITE=yes; SSDS_BINDS={place}/mpi:/opt/mpi\n")
+    done = run([show, 'echo "$FROM_SITE"; [ -d /opt/mpi ] && echo bound'])
+    assert done.stdout == b"yes\nbound\n", done.stderr
+
+
+@pytest.mark.component("podman")
+@pytest.mark.component("root")
+def test_podman_runs_a_program_as_the_others_do(tmp_path: object) -> None:
+    blobs = Blobs(f"{tmp_path}/blobs")
+    deploy(site(runtimes=("podman",)), [tool_lock(blobs)], blobs, f"{tmp_path}/tree")
+    # The machine may not let a container have more processes than its own limit allows.
+    with open(f"{tmp_path}/podman", "w") as file:
+        file.write(
+            '#!/bin/sh\nwhile [ $# -gt 0 ] && [ "$1" != run ]; do shift; done; shift\n'
+            'exec /usr/bin/podman run --ulimit nproc=1000:1000 --ulimit nofile=1000:1000 "$@"\n'
+        )
+    os.chmod(f"{tmp_path}/podman", 0o755)
+    os.mkdir(f"{tmp_path}/work")
+    env = {"PATH": f"{tmp_path}:/usr/bin:/bin:/usr/sbin:/sbin", "HOME": f"{tmp_path}/work"}
+    where = f"{tmp_path}/tree/sites/example/bin"
+    text = 'echo "$PATH|$IMAGE_VALUE|$TOOL_DATA|$SLURM_JOB_ID|${PYTHONPATH-unset}"; pwd; cat'
+    done = run(
+        [f"{where}/show", text + "; echo x >/here; echo y >made; exit 3"],
+        cwd=f"{tmp_path}/work",
+        stdin=b"in",
+        SLURM_JOB_ID="7",
+        PYTHONPATH="/x",
+        **env,
+    )
+    if b"OCI" in done.stderr:
+        pytest.skip(f"podman starts no container here: {done.stderr.decode()[-200:]}")
+    expected = "/usr/local/bin:/usr/bin:/bin|from the image's $HOME|/opt/data|7|unset"
+    assert done.stdout.decode() == f"{expected}\n{tmp_path}/work\nin"
+    assert done.returncode == 3
+    assert os.listdir(f"{tmp_path}/work") == ["made"]
+    inner = run([f"{where}/tool", "a b", "*", ""], cwd=f"{tmp_path}/work", **env)
+    assert inner.stdout == b"a b\n*\n\n"
+
+
+@needs_namespaces
+def test_a_workflow_runs_over_three_tools_of_three_images(tmp_path: object) -> None:
+    place = f"{tmp_path}/work"
+    os.mkdir(place)
+    blobs = Blobs(f"{tmp_path}/blobs")
+    steps = {
+        "make": "i=0; while [ $i -lt 3 ]; do i=$((i+1)); echo line $i; done >raw",
+        "turn": 'while read -r a b; do echo "$b $a"; done <raw >turned; wait',
+        "count": "n=0; while read -r x; do n=$((n+1)); done; echo $n >result",
+    }
+    locks = []
+    for name, text in steps.items():
+        layer = small_tar({f"usr/bin/{name}": script(text)})
+        half = image(blobs, [root_tar(), layer], [name], {"PATH": "/usr/bin:/bin"})
+        locks.append(release(blobs, half, name=name))
+    deploy(site(runtimes=("plain",)), locks, blobs, f"{tmp_path}/tree")
+    path = f"{tmp_path}/tree/sites/example/bin:/usr/bin:/bin"
+    done = run(["sh", "-ec", "make; turn; cat turned | count"], cwd=place, PATH=path)
+    assert done.stderr == b""
+    with open(f"{place}/result") as file:
+        assert file.read() == "3\n"
+
+
+@needs_namespaces
+@pytest.mark.component("xvfb")
+def test_a_program_with_windows_shows_them_on_the_caller_s_display(tmp_path: object) -> None:
+    blobs, root = Blobs(f"{tmp_path}/blobs"), f"{tmp_path}/root"
+    os.mkdir(root)
+    tiny_rootfs(root, ("sh", "xlogo", "xwd"))
+    half = image(blobs, [tar_of(root)], ["xlogo", "xwd"], {"PATH": "/usr/bin:/bin"})
+    deploy(site(runtimes=("plain",)), [release(blobs, half)], blobs, f"{tmp_path}/tree")
+    where = f"{tmp_path}/tree/sites/example/bin"
+    read, write = os.pipe()
+    server = subprocess.Popen(
+        ["Xvfb", "-displayfd", str(write), "-screen", "0", "64x64x24", "-nolisten", "tcp"],
+        pass_fds=[write],
+        stderr=subprocess.DEVNULL,
+    )
+    os.close(write)
+    window = None
+    try:
+        display = f":{os.read(read, 16).decode().strip()}"
+        empty = run([f"{where}/xwd", "-root", "-silent"], DISPLAY=display)
+        assert empty.stdout, empty.stderr
+        env = {"PATH": "/usr/bin:/bin", "DISPLAY": display, "HOME": str(tmp_path)}
+        window = subprocess.Popen([f"{where}/xlogo", "-geometry", "64x64+0+0"], env=env)
+        for _ in range(200):
+            seen = run([f"{where}/xwd", "-root", "-silent"], DISPLAY=display).stdout
+            if seen != empty.stdout:
+                break
+            time.sleep(0.05)
+        assert len(set(seen[-64 * 64 * 4 :])) > len(set(empty.stdout[-64 * 64 * 4 :]))
+        assert window.poll() is None
+        window.terminate()
+        assert window.wait(10) == -signal.SIGTERM
+    finally:
+        for process in filter(None, (window, server)):
+            process.kill()
+            process.wait()
+        os.close(read)
