@@ -36,6 +36,7 @@ __all__ = [
 _WANTED = re.compile(r"([a-z0-9][a-z0-9+.-]+)(?:=([A-Za-z0-9.+~:-]+))?")
 _INSTALL = re.compile(r"Inst (\S+?)(?::\S+)?(?: \[([^\]]*)\])? \((\S+) .*?\[(\S+)\]\)")
 _REMOVE = re.compile(r"Remv (\S+)(?: \[([^\]]*)\])?")
+_PACKAGE = re.compile(r"^Package: (\S+)$", re.MULTILINE)
 _MINIMAL = ("?essential", "?priority(required)", "apt")
 
 
@@ -115,9 +116,11 @@ def resolve(
         status = _over(request.status, status, index.architecture)
     exact = {entry.partition("=")[0]: entry for entry in request.packages}
     asked = [exact.get(name, name) for name in renew] or request.packages
+    fixed = {p.name for p in installed} | set(_PACKAGE.findall(request.status))
+    mine = [p.name for p in kept if p.name not in fixed]  # what it only upgraded stays the base's
     own = _Own(
-        names=frozenset(p.name for p in kept),
-        automatic=tuple(p.name for p in kept if p.name not in exact),
+        names=frozenset(mine),
+        automatic=tuple(name for name in mine if name not in exact),
         upgrade=held is None or bool(renew),
     )
     chosen, removed = _simulate(index, asked, status, own)

@@ -54,11 +54,11 @@ class Archive:
         self.count += 1
         return os.path.join(self.folder, f"cache{self.count}")
 
-    def ask(self, *packages: str, installed=(), cache: str = "") -> PackageSet:
+    def ask(self, *packages: str, installed=(), cache: str = "", **more) -> PackageSet:
         request = apt.AptRequest(
             packages=packages, platform=AMD64, suite="bookworm", installed=tuple(installed)
         )
-        return apt.resolve(request, self.mirrors, cache or self.cache())
+        return apt.resolve(request, self.mirrors, cache or self.cache(), **more)
 
     def base(self, *include: str) -> PackageSet:
         request = apt.AptRequest(packages=include, platform=AMD64, suite="bookworm")
@@ -140,6 +140,29 @@ def test_a_removal_of_what_is_installed_is_refused(archive):
     with pytest.raises(SsdsError) as caught:
         archive.ask("new", installed=[base])
     assert "old" in caught.value.message
+
+
+@has_tools
+def test_what_a_set_upgraded_of_its_base_stays_the_bases_when_one_package_is_renewed(archive):
+    archive.publish(*SYSTEM, Deb(name="libx", version="1-1"))
+    base = archive.base("libx")
+    old = Deb(name="libx", version="1-1")
+
+    def publish(*debs: Deb) -> None:
+        archive.publish(*SYSTEM, Deb(name="libx", version="2-1"), *debs)
+        pool = os.path.join(archive.root, os.path.dirname(old.pool_path))
+        with open(os.path.join(pool, "libx_1-1_amd64.deb"), "wb") as file:
+            file.write(old.data)
+
+    tool = Deb(name="tool", version="1-1", depends="libx (>= 2)")
+    publish(tool)
+    held = archive.ask("tool", installed=[base])
+    more = {"installed": [base], "held": held, "renew": ["tool"]}
+    publish(Deb(name="tool", version="2-1"), tool)
+    assert names(archive.ask("tool", **more)) == ["libx=2-1", "tool=2-1"]
+    publish(Deb(name="tool", version="3-1", fields={"Conflicts": "libx"}), tool)
+    with pytest.raises(SsdsError, match="would remove libx"):
+        archive.ask("tool", **more)
 
 
 @has_tools

@@ -10,6 +10,8 @@ import pytest
 import yaml
 from generator_steps import problems, steps, target
 
+from ssds.recipe.generators import easybuild
+from ssds.recipe.generators.model import Request
 from ssds.recipe.steps import AptStep, CopyStep, EnvStep, FileStep, RunStep, Step
 
 SOURCE = """
@@ -172,7 +174,7 @@ def test_an_easyconfig_becomes_steps_with_easybuild_of_one_version(tmp_path: Pat
     found = target(tmp_path, "- easybuild: {easyconfig: zlib-1.3.1.eb, version: 5.4.1}")
     run, env = found.steps
     assert isinstance(run, RunStep)
-    assert "--tmpdir=/tmp zlib-1.3.1.eb\n" in run.script
+    assert "--tmpdir=/tmp \\\n    --optarch=GENERIC zlib-1.3.1.eb\n" in run.script
     assert run.network
     names = [f"easybuild-{part}-5.4.1" for part in ("framework", "easyblocks", "easyconfigs")]
     assert list(run.sources) == names == list(found.sources)
@@ -181,6 +183,22 @@ def test_an_easyconfig_becomes_steps_with_easybuild_of_one_version(tmp_path: Pat
     }
     assert isinstance(env, EnvStep)
     assert env.values["PATH"] == "/opt/easybuild/view/bin:$PATH"
+
+
+@pytest.mark.parametrize(
+    ("platform", "option"),
+    [
+        ("linux/amd64", "GENERIC"),
+        ("linux/arm64", "GENERIC"),
+        ("linux/amd64/v3", "'GCC:march=x86-64-v3 -mtune=generic'"),
+    ],
+)
+def test_easybuild_compiles_for_the_platform_never_for_the_host(platform: str, option: str) -> None:
+    value = {"easyconfig": "zlib-1.3.1.eb", "version": "5.4.1"}
+    request = Request(value=value, platform=platform, sources={}, common={"address": "build[0]"})
+    run = easybuild.expand(request).steps[0]
+    assert isinstance(run, RunStep)
+    assert f"--optarch={option} zlib" in run.script
 
 
 def test_an_easyconfig_beside_the_recipe_is_copied_in(tmp_path: Path) -> None:

@@ -8,7 +8,9 @@ EasyBuild documentation (configuration options; easyconfig files).
 from __future__ import annotations
 
 import posixpath
+import shlex
 
+from ssds.core.levels import compiler_flags
 from ssds.core.patterns import pattern
 from ssds.recipe.generators.model import Expansion, ExpansionProblem, Request, unknown
 from ssds.recipe.steps import CopyStep, EnvStep, LocalTree, RunStep, SourceRequest, Step
@@ -29,7 +31,8 @@ mkdir -p /tmp/home /tmp/archives
 {links}cd /tmp
 python3 -m easybuild.main --allow-use-as-root-and-accept-consequences --robot={robot} \\
     --modules-tool=Lmod --module-syntax=Lua --installpath={prefix} --sourcepath=/tmp/archives \\
-    --buildpath=/tmp/build --repositorypath=/tmp/repository --tmpdir=/tmp {config}
+    --buildpath=/tmp/build --repositorypath=/tmp/repository --tmpdir=/tmp \\
+    --optarch={optarch} {config}
 rm -rf {prefix}/software/.locks {prefix}/software/*/*/easybuild
 for place in {prefix}/software/*/*; do
     for part in bin lib lib64 include share; do
@@ -83,6 +86,7 @@ def expand(request: Request) -> Expansion:
         robot=f"{places[2]}/easybuild/easyconfigs",
         prefix=prefix,
         config=config,
+        optarch=_optarch(request.platform),
     )
     run = RunStep(
         script=script,
@@ -98,6 +102,13 @@ def expand(request: Request) -> Expansion:
     }
     steps += [run, EnvStep(values=values, expand=True, **common)]
     return Expansion(steps=tuple(steps), sources=sources)
+
+
+def _optarch(platform: str) -> str:
+    """Returns what EasyBuild compiles for; by itself it takes the processor of the host."""
+    _, architecture, *level = platform.split("/")
+    flags = compiler_flags(architecture, level[0]) if level else ""
+    return shlex.quote(f"GCC:{flags.removeprefix('-')}") if flags else "GENERIC"
 
 
 def _place(local: LocalTree, prefix: str) -> str:
