@@ -6,7 +6,8 @@ Above both hands: it joins what ``graph`` plans with what ``ship`` would change 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from ssds.core.canonical import Json
 from ssds.core.digest import Digest
@@ -18,6 +19,9 @@ from ssds.lock.make import Found, make_variant
 from ssds.lock.model import Locks, VariantLock
 from ssds.recipe.model import Catalog
 from ssds.ship.changes import Change
+
+if TYPE_CHECKING:
+    from ssds.lock.data import DataLock
 
 FORMAT_VERSION = "1.0"
 
@@ -198,6 +202,41 @@ def gone(catalog: Catalog, locks: Locks) -> list[ReleaseName]:
         for variant, entry in lock.variants.items()
         if lock.release_name(variant) not in catalog.releases and entry.origin != "adopted"
     ]
+
+
+def data_lock_rows(
+    graph: Graph,
+    catalog: Catalog,
+    plan: Plan,
+    locks: Mapping[ReleaseName, DataLock],
+    found: Found,
+    *,
+    whole: bool,
+) -> list[Row]:
+    """Returns a row for every data set's lock that is behind, and for every one without a set."""
+    from ssds.lock.data import DataLock, make_data_lock
+
+    rows = []
+    for name, nodes in sorted(graph.data.items()):
+        if not all(node in plan.steps for node in nodes):
+            continue
+        news = [n for n in nodes if plan.steps[n].runs and plan.steps[n].reason != "bytes"]
+        if news:
+            text = f"known after {news[0].label}"
+            rows.append(_lock_row(name, Verb.UNKNOWN, "input", text))
+            continue
+        before = locks.get(name, DataLock(id=name))
+        after = make_data_lock(catalog.data[name], nodes, before, found.claims, found.read)
+        if after != before:
+            same = before.made == after.made
+            text = "its description is behind" if same else "the lock is behind what was made"
+            rows.append(_lock_row(name, Verb.RUN, "behind", text))
+    if whole:
+        rows += [
+            _lock_row(name, Verb.REMOVE, "gone", "no longer in the catalog")
+            for name in sorted(set(locks) - set(catalog.data))
+        ]
+    return rows
 
 
 def _lock_row(name: ReleaseName, verb: Verb, reason: str, text: str) -> Row:

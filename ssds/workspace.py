@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import functools
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ssds.core.diagnostics import Collector
@@ -20,8 +20,8 @@ from ssds.graph.plan import Facts
 from ssds.host.premises import Trial
 from ssds.lock.make import locked_claims, locked_sizes
 from ssds.lock.model import Lock, Locks, VariantLock
-from ssds.lock.read import read_locks
-from ssds.recipe.catalog import CatalogReading, Documents, read_catalog
+from ssds.lock.read import DATA_FOLDER, read_locks
+from ssds.recipe.catalog import CatalogReading, Documents, has_data, read_catalog
 from ssds.recipe.homes import Home, homes
 from ssds.recipe.model import Catalog
 from ssds.recipe.settings import Settings, read_settings
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from ssds.host.mirrors import Mirrors
     from ssds.host.probe import Probe
     from ssds.host.sandbox import Sandbox
+    from ssds.lock.data import DataLock
     from ssds.store.store import Store
 
 SETTINGS_FILE = "ssds.yaml"
@@ -166,6 +167,25 @@ class Workspace:
         collector.raise_if_failed()
         return locks
 
+    @functools.cached_property
+    def data_locks(self) -> Mapping[ReleaseName, DataLock]:
+        """The checked locks of reference data sets."""
+        if not os.path.isdir(os.path.join(self.lock_folder, DATA_FOLDER)):
+            return {}
+        from ssds.lock.data import read_data_locks
+
+        collector = Collector()
+        locks = read_data_locks(self.lock_folder, shown=LOCK_FOLDER, collector=collector)
+        collector.raise_if_failed()
+        return locks
+
+    @property
+    def has_data(self) -> bool:
+        """Whether there are reference data sets, in the catalog or locked."""
+        return has_data(self.root, self.settings.catalog) or os.path.isdir(
+            os.path.join(self.lock_folder, DATA_FOLDER)
+        )
+
     def part(self, names: Iterable[str], *, all_locks: bool = False) -> Workspace:
         """Returns this workspace with some recipes only, those below them, and their locks."""
         return replace(self, only=frozenset(names), all_locks=all_locks)
@@ -173,6 +193,7 @@ class Workspace:
     def forget_locks(self) -> None:
         """Makes the next look at ``locks`` read the files again."""
         self.__dict__.pop("locks", None)
+        self.__dict__.pop("data_locks", None)
 
     def pins(self) -> dict[tuple[ReleaseName, Platform], PlatformPins]:
         """Returns every release's own pins."""
@@ -180,7 +201,8 @@ class Workspace:
 
     def graph(self, as_of: dt.date) -> Graph:
         """Returns the graph of catalog and pins on a date."""
-        return compile_graph(self.catalog, self.locks.catalog.pins, self.pins(), as_of)
+        data = {name: lock.sources for name, lock in self.data_locks.items()}
+        return compile_graph(self.catalog, self.locks.catalog.pins, self.pins(), as_of, data)
 
     @property
     def store_path(self) -> str:
@@ -330,6 +352,12 @@ class Workspace:
                         sure[claim.key] = claim
                     known.append(claim)
                 sizes.update(locked_sizes(variant))
+        for data in self.data_locks.values():
+            for claim in data.actions.values():
+                locked.setdefault(claim.key, []).append(claim)
+                sure.setdefault(claim.key, claim)
+            for blob in (data.made.content, *data.made.layers) if data.made else ():
+                sizes[blob.digest] = blob.size_bytes
 
         def claims(key: ActionKey) -> tuple[Claim, ...]:
             store = self.store_if_there

@@ -54,7 +54,8 @@ def deliver(
         glance: what the shortest way saw a moment ago.
     """
     plain = replace(asked, platforms=(), retry=False, selectors=()) == planning.Asked()
-    if os.environ.get(OFF, "").lower() in ("off", "0", "no") or not plain:
+    off = os.environ.get(OFF, "").lower() in ("off", "0", "no") or workspace.has_data
+    if off or not plain:
         return planning.make(workspace, asked).delivery
     session = Session(workspace, replace(asked, selectors=()), glance=glance)
     if asked.selectors:

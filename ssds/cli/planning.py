@@ -17,6 +17,7 @@ from ssds.delivery import (
     Row,
     bring_rows,
     change_rows,
+    data_lock_rows,
     found_by_plan,
     graph_rows,
     lock_rows,
@@ -125,6 +126,10 @@ def _make(workspace: Workspace, asked: Asked, change: Callable[[Facts], Facts]) 
     rows += bring_rows(plan, offers.place)
     whole = not asked.selectors
     rows += lock_rows(graph, workspace.catalog, plan, workspace.locks, found, whole=whole)
+    if graph.data or workspace.data_locks:
+        rows += data_lock_rows(
+            graph, workspace.catalog, plan, workspace.data_locks, found, whole=whole
+        )
     rows += change_rows(pushes.judged(plan, graph))
     delivery = Delivery(
         plan=plan,

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
+from ssds.cli import datasets
 from ssds.cli.output import report_error, say
 from ssds.cli.progress import PlainReporter
 from ssds.cli.releases import select
@@ -62,9 +63,14 @@ def lock_all(
         try:
             order = Order(targets=targets, renewal=renewal)
             resolve(workspace.catalog, pins, order, crew, PlainReporter(), cache)
+            data, more = datasets.resolve_sets(
+                workspace, datasets.chosen_sets(workspace, selectors), renewal, crew, cache
+            )
+            pins.problems += more
         finally:
             remove_folder(cache)
     changed = write_pins(workspace, before, pins)
+    changed += datasets.write_data_pins(workspace, data)
     for problem in pins.problems:
         _locate(problem, workspace)
     if pins.problems:
@@ -88,7 +94,8 @@ def chosen_targets(
 ) -> tuple[Target, ...]:
     """Returns the targets that selectors and platforms name; all of them for none."""
     releases = workspace.catalog.releases
-    names = select(releases, selectors) if selectors else set(releases)
+    known = {**releases, **workspace.catalog.data}
+    names = select(known, selectors) & set(releases) if selectors else set(releases)
     wanted = parse_platforms(platforms or workspace.settings.platforms)
     return tuple(
         target
@@ -178,6 +185,7 @@ def update_locks(workspace: Workspace, graph: Graph, result: Result) -> list[str
 
         if _update(workspace, release.name, release.version, change):
             changed.append(f"{LOCK_FOLDER}/{lock_file_name(release.name, release.version)}")
+    changed += datasets.update_data_locks(workspace, graph, result)
     workspace.forget_locks()
     return changed
 

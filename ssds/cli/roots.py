@@ -31,6 +31,7 @@ def workspace_roots(workspace: Workspace) -> dict[Digest, str]:
                 for packages in section.pins.packages.values():
                     for package in packages.packages:
                         roots.setdefault(package.file.digest, f"package of {where}")
+    _add_data(workspace, roots)
     for (identity, on), base in workspace.locks.catalog.pins.bases.items():
         if base.diff_id is not None:
             roots.setdefault(base.diff_id, f"base {identity} [{on}]")
@@ -41,6 +42,16 @@ def workspace_roots(workspace: Workspace) -> dict[Digest, str]:
     for digest, reason in plan_roots(workspace).items():
         roots.setdefault(digest, reason)
     return roots
+
+
+def _add_data(workspace: Workspace, roots: dict[Digest, str]) -> None:
+    """Adds what the locks of reference data sets name."""
+    for name, data in workspace.data_locks.items():
+        for claim in data.actions.values():
+            for digest in claim.outputs.values():
+                roots.setdefault(digest, f"data of {name}")
+        for source in data.sources.values():
+            roots.setdefault(source.file.digest, f"source of {name}")
 
 
 def all_workspace_roots(workspace: Workspace) -> dict[Digest, str]:

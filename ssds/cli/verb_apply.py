@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ssds.cli import applied, caching, channels, planning, resolving
+from ssds.cli import applied, caching, channels, datasets, planning, resolving
 from ssds.cli.app import Context
 from ssds.cli.output import counted, print_json, report_error, say, show
 from ssds.cli.progress import make_reporter
@@ -244,7 +244,10 @@ def _remove(workspace: Workspace, delivery: Delivery) -> list[str]:
     names = [n for n in gone(workspace.catalog, workspace.locks) if f"{n}:lock" in told]
     for name in names:
         say(f"  - {name}: its lock is removed")
-    return resolving.remove_locks(workspace, names)
+    lost = set(workspace.data_locks) - set(workspace.catalog.data)
+    sets = sorted(name for name in lost if f"{name}:lock" in told)
+    removed = datasets.remove_data_locks(workspace, sets) if sets else []
+    return resolving.remove_locks(workspace, names) + removed
 
 
 def _run(planned: planning.Planned, crew: Crew) -> Result:

@@ -22,6 +22,7 @@ FILES = {
     "advisories": "catalog/advisories.yaml",
     "catalog": "catalog/catalog.yaml",
     "site": "catalog/sites/*.yaml",
+    "data": "catalog/data/*/*.yaml",
     "settings": "ssds.yaml",
 }
 """Schema → the files that it is for."""

@@ -30,7 +30,8 @@ def select_nodes(graph: Graph, texts: tuple[str, ...]) -> frozenset[NodeId]:
         kind = kind.partition("/")[0]
         if colon and kind not in KINDS:
             raise UsageError(f"there is no kind {kind!r}", hint=f"Kinds: {', '.join(KINDS)}.")
-        owners = {str(n) for n in select(graph.releases, (owner,))} if owner else None
+        known = {**graph.releases, **graph.data} if graph.data else graph.releases
+        owners = {str(n) for n in select(known, (owner,))} if owner else None
         found = {
             node
             for node in graph.nodes

@@ -30,6 +30,8 @@ KINDS = (
     "publish",
     "index",
     "sif",
+    "data",
+    "dataset",
 )
 """Every kind of node, in the order in which a release passes them."""
 
@@ -46,6 +48,8 @@ OUTPUTS: Mapping[str, tuple[str, ...]] = {
     "publish": ("manifest",),
     "index": ("index",),
     "sif": ("sif", "manifest"),
+    "data": ("layer",),
+    "dataset": ("set",),
 }
 """The outputs that every claim of a kind names, for others take them; there may be more."""
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Container, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from ssds.core.canonical import Json
 from ssds.core.errors import UsageError
 from ssds.core.model import VERDICT_KINDS, Input, Node, NodeId, ReleaseName
-from ssds.core.pins import AdvisoryPin, PackageSet, PlatformPins, SharedPins
+from ssds.core.pins import AdvisoryPin, PackageSet, PlatformPins, SharedPins, SourcePin
 from ssds.core.platform import Platform
 from ssds.core.records import dataclass, field, replace
 from ssds.kinds.base import spec as base_spec
@@ -36,6 +37,7 @@ from ssds.recipe.steps import RecipeRef
 from ssds.recipe.uses import build_sources, tested_sources
 
 if TYPE_CHECKING:
+    from ssds.recipe.data_model import DataSet
     from ssds.recipe.suite import Suite
 
 
@@ -47,12 +49,14 @@ class Graph:
         nodes: by id, in topological order.
         releases: release → ids of its own nodes.
         requests: (release, platform) → what it asks of the resolver.
+        data: reference data set → ids of its own nodes, that of the whole set last.
         salt: disowns poisoned results, catalog-wide.
     """
 
     nodes: Mapping[NodeId, Node]
     releases: Mapping[ReleaseName, tuple[NodeId, ...]]
     requests: Mapping[tuple[ReleaseName, Platform], Requests] = field(default_factory=dict)
+    data: Mapping[ReleaseName, tuple[NodeId, ...]] = field(default_factory=dict)
     salt: str = ""
 
     def consumers(self) -> dict[NodeId, list[NodeId]]:
@@ -287,6 +291,20 @@ class _Compiler:
             inputs[name] = Input(role=f"source/{name}", node=self.add(node), output="file")
         return inputs
 
+    def data(self, found: DataSet, pins: DataPins) -> tuple[NodeId, ...]:
+        """Compiles a reference data set; its index steps run on their recipe's first platform."""
+        from ssds.graph.compile_data import compile_data  # few catalogs have one
+        from ssds.kinds.build.requests import source_request
+
+        releases = {str(name): release for name, release in self.catalog.releases.items()}
+        return compile_data(
+            found,
+            pins.get(found.id, {}),
+            target_of=lambda text: next(iter(releases[text].targets.values())),
+            asked=lambda name: str(source_request(found.sources[name])),
+            add=self.add,
+        )
+
     def advisories(self, asked: Requests) -> AdvisoryPin | None:
         """Returns the current advisory set of the base below, where it has one (C8)."""
         base = self.catalog.bases.get(asked.base.name) if asked.base else None
@@ -306,7 +324,17 @@ def _lacking(
     return tuple(str(m) for m in asked.missing if m.kind != "source" or m.name in sources)
 
 
-def compile_graph(catalog: Catalog, shared: SharedPins, pins: PinMap, as_of: dt.date) -> Graph:
+DataPins = Mapping[ReleaseName, Mapping[str, SourcePin]]
+"""Reference data set → source name → pin."""
+
+
+def compile_graph(
+    catalog: Catalog,
+    shared: SharedPins,
+    pins: PinMap,
+    as_of: dt.date,
+    data_pins: DataPins = MappingProxyType({}),
+) -> Graph:
     """Returns the graph of the whole catalog.
 
     Args:
@@ -314,13 +342,16 @@ def compile_graph(catalog: Catalog, shared: SharedPins, pins: PinMap, as_of: dt.
         shared: the catalog-wide pins.
         pins: each release's own pins by (release, platform); may be incomplete.
         as_of: the date that decides which waivers are in force (C15).
+        data_pins: pins of the sources of reference data sets.
     """
     compiler = _Compiler(catalog, shared, pins, as_of)
     for release in sorted(catalog.releases.values(), key=lambda r: r.id):
         compiler.release(release)
+    data = {name: compiler.data(found, data_pins) for name, found in catalog.data.items()}
     return Graph(
         nodes=compiler.nodes,
         releases=compiler.releases,
         requests=compiler.requests,
+        data=data,
         salt=catalog.salt,
     )

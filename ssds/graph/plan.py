@@ -16,7 +16,7 @@ from ssds.core.platform import Platform
 from ssds.core.records import dataclass, field, replace
 from ssds.graph.compile import Graph
 
-EXECUTING = frozenset({"base", "build", "test"})
+EXECUTING = frozenset({"base", "build", "test", "data"})
 """Kinds that run programs of their platform, and so need a builder for it."""
 
 

@@ -121,7 +121,7 @@ def _variant(c: Checker, value: object, path: Path) -> VariantLock:
             c.fault("L019", (*path, "index", "platforms", name), platform=name)
     metadata = None
     if "metadata" in top:
-        metadata = _claim(c, "metadata", top["metadata"], (*path, "metadata"))
+        metadata = parse_claim(c, "metadata", top["metadata"], (*path, "metadata"))
     return VariantLock(
         origin=origin,
         revision=revision,
@@ -149,7 +149,8 @@ def _index(c: Checker, value: object, path: Path) -> IndexRecord:
     )
 
 
-def _claim(c: Checker, kind: str, value: object, path: Path) -> Claim:
+def parse_claim(c: Checker, kind: str, value: object, path: Path) -> Claim:
+    """Returns a claim of a lock; it names all outputs of its kind."""
     top = c.map(value, path, required="key outputs", optional="verdict mode emulated impure")
     at = (*path, "outputs")
     outputs: dict[str, Digest] = {}
@@ -183,7 +184,7 @@ def _claim(c: Checker, kind: str, value: object, path: Path) -> Claim:
 
 def _claims(c: Checker, value: object, path: Path, kinds: tuple[str, ...]) -> Mapping[str, Claim]:
     found = c.map(value, path, optional=" ".join(kinds))
-    return {kind: _claim(c, kind, claim, (*path, kind)) for kind, claim in found.items()}
+    return {kind: parse_claim(c, kind, claim, (*path, kind)) for kind, claim in found.items()}
 
 
 def _platform(c: Checker, value: object, path: Path, *, adopted: bool) -> PlatformLock:

@@ -39,7 +39,7 @@ def platform_pins(c: Checker, value: object, path: Path) -> PlatformPins:
     sources, sets = {}, {}
     for name, item in c.any_map(top.get("sources", {}), (*path, "sources")).items():
         c.text(name, (*path, "sources", name), pattern=SOURCE)
-        sources[name] = _source(c, item, (*path, "sources", name))
+        sources[name] = parse_source(c, item, (*path, "sources", name))
     for name, item in c.any_map(top.get("packages", {}), (*path, "packages")).items():
         c.text(name, (*path, "packages", name), pattern=STEP)
         sets[name] = package_set(c, item, (*path, "packages", name))
@@ -71,7 +71,8 @@ def _recipe(c: Checker, value: object, path: Path) -> RecipePin:
     )
 
 
-def _source(c: Checker, value: object, path: Path) -> SourcePin:
+def parse_source(c: Checker, value: object, path: Path) -> SourcePin:
+    """Returns the pin of a source."""
     top = c.map(
         value, path, required="request name sha256", optional="epoch size archive path urls git"
     )

@@ -22,6 +22,7 @@ from ssds.lock.quick_pins import Known
 SIZE_LIMIT_BYTES = 16 * 1024 * 1024
 CATALOG_LOCK = "catalog.lock.json"
 SUFFIX = ".lock.json"
+DATA_FOLDER = "data"
 _FEW = 16
 _CONFLICT = pattern(r"^(?:<<<<<<< |=======$|>>>>>>> )", re.MULTILINE)
 _HUGE = pattern(r"(?<![\w.\"+-])-?\d{19,}")
@@ -184,7 +185,8 @@ def parse_catalog_lock_bytes(data: bytes, path: str, collector: Collector) -> Ca
     return quick or parse_bytes(data, path, parse_catalog_lock, collector)
 
 
-def _bytes(path: str, shown: str, collector: Collector) -> bytes | None:
+def read_bytes(path: str, shown: str, collector: Collector) -> bytes | None:
+    """Returns the bytes of a lock file, None where there is none or it cannot be read."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
         try:
@@ -200,7 +202,7 @@ def _bytes(path: str, shown: str, collector: Collector) -> bytes | None:
 
 def read_marks(path: str) -> Marks:
     """Returns where things stand in a lock file; nothing of one that cannot be read."""
-    data = _bytes(path, path, Collector()) or b""
+    data = read_bytes(path, path, Collector()) or b""
     return marks_of(data.decode("utf-8", "replace"))
 
 
@@ -211,7 +213,7 @@ def read_lock(path: str, *, shown: str = "") -> Lock | None:
         InputError: with every diagnostic; ``shown`` is the path that people see.
     """
     collector = Collector()
-    data = _bytes(path, shown or path, collector)
+    data = read_bytes(path, shown or path, collector)
     lock = None if data is None else parse_lock_bytes(data, shown or path, collector)
     collector.raise_if_failed()
     return lock
@@ -220,7 +222,7 @@ def read_lock(path: str, *, shown: str = "") -> Lock | None:
 def read_catalog_lock(path: str, *, shown: str = "") -> CatalogLock:
     """Returns the shared pins at ``path``, empty where there is no file; raises InputError."""
     collector = Collector()
-    data = _bytes(path, shown or path, collector)
+    data = read_bytes(path, shown or path, collector)
     lock = None if data is None else parse_catalog_lock_bytes(data, shown or path, collector)
     collector.raise_if_failed()
     return lock or CatalogLock()
@@ -250,10 +252,10 @@ def read_locks(
     for name in sorted(names):
         path, seen = os.path.join(folder, name), f"{shown}/{name}"
         if not name.endswith(SUFFIX):
-            if not name.startswith("."):
+            if not name.startswith(".") and name != DATA_FOLDER:
                 collector.add(diagnostic("L027", seen))
             continue
-        data = _bytes(path, seen, collector)
+        data = read_bytes(path, seen, collector)
         if data is None:
             continue
         if name == CATALOG_LOCK:

@@ -131,7 +131,7 @@ def _pins(pins: PlatformPins) -> dict[str, Json]:
             "base": pins.base,
             "advisories": pins.advisories,
             "epoch": pins.epoch,
-            "sources": {name: _source(pin) for name, pin in pins.sources.items()},
+            "sources": {name: source_to_dict(pin) for name, pin in pins.sources.items()},
             "packages": {step: set_to_dict(found) for step, found in pins.packages.items()},
             "recipes": {
                 name: {"request": str(pin.request), "version": pin.version}
@@ -155,7 +155,8 @@ def _file(file: PinnedFile) -> dict[str, Json]:
     }
 
 
-def _source(pin: SourcePin) -> Json:
+def source_to_dict(pin: SourcePin) -> Json:
+    """Returns the JSON form of a source's pin."""
     return {
         "request": str(pin.request),
         "name": pin.file.name,
@@ -283,7 +284,7 @@ def update_lock(
             raise UsageError(f"a change of {name}@{version} gave {new.name}@{new.version}")
         if not new.variants:
             return remove_file(path, point="lock")
-        return _replace(path, lock_bytes(new), point="lock")
+        return replace_file(path, lock_bytes(new), point="lock")
 
 
 def update_catalog_lock(
@@ -293,10 +294,11 @@ def update_catalog_lock(
     with locked(guard):
         sweep(os.path.dirname(path) or ".")
         new = change(read_catalog_lock(path))
-        return _replace(path, catalog_lock_bytes(new), point="catalog-lock")
+        return replace_file(path, catalog_lock_bytes(new), point="catalog-lock")
 
 
-def _replace(path: str, data: bytes, *, point: str) -> bool:
+def replace_file(path: str, data: bytes, *, point: str) -> bool:
+    """Writes a file unless it has these bytes; returns whether it changed."""
     try:
         with open(path, "rb") as file:
             if file.read(len(data) + 1) == data:

@@ -11,7 +11,7 @@ import os
 import unicodedata
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ssds.core.diagnostics import Collector, Span
 from ssds.core.model import ReleaseName
@@ -27,7 +27,11 @@ from ssds.recipe.schema import schema
 from ssds.recipe.shared import Shared, read_shared
 from ssds.recipe.yamlmarks import Document, Spans, lies_in, load, read_file
 
+if TYPE_CHECKING:
+    from ssds.recipe.data_model import DataSet
+
 RECIPE_FILE = FORMATS["ssds"].file
+DATA_FOLDER = "data"
 RESERVED_FOLDERS = FORMATS["ssds"].reserved
 
 
@@ -127,6 +131,9 @@ def read_catalog(
     releases, edges, bases, broken = _read_recipes(readers, places)
     whole = shared if only is None else replace(shared, sites={})
     check_releases(releases, edges, whole, broken, spans, collector, catalog)
+    data: Mapping[ReleaseName, DataSet] = {}
+    if only is None and has_data(root, catalog):
+        data = _data_sets(root, catalog, (releases, broken), spans, collector)
     chosen: dict[ReleaseName, Release] = {}
     for release in releases:
         chosen.setdefault(release.id, release)
@@ -138,12 +145,33 @@ def read_catalog(
             channels=shared.channels or {},
             sites=shared.sites,
             advisories=shared.advisories or {},
+            data=data,
             salt=shared.salt,
         ),
         spans=spans,
         collector=collector,
         edges=tuple(edges),
     )
+
+
+def has_data(root: str, catalog: str) -> bool:
+    """Whether a catalog has a folder of reference data sets."""
+    return os.path.isdir(os.path.join(root, catalog, DATA_FOLDER))
+
+
+def _data_sets(
+    root: str,
+    catalog: str,
+    recipes: tuple[list[Release], set[str]],
+    spans: Spans,
+    collector: Collector,
+) -> Mapping[ReleaseName, DataSet]:
+    """Returns the reference data sets; the reader is imported only where there are any."""
+    from ssds.recipe import data
+
+    sets = data.read_data_sets(root, catalog, spans, collector)
+    data.check_data_sets(sets, *recipes, spans, collector)
+    return sets
 
 
 class _Places:

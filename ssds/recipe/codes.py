@@ -28,6 +28,7 @@ FAMILIES = {
     "K": "catalog file",
     "W": "settings",
     "N": "NeuroDesk recipe",
+    "G": "data set",
 }
 """The letter of a code → the file that it speaks of."""
 
@@ -218,6 +219,21 @@ _TABLE: dict[str, tuple[str, str]] = {
     "S016": ("module of a runtime that is not used", "Add the runtime to runtimes."),
     "S017": ("default that no release has", "Write a version of that recipe, with -variant."),
     "S018": ("unknown sort of selector", "Use category:, licence: or label:."),
+    "G010": (
+        "not a data set's file",
+        'Name it catalog/data/SET/VERSION.yaml; SET in lower case, VERSION not "current".',
+    ),
+    "G011": ("path leaves the data set", "Write a relative path without .. parts."),
+    "G012": ("a path in a source that is not unpacked", "Add unpack: true to the source."),
+    "G013": ("two index steps have one name", "Rename one of them."),
+    "G014": ("unknown name in braces", "Only {path}, the folder of the data, is known here."),
+    "G015": ("control character in a value", "Remove the character; tabs divide columns."),
+    "G016": ("rows of one table have different columns", "Give all rows the first row's columns."),
+    "G017": ("an index step runs in no known image", "Write NAME@VERSION of a recipe."),
+    "G018": (
+        "a data set is called as a recipe",
+        "Modules have these names: rename one of the two.",
+    ),
     "V010": ("advisory file is missing", "Correct the path; it is relative to the workspace."),
     "V011": ("advisory file leaves the workspace", "Write a relative path without .. parts."),
     "K010": ("no catalog here", "Make the folder catalog/, or go to a workspace with -C."),
@@ -400,7 +416,7 @@ def as_markdown() -> str:
         "| code | | summary | what to do |",
         "|---|---|---|---|",
     ]
-    order = {letter: index for index, letter in enumerate("YRBPCSVKWN")}
+    order = {letter: index for index, letter in enumerate("YRBPCSVKWNG")}
     for code in sorted(CODES, key=lambda c: (order[c[0]], c)):
         row = CODES[code]
         hint = row.hint.replace("|", "\\|")

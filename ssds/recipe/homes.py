@@ -28,7 +28,9 @@ class Format(NamedTuple):
 
 
 FORMATS: Mapping[str, Format] = {
-    "ssds": Format(file="recipe.yaml", reserved=frozenset({"sites", "advisories"}), strict=True),
+    "ssds": Format(
+        file="recipe.yaml", reserved=frozenset({"sites", "advisories", "data"}), strict=True
+    ),
     "neurocontainers": Format(
         file="build.yaml",
         below="recipes",

@@ -17,6 +17,7 @@ from ssds.core.records import dataclass, field
 from ssds.recipe.steps import LocalTree, RecipeRef, SourceRequest, Step
 
 if TYPE_CHECKING:
+    from ssds.recipe.data_model import DataSet
     from ssds.recipe.suite import Suite
 
 
@@ -288,6 +289,7 @@ class Catalog:
     channels: Mapping[str, Channel] = field(default_factory=dict)
     sites: Mapping[str, Site] = field(default_factory=dict)
     advisories: Mapping[str, str] = field(default_factory=dict)
+    data: Mapping[ReleaseName, DataSet] = field(default_factory=dict)
     salt: str = ""
 
     def wants_sif(self, release: Release) -> bool:

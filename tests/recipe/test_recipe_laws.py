@@ -43,6 +43,7 @@ SCHEMAS = {
     "advisories": "V",
     "catalog": "K",
     "settings": "W",
+    "data": "G",
 }
 FULL = yaml.safe_load((Path(__file__).parent / "full-recipe.yaml").read_text())
 

@@ -1,0 +1,1 @@
+"""The dataset kind: what a reference data set holds, over its layers."""
