@@ -94,7 +94,9 @@ class GitHub:
                 self._action(step, place, known)
             elif step["name"] not in NOT_HERE and self._wanted(step.get("if", "")):
                 own = {k: self._value(v, known) for k, v in step.get("env", {}).items()}
-                environment = self.forge.environment(place, GITHUB_OUTPUT=str(output), **own)
+                environment = self.forge.environment(
+                    place, GITHUB_OUTPUT=str(output), GITHUB_STEP_SUMMARY=f"{output}.md", **own
+                )
                 assert "${{" not in step["run"], "expressions in scripts are injections"
                 told += self.forge.sh(step["run"], folder, environment)
         if output.exists():

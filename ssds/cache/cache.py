@@ -24,7 +24,8 @@ class Cache:
         name: its name in the settings.
         folder: where its segments are kept here.
         impure: whether claims of what was made with network count.
-        warnings: what was wrong, one line for each thing.
+        warnings: what was wrong, one line for each thing, ``most_warnings`` at most.
+        faults: how many things were wrong.
         down: why it counts for nothing now, or the empty string.
     """
 
@@ -34,6 +35,8 @@ class Cache:
         self.name, self.place, self.folder = name, place, folder
         self.impure, self.limit_s = impure, limit_s
         self.warnings: list[str] = []
+        self.most_warnings = 5
+        self.faults = 0
         self.down = ""
         self.kept = Blobs(os.path.join(folder, "blobs"), name=f"the cache {name}")
         self._bad: set[Digest] = set()
@@ -41,9 +44,15 @@ class Cache:
 
     def warn(self, text: str) -> None:
         """Notes a warning, once."""
-        if text not in self._told:
-            self._told.add(text)
+        if text in self._told:
+            return
+        self._told.add(text)
+        self.faults += 1
+        if self.faults <= self.most_warnings:
             self.warnings.append(f"cache {self.name}: {text}")
+        elif self.faults == self.most_warnings + 1:
+            more = "more is wrong; `ssds cache verify` lists it"
+            self.warnings.append(f"cache {self.name}: {more}")
 
     def fail(self, error: SsdsError) -> None:
         """Makes it count for nothing from now on."""

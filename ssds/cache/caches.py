@@ -45,7 +45,7 @@ class Caches:
     @property
     def faults(self) -> int:
         """A number that grows whenever a claim or a cache turns out not to count."""
-        return sum(len(cache.warnings) for cache in self.caches)
+        return sum(cache.faults for cache in self.caches)
 
     def notes(self) -> tuple[str, ...]:
         """Returns what a plan says: what was taken of each cache, and what was wrong."""

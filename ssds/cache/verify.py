@@ -57,6 +57,7 @@ def verify(cache: Cache, *, read: bool = False) -> list[str]:
         read: read every blob and check its digest, not only that it is there.
     """
     wanted: dict[Digest, Entry] = {}
+    cache.most_warnings = 1 << 30
     for entry in cache.all():
         for digest in entry.sizes:
             wanted.setdefault(digest, entry)

@@ -23,6 +23,7 @@ from cache_places import (
 from ssds.cache.caches import Caches
 from ssds.cache.push import push
 from ssds.cache.segment import SEGMENT_LIMIT_BYTES, SegmentName
+from ssds.cache.verify import verify
 from ssds.core.canonical import canonical_bytes
 from ssds.core.model import Claim
 from ssds.store.store import Store
@@ -141,6 +142,23 @@ def test_a_segment_with_other_bytes_than_its_name_says_is_passed_over(
     assert caches.find(claim.key) == ()
     (warning,) = caches.new_warnings()
     assert "other bytes" in warning
+
+
+def test_a_cache_full_of_bad_claims_says_so_in_a_few_lines(
+    where: Where, store: Store, tmp_path: Path
+) -> None:
+    claims = [add_claim(store, f"claim-{number}") for number in range(30)]
+    push(where.writer(tmp_path / "pusher"), pairs(*claims), store)
+    text = gzip.decompress(segment_file(where).read_bytes())
+    replaced(where, gzip.compress(text.replace(b'"verdict":""', b'"verdict":"x"')))
+
+    caches = Caches([where.reader(tmp_path / "reader")])
+
+    assert not any(caches.find(claim.key) for claim in claims)
+    lines = caches.new_warnings()
+    assert len(lines) == 6
+    assert "ssds cache verify" in lines[-1]
+    assert len(verify(where.reader(tmp_path / "other"))) == 30
 
 
 def test_a_segment_that_says_to_be_huge_is_not_asked_for() -> None:
