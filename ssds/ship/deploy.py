@@ -8,12 +8,14 @@ is ``planning``, what stands in a site's folder ``releases`` and ``generation``,
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from types import MappingProxyType
 
 from ssds.core.digest import Digest
 from ssds.lock.model import Lock, ReleaseHalf
+from ssds.lock.write import lock_bytes
 from ssds.recipe.model import Channel, Site
 from ssds.ship.changes import Change
 from ssds.ship.checking import generation_problems
@@ -88,15 +90,23 @@ def deploy(
         UnavailableError: bytes are missing. IntegrityError: bytes are damaged.
     """
     place = PlainTree(target) if isinstance(target, str) else target
+    known = list(locks)
+    selection = select(site, known, look_with(blobs))
+    taken = {(pick.released.id.name, pick.released.id.version) for pick in selection.picks}
     return deploy_selection(
         site,
-        select(site, locks, look_with(blobs)),
+        selection,
         blobs,
         place,
         channels=channels,
         catalog_version=catalog_version,
         allow_remove=allow_remove,
         repair=repair,
+        attached={
+            f"locks/{lock.name}@{lock.version}.lock.json": lock_bytes(lock)
+            for lock in known
+            if (lock.name, lock.version) in taken
+        },
     )
 
 
@@ -110,8 +120,13 @@ def deploy_selection(
     catalog_version: str = "",
     allow_remove: int = REMOVAL_LIMIT,
     repair: bool = False,
+    attached: Mapping[str, bytes] = MappingProxyType({}),
 ) -> DeployReport:
-    """Does what ``deploy`` does for releases that were chosen before."""
+    """Does what ``deploy`` does for releases that were chosen before.
+
+    Args:
+        attached: path in the generation → bytes that lie there for people, as copies of the locks.
+    """
     place.exists()
     with place.locked():
         owned = check_owner(place.folder)
@@ -135,6 +150,7 @@ def deploy_selection(
             made = compose_site(site, selection, before, folder, blobs, programs_of)
             made.files |= {path: blobs.read(digest) for path, digest in manifests.items()}
             made.files |= {LINKS: names_bytes(names), CATALOG: b""}
+            made.attached |= attached
             return made
 
         if whole and links_stand(place.folder, site.name):

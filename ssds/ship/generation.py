@@ -108,6 +108,7 @@ class Generation:
         files: path → bytes; programs: those of them that are executable.
         links: path → target.
         lmod: whether Lmod reads its modules.
+        attached: path → bytes that lie beside, and make no new generation: copies of the locks.
     """
 
     site: str
@@ -117,6 +118,7 @@ class Generation:
     links: dict[str, str] = field(default_factory=dict)
     collisions: tuple[Collision, ...] = ()
     lmod: bool = False
+    attached: dict[str, bytes] = field(default_factory=dict)
 
     @property
     def listing(self) -> bytes:
@@ -163,6 +165,9 @@ class Generation:
             else:
                 mode = 0o755 if path in self.programs else 0o644
                 local.write(place, self.files[path], mode=mode)
+        for path, data in self.attached.items():
+            local.make_folder(os.path.dirname(os.path.join(folder, path)))
+            local.write(os.path.join(folder, path), data)
         local.write(os.path.join(folder, LISTING), self.listing)
         local.write(os.path.join(folder, RECORD), self.record(catalog_version))
 

@@ -13,6 +13,7 @@ from ship_makers import image, release, script, site, small_tar
 
 from ssds.core.errors import IntegrityError, Refused
 from ssds.lock.model import Lock
+from ssds.lock.write import lock_bytes
 from ssds.oci.blobs import Blobs
 from ssds.recipe.model import Channel
 from ssds.ship.checking import check_tree
@@ -62,6 +63,16 @@ def test_a_rollback_switches_one_link_and_its_names_and_can_go_forward_again(tre
     assert os.path.exists(f"{tree}/registry.example.org/lab/other:1.0/usr/bin/tool")
     assert sound(tree)
     assert os.stat(f"{tree}/.ssds/sites/example/3").st_ino == inodes
+
+
+def test_a_generation_holds_copies_of_the_locks_that_it_was_made_from(
+    tree: str, blobs: Blobs
+) -> None:
+    two = lock(blobs, "two", lock(blobs, "one"))
+    path = f"{tree}/.ssds/sites/example/3/locks/tool@1.0.lock.json"
+    assert Path(path).read_bytes() == lock_bytes(two)
+    other = lock(blobs, "other", name="other")
+    assert not deploy(site(), [two, other], blobs, tree, channels=[HUB]).written
 
 
 def test_the_deployment_after_a_rollback_is_numbered_after_the_newest(
