@@ -19,7 +19,7 @@ import pytest
 from kill_points import KILLED, forked, points_of
 from ship_makers import image, release, script, site, small_tar
 
-from ssds.core.errors import EnvironmentProblem, Refused, SsdsError
+from ssds.core.errors import EnvironmentProblem, Refused, SsdsError, UsageError
 from ssds.lock.model import Lock
 from ssds.oci.blobs import Blobs
 from ssds.recipe.model import Channel
@@ -271,8 +271,11 @@ def test_a_name_that_is_no_repository_is_refused(server: Server) -> None:
         with pytest.raises(SsdsError, match="no name of a CVMFS repository"):
             CvmfsRepository(name, CvmfsSettings(state=server.home))
     missing = CvmfsRepository("none.example.org", server.target().settings)
-    with pytest.raises(EnvironmentProblem, match="manifest"):
-        missing.revision()
+    for act in (missing.revision, lambda: prune(missing)):
+        with pytest.raises(EnvironmentProblem, match="manifest"):
+            act()
+    with pytest.raises(UsageError, match="no number of seconds"):
+        CvmfsSettings.of({"SSDS_CVMFS_WAIT_S": "soon"})
 
 
 # -- as one tar ------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 
 from ssds.core.canonical import pretty_bytes
-from ssds.core.errors import EnvironmentProblem, SsdsError
+from ssds.core.errors import EnvironmentProblem, SsdsError, UsageError
 from ssds.core.records import dataclass
 from ssds.host.files import atomic_write, locked, remove_file, write_point
 from ssds.host.folders import readable_for_all, sweep_folders
@@ -84,7 +84,7 @@ class CvmfsSettings:
             if environment.get(f"SSDS_CVMFS_{name.upper()}")
         }
         times = {
-            name: float(environment[f"SSDS_CVMFS_{name.upper()}"])
+            name: _seconds(f"SSDS_CVMFS_{name.upper()}", environment)
             for name in ("wait_s", "publish_s", "step_s")
             if environment.get(f"SSDS_CVMFS_{name.upper()}")
         }
@@ -127,6 +127,7 @@ class CvmfsRepository:
         path = os.path.join(self.settings.state, f"{self.repository}.lock")
         with readable_for_all(), locked(path):
             sweep_folders(self.settings.state)
+            self.revision()  # says at once where there is no such repository
             self.recover()
             yield
 
@@ -343,6 +344,20 @@ class CvmfsRepository:
         if kept:
             end += "; the transaction stays open, and readers see the old state"
         return EnvironmentProblem(f"{self.name}: {end}", hint=hint, code="D036")
+
+
+def _seconds(name: str, environment: Mapping[str, str]) -> float:
+    try:
+        found = float(environment[name])
+        if 0 <= found < 1e9:
+            return found
+    except ValueError:
+        pass
+    raise UsageError(
+        f"{name}={environment[name][:40]!r} is no number of seconds",
+        hint=f"Write it like {name}=600.",
+        code="D039",
+    )
 
 
 def _has(done: Completed, texts: tuple[str, ...]) -> bool:
