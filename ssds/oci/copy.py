@@ -42,12 +42,11 @@ class Repository:
     registry: Registry
     name: str
 
-    def set_tag(self, tag: str, descriptor: Descriptor, data: bytes | None = None) -> bytes:
-        """Makes ``tag`` name a manifest or index that is there already; returns its bytes."""
-        if data is None:
+    def set_tag(self, tag: str, descriptor: Descriptor, data: bytes = b"") -> None:
+        """Makes ``tag`` name a manifest or index that is there already; ``data`` are its bytes."""
+        if not data:
             _, data, _ = self.registry.fetch_manifest(self.name, descriptor.digest)
         self.registry.push_manifest(self.name, tag, descriptor.media_type, data)
-        return data
 
 
 End = HasBlobs | Repository

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import IO, Any, Protocol
 from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit, urlunsplit
@@ -86,6 +86,7 @@ class Registry:
             insecure=insecure, ca_bundle=ca_bundle, proxy=proxy, read_timeout_s=timeout_s
         )
         self._transport = Transport(host, access, credentials)
+        self._lists_referrers = True  # until it shows that it does not
 
     def ping(self) -> None:
         """Asks whether a registry answers; raises RegistryError where none does."""
@@ -259,6 +260,8 @@ class Registry:
 
     def referrers(self, repository: str, digest: Digest) -> tuple[Descriptor, ...]:
         """Returns the manifests that have ``digest`` as their subject."""
+        if not self._lists_referrers:
+            return self._fallback(repository, digest)
         path = f"/v2/{check_repository(repository)}/referrers/{digest}"
         response = self._request("GET", path, repository, frozenset({200, 400, 404, 405}))
         media_type = response.headers.get("Content-Type", "").partition(";")[0].strip()
@@ -270,13 +273,18 @@ class Registry:
         return self._fallback(repository, digest)
 
     def push_referrer(
-        self, repository: str, data: bytes, replaces: Collection[Digest] = ()
+        self,
+        repository: str,
+        data: bytes,
+        replaces: Collection[Digest] = (),
+        known: Sequence[Descriptor] | None = None,
     ) -> Descriptor:
         """Sends a manifest with a subject, and keeps the fallback index where it is needed.
 
         Args:
             data: an image manifest whose ``subject`` is set; its blobs are there already.
             replaces: referrers that this one takes the place of; they leave the fallback index.
+            known: what ``referrers`` has just said of the subject.
         """
         manifest = parse_manifest(data)
         if manifest.subject is None:
@@ -290,9 +298,10 @@ class Registry:
         )
         if kept:
             return entry  # the registry has the referrers API and has noted it
+        self._lists_referrers = False
         subject = manifest.subject.digest
         for _ in range(3):
-            known = self._fallback(repository, subject)
+            known = self._fallback(repository, subject) if known is None else known
             there = {e.digest for e in known}
             if digest in there and not there.intersection(replaces):
                 return entry
@@ -300,6 +309,7 @@ class Registry:
             entries.append(entry)
             entries.sort(key=lambda e: (e.artifact_type, e.digest))
             self.push_manifest(repository, fallback_tag(subject), INDEX, index_bytes(entries))
+            known = None
         raise RegistryError(
             f"{self.host}/{repository}: the list of referrers of {subject.short} keeps changing",
             hint="Another writer is at work; try again.",

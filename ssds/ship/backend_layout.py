@@ -107,8 +107,11 @@ class LayoutChannel:
         layout.put_blob(listed)
         layout.set_tags({tag: types.descriptor_of(listed, types.INDEX)})
 
-    def tag(self, name: str, tags: Mapping[str, Descriptor]) -> None:
+    def tag(
+        self, name: str, tags: Mapping[str, Descriptor], documents: Mapping[Digest, bytes]
+    ) -> None:
         """Sets tags, all at once."""
+        del documents
         Layout(self.path).set_tags({f"{name}:{tag}": entry for tag, entry in tags.items()})
 
     def fetch(

@@ -230,8 +230,11 @@ class ObjectsChannel:
         self._put(listed)
         self._set(name, {fallback_tag(item.subject): types.descriptor_of(listed, types.INDEX)})
 
-    def tag(self, name: str, tags: Mapping[str, Descriptor]) -> None:
+    def tag(
+        self, name: str, tags: Mapping[str, Descriptor], documents: Mapping[Digest, bytes]
+    ) -> None:
         """Sets tags, all at once; SIF files stand under their readable names before."""
+        del documents
         for tag, entry in tags.items():
             found = _SIF_TAG.fullmatch(tag)
             if found:

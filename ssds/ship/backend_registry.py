@@ -38,6 +38,7 @@ class RegistryChannel:
         """Takes the client and the repositories' common prefix."""
         self.registry = registry
         self.prefix = prefix
+        self._with_empty: set[str] = set()  # repositories that have the empty config
 
     def _repository(self, name: str) -> str:
         return f"{self.prefix}/{name}"
@@ -149,26 +150,31 @@ class RegistryChannel:
     def attach(self, name: str, item: Attachment, manifest: bytes, content: bytes) -> None:
         """Makes ``manifest`` the one of its kind at its subject; those of others stay."""
         repository = self._repository(name)
-        parsed = types.parse_manifest(manifest)
-        for blob, data in ((parsed.layers[0], content), (parsed.config, types.EMPTY_BYTES)):
-            opener = functools.partial(io.BytesIO, data)
-            self.registry.push_blob(repository, blob.digest, blob.size_bytes, opener)
+        blob = types.parse_manifest(manifest).layers[0]
+        opener = functools.partial(io.BytesIO, content)
+        self.registry.push_blob(repository, blob.digest, blob.size_bytes, opener, missing=True)
+        self._put_empty(repository)
         new = types.descriptor_of(manifest, types.MANIFEST).digest
-        old = [
-            entry.digest
-            for entry in self.registry.referrers(repository, item.subject)
-            if our_kind(entry) == item.kind and entry.digest != new
-        ]
-        self.registry.push_referrer(repository, manifest, replaces=frozenset(old))
+        known = self.registry.referrers(repository, item.subject)
+        old = [e.digest for e in known if our_kind(e) == item.kind and e.digest != new]
+        self.registry.push_referrer(repository, manifest, replaces=frozenset(old), known=known)
         for digest in old:
             self.registry.delete_manifest(repository, digest)
 
-    def tag(self, name: str, tags: Mapping[str, Descriptor]) -> None:
+    def _put_empty(self, repository: str) -> None:
+        if repository not in self._with_empty:
+            empty = types.descriptor_of(types.EMPTY_BYTES, types.EMPTY)
+            opener = functools.partial(io.BytesIO, types.EMPTY_BYTES)
+            self.registry.push_blob(repository, empty.digest, empty.size_bytes, opener)
+            self._with_empty.add(repository)
+
+    def tag(
+        self, name: str, tags: Mapping[str, Descriptor], documents: Mapping[Digest, bytes]
+    ) -> None:
         """Sets tags, in the order given: immutable ones come first."""
         repository = Repository(self.registry, self._repository(name))
-        known: dict[Digest, bytes] = {}
         for tag, entry in tags.items():
-            known[entry.digest] = repository.set_tag(tag, entry, known.get(entry.digest))
+            repository.set_tag(tag, entry, documents[entry.digest])
 
     def fetch(
         self,
@@ -226,9 +232,9 @@ class RegistryChannel:
         before = self.registry.head_manifest(repository, STATE_TAG)
         blob = types.descriptor_of(data, STATE_TYPE)
         config = types.descriptor_of(types.EMPTY_BYTES, types.EMPTY)
-        for item, content in ((blob, data), (config, types.EMPTY_BYTES)):
-            opener = functools.partial(io.BytesIO, content)
-            self.registry.push_blob(repository, item.digest, item.size_bytes, opener)
+        opener = functools.partial(io.BytesIO, data)
+        self.registry.push_blob(repository, blob.digest, blob.size_bytes, opener)
+        self._put_empty(repository)
         manifest = types.manifest_bytes(config=config, layers=[blob], artifact_type=STATE_TYPE)
         kept = self.registry.push_manifest(repository, STATE_TAG, types.MANIFEST, manifest)
         if before is not None and before.digest != kept:

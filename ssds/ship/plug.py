@@ -51,8 +51,10 @@ class Backend(Protocol):
     def attach(self, name: str, item: Attachment, manifest: bytes, content: bytes) -> None:
         """Makes ``manifest``, with ``content`` as its blob, the one of its kind at its subject."""
 
-    def tag(self, name: str, tags: Mapping[str, Descriptor]) -> None:
-        """Sets tags, in the order given."""
+    def tag(
+        self, name: str, tags: Mapping[str, Descriptor], documents: Mapping[Digest, bytes]
+    ) -> None:
+        """Sets tags, in the order given; ``documents`` are the bytes of what they name."""
 
     def fetch(
         self,

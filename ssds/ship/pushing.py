@@ -35,6 +35,9 @@ from ssds.ship.observation import Observation
 from ssds.ship.plug import Backend
 from ssds.ship.sifs import SUFFIX, lay_out, with_sifs
 
+SMALL_BYTES = 64 * 1024
+"""Sending so little again costs no more than asking whether it is there."""
+
 WORKERS = 4
 """So many blobs or releases are on their way to one channel at once; each holds 256 kB."""
 
@@ -69,6 +72,8 @@ class _Job:
         roots: what is copied: the index, and what the SIF tags name.
         attachments: what is attached anew.
         tags: in order: immutable ones first.
+        new: its immutable tag is not there: only large blobs are asked for, that may be there
+            from a push that was cut.
     """
 
     name: str
@@ -76,6 +81,7 @@ class _Job:
     roots: tuple[Descriptor, ...]
     attachments: tuple[Attachment, ...]
     tags: Mapping[str, Descriptor]
+    new: bool
 
 
 def observe(
@@ -204,6 +210,7 @@ def _jobs(
                     roots=tuple(roots),
                     attachments=items,
                     tags=wanted_now,
+                    new=released.full_tag in images,
                 )
             )
     return found
@@ -289,11 +296,12 @@ class _Work:
         for name, (item, jobs) in places.items():
             with self._failing(jobs):
                 self._check_stopping()
-                if self._backend.has(name, item, manifest=False):
-                    there = name
-                    continue
                 known = self.mountable.get(item.digest, "")
                 elsewhere = there or (known if known != name else "")
+                surely = jobs[0].new and (item.size_bytes <= SMALL_BYTES or elsewhere != "")
+                if not surely and self._backend.has(name, item, manifest=False):
+                    there = name
+                    continue
                 write_point("sync.blob")
                 moved = self._backend.put_blob(name, item, self._source.blobs, elsewhere)
                 write_point("sync.sent")
@@ -309,7 +317,9 @@ class _Work:
         """Brings manifests, attachments and tags; the blobs are there."""
         with self._failing([job]):
             for item, data in parts:
-                if data is not None and not self._backend.has(job.name, item, manifest=True):
+                if data is None:
+                    continue
+                if job.new or not self._backend.has(job.name, item, manifest=True):
                     self._check_stopping()
                     self._backend.put_manifest(job.name, item, data)
                     write_point("sync.manifest")
@@ -325,7 +335,8 @@ class _Work:
                 if job.tags:
                     self._check_stopping()
                     self._say(f"{job.name}: {' '.join(job.tags)}")
-                    self._backend.tag(job.name, job.tags)
+                    documents = {item.digest: data for item, data in parts if data is not None}
+                    self._backend.tag(job.name, job.tags, documents)
                     write_point("sync.tagged")
 
     def _check_stopping(self) -> None:
