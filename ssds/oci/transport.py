@@ -10,6 +10,7 @@ registry's token protocol.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import re
 import threading
@@ -118,6 +119,8 @@ class Transport:
                 time.sleep(BACKOFF_S[min(attempt, len(BACKOFF_S)) - 1])
                 continue
             if response.status_code in ok:
+                if method != "GET" or response.status_code >= 400:
+                    _finish(response, method)
                 return response
             pause = _pause(response, attempt)
             refusal = explain(response, method, self.host, repository)
@@ -305,6 +308,17 @@ def make_session(access: Access, authorize: Callable[[Any], Any]) -> Any:
     session.mount("http://", Adapter())
     session.mount("https://", Adapter())
     return session
+
+
+def _finish(response: Response, method: str) -> None:
+    """Reads what is left of a small answer, so that its connection serves the next request."""
+    import urllib3
+
+    length = response.headers.get("Content-Length", "0")
+    if method != "HEAD" and not (length.isdigit() and int(length) <= ERROR_LIMIT_BYTES):
+        return
+    with contextlib.suppress(urllib3.exceptions.HTTPError, OSError):
+        response.raw.drain_conn()
 
 
 def _pause(response: Response, attempt: int) -> float:
