@@ -7,7 +7,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo demo-arm64 audit test lint bench env clean
+.PHONY: demo demo-arm64 audit test lint bench bench-sync env clean
 
 $(BIN)/ssds: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "ssds needs Python 3.11 or newer"; exit 1; }
@@ -43,11 +43,18 @@ test: lint
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 # measures what users run: an installed ssds, compiled, without the hooks of an editable install
-bench: env
+bench: .bench/venv
+	.bench/venv/bin/python benchmarks/run.py --save $(BENCH)
+
+# a sync beside skopeo, and what it asks a registry; needs docker-registry and skopeo
+bench-sync: .bench/venv
+	.bench/venv/bin/python benchmarks/sync.py --save $(BENCH)
+
+.PHONY: .bench/venv
+.bench/venv: env
 	$(BIN)/python -m venv .bench/venv
 	.bench/venv/bin/python -m pip install --quiet '.[bench]'
 	.bench/venv/bin/python -m pip install --quiet --force-reinstall --no-deps .
-	.bench/venv/bin/python benchmarks/run.py --save $(BENCH)
 
 clean:
 	rm -rf .audit .demo .ssds build dist *.egg-info
