@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from ssds.cli.output import say
 from ssds.cli.progress import PlainReporter
 from ssds.cli.releases import select
+from ssds.core.diagnostics import Diagnostic
 from ssds.core.errors import SsdsError
 from ssds.core.model import Claim, NodeId, ReleaseName
 from ssds.core.pins import SourcePin
@@ -20,7 +21,7 @@ from ssds.kinds.build.requests import source_request
 from ssds.kinds.source.resolve import resolve_source
 from ssds.lock.data import DataLock, described, make_data_lock, update_data_lock
 from ssds.lock.model import lock_file_name
-from ssds.lock.read import DATA_FOLDER
+from ssds.lock.read import DATA_FOLDER, diagnostic
 from ssds.recipe.data_model import DataSet
 from ssds.workspace import LOCK_FOLDER, Workspace
 
@@ -32,6 +33,22 @@ def chosen_sets(workspace: Workspace, selectors: tuple[str, ...]) -> dict[Releas
         return dict(catalog.data)
     names = select({**catalog.releases, **catalog.data}, selectors)
     return {name: found for name, found in catalog.data.items() if name in names}
+
+
+def lacking_pins(workspace: Workspace, selectors: tuple[str, ...]) -> list[Diagnostic]:
+    """Returns a finding for each source of a data set whose pin is missing or stale."""
+    found = []
+    for name, data in chosen_sets(workspace, selectors).items():
+        held = workspace.data_locks.get(name, DataLock(id=name)).sources
+        for key, source in data.sources.items():
+            pin = held.get(key)
+            if pin is None or pin.request != source_request(source):
+                address = f"sources.{key}"
+                span = workspace.reading.spans(data.path, address)
+                facts = (("set", str(name)), ("pin", f"source {key}"))
+                row = diagnostic("L032" if pin is None else "L033", span.path, at=address)
+                found.append(replace(row, span=span, facts=facts))
+    return found
 
 
 def resolve_sets(

@@ -10,9 +10,11 @@ import click
 
 from ssds.cli.app import Context
 from ssds.cli.completing import complete_locking, complete_renewal
+from ssds.cli.datasets import lacking_pins
 from ssds.cli.output import counted, print_json, report_diagnostics, show
 from ssds.cli.resolving import chosen_targets, lock_all
 from ssds.cli.selecting import platforms_option
+from ssds.core.diagnostics import Diagnostic
 from ssds.core.errors import Refused, UsageError
 from ssds.kinds.build.contained import lost_versions, refuse_removal
 from ssds.lock.marks import Marks
@@ -93,9 +95,10 @@ def command(
         refuse_removal(lost_versions(workspace.catalog, workspace.pins()))
         targets = chosen_targets(workspace, selectors, platforms)
         found = list(lacks(targets, workspace.catalog, workspace.locks))
+        more = lacking_pins(workspace, selectors) if workspace.catalog.data else []
         if check:
-            return _report(workspace, found, as_json=as_json)
-        _refuse(found)
+            return _report(workspace, found, more, as_json=as_json)
+        _refuse(found, more)
         changed = []
     else:
         changed = lock_all(workspace, selectors, platforms, renew)
@@ -117,13 +120,15 @@ def _together(renew: tuple[str, ...], *, check: bool, as_json: bool, locked: boo
         raise UsageError("--json goes with --check", hint="Add --check.", code="E201")
 
 
-def _report(workspace: Workspace, found: list[Lack], *, as_json: bool) -> int:
-    """Prints every finding; returns the exit code."""
+def _report(
+    workspace: Workspace, found: list[Lack], more: list[Diagnostic], *, as_json: bool
+) -> int:
+    """Prints every finding, ``more`` are those of data sets; returns the exit code."""
 
     def marks(file: str) -> Marks:
         return read_marks(os.path.join(workspace.lock_folder, file))
 
-    rows = findings(found, workspace.reading, functools.cache(marks), LOCK_FOLDER)
+    rows = [*findings(found, workspace.reading, functools.cache(marks), LOCK_FOLDER), *more]
     if as_json:
         print_json({"ok": not rows, "diagnostics": [row.to_dict() for row in rows]})
     elif rows:
@@ -133,17 +138,18 @@ def _report(workspace: Workspace, found: list[Lack], *, as_json: bool) -> int:
     return EXIT_STALE if rows else 0
 
 
-def _refuse(found: list[Lack]) -> None:
+def _refuse(found: list[Lack], more: list[Diagnostic]) -> None:
     """Raises Refused (E082) that names each missing and each stale pin."""
-    if not found:
+    if not found and not more:
         return
-    lines = (
+    lines = [
         f"{one.target.release} [{one.target.platform}]: {one.missing} "
         + ("(stale)" if one.missing.stale else "(missing)")
         for one in found
-    )
+    ]
+    lines += [f"{dict(row.facts)['set']}: {dict(row.facts)['pin']}" for row in more]
     raise Refused(
-        f"{counted(len(found), 'pin')} missing or stale:\n      " + "\n      ".join(lines),
+        f"{counted(len(lines), 'pin')} missing or stale:\n      " + "\n      ".join(lines),
         hint="Run `ssds lock` and commit lockfiles/; `ssds lock --check` says where each is.",
         code="E082",
     )

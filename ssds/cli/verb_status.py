@@ -13,6 +13,7 @@ from ssds.cli.app import Context
 from ssds.cli.output import print_json, say, table
 from ssds.cli.standings import standings
 from ssds.core.model import ReleaseName
+from ssds.graph.compile import Graph
 from ssds.graph.plan import Plan, Verb
 from ssds.lock.model import VariantLock
 from ssds.workspace import Workspace
@@ -60,8 +61,9 @@ def command(
         entry["open"] = [
             work.channel for work in left if work.reason or _is_open(entry, work.releases)
         ]
+    sets = _data_entries(workspace, planned.graph, planned.plan) if planned.graph.data else []
     if as_json:
-        print_json(entries)
+        print_json([*entries, *sets])
     else:
         head = ["release", "revision", "platforms", "tests", "gate", "state"]
         if any(entry["reproducible"] for entry in entries):
@@ -70,6 +72,9 @@ def command(
             head.append("open")
         rows = [[_cell(entry[key]) for key in head] for entry in entries]
         print(table([head, *rows]))
+        if sets:
+            titles = ["data", "digest", "files", "size_bytes", "licenses", "state"]
+            print("\n" + table([titles, *([str(one[key]) for key in titles] for one in sets)]))
         for work in left:
             for what, reason in {"": work.reason, **work.releases}.items():
                 if reason:
@@ -90,6 +95,28 @@ def _is_open(entry: dict[str, Any], whats: Iterable[str]) -> bool:
     tag = ReleaseName(name, *version.partition("+")[::2]).tag
     ours = {entry["release"], *(f"{name}:{t}" for t in (tag, f"{tag}-{entry['revision']}"))}
     return any(what.removesuffix("-sif") in ours for what in whats)
+
+
+def _data_entries(workspace: Workspace, graph: Graph, plan: Plan) -> list[dict[str, Any]]:
+    """Returns what there is to say of each reference data set."""
+    words = {"released": "locked", "not built": "not made"}
+    found = []
+    for name, nodes in graph.data.items():
+        lock = workspace.data_locks.get(name)
+        made = lock.made if lock else None
+        licenses = workspace.catalog.data[name].about["licenses"]
+        state = _state([plan.steps[node].verb for node in nodes], made is not None)
+        found.append(
+            {
+                "data": str(name),
+                "digest": str(made.content.digest) if made else "-",
+                "files": made.files if made else 0,
+                "size_bytes": made.size_bytes if made else 0,
+                "licenses": ", ".join(map(str, licenses if isinstance(licenses, list) else ())),
+                "state": words.get(state, state),
+            }
+        )
+    return found
 
 
 def _entry(
