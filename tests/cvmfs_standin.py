@@ -213,6 +213,10 @@ def ingest(repository: Repository, words: list[str]) -> None:
             tar, base = (value, base) if option == "-t" else (tar, value)
     if repository.open or repository.fault("busy-ingest"):
         end(1, err="! another transaction is already open\n! Impossible to start a transaction")
+    if repository.fault("overtaken"):
+        transaction(repository)
+        (repository.union / "theirs").write_text("half of it")
+        end(1, err="! Permission error: No write permission to repository")
     if not os.path.isfile(tar):
         end(1, err="Impossible to open the archive: " + tar)
     transaction(repository)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import io
 import os
@@ -235,7 +236,7 @@ def test_another_s_transaction_is_waited_for_and_never_touched(
     server: Server, blobs: Blobs
 ) -> None:
     target = server.target()
-    target._open()
+    target._run("transaction", NAME)
     os.makedirs(f"{target.folder}/sites")
     Path(f"{target.folder}/.ssds").mkdir()
     Path(f"{target.folder}/.ssds/tree.json").write_text('{"tree_version": 1}')
@@ -244,6 +245,94 @@ def test_another_s_transaction_is_waited_for_and_never_touched(
         deploy(site(), [lock(blobs, "one")], blobs, target)
     assert server.in_transaction
     assert Path(f"{target.folder}/theirs").read_text() == "x"
+
+
+def admin_opens(server: Server) -> Path:
+    """Somebody opens a transaction by hand and writes a file there."""
+    target = server.target()
+    if server.in_transaction:
+        target._run("abort", "-f", NAME)
+    assert target._run("transaction", NAME).returncode == 0
+    path = Path(f"{target.folder}/theirs")
+    path.write_text("half of it")
+    return path
+
+
+@pytest.mark.parametrize("kind", [CvmfsRepository, CvmfsIngest])
+def test_killed_while_another_s_transaction_is_open_the_next_run_leaves_that_alone(
+    in_memory: str, blobs: Blobs, kind: type[CvmfsRepository]
+) -> None:
+    server, one = Server(f"{in_memory}/server", kind), lock(blobs, "one")
+    act = functools.partial(deploy, site(), [one], blobs)
+    deploy(site(), [], blobs, server.target())
+    theirs = admin_opens(server)
+    for point in ("cvmfs.opening.durable:1", "cvmfs.ingest:1"):
+        forked(lambda: act(server.target()), kill=point)
+        with pytest.raises(EnvironmentProblem, match="another transaction"):
+            act(server.target())
+        assert theirs.read_text() == "half of it"
+    assert not server.public("theirs")
+    assert [n for n in os.listdir(f"{server.home}/state") if not n.endswith(".lock")] == []
+
+
+@pytest.mark.parametrize(
+    "point", ["cvmfs.publish:1", "cvmfs.writing.durable:1", "cvmfs.published:1"]
+)
+def test_what_an_admin_opened_after_a_killed_run_is_neither_published_nor_aborted(
+    server: Server, blobs: Blobs, point: str
+) -> None:
+    one = lock(blobs, "one")
+    deploy(site(), [], blobs, server.target())
+    forked(lambda: deploy(site(), [one], blobs, server.target()), kill=point)
+    theirs = admin_opens(server)
+    revision = server.target().revision()
+    for _ in range(2):
+        with contextlib.suppress(EnvironmentProblem):
+            deploy(site(), [one], blobs, server.target())
+        assert (server.in_transaction, theirs.read_text()) == (True, "half of it")
+    assert server.target().revision() == revision
+    assert "the open transaction is another's and stays open" in " ".join(server.said)
+    server.target()._run("abort", "-f", NAME)
+    assert deploy(site(), [one], blobs, server.target()).generation == 2
+    assert check_tree(server.target().folder).problems == ()
+
+
+def test_an_admin_s_transaction_in_place_of_ours_is_not_published(
+    server: Server, blobs: Blobs
+) -> None:
+    with (
+        pytest.raises(EnvironmentProblem, match="others ended the transaction"),
+        server.target().change("x"),
+    ):
+        theirs = admin_opens(server)
+    assert (server.in_transaction, theirs.read_text()) == (True, "half of it")
+    assert not server.public("theirs")
+
+
+def test_an_ingest_that_fails_leaves_what_another_opened_meanwhile(
+    in_memory: str, blobs: Blobs
+) -> None:
+    server = Server(f"{in_memory}/server", CvmfsIngest)
+    server.fault("overtaken")
+    with pytest.raises(EnvironmentProblem, match="nothing was published"):
+        deploy(site(), [lock(blobs, "one")], blobs, server.target())
+    assert Path(f"{server.target().folder}/theirs").read_text() == "half of it"
+    assert server.in_transaction
+
+
+def test_with_a_damaged_journal_an_open_transaction_is_left_and_said(
+    server: Server, blobs: Blobs
+) -> None:
+    one = lock(blobs, "one")
+    theirs = admin_opens(server)
+    os.makedirs(f"{server.home}/state")
+    for text in ("{", '{"phase": "publishing", "before": 1}'):  # the second: of an earlier ssds
+        Path(f"{server.home}/state/{NAME}.json").write_text(text)
+        with pytest.raises(EnvironmentProblem, match="nothing proves that ssds opened it"):
+            deploy(site(), [one], blobs, server.target())
+        assert theirs.read_text() == "half of it"
+    server.target()._run("abort", "-f", NAME)
+    assert deploy(site(), [one], blobs, server.target()).generation == 1
 
 
 def test_an_abort_that_fails_is_done_by_the_next_run(server: Server, blobs: Blobs) -> None:

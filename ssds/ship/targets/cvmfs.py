@@ -3,7 +3,8 @@
 Nobody sees anything before ``publish`` signs a new manifest, and everything afterwards; so the one
 question after a failure is whether the repository's revision has risen. The journal stands outside
 of the repository: ``writing`` means that the open transaction is thrown away by the next run,
-``publishing`` that it is whole and published again.
+``publishing`` that it is whole and published again. It notes the lock of the transaction, so that
+no run ends or publishes what others opened meanwhile.
 
 What the command does when it fails was seen on a real server, version 2.11.5; the how-to "Deploy to
 CVMFS" has the table.
@@ -134,16 +135,20 @@ class CvmfsRepository:
     @contextlib.contextmanager
     def change(self, reason: str) -> Iterator[PlainDraft]:
         """Gives a draft inside one transaction, which is published at the end of the block."""
-        self._note("opening", reason, self.revision())
         try:
-            self._open()
-        except BaseException:
-            remove_file(self._journal, point="cvmfs.closed")
+            self._open(reason)
+        except EnvironmentProblem:
+            remove_file(self._journal, point="cvmfs.closed")  # none was opened
             raise
-        self._note("writing", reason, self.revision())
+        except BaseException:
+            self._abort()
+            raise
+        lock = self._lock()
+        before = self.revision()
+        self._note("writing", reason, before, lock)
         try:
             yield PlainDraft(self.folder, scratch=self.settings.state)
-            self._note("publishing", reason, self._before())
+            self._note("publishing", reason, before, lock)
         except BaseException:
             self._abort()
             raise
@@ -162,18 +167,47 @@ class CvmfsRepository:
         noted = self._noted()
         if not noted:
             return
-        if noted.get("phase") == "opening":
-            if self._in_transaction() and self._untouched():
-                self._abort()
-            else:
-                remove_file(self._journal, point="cvmfs.closed")  # another's transaction
-        elif self.revision() > self._before():
+        phase = noted.get("phase")
+        if phase != "opening" and self.revision() > self._before():
             self._settle()  # it was public already
-        elif noted.get("phase") == "publishing" and self._in_transaction():
+        elif not self._ours():
+            remove_file(self._journal, point="cvmfs.closed")
+        elif phase == "publishing":
             self.say(f"{self.name}: publishes what an earlier run has written whole")
             self._publish()
         else:
             self._abort()
+
+    def _ours(self) -> bool:
+        """Whether a transaction is open that the journal's run has opened.
+
+        Raises:
+            EnvironmentProblem: D039, one is open and nothing proves whose it is.
+        """
+        if not self._in_transaction():
+            return False
+        noted, now = self._noted(), self._lock()
+        lock = noted.get("lock")
+        if not isinstance(lock, str) or not now or (noted.get("phase") != "opening" and not lock):
+            raise EnvironmentProblem(
+                f"{self.name}: a transaction is open, and nothing proves that ssds opened it",
+                hint="Look at it, then end it by `cvmfs_server abort` or `publish`, and run again.",
+                code="D039",
+            )
+        # While one is opened its lock is not known yet, but that of another's before it is.
+        ours = now != lock and self._untouched() if noted["phase"] == "opening" else now == lock
+        if not ours:
+            self.say(f"{self.name}: the open transaction is another's and stays open")
+        return ours
+
+    def _lock(self) -> str:
+        """Returns what tells the open transaction from all others; empty where none is seen."""
+        path = os.path.join(self.settings.spool, self.repository, "in_transaction.lock")
+        try:
+            status = os.stat(path)
+        except OSError:
+            return ""
+        return f"{status.st_ino} {status.st_mtime_ns}"
 
     def _untouched(self) -> bool:
         """Whether nothing was written in the open transaction: ours, killed before it began."""
@@ -185,7 +219,7 @@ class CvmfsRepository:
 
     def _settle(self) -> None:
         """Cleans up after a publish that became public but did not end well."""
-        if self._in_transaction():
+        if self._ours():
             self._await_sync()
             done = self._run("abort", "-f", self.repository)
             if done.returncode not in (0, 22):
@@ -193,7 +227,7 @@ class CvmfsRepository:
         remove_file(self._journal, point="cvmfs.settled")
 
     def _abort(self) -> None:
-        if self._in_transaction():
+        if self._ours():
             self._await_sync()
             done = self._run("abort", "-f", self.repository)
             if done.returncode not in (0, 22):
@@ -206,9 +240,10 @@ class CvmfsRepository:
 
     # -- opening and publishing --------------------------------------------------------------------
 
-    def _open(self) -> None:
+    def _open(self, reason: str) -> None:
         deadline = time.monotonic() + self.settings.wait_s
         while True:
+            self._note("opening", reason, 0, self._lock())
             done = self._run("transaction", self.repository)
             if done.returncode == 0:
                 write_point("cvmfs.opened")
@@ -233,6 +268,12 @@ class CvmfsRepository:
         deadline = time.monotonic() + self.settings.wait_s
         while True:
             write_point("cvmfs.publish")
+            if self._lock() != self._noted().get("lock"):
+                raise EnvironmentProblem(
+                    f"{self.name}: others ended the transaction; nothing was published",
+                    hint="Deploy again; while ssds publishes, leave its transaction open.",
+                    code="D040",
+                )
             done = self._run(
                 "publish", *options, self.repository, timeout_s=self.settings.publish_s
             )
@@ -274,7 +315,9 @@ class CvmfsRepository:
     def _await_sync(self) -> None:
         """Waits for a synchronisation that outlived its publisher: two must not run at once."""
         deadline = time.monotonic() + self.settings.wait_s
-        while processes_with("cvmfs_swissknife", "sync", self.repository):
+        while any(
+            processes_with("cvmfs_swissknife", verb, self.repository) for verb in ("sync", "ingest")
+        ):
             if time.monotonic() >= deadline:
                 raise EnvironmentProblem(
                     f"{self.name}: a synchronisation of an earlier publish still runs",
@@ -311,8 +354,8 @@ class CvmfsRepository:
             for line in done.text.splitlines()
         )
 
-    def _note(self, phase: str, reason: str, before: int) -> None:
-        data = pretty_bytes({"phase": phase, "reason": reason, "before": before})
+    def _note(self, phase: str, reason: str, before: int, lock: str) -> None:
+        data = pretty_bytes({"phase": phase, "reason": reason, "before": before, "lock": lock})
         atomic_write(self._journal, data, point=f"cvmfs.{phase}")
 
     def _noted(self) -> dict[str, object]:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from typing import IO
 
 from ssds.core.errors import EnvironmentProblem
-from ssds.host.files import remove_file, write_point
+from ssds.host.files import write_point
 from ssds.host.folders import scratch_folder
 from ssds.lock.model import ReleaseHalf
 from ssds.oci.content import Entry
@@ -73,28 +73,39 @@ class CvmfsIngest(CvmfsRepository):
                 hint=f"Use the target cvmfs:{self.repository} for this change.",
                 code="D038",
             )
-        before = self.revision()
+        argv = ("ingest", "-t", path, "-b", inner.rstrip("/") or "/", *words, self.repository)
         deadline = time.monotonic() + self.settings.wait_s
-        while True:
-            self._note("writing", reason, before)
-            write_point("cvmfs.ingest")
-            done = self._run(
-                *("ingest", "-t", path, "-b", inner.rstrip("/") or "/", *words, self.repository),
-                timeout_s=self.settings.publish_s,
-            )
-            write_point("cvmfs.ingested")
-            if self.revision() > before:
-                if done.returncode:
-                    self.say(f"{self.name}: ingest did not end well, but the revision is public")
-                self._settle()
-                return
-            if not any(text in done.text for text in BUSY):
-                self._abort()
-                raise self._failure("nothing was published", done, kept=False)
-            remove_file(self._journal, point="cvmfs.closed")
-            if time.monotonic() >= deadline:
-                raise self._failure("another transaction is open", done, kept=False)
+        last = self.settings.wait_s <= 0
+        while not self._ingested(argv, reason):
+            if last:
+                raise EnvironmentProblem(
+                    f"{self.name}: another transaction is open; nothing was published",
+                    hint="Wait for its publisher, or end it: `cvmfs_server abort "
+                    f"{self.repository}`.",
+                    code="D029",
+                )
             time.sleep(min(PAUSE_S, max(0.0, deadline - time.monotonic())))
+            last = time.monotonic() >= deadline
+
+    def _ingested(self, argv: tuple[str, ...], reason: str) -> bool:
+        """Tries once; False where another's transaction is open."""
+        if self._in_transaction():
+            return False
+        before = self.revision()
+        self._note("opening", reason, before, self._lock())
+        try:
+            write_point("cvmfs.ingest")
+            done = self._run(*argv, timeout_s=self.settings.publish_s)
+            write_point("cvmfs.ingested")
+            if done.returncode and any(text in done.text for text in BUSY):
+                return False
+            if self.revision() <= before:
+                raise self._failure("nothing was published", done, kept=False)
+            if done.returncode:
+                self.say(f"{self.name}: ingest did not end well, but the revision is public")
+            return True
+        finally:
+            self._abort()  # only what this ingest left open
 
 
 class IngestDraft(Draft):
