@@ -124,13 +124,15 @@ def _repositories(catalog: Catalog, wanted: str) -> dict[str, str]:
 
 def _offers(workspace: Workspace, repositories: dict[str, str], site: Site | None) -> list[Offer]:
     from ssds.exports.offers import offers
+    from ssds.ship.releases import look_with
     from ssds.ship.sites import select
 
     locks = tuple(workspace.locks.releases.values())
-    found = offers(locks, _Descriptions(workspace), repositories)
+    described = _Descriptions(workspace)
+    found = offers(locks, described, repositories)
     if site is None:
         return found
-    taken = {pick.released.id for pick in select(site, locks).picks}
+    taken = {pick.released.id for pick in select(site, locks, look_with(described)).picks}
     return [offer for offer in found if offer.released.id in taken]
 
 
@@ -149,7 +151,7 @@ class _Descriptions:
     def has(self, digest: Digest) -> bool:
         return digest in self._known or (self._blobs is not None and self._blobs.has(digest))
 
-    def read(self, digest: Digest, limit_bytes: int = 0) -> bytes:
+    def read(self, digest: Digest, limit_bytes: int = 64 << 20) -> bytes:
         if digest in self._known or self._blobs is None:
             return self._known[digest]
         return self._blobs.read(digest, limit_bytes)

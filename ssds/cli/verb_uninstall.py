@@ -27,9 +27,8 @@ def command(context: Context, /, release: str, folder: str, as_json: bool) -> in
     name, version = named(release)
     folder = os.path.abspath(folder or default_folder())
     gone = uninstall(folder, name, version, say)
-    labels = [f"{e.released.id.name}/{e.released.tag}" for e in gone]
     if as_json:
-        print_json({"removed": labels, "folder": folder})
+        print_json({"removed": gone, "folder": folder})
     else:
-        print(f"Removed {', '.join(labels)} from {folder}.")
+        print(f"Removed {', '.join(gone)} from {folder}.")
     return 0

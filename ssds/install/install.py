@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import IO
 
-from ssds.core.digest import Digest
-from ssds.core.errors import IntegrityError, UsageError
+from ssds.core.digest import Digest, sha256_of
+from ssds.core.errors import IntegrityError, Refused, UsageError
+from ssds.core.model import ReleaseName
 from ssds.core.platform import Platform
 from ssds.core.records import dataclass
 from ssds.host.folders import scratch_folder, sweep_folders
@@ -33,9 +35,10 @@ from ssds.recipe.model import Site
 from ssds.ship.deploy import deploy_selection
 from ssds.ship.images import BlobSource, has_image
 from ssds.ship.prune import prune
+from ssds.ship.record import is_command
 from ssds.ship.sites import Pick, Selection
 from ssds.ship.targets.plain import PlainTree
-from ssds.ship.tree import check_owner
+from ssds.ship.tree import check_owner, read_deployed, sites_in
 
 Say = Callable[[str], None]
 ANY = 1_000_000
@@ -78,8 +81,15 @@ def install(
         UsageError, UnavailableError, IntegrityError: it cannot be had, or is not what it should be.
         Refused: the folder is not ours.
     """
+    for text in commands:
+        if not is_command(text):
+            raise UsageError(
+                f"{text[:80]!r} cannot be a command",
+                hint="Write its name, or its absolute path in the image.",
+                code="I007",
+            )
     folder = os.path.abspath(folder)
-    check_owner(folder)
+    _check_folder(folder)
     released, place = source.released(name, version, platform)
     half = released.platforms[platform]
     with _ours(folder):
@@ -96,7 +106,7 @@ def install(
                 half = replace(half, found=found_commands(layers, half, place))
             if not half.offered:
                 raise _nothing_found(released)
-            about = _keep_metadata(small, place)
+            about = _keep_metadata(small, released, place)
             released = replace(released, platforms={platform: half}, metadata=about)
             entry = Installed(released=released, platform=platform, source=source.text)
             before = known.get(entry.file)
@@ -110,25 +120,32 @@ def install(
     return Done(entry=entry, commands=half.offered, fetched_bytes=fetched, written=written)
 
 
-def uninstall(folder: str, name: str, version: str, say: Say = lambda _: None) -> list[Installed]:
-    """Takes a release, or all versions of a name, away; returns what is gone.
+def uninstall(folder: str, name: str, version: str, say: Say = lambda _: None) -> list[str]:
+    """Takes a release, or all versions of a name, away; returns ``name/version`` of what is gone.
+
+    What a killed call has begun is completed.
 
     Raises:
         UsageError: I020, it is not installed here.
+        Refused: the folder is not one of installed tools.
     """
     folder = os.path.abspath(folder)
-    check_owner(folder)
+    _check_folder(folder)
     found = read_installed(folder)
-    gone = [
-        e
-        for e in found
-        if e.released.id.name == name and version in ("", e.released.id.version, e.released.tag)
+    gone = [e for e in found if _is(e.released.id, e.released.tag, name, version)]
+    labels = {f"{e.released.id.name}/{e.released.tag}" for e in found}
+    halfway = [
+        f"{e.name}/{e.module}"
+        for e in read_deployed(folder, SITE).entries
+        if e.name == name and version in ("", e.version, e.module)
     ]
-    if not gone:
-        have = sorted({f"{e.released.id.name}@{e.released.tag}" for e in found})
+    removed = sorted(
+        {f"{e.released.id.name}/{e.released.tag}" for e in gone} | set(halfway) - labels
+    )
+    if not removed:
         raise UsageError(
             f"{name}{'@' + version if version else ''} is not installed in {folder}",
-            hint=f"Installed: {', '.join(have) or 'nothing'}.",
+            hint=f"Installed: {', '.join(sorted(labels)) or 'nothing'}.",
             code="I020",
         )
     with _ours(folder):
@@ -136,13 +153,33 @@ def uninstall(folder: str, name: str, version: str, say: Say = lambda _: None) -
             remove_installed(folder, entry)
         rest = read_installed(folder)
         _place(folder, rest, small_blobs(folder), say)
-        prune(folder, keep=1, grace_s=0)
+        prune(folder, keep=1, grace_s=0, now_s=time.time(), only=SITE)
         small = small_blobs(folder)
         needed = {digest for entry in rest for digest in _small(entry.released)}
         for digest in list(small.all()):
             if digest not in needed:
                 small.remove(digest)
-    return gone
+    return removed
+
+
+def _is(release: ReleaseName, tag: str, name: str, version: str) -> bool:
+    return release.name == name and version in ("", release.version, tag)
+
+
+def _check_folder(folder: str) -> None:
+    """Refuses what is neither new nor a folder of installed tools.
+
+    Raises:
+        Refused: I021, a tree of sites; D010, D017, what ssds did not write.
+    """
+    if check_owner(folder) and not os.path.isdir(os.path.join(folder, FOLDER)):
+        if not sites_in(folder):
+            return  # a first installation was killed
+        raise Refused(
+            f"{folder} is a deployed tree of the sites {', '.join(sites_in(folder))[:200]}",
+            hint="Choose a folder of your own: --to DIR.",
+            code="I021",
+        )
 
 
 @contextlib.contextmanager
@@ -173,9 +210,7 @@ def _place(folder: str, entries: Sequence[Installed], blobs: BlobSource, say: Sa
     site = Site(name=SITE, title="Tools of one person", platforms=platforms, runtimes=RUNTIMES)
     picks.sort(key=lambda pick: (pick.name, pick.module))
     selection = Selection(picks=tuple(picks), left_out=())
-    report = deploy_selection(
-        site, selection, blobs, PlainTree(folder), allow_remove=len(entries) + 999
-    )
+    report = deploy_selection(site, selection, blobs, PlainTree(folder), allow_remove=ANY)
     return report.written
 
 
@@ -200,10 +235,12 @@ def _keep_small(small: Blobs, place: Found) -> None:
             small.put(image.documents[digest], digest)
 
 
-def _keep_metadata(small: Blobs, place: Found) -> Digest | None:
-    """Keeps what describes the release; its place may have a newer one than the record (C13)."""
+def _keep_metadata(small: Blobs, released: Released, place: Found) -> Digest | None:
+    """Keeps what describes the release: what its record names, else what is attached."""
     data = place.metadata()
-    return small.put(data) if data is not None else None
+    if data is None or released.metadata not in (None, sha256_of(data)):
+        return None
+    return small.put(data)
 
 
 def _bring(layers: Blobs, half: ReleaseHalf, place: Found, say: Say) -> int:

@@ -6,6 +6,7 @@ import difflib
 import os
 import re
 from dataclasses import replace
+from urllib.parse import urlsplit
 
 from ssds.core.digest import Digest
 from ssds.core.errors import UnavailableError, UsageError
@@ -14,6 +15,7 @@ from ssds.core.platform import Platform
 from ssds.core.versions import version_key
 from ssds.host.mirrors import Mirrors
 from ssds.lock.model import IndexRecord, LayerRecord, Released, ReleaseHalf, SizedBlob
+from ssds.oci.answers import RegistryError
 from ssds.oci.image_name import ImageName, is_loopback, parse_image_name
 from ssds.oci.registry import Sink
 from ssds.oci.upstream import FoundImage, Images
@@ -23,7 +25,7 @@ from ssds.ship.record import NO_ACTION, RECORD_TYPE, read_record
 OCI = "oci://"
 _HERE = "layout.invalid"
 _BESIDE = re.compile(r"sha256-[0-9a-f]{64}.*|.*-sif|.*\.(?:sig|att|sbom)")
-_REVISION = re.compile(r".+-r[1-9][0-9]*")
+_REVISION = re.compile(r"(.+)-r([1-9][0-9]{0,5})")
 _VERSION_LABEL = "org.opencontainers.image.version"
 _TEXT_LIMIT_BYTES = 4 * 1024 * 1024
 SHOWN = 8
@@ -55,6 +57,12 @@ class Source:
                 self._mirrors = replace(
                     mirrors, images={self._registry: f"http://{self._registry}"}
                 )
+        elif self.text.startswith("http://") and not is_loopback(urlsplit(self.text).netloc):
+            raise UsageError(
+                f"{self.text} is another machine: its answers could be changed on the way",
+                hint="Plain http is for loopback addresses; take https://.",
+                code="I002",
+            )
         elif "://" in self.text and not self._web:
             raise UsageError(
                 f"{text!r} names no place of images",
@@ -111,8 +119,8 @@ class Source:
         images, reference = self._reference(name, "")
         try:
             tags = images.tags(reference)
-        except UnavailableError as error:
-            if "404" in error.message:  # a registry has no list of what it does not have
+        except RegistryError as error:
+            if error.status == 404:  # a registry has no list of what it does not have
                 return []
             raise
         if self._registry:
@@ -138,11 +146,7 @@ class Source:
         if record is not None:
             released = read_record(record, f"the release record of {name}:{tag}")
             half = released.platforms.get(platform)
-            fits = half is not None and (half.manifest.digest, half.config.digest) == (
-                found.manifest,
-                found.config.digest,
-            )
-            if fits and released.index.digest == found.digest and released.id.name == name:
+            if half is not None and released.id.name == name and _speaks_of(released, half, found):
                 return released
         settings = found.settings
         half = ReleaseHalf(
@@ -155,9 +159,12 @@ class Source:
             ),
         )
         version = tag if tag != "latest" else _label(settings.labels.get(_VERSION_LABEL, ""), tag)
+        revision = _REVISION.fullmatch(version)
+        if revision is not None:  # as ssds names it, from a place that has no record of it
+            version = revision[1]
         return Released(
             id=ReleaseName(name, version),
-            revision=0,
+            revision=int(revision[2]) if revision else 0,
             index=IndexRecord(
                 digest=found.digest,
                 size_bytes=len(found.documents[found.digest]),
@@ -178,8 +185,8 @@ class Found:
 
     def attached(self, artifact_type: str) -> bytes | None:
         """Returns the one blob of the newest artefact of that type, or None."""
-        for manifest in self.images.attached(self.name, self.image.digest):
-            if manifest.artifact_type == artifact_type and len(manifest.layers) == 1:
+        for manifest in self.images.attached(self.name, self.image.digest, artifact_type):
+            if len(manifest.layers) == 1:
                 blob = manifest.layers[0]
                 if blob.size_bytes > _TEXT_LIMIT_BYTES:
                     continue
@@ -206,6 +213,18 @@ class _Whole:
             raise UnavailableError("a document is larger than it was said to be", code="I004")
         self.data += data
         return len(data)
+
+
+def _speaks_of(released: Released, half: ReleaseHalf, found: FoundImage) -> bool:
+    """Whether a record is about that very image, down to its layers."""
+    layers = [(layer.digest, layer.diff_id) for layer in half.layers]
+    theirs = zip((d.digest for d in found.layers), found.settings.diff_ids, strict=True)
+    return (
+        released.index.digest == found.digest
+        and half.manifest.digest == found.manifest
+        and half.config.digest == found.config.digest
+        and layers == list(theirs)
+    )
 
 
 def _sized(digest: Digest, data: bytes) -> SizedBlob:

@@ -144,10 +144,11 @@ class Images:
         assert found.layout is not None
         return tuple(sorted(found.layout.tags()))
 
-    def attached(self, name: ImageName, subject: Digest) -> list[Manifest]:
-        """Returns the manifests that have ``subject`` as their subject, as far as they say it.
+    def attached(self, name: ImageName, subject: Digest, artifact_type: str) -> list[Manifest]:
+        """Returns the manifests of a type that have ``subject`` as their subject.
 
-        A layout names the list of them ``NAME:sha256-<hex>``, as ``push`` does.
+        A layout names the list of them ``NAME:sha256-<hex>``, as ``push`` does. What others
+        attached, what is damaged and what is gone again is passed over.
         """
         found = self._place(name)
         if found.registry is not None:
@@ -159,10 +160,17 @@ class Images:
             data = found.layout.read(listed.digest, DOCUMENT_LIMIT_BYTES) if listed else b""
             entries = parse_index(data).manifests if listed else ()
         manifests = []
-        for entry in entries[:ATTACHED_LIMIT]:
-            _, data = found.document(entry.digest)
-            _check(entry, data, name)
-            manifest = parse_manifest(data)
+        for entry in [e for e in entries if e.artifact_type == artifact_type][:ATTACHED_LIMIT]:
+            try:
+                _, data = found.document(entry.digest)
+                _check(entry, data, name)
+                manifest = parse_manifest(data)
+            except RegistryError as error:
+                if error.status != 404:
+                    raise
+                continue
+            except (IntegrityError, UnavailableError):
+                continue
             if manifest.subject is not None and manifest.subject.digest == subject:
                 manifests.append(manifest)
         return manifests

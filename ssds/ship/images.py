@@ -24,6 +24,7 @@ from ssds.oci.compress import decompress
 from ssds.oci.flatten import FlatTree
 from ssds.oci.types import Config, Descriptor, parse_config, parse_manifest
 from ssds.oci.unpack import write_tree
+from ssds.ship.about import Reader
 from ssds.ship.fingerprint import of_folder, of_tree, shown
 from ssds.ship.published import CATALOG, Published, publish
 from ssds.ship.tree import image_path, marker_path
@@ -74,7 +75,7 @@ def has_image(target: str, config: Digest) -> bool:
     return os.path.isfile(marker) and os.path.isdir(os.path.join(target, image_path(config)))
 
 
-def config_of(blobs: BlobSource, half: ReleaseHalf) -> Config:
+def config_of(blobs: Reader, half: ReleaseHalf) -> Config:
     """Returns the image's config; raises IntegrityError where it is not what the lock says."""
     config = parse_config(blobs.read(half.config.digest), f"config {half.config.digest.short}")
     if config.diff_ids != tuple(layer.diff_id for layer in half.layers):

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ssds.core.canonical import Json
-from ssds.ship.wrappers import good_variable
+from ssds.ship.wrappers import fit_for_host
 
 TEXT_LIMIT = 20_000
 LINE_LIMIT = 1_000
@@ -65,9 +65,9 @@ class ModuleFacts:
 
     @property
     def variables(self) -> list[tuple[str, str]]:
-        """The variables that it may set, sorted."""
+        """The variables that it may set in a user's shell, sorted; wrappers set the others."""
         pairs = sorted(self.environment.items())
-        return [(name, value) for name, value in pairs if good_variable(name) and name != "PATH"]
+        return [(name, value) for name, value in pairs if fit_for_host(name)]
 
 
 def module_text(facts: ModuleFacts, *, hidden: bool) -> bytes:

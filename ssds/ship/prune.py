@@ -54,24 +54,40 @@ class Removal:
     living: frozenset[Digest]
 
 
-def plan_removal(folder: str, *, keep: int, grace_s: float, now_s: float) -> Removal:
+def plan_removal(
+    folder: str, *, keep: int, grace_s: float, now_s: float, only: str = ""
+) -> Removal:
     """Returns what may go: decided over all retained generations of all sites.
+
+    Args:
+        only: a site: others keep all generations, and of images only those of its own go.
 
     Raises:
         InvalidValue: D012, a record is damaged: nothing may go then.
     """
     living: set[Digest] = set()
     old: list[str] = []
+    owned: set[Digest] = set()
     for site in sites_in(folder):
         numbers = generations(folder, site)
-        kept = {*numbers[-max(1, keep) :], linked_number(folder, site, "current")} - {0}
+        newest = numbers[-max(1, keep) :] if only in ("", site) else numbers
+        kept = {*newest, linked_number(folder, site, "current")} - {0}
+        for number in numbers if site == only else ():
+            entries = read_generation(folder, site, number).entries
+            owned |= {image for entry in entries for image in entry.images.values()}
         for number in sorted(kept):
             entries = read_generation(folder, site, number).entries
             living |= {image for entry in entries for image in entry.images.values()}
         old += [f"{site_path(site)}/{number}" for number in numbers if number not in kept]
     since = _unused(folder)
     waiting = {i: since.get(i, int(now_s)) for i in images_in(folder) if i not in living}
-    due = tuple(sorted(i for i, at in waiting.items() if now_s - at >= grace_s))
+    due = tuple(
+        sorted(
+            image
+            for image, at in waiting.items()
+            if now_s - at >= grace_s and (not only or image in owned)
+        )
+    )
     return Removal(
         generations=tuple(old),
         images=due,
@@ -81,7 +97,12 @@ def plan_removal(folder: str, *, keep: int, grace_s: float, now_s: float) -> Rem
 
 
 def prune(
-    target: str | Target, *, keep: int = KEEP, grace_s: float = GRACE_S, now_s: float = 0.0
+    target: str | Target,
+    *,
+    keep: int = KEEP,
+    grace_s: float = GRACE_S,
+    now_s: float = 0.0,
+    only: str = "",
 ) -> tuple[str, ...]:
     """Removes generations beyond each site's newest ``keep``, and images after their grace period.
 
@@ -97,7 +118,7 @@ def prune(
     with place.locked():
         if not check_owner(place.folder):
             return ()
-        plan = plan_removal(place.folder, keep=keep, grace_s=grace_s, now_s=now_s)
+        plan = plan_removal(place.folder, keep=keep, grace_s=grace_s, now_s=now_s, only=only)
         before = _unused(place.folder)
         if plan.generations or plan.images or plan.waiting != before:
             with place.change("prune") as draft:

@@ -151,13 +151,13 @@ def _commands(place: Place, key: str) -> tuple[str, ...]:
     found = []
     for item in place.items(key, limit=FOUND_LIMIT):
         text = item.as_text()
-        if not _is_command(text):
+        if not is_command(text):
             item.fail(f"{text[:80]!r} cannot be a command")
         found.append(text)
     return tuple(sorted(set(found)))
 
 
-def _is_command(text: str) -> bool:
+def is_command(text: str) -> bool:
     """Whether a text is a plain name, or an absolute path of one without dots in between."""
     if "/" not in text:
         return bool(NAME.fullmatch(text))

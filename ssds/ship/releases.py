@@ -11,7 +11,7 @@ from ssds.core.platform import Platform
 from ssds.lock.model import Released, ReleaseHalf
 from ssds.recipe.model import Site
 from ssds.recipe.selectors import About, about
-from ssds.ship.about import read_about
+from ssds.ship.about import Reader, read_about
 from ssds.ship.clients import client_files
 from ssds.ship.generation import Current, Deployed, Entry, Generation, Older, compose
 from ssds.ship.images import BlobSource, Programs, config_of, has_image
@@ -119,7 +119,7 @@ def _image(half: ReleaseHalf, found: Programs, blobs: BlobSource) -> ImageFacts:
     )
 
 
-def look_with(blobs: BlobSource) -> Look:
+def look_with(blobs: Reader) -> Look:
     """Returns what gives a release's categories, licences and labels to a site's selectors.
 
     Raises (when it is called):

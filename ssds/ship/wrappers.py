@@ -24,6 +24,15 @@ DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _RESERVED = frozenset({"PWD", "OLDPWD", "HOME", "IFS", "PS4", "PPID", "SHELLOPTS", "BASHOPTS"})
 
+_HOST = re.compile(
+    r"(?:LD|DYLD|PYTHON|PERL|RUBY|R|JULIA|LUA|LMOD|MODULE|MODULES|SSDS|GIT|SSH|BASH|SUDO|APPTAINER"
+    r"|APPTAINERENV|SINGULARITY|SINGULARITYENV|SLURM)_.*"
+    r"|(?:PYTHON|PERL5|RUBY|MODULE|BASH)[A-Z0-9]*|PERLLIB|PS[0-9]|ENV|PROMPT_COMMAND|PATH|SHELL|USER"
+    r"|JAVA_TOOL_OPTIONS|_JAVA_OPTIONS|JDK_JAVA_OPTIONS|NODE_OPTIONS|GCONV_PATH|LOCPATH|TMPDIR"
+    r"|DISPLAY|XAUTHORITY|XDG_.*|https?_proxy|HTTPS?_PROXY|LOGNAME|TERM|EDITOR|VISUAL|PAGER|LESSOPEN|LESSCLOSE|CDPATH|MAIL|MANPATH|ZDOTDIR|FPATH"
+)
+"""What a login shell and the host's own programs listen to."""
+
 
 @cache
 def script(name: str) -> bytes:
@@ -44,6 +53,14 @@ def quoted(text: str) -> str:
 def good_variable(name: str) -> bool:
     """Whether ``name`` may be set for a program: well-formed, and none that shells own."""
     return bool(_VARIABLE.fullmatch(name)) and name not in _RESERVED and name[:5] != "ssds_"
+
+
+def fit_for_host(name: str) -> bool:
+    """Whether a module may set ``name`` in the user's own shell.
+
+    What describes a release may come from a registry: it must not reach the host's programs.
+    """
+    return good_variable(name) and _HOST.fullmatch(name) is None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -180,3 +180,13 @@ def test_an_image_of_others_is_locked_scanned_unpacked_and_wrapped_like_ours(
     assert ssds(work, "deploy", "--site", "x", "--to", str(tmp_path / "tree")).returncode == 0
     wrapped = run([str(tmp_path / "tree/sites/x/wrappers/tool/1.0/bin/tool"), "hello"])
     assert wrapped.stdout == b"hello\n"
+    (work / "catalog/sites/y.yaml").write_text(
+        "title: Y\nplatforms: [linux/amd64]\nexclude: ['licence:LicenseRef-not-stated-yet']\n"
+    )
+    for name, taken in (("x", 1), ("y", 0)):
+        out = str(tmp_path / f"export-{name}")
+        done = ssds(work, "export", "neurodesk", "--to", out, "--site", name, "--json")
+        assert done.returncode == 0, done.stderr
+        said = json.loads(done.stdout)
+        listed = json.loads(Path(out, "apps.json").read_text())
+        assert len(said["left_out"]) + len(listed) == taken

@@ -14,9 +14,10 @@ from module_systems import FACTS, HOSTILE, LMOD
 from ship_makers import run, site, tool_lock
 
 from ssds.oci.blobs import Blobs
+from ssds.ship import tcl
 from ssds.ship.checking import check_tree
 from ssds.ship.deploy import deploy
-from ssds.ship.modules import lua_long, lua_text, module_text, modulerc_text
+from ssds.ship.modules import ModuleFacts, lua_long, lua_text, module_text, modulerc_text
 
 GOLDEN = f"""\
 -- samtools 1.16.1-r3, sha256:{"a" * 64}; made by ssds, do not edit
@@ -205,3 +206,25 @@ def test_without_lmod_a_tree_has_no_cache_and_works(
     deploy(site(), [tool_lock(blobs)], blobs, tree)
     assert not os.path.exists(f"{tree}/sites/example/lmod")
     assert os.path.exists(f"{tree}/sites/example/modules/tool/1.0.lua")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "BASH_ENV",
+        "ENV",
+        "LD_PRELOAD",
+        "PROMPT_COMMAND",
+        "PATH",
+        "MODULEPATH",
+        "PYTHONPATH",
+        "LMOD_RC",
+    ],
+)
+def test_a_module_sets_no_variable_that_the_users_shell_or_the_host_obeys(name: str) -> None:
+    facts = ModuleFacts(
+        name="x", version="1", revision=1, image="i", environment={name: "/evil", "BLASTDB": "/db"}
+    )
+    for text in (module_text(facts, hidden=False), tcl.module_text(facts, hidden=False)):
+        assert b"/evil" not in text
+        assert b"BLASTDB" in text
