@@ -119,7 +119,7 @@ class Release:
         recipe_path: relative to the workspace (``catalog/samtools/recipe.yaml``).
         targets: by platform, in the recipe's order.
         metadata: every descriptive field (C13), canonical JSON; in no image.
-        metadata_files: icon and the like: role → file.
+        metadata_files: icon and the like: role → file; no entries: named, but not there.
         software: what the recipe itself installs, for the SBOM: {name, version, licenses?,
             homepage?, identifiers?}.
         channels: names of the channels that receive it.

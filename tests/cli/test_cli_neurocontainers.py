@@ -26,6 +26,7 @@ TEXT = recipe(
     - copy: [folder, /opt/folder]
     """,
     head=HEAD.replace("readme: A small tool.\n", ""),
+    tail="deploy: {webapp: {title: Tool, startup_command: x, port: 80, icon: page/icon.svg}}\n",
 )
 
 
@@ -50,6 +51,12 @@ def append(name: str) -> Callable[[Path], None]:
     return edit
 
 
+def icon(checkout: Path) -> None:
+    place = checkout / "recipes/small/page/icon.svg"
+    place.parent.mkdir()
+    place.write_text("<svg/>")
+
+
 def another(checkout: Path) -> None:
     text = recipe("- run: [y]", head=HEAD.replace("name: small", "name: another"))
     write_checkout(checkout, text, name="another")
@@ -70,6 +77,7 @@ EDITS: dict[str, tuple[Callable[[Path], None], set[str], bool]] = {
     "a file in a copied folder": (append("recipes/small/folder/a"), {"small"}, False),
     "a new file in a copied folder": (append("recipes/small/folder/b"), {"small"}, False),
     "a file that was missing": (append("recipes/small/missing.txt"), {"small"}, False),
+    "an icon that was missing": (icon, {"small"}, False),
     "a readme": (append("recipes/small/README.md"), {"small"}, False),
     "a readme that was missing": (append("recipes/other/README.md"), {"other"}, False),
     "a file that nobody reads": (append("recipes/small/notes.txt"), set(), False),

@@ -94,12 +94,12 @@ def _rows_below(
         top = os.fsencode(tree.path)
         if not top.startswith(home + b"/"):
             continue  # a recipe of this name stands in another folder too, which is an error
-        if not tree.entries:  # it is not there
-            notes.seen.setdefault(top, ABSENT)
         below = top[len(home) + 1 :].split(b"/")
-        for depth in range(1, len(below)):
-            paths[home + b"/" + b"/".join(below[:depth])] = None
-        paths[top] = None
+        on_the_way = [home + b"/" + b"/".join(below[:depth]) for depth in range(1, len(below))]
+        for path in (*on_the_way, top):
+            if not tree.entries:  # it is not there, and its folder may not be
+                notes.seen.setdefault(path, ABSENT)
+            paths[path] = None
         if top in notes.folders:
             paths.update({top + b"/" + os.fsencode(e.path): None for e in tree.entries})
     sure = sure and not any(path in notes.links or path not in notes.seen for path in paths)

@@ -10,7 +10,7 @@ KIND_VERSION = 1
 
 def node(release: Release) -> Node:
     """Returns the metadata node; one for all platforms."""
-    files = release.metadata_files
+    files = {role: tree for role, tree in release.metadata_files.items() if tree.entries}
     return Node(
         id=NodeId(str(release.id), "metadata"),
         kind_version=KIND_VERSION,

@@ -63,7 +63,8 @@ def write_recipe(
         value["version"] = as_text(versions[0])
     value |= description
     for role, tree in releases[0].metadata_files.items():
-        _put(value, parse_address(role), as_text(trees.place(tree)))
+        if tree.entries:  # else it is named, but not there
+            _put(value, parse_address(role), as_text(trees.place(tree)))
     value["platforms"] = places.platforms()
     value["base"] = places.base(bases)
     sources, own_sources = places.sources()

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ssds.core.canonical import Json
 from ssds.core.diagnostics import Collector
 from ssds.core.model import ReleaseName
 from ssds.core.patterns import pattern
+from ssds.core.records import replace
 from ssds.recipe.formats.neurocontainers.context import Context, Failed
 from ssds.recipe.formats.scope import Report, Trees
 from ssds.recipe.formats.ssds_metadata import MAX_FILE_BYTES, license_problem, usual_license
 from ssds.recipe.local import LocalProblem
+from ssds.recipe.shared import plain_relative
 from ssds.recipe.steps import LocalTree
 from ssds.recipe.yamlmarks import Document, lies_in, read_file
 
@@ -66,7 +68,7 @@ def metadata(
     context: Context,
     report: Report,
     beside: Beside,
-    files: Collection[str],
+    files: Mapping[str, LocalTree],
 ) -> dict[str, Json]:
     """Returns the descriptive fields of a recipe of ours; the rest is below ``extra`` as it is.
 
@@ -114,7 +116,7 @@ def _words(rest: dict[str, Any], readme: str, name: str) -> dict[str, Any]:
     return found
 
 
-def _programs(rest: dict[str, Any], files: Collection[str]) -> dict[str, Any]:
+def _programs(rest: dict[str, Any], files: Mapping[str, LocalTree]) -> dict[str, Any]:
     """Returns what menus, web pages and runtimes use, and takes it out of ``rest``."""
     found: dict[str, Any] = {}
     apps = rest.get("gui_apps") or []
@@ -134,7 +136,8 @@ def _programs(rest: dict[str, Any], files: Collection[str]) -> dict[str, Any]:
     page = deploy.pop("webapp", None)
     if isinstance(page, Mapping) and {"title", "startup_command", "port"} <= set(page):
         found["webapp"] = {_PAGE[key]: value for key, value in page.items() if key in _PAGE}
-        done = {*_PAGE, "icon"} if "webapp.icon" in files else set(_PAGE)
+        icon = files.get("webapp.icon")
+        done = {*_PAGE, "icon"} if icon is not None and icon.entries else set(_PAGE)
         page = {key: value for key, value in page.items() if key not in done}
     if page:
         deploy["webapp"] = page
@@ -146,7 +149,10 @@ def _programs(rest: dict[str, Any], files: Collection[str]) -> dict[str, Any]:
 
 
 def files(data: Mapping[str, Any], folder: str, trees: Trees) -> dict[str, LocalTree]:
-    """Returns the local files of descriptive fields by their role, as far as they are there."""
+    """Returns the local files of descriptive fields by their role.
+
+    One that cannot be used has no entries: it is no part of the description, but one day it may be.
+    """
     page = (data.get("deploy") or {}).get("webapp")
     name = page.get("icon") if isinstance(page, Mapping) else None
     if not isinstance(name, str) or not name.lower().endswith((".svg", ".png")):
@@ -154,10 +160,12 @@ def files(data: Mapping[str, Any], folder: str, trees: Trees) -> dict[str, Local
     try:
         tree = trees(folder, name)
     except LocalProblem:
-        return {}
+        if not plain_relative(name):
+            return {}
+        tree = LocalTree(path=f"{folder}/{name}", entries=())
     good = len(tree.entries) == 1 and tree.entries[0].digest is not None
     good = good and tree.entries[0].size_bytes <= MAX_FILE_BYTES
-    return {"webapp.icon": tree} if good else {}
+    return {"webapp.icon": tree if good else replace(tree, entries=())}
 
 
 def _first_line(text: str) -> str:
