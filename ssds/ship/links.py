@@ -15,6 +15,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import stat
 from collections.abc import Iterable, Mapping, Sequence
 
 from ssds.core.canonical import Json, pretty_bytes
@@ -26,13 +28,23 @@ from ssds.lock.model import ReleaseHalf
 from ssds.recipe.model import Channel
 from ssds.ship.channels import split_location, wanted_tags
 from ssds.ship.sites import Pick
-from ssds.ship.tree import OURS, image_path, linked_number, public_link, site_path, sites_in
+from ssds.ship.tree import (
+    IMAGES,
+    OURS,
+    generations,
+    image_path,
+    linked_number,
+    public_link,
+    site_path,
+    sites_in,
+)
 
 LINKS = "links.json"
 OWNED = f"{OURS}/{LINKS}"
 MANIFESTS = "manifests"
 MULTIARCH = ".multiarch"
 METADATA = ".metadata"
+_IMAGE_LINK = re.compile(rf"(\.\./)*{re.escape(IMAGES)}/[0-9a-f]{{2}}/[0-9a-f]{{64}}")
 _ALIASES = {
     "amd64": ("x86_64", "x86-64"),
     "arm64:v8": ("aarch64", "arm64"),
@@ -59,7 +71,8 @@ class Steps:
     """What has to be done to the public names of a tree.
 
     Attributes:
-        owned: all paths that are ours during the steps; written before the first.
+        owned: all paths that are ours during the steps; written before the first. What others put
+            in the place of ours is theirs from then on.
         make: path → (site, what stands there).
         remove: ours that nobody wants any longer.
         strange: wanted paths that hold what others wrote; they stay.
@@ -225,21 +238,58 @@ def link_steps(folder: str, site: str, wanted: Mapping[str, Name] | None = None)
             merged[path] = (owner, name)
             accepted.setdefault(path, set()).add(name)
     owned = set(owned_paths(folder))
+    known: dict[str, bool] = {}
     make, strange = {}, []
     for path, (owner, name) in merged.items():
         good = accepted[path] if settled else {name}
-        if any(_stands(folder, path, candidate) for candidate in good):
-            if path not in owned:
-                make[path] = (owner, name)
-        elif path in owned or not os.path.lexists(os.path.join(folder, path)):
+        if not _within(folder, os.path.dirname(path), known):
+            strange.append(path)
+        elif any(_stands(folder, path, candidate) for candidate in good):
+            continue
+        elif not os.path.lexists(os.path.join(folder, path)) or (
+            path in owned and _is_ours(folder, path)
+        ):
             make[path] = (owner, name)
         else:
             strange.append(path)
+    gone = owned - set(merged)
+    remove = {p for p in gone if _within(folder, os.path.dirname(p), known) and _is_ours(folder, p)}
     return Steps(
-        owned=tuple(sorted(owned | set(make))),
+        owned=tuple(sorted((owned - gone - set(strange)) | remove | set(make))),
         make=make,
-        remove=tuple(sorted(owned - set(merged))),
+        remove=tuple(sorted(remove)),
         strange=tuple(sorted(strange)),
+    )
+
+
+def _within(folder: str, parent: str, known: dict[str, bool]) -> bool:
+    """Whether ``parent`` is made of the tree's own folders, or may be: no link leads outside."""
+    if not parent:
+        return True
+    if parent not in known:
+        known[parent] = _within(folder, os.path.dirname(parent), known)
+        try:
+            is_folder = stat.S_ISDIR(os.lstat(os.path.join(folder, parent)).st_mode)
+        except OSError:
+            is_folder = True  # it can be made
+        known[parent] = known[parent] and is_folder
+    return known[parent]
+
+
+def _is_ours(folder: str, path: str) -> bool:
+    """Whether what stands at a path has the form that ssds gives it: others' may be there now."""
+    place = os.path.join(folder, path)
+    if os.path.islink(place):
+        text = os.readlink(place)
+        alias = path.startswith(f"{MULTIARCH}/") and path.count("/") == 1
+        return "/" not in text if alias else bool(_IMAGE_LINK.fullmatch(text))
+    if not os.path.isfile(place):
+        return False
+    manifest = f"{MANIFESTS}/{_file_digest(place)}.json"
+    return any(
+        os.path.isfile(os.path.join(folder, site_path(site), str(number), manifest))
+        for site in sites_in(folder)
+        for number in generations(folder, site)
     )
 
 
@@ -249,17 +299,20 @@ def _stands(folder: str, path: str, name: Name) -> bool:
         if name.target:
             return os.readlink(place) == name.target
         # A manifest's file is named by its digest's hex, and written whole.
-        return os.path.isfile(place) and not os.path.islink(place) and _digest_fits(place, name)
+        return (
+            os.path.isfile(place)
+            and not os.path.islink(place)
+            and name.source == f"{MANIFESTS}/{_file_digest(place)}.json"
+        )
     except OSError:
         return False
 
 
-def _digest_fits(place: str, name: Name) -> bool:
+def _file_digest(place: str) -> str:
     import hashlib
 
     with open(place, "rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    return name.source == f"{MANIFESTS}/{found}.json"
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def links_stand(folder: str, site: str) -> bool:

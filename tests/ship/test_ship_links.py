@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -10,12 +11,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ship_makers import AMD64, image, release, script, site, small_tar
 
+from ssds.core.errors import Refused
 from ssds.core.platform import Platform
 from ssds.lock.model import Lock
 from ssds.oci.blobs import Blobs
 from ssds.recipe.model import Channel
+from ssds.ship.checking import check_tree
 from ssds.ship.deploy import deploy
-from ssds.ship.links import link_steps
+from ssds.ship.links import link_steps, owned_paths
+from ssds.ship.rollback import rollback
+from ssds.ship.tree import image_path
 
 ARM = Platform("linux/arm64")
 HUB = Channel(name="hub", kind="registry", location="registry.example.org:5000/lab/tools")
@@ -92,6 +97,71 @@ def test_a_name_that_was_damaged_is_made_again(tmp_path: Path) -> None:
         os.unlink(f"{tree}/{path}")
     assert deploy(site(), [made], blobs, tree, channels=[HUB]).generation == 1
     assert links(tree) == before
+
+
+def replaced(tree: str, path: str, kind: str) -> str:
+    """Puts something of others where ssds had a name; returns what tells whether it is there."""
+    os.unlink(f"{tree}/{path}")
+    if kind == "folder":
+        os.mkdir(f"{tree}/{path}")
+        Path(f"{tree}/{path}/data").write_text("theirs")
+        return f"{tree}/{path}/data"
+    if kind == "file":
+        Path(f"{tree}/{path}").write_text("theirs")
+    else:
+        os.symlink("/elsewhere", f"{tree}/{path}")
+    return f"{tree}/{path}"
+
+
+@pytest.mark.parametrize("kind", ["folder", "file", "link"])
+@pytest.mark.parametrize("wanted", [True, False])
+def test_what_others_put_in_the_place_of_a_name_stays_and_is_told(
+    in_memory: str, kind: str, wanted: bool
+) -> None:
+    blobs, tree = Blobs(f"{in_memory}/blobs"), f"{in_memory}/tree"
+    one, other = lock(blobs), lock(blobs, "other", name="other")
+    deploy(site(), [one], blobs, tree, channels=[HUB])
+    base = "registry.example.org:5000/lab/tools/tool"
+    paths = (f"{base}:1.0", f".metadata/{base}:latest/manifest.json")
+    theirs = [replaced(tree, path, kind) for path in paths]
+    for _ in range(2):
+        deploy(site(), [one, other] if wanted else [other], blobs, tree, channels=[HUB])
+    rollback("example", tree)
+    assert all(map(os.path.lexists, theirs))
+    told = {problem.partition(": others wrote it")[0] for problem in check_tree(tree).problems}
+    assert told == set(paths)
+    assert not set(paths) & set(owned_paths(tree))
+
+
+def test_a_link_of_others_that_says_the_same_is_never_adopted(in_memory: str) -> None:
+    blobs, tree = Blobs(f"{in_memory}/blobs"), f"{in_memory}/tree"
+    one = lock(blobs)
+    half = one.variants[""].platforms[AMD64].release
+    assert half is not None
+    path = f"{tree}/registry.example.org:5000/lab/tools/tool:1.0"
+    deploy(site(), [], blobs, tree)
+    os.makedirs(os.path.dirname(path))
+    os.symlink(f"../../../{image_path(half.config.digest)}", path)
+    deploy(site(), [one], blobs, tree, channels=[HUB])
+    assert check_tree(tree).problems == ()
+    deploy(site(), [], blobs, tree, channels=[HUB])
+    assert os.path.islink(path)
+
+
+@pytest.mark.parametrize("link", ["registry.example.org:5000", ".metadata", "sites"])
+def test_no_name_is_written_or_removed_through_a_link_that_leads_out_of_the_tree(
+    in_memory: str, link: str
+) -> None:
+    blobs, tree = Blobs(f"{in_memory}/blobs"), f"{in_memory}/tree"
+    one, other = lock(blobs), lock(blobs, "other", name="other")
+    deploy(site(), [one], blobs, tree, channels=[HUB])
+    os.rename(f"{tree}/{link}", f"{in_memory}/outside")
+    os.symlink(f"{in_memory}/outside", f"{tree}/{link}")
+    before = links(f"{in_memory}/outside")
+    with contextlib.suppress(Refused):
+        deploy(site(name="second"), [other], blobs, tree, channels=[HUB])
+    deploy(site(), [], blobs, tree, channels=[HUB])
+    assert links(f"{in_memory}/outside") == before
 
 
 @pytest.fixture(scope="module")

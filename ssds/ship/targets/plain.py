@@ -6,6 +6,7 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator
 
+from ssds.core.errors import Refused
 from ssds.host.files import atomic_symlink, atomic_write, locked, remove_file
 from ssds.host.folders import discard_folder, readable_for_all, staged_folder, sweep_folders
 from ssds.lock.model import ReleaseHalf
@@ -73,10 +74,23 @@ class PlainDraft(Draft):
         place = os.path.join(self.folder, path)
         parent = os.path.dirname(place)
         if parent not in self._ready:
+            self._check_inside(path)
             os.makedirs(parent, exist_ok=True)
             sweep_folders(parent)
             self._ready.add(parent)
         return place
+
+    def _check_inside(self, path: str) -> None:
+        """Raises Refused (D041) where a link of others leads out of the tree."""
+        inner = os.path.dirname(path)
+        real = os.path.realpath(os.path.join(self.folder, inner))
+        own = inner.split("/")[0] in (OURS, IMAGES)  # may stand on another disk
+        if not own and real != os.path.normpath(os.path.join(os.path.realpath(self.folder), inner)):
+            raise Refused(
+                f"{os.path.join(self.folder, inner)} leads out of the tree",
+                hint="Put a folder in the place of that link, and deploy again.",
+                code="D041",
+            )
 
     def file(self, path: str, data: bytes, point: str) -> None:
         """Puts a file at ``path`` of the tree, whole; replaces a file or a link."""
@@ -95,6 +109,7 @@ class PlainDraft(Draft):
 
     def remove(self, path: str) -> None:
         """Removes a file, a link or a folder with all in it, and folders that became empty."""
+        self._check_inside(path)
         place = os.path.join(self.folder, path)
         if os.path.isdir(os.path.dirname(place)):
             sweep_folders(os.path.dirname(place))

@@ -18,7 +18,7 @@ from ssds.host.spider import write_spider_cache
 from ssds.lock.model import ReleaseHalf
 from ssds.ship.generation import Generation
 from ssds.ship.images import BlobSource, Programs, Unpacked
-from ssds.ship.links import OWNED, Name, link_steps, owned_bytes, read_names
+from ssds.ship.links import OWNED, Name, link_steps, owned_bytes, owned_paths, read_names
 from ssds.ship.tree import (
     SITES,
     TREE_FILE,
@@ -107,7 +107,7 @@ class Draft(ABC):
     ) -> None:
         """Makes public names, then the switch, then takes away names that nobody wants."""
         steps = link_steps(self.folder, site, names)
-        if not steps.empty:
+        if steps.owned != owned_paths(self.folder):
             self.file(OWNED, owned_bytes(steps.owned), "deploy.owned")
         for path, (owner, name) in sorted(steps.make.items()):
             if name.target:
