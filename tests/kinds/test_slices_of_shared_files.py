@@ -54,14 +54,17 @@ SHARED: dict[str, dict[str, Any]] = {
     "catalog/channels.yaml": {
         "local": {
             "kind": "layout", "location": "dist", "description": "d", "move": ["version"],
-            "sif": True,
+            "sif": True, "on_drift": "restore",
         },
+        "deep": {"kind": "objects", "location": "http://127.0.0.1:9/a", "replicas": []},
         "far": {"kind": "registry", "location": "127.0.0.1:5000/x", "insecure": True},
     },
     "catalog/advisories.yaml": {"set": SET_PATH, "second": "catalog/advisories/second.json"},
     "catalog/sites/lab.yaml": {
         "title": "Lab", "platforms": ["linux/amd64"], "include": ["full"], "exclude": ["other"],
-        "runtimes": ["plain"], "binds": ["/data"], "modules": "lmod",
+        "runtimes": ["apptainer", "singularity", "podman", "plain"], "binds": ["/data"], "modules": "lmod", "naming": "flat",
+        "runtime_modules": {}, "gpu": "auto", "hook": "/etc/a.sh", "defaults": {}, "hidden": [],
+        "prefer": [], "cvmfs": {"repository": "a.example.org"},
     },
     "catalog/catalog.yaml": {"salt": ""},
     "ssds.yaml": {
@@ -70,6 +73,8 @@ SHARED: dict[str, dict[str, Any]] = {
         "upstream": {"https://example.org/": "http://127.0.0.1:9/"},
         "images": {"docker.io": "http://127.0.0.1:9/hub"},
         "ca_bundle": "ssds.yaml", "platforms": ["linux/amd64"], "builder": "docker",
+        "runners": {"linux/amd64": "hosted"},
+        "cache": [{"name": "a", "location": "../shared", "trust": "unsigned"}],
     },
 }  # fmt: skip
 
@@ -102,15 +107,37 @@ ROWS: dict[tuple[str, str], tuple[str, Any, str, str]] = {
     ("catalog/channels.yaml", "*.location"): ("local.location", "elsewhere", "", ""),
     ("catalog/channels.yaml", "*.insecure"): ("far.insecure", False, "", ""),
     ("catalog/channels.yaml", "*.move"): ("local.move", [], "", ""),
+    ("catalog/channels.yaml", "*.on_drift"): ("local.on_drift", "refuse", "", ""),
+    ("catalog/channels.yaml", "*.replicas"): (
+        "deep.replicas", ["http://127.0.0.1:9/b"], "", "",
+    ),
     ("catalog/channels.yaml", "*.sif"): ("local.sif", False, "sif", ""),
     ("catalog/advisories.yaml", ".*"): ("set", "catalog/advisories/second.json", "scan", ""),
     ("catalog/sites/lab.yaml", "title"): ("title", "new", "", ""),
     ("catalog/sites/lab.yaml", "platforms"): ("platforms", ["linux/arm64"], "", ""),
     ("catalog/sites/lab.yaml", "include"): ("include", [], "", ""),
     ("catalog/sites/lab.yaml", "exclude"): ("exclude", [], "", ""),
-    ("catalog/sites/lab.yaml", "runtimes"): ("runtimes", ["apptainer"], "", ""),
+    ("catalog/sites/lab.yaml", "runtimes"): ("runtimes", ["plain"], "", ""),
     ("catalog/sites/lab.yaml", "binds"): ("binds", [], "", ""),
-    ("catalog/sites/lab.yaml", "modules"): ("modules", "lmod", "", ""),
+    ("catalog/sites/lab.yaml", "modules"): ("modules", "tcl", "", ""),
+    ("catalog/sites/lab.yaml", "naming"): ("naming", "category", "", ""),
+    ("catalog/sites/lab.yaml", "gpu"): ("gpu", "none", "", ""),
+    ("catalog/sites/lab.yaml", "hook"): ("hook", "/etc/b.sh", "", ""),
+    ("catalog/sites/lab.yaml", "defaults.*"): ("defaults", {"full": "1.0"}, "", ""),
+    ("catalog/sites/lab.yaml", "hidden"): ("hidden", ["full"], "", ""),
+    ("catalog/sites/lab.yaml", "prefer"): ("prefer", ["full"], "", ""),
+    **{
+        ("catalog/sites/lab.yaml", f"runtime_modules.{name}"): (
+            "runtime_modules", {name: "containers"}, "", "",
+        )
+        for name in ("apptainer", "singularity", "podman")
+    },
+    ("catalog/sites/lab.yaml", "cvmfs.repository"): ("cvmfs.repository", "b.example.org", "", ""),
+    ("catalog/sites/lab.yaml", "cvmfs.servers"): (
+        "cvmfs.servers", ["http://127.0.0.1:9/cvmfs"], "", "",
+    ),
+    ("catalog/sites/lab.yaml", "cvmfs.proxies"): ("cvmfs.proxies", ["http://127.0.0.1:9"], "", ""),
+    ("catalog/sites/lab.yaml", "cvmfs.cache_mib"): ("cvmfs.cache_mib", 100, "", ""),
     ("catalog/catalog.yaml", "salt"): ("salt", "poisoned", ALL, ""),
     ("ssds.yaml", "catalog.ssds"): ("catalog", {"ssds": "recipes"}, "", ""),
     ("ssds.yaml", "catalog.neurocontainers"): (
@@ -128,10 +155,18 @@ ROWS: dict[tuple[str, str], tuple[str, Any, str, str]] = {
     ("ssds.yaml", "jobs"): ("jobs", 2, "", ""),
     ("ssds.yaml", "platforms"): ("platforms", ["linux/arm64"], "", ""),
     ("ssds.yaml", "builder"): ("builder", "buildah", "", ""),
+    ("ssds.yaml", "runners.*"): ("runners", {"linux/amd64": "own"}, "", ""),
+    ("ssds.yaml", "cache[].name"): ("cache[0].name", "b", "", ""),
+    ("ssds.yaml", "cache[].location"): ("cache[0].location", "../elsewhere", "", ""),
+    ("ssds.yaml", "cache[].trust"): ("cache[0].trust", "unsigned", "", ""),
+    ("ssds.yaml", "cache[].push"): ("cache[0].push", True, "", ""),
+    ("ssds.yaml", "cache[].impure"): ("cache[0].impure", False, "", ""),
+    ("ssds.yaml", "cache[].insecure"): ("cache[0].insecure", True, "", ""),
+    ("ssds.yaml", "cache[].timeout_s"): ("cache[0].timeout_s", 5, "", ""),
 }  # fmt: skip
 ONE_VALUE = {
     ("catalog/channels.yaml", "*.kind"),
-    ("catalog/sites/lab.yaml", "modules"),
+    ("ssds.yaml", "cache[].trust"),
 }
 """Fields whose other value needs other fields too, or that have one value only."""
 
