@@ -112,6 +112,15 @@ def parse_entry(key: ActionKey, data: bytes, what: str) -> Entry:
     )
 
 
+def sizes_of(data: bytes, what: str) -> dict[Digest, int]:
+    """Returns the size of every blob that a line names, whether or not the line is believed.
+
+    Raises:
+        IntegrityError: T030, it does not say them.
+    """
+    return _sizes(load_document(data, what, limit_bytes=ENTRY_LIMIT_BYTES).child("sizes"))
+
+
 def _kind_of(preimage: str) -> object:
     try:
         return json.loads(preimage).get("kind")

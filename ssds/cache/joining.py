@@ -1,57 +1,49 @@
 """Joins many small segments to few, so that a fresh reader asks for few.
 
-What is taken off the list stands in a segment that was listed before, and that one goes only once a
-larger one holds it: whoever joins at the same time, no claim is ever missing from the list.
+Lines are joined as they are, whole segments at a time: also claims that this machine does not
+believe, or does not know yet. A segment is taken off the list only where one that is listed holds
+all its lines and more. So whoever joins at the same time, no line is ever missing from the list.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from ssds.cache.cache import Cache
-from ssds.cache.entry import Entry
-from ssds.cache.push import parts
-from ssds.cache.segment import ENTRIES_PER_SEGMENT, SegmentName, lines_of, segment_bytes
-from ssds.core.digest import ActionKey
+from ssds.cache.entry import sizes_of
+from ssds.cache.push import BLOBS_PER_SEGMENT
+from ssds.cache.segment import ENTRIES_PER_SEGMENT, SegmentName, lines_of, packed
+from ssds.core.digest import ActionKey, Digest
 from ssds.core.errors import SsdsError
 
 MOST_SEGMENTS = 64
 """A push that finds more of them joins them."""
 
+Lines = frozenset[tuple[ActionKey, bytes]]
+
 
 def join(cache: Cache) -> int:
     """Joins the small segments of a cache that was asked just now; returns how many went.
 
-    Claims that count for nothing are left behind.
+    What others hold already goes first: where the place refuses that, nothing new is published.
 
     Raises:
-        SsdsError: the place refuses; all claims are listed still.
+        SsdsError: the place refuses; all lines are listed still.
     """
-    small: list[SegmentName] = []
-    keys: set[ActionKey] = set()
+    found: dict[SegmentName, Lines] = {}
     for name, data in cache.segments.items():
         try:
-            own = {key for key, _ in lines_of(data, f"the segment {name.hex[:12]}")}
+            found[name] = frozenset(lines_of(data, f"the segment {name.hex[:12]}"))
         except SsdsError:
-            continue
-        if len(own) <= ENTRIES_PER_SEGMENT // 2:
-            small.append(name)
-            keys |= own
-    if len(small) < 2:
-        return 0
-    entries: list[Entry] = [entry for key in sorted(keys) for entry in cache.entries(key)]
-    made = set()
-    for part in parts(entries):
-        data = segment_bytes(part)
-        name = SegmentName.of(data)
-        sizes = {digest: size for entry in part for digest, size in entry.sizes.items()}
-        cache.place.publish(name, data, sizes)
-        made.add(name)
-    gone = [name for name in small if name not in made]
-    for name in gone:
-        cache.place.forget(name)
-    cache.place.prepare()
-    return len(gone)
+            continue  # damaged, or of a newer ssds: it stays
+    gone = _forget(cache, _held(found, found.values()))
+    left = {name: lines for name, lines in found.items() if name not in gone}
+    made: list[Lines] = []
+    for lines, sizes in _unions(left):
+        data = packed(lines)
+        cache.place.publish(SegmentName.of(data), data, sizes)
+        made.append(lines)
+    return len(gone) + len(_forget(cache, _held(left, made)))
 
 
 def join_if_many(cache: Cache, say: Callable[[str], None] = lambda _: None) -> None:
@@ -62,3 +54,50 @@ def join_if_many(cache: Cache, say: Callable[[str], None] = lambda _: None) -> N
         say(f"{join(cache)} segments joined")
     except SsdsError as error:
         say(f"segments stay apart: {error.message}")
+
+
+def _held(found: Mapping[SegmentName, Lines], by: Iterable[Lines]) -> list[SegmentName]:
+    """Returns the segments of which another holds all lines and more."""
+    large = list(by)
+    return [name for name, lines in found.items() if any(lines < other for other in large)]
+
+
+def _forget(cache: Cache, names: list[SegmentName]) -> set[SegmentName]:
+    try:
+        for name in names:
+            cache.place.forget(name)
+    finally:
+        if names:
+            cache.place.prepare()
+    return set(names)
+
+
+def _unions(found: Mapping[SegmentName, Lines]) -> Iterator[tuple[Lines, dict[Digest, int]]]:
+    """Gives the lines and the blobs of what is made of several small segments each."""
+    lines: Lines = frozenset()
+    sizes: dict[Digest, int] = {}
+    several = False
+    for own in found.values():
+        if len(own) > ENTRIES_PER_SEGMENT // 2 or (named := _sizes(own)) is None:
+            continue
+        both, all_sizes = lines | own, {**sizes, **named}
+        if len(both) > ENTRIES_PER_SEGMENT or len(all_sizes) > BLOBS_PER_SEGMENT:
+            if several:
+                yield lines, sizes
+            lines, sizes, several = own, named, False
+        else:
+            several = bool(lines)
+            lines, sizes = both, all_sizes
+    if several:
+        yield lines, sizes
+
+
+def _sizes(lines: Lines) -> dict[Digest, int] | None:
+    """Returns the size of every blob that lines name, or None where one does not say them."""
+    found: dict[Digest, int] = {}
+    try:
+        for key, data in lines:
+            found.update(sizes_of(data, f"the claim of {key.short}"))
+    except SsdsError:
+        return None
+    return found

@@ -64,10 +64,15 @@ class SegmentName(NamedTuple):
 
 def segment_bytes(entries: Iterable[Entry]) -> bytes:
     """Returns a segment; the same entries give the same bytes."""
-    lines = sorted(entry.claim.key.encode() + b" " + entry.to_bytes() for entry in entries)
+    return packed((entry.claim.key, entry.to_bytes()) for entry in entries)
+
+
+def packed(lines: Iterable[tuple[ActionKey, bytes]]) -> bytes:
+    """Returns a segment of lines as they are; the same lines give the same bytes."""
+    texts = sorted(key.encode() + b" " + data for key, data in lines)
     packer = zlib.compressobj(6, zlib.DEFLATED, _GZIP)
     head = canonical_bytes({"cache_version": VERSION})
-    return packer.compress(b"\n".join([head, *lines, b""])) + packer.flush()
+    return packer.compress(b"\n".join([head, *texts, b""])) + packer.flush()
 
 
 def lines_of(data: bytes, what: str) -> Iterator[tuple[ActionKey, bytes]]:
