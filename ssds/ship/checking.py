@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator, Sequence
 
 from ssds.core.digest import Digest
-from ssds.core.errors import Refused
+from ssds.core.errors import InvalidValue, Refused
 from ssds.core.records import dataclass
 from ssds.ship.generation import LISTING, Deployed
 from ssds.ship.images import image_problems
@@ -63,20 +63,36 @@ def check_tree(folder: str, sites: Sequence[str] = ()) -> TreeReport:
         link, text = public_link(site)
         if not os.path.islink(path := os.path.join(folder, link)) or os.readlink(path) != text:
             problems.append(f"{link}: not a link to {text}")
-        for number in generations(folder, site):
+        try:
+            numbers, current = generations(folder, site), linked_number(folder, site, "current")
+        except InvalidValue as error:
+            problems.append(f"{site_path(site)}: {error}")
+            continue
+        for number in numbers:
             deployed = _read(folder, site, number, problems)
             images |= {i for entry in deployed.entries for i in entry.images.values()}
-            if deployed.number and number == linked_number(folder, site, "current"):
+            if deployed.number and number == current:
                 problems += generation_problems(folder, site, deployed)
-        if not linked_number(folder, site, "current"):
+        if current not in numbers:
             problems.append(f"{site_path(site)}/current: not there")
     for image in sorted(images):
         problems += image_problems(folder, image)
-    steps = link_steps(folder, looked[0])
-    problems += [f"{path}: not as a deployed site wants it" for path in steps.make]
-    problems += [f"{path}: no deployed site wants it" for path in steps.remove]
-    problems += [f"{path}: others wrote it where an image's name belongs" for path in steps.strange]
+    problems += _name_problems(folder, looked[0])
     return TreeReport(sites=looked, images=len(images), problems=tuple(problems))
+
+
+def _name_problems(folder: str, site: str) -> Iterator[str]:
+    try:
+        steps = link_steps(folder, site)
+    except InvalidValue as error:
+        yield f"the images' names were not looked at: {error}"
+        return
+    for path in steps.make:
+        yield f"{path}: not as a deployed site wants it"
+    for path in steps.remove:
+        yield f"{path}: no deployed site wants it"
+    for path in steps.strange:
+        yield f"{path}: others wrote it where an image's name belongs"
 
 
 def _read(folder: str, site: str, number: int, problems: list[str]) -> Deployed:

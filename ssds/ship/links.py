@@ -175,7 +175,9 @@ def read_names(folder: str, site: str, number: int) -> dict[str, Name]:
         links, files = found["links"], found["files"]
         names = {str(p): Name(target=str(t)) for p, t in links.items()}
         names |= {str(p): Name(source=str(s)) for p, s in files.items()}
-    except FileNotFoundError:
+    except FileNotFoundError as error:
+        if number and not os.path.isdir(os.path.dirname(path)):
+            raise _damaged(os.path.dirname(path)) from error
         return {}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise _damaged(path) from error

@@ -18,7 +18,7 @@ import os
 
 from ssds.core.canonical import pretty_bytes
 from ssds.core.digest import Digest
-from ssds.core.errors import Refused
+from ssds.core.errors import InvalidValue, Refused
 from ssds.host.files import TEMPORARY_PREFIX, explained
 from ssds.ship.generation import RECORD, Deployed, read_record
 
@@ -119,12 +119,36 @@ def sites_in(folder: str) -> tuple[str, ...]:
 
 
 def linked_number(folder: str, site: str, name: str) -> int:
-    """Returns the generation that a site's link ``current`` or ``newest`` names; 0 for none."""
+    """Returns the generation that a site's link ``current`` or ``newest`` names; 0 for none.
+
+    Raises:
+        InvalidValue: D012, the link is lost or damaged: what is there would count as never visible.
+    """
+    path = os.path.join(folder, site_path(site), name)
     try:
-        text = os.readlink(os.path.join(folder, site_path(site), name))
+        text = os.readlink(path)
     except OSError:
-        return 0
-    return int(text) if text.isdecimal() and text.isascii() else 0
+        text = ""
+    if text.isdecimal() and text.isascii() and int(text):
+        return int(text)
+    numbers = _numbers(folder, site)
+    # A first deployment that was killed leaves its one generation, and nothing beside it.
+    shown = os.path.lexists(os.path.join(folder, public_link(site)[0])) or numbers[1:]
+    if os.path.lexists(path) or (name == "current" and numbers and shown):
+        raise InvalidValue(
+            f"the link {path} is lost or damaged",
+            hint=f"Make it anew, if {max(numbers, default=1)} was its generation: "
+            f"ln -sfn {max(numbers, default=1)} {path}",
+            code="D012",
+        )
+    return 0
+
+
+def _numbers(folder: str, site: str) -> list[int]:
+    """Returns the numbers of all generations that are here, oldest first."""
+    path = os.path.join(folder, site_path(site))
+    names = os.listdir(path) if os.path.isdir(path) else []
+    return sorted(int(n) for n in names if n.isdecimal() and n.isascii() and int(n))
 
 
 def newest_number(folder: str, site: str) -> int:
@@ -134,26 +158,30 @@ def newest_number(folder: str, site: str) -> int:
 
 def generations(folder: str, site: str) -> list[int]:
     """Returns the numbers of a site's generations that are here whole, oldest first."""
-    path = os.path.join(folder, site_path(site))
-    names = os.listdir(path) if os.path.isdir(path) else []
     newest = newest_number(folder, site)
-    return sorted(int(n) for n in names if n.isdecimal() and n.isascii() and 0 < int(n) <= newest)
+    return [number for number in _numbers(folder, site) if number <= newest]
 
 
 def read_generation(folder: str, site: str, number: int) -> Deployed:
     """Returns what one generation holds.
 
     Raises:
-        FileNotFoundError: it is not there. InvalidValue: D012, its record is damaged.
+        InvalidValue: D012, its record is not there, unreadable or damaged.
     """
-    with open(os.path.join(folder, site_path(site), str(number), RECORD), "rb") as file:
-        return read_record(file.read(), number)
+    path = os.path.join(folder, site_path(site), str(number), RECORD)
+    try:
+        with open(path, "rb") as file:
+            data = file.read()
+    except OSError as error:
+        raise InvalidValue(
+            f"{path} cannot be read: {error.strerror}",
+            hint="Restore it from a backup, or point `current` beside it to a whole generation.",
+            code="D012",
+        ) from error
+    return read_record(data, number)
 
 
 def read_deployed(folder: str, site: str) -> Deployed:
     """Returns what the current generation of a site holds; empty where there is none."""
     number = linked_number(folder, site, "current")
-    try:
-        return read_generation(folder, site, number) if number else Deployed()
-    except OSError:
-        return Deployed()
+    return read_generation(folder, site, number) if number else Deployed()

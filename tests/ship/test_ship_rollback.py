@@ -11,7 +11,7 @@ import pytest
 from kill_points import KILLED, forked, points_of
 from ship_makers import image, release, script, site, small_tar
 
-from ssds.core.errors import IntegrityError, Refused
+from ssds.core.errors import IntegrityError, InvalidValue, Refused
 from ssds.lock.model import Lock
 from ssds.lock.write import lock_bytes
 from ssds.oci.blobs import Blobs
@@ -148,6 +148,37 @@ def test_with_a_damaged_record_nothing_is_removed(tree: str) -> None:
     with pytest.raises(Exception, match="damaged"):
         prune(tree, keep=2, grace_s=0)
     assert sorted(os.listdir(f"{tree}/.ssds/sites/example")) == before
+
+
+@pytest.mark.parametrize("harm", ["lost", "a folder", "no number", "generation lost"])
+def test_without_a_readable_current_generation_nothing_is_removed(
+    tree: str, blobs: Blobs, harm: str
+) -> None:
+    root = f"{tree}/.ssds/sites/example"
+    if harm == "generation lost":
+        shutil.rmtree(f"{root}/3")
+    else:
+        os.unlink(f"{root}/current")
+    if harm == "a folder":
+        os.mkdir(f"{root}/current")
+    if harm == "no number":
+        os.symlink("elsewhere", f"{root}/current")
+
+    def everything() -> set[str]:
+        return {os.path.join(b, n) for b, d, f in os.walk(tree) for n in (*d, *f)}
+
+    before = everything()
+    for act in (
+        lambda: prune(tree, keep=1, grace_s=0),
+        lambda: deploy(site(), [lock(blobs, "new")], blobs, tree, channels=[HUB]),
+        lambda: deploy(site(name="second"), [], blobs, tree, channels=[HUB]),
+    ):
+        with pytest.raises(InvalidValue) as caught:
+            act()
+        assert caught.value.code in ("D012", "D019")
+        assert caught.value.hint
+        assert before <= everything()
+    assert any(p.startswith(".ssds/sites/example") for p in check_tree(tree).problems)
 
 
 def test_what_must_live_is_checked_after_a_removal(tree: str) -> None:
