@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections.abc import Iterable
 
 import click
 
@@ -11,8 +12,11 @@ from ssds.cli.app import Context
 from ssds.cli.completing import complete_sites
 from ssds.cli.output import counted, print_json, say, table
 from ssds.core.errors import UnavailableError, UsageError
+from ssds.recipe.model import Site
+from ssds.recipe.selectors import About, hits
 from ssds.ship.checking import check_tree
-from ssds.ship.deploy import REMOVAL_LIMIT, deploy, plan_deploy
+from ssds.ship.collisions import Collision
+from ssds.ship.deploy import REMOVAL_LIMIT, DeployPlan, deploy, plan_deploy
 from ssds.ship.modules import printable
 from ssds.ship.targets.named import open_target
 from ssds.ship.targets.plug import Target
@@ -35,7 +39,14 @@ NOTES_SHOWN = 10
 @click.option("--dry-run", is_flag=True, help="Say what would change; write nothing.")
 @click.option("--check", is_flag=True, help="Say what is wrong in the tree; write nothing.")
 @click.option("--repair", is_flag=True, help="Look at everything, and make anew what is wrong.")
-@click.option("--allow-remove", type=click.IntRange(0), default=REMOVAL_LIMIT, metavar="N")
+@click.option(
+    "--allow-remove",
+    type=click.IntRange(0),
+    default=REMOVAL_LIMIT,
+    show_default=True,
+    metavar="N",
+    help="So many releases may disappear.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
 def command(
@@ -68,13 +79,11 @@ def command(
             code="E034",
         )
     site, locks = sites[site_name], tuple(workspace.locks.releases.values())
+    unlocked = _unlocked(workspace, site)
     if dry_run:
-        changes = plan_deploy(site, locks, workspace.store.blobs, place)
-        if as_json:
-            print_json([c.to_dict() for c in changes])
-        else:
-            print(table([[c.verb, c.what, c.reason] for c in changes]))
-        return 0
+        channels = workspace.catalog.channels.values()
+        planned = plan_deploy(site, locks, workspace.store.blobs, place, channels=channels)
+        return _show_plan(planned, unlocked, as_json)
     store = workspace.store
     try:
         with store.shared():
@@ -103,13 +112,9 @@ def command(
         )
         return 0
     print(table([[c.verb, c.what, c.reason] for c in report.changes], indent="  "))
-    for release, reason in report.left_out:
-        say(f"left out {release}: {reason}")
-    for c in (c for c in report.collisions if c.rule == "name"):
-        say(
-            f"{c.command} is offered by {c.winner} and {', '.join(c.others)}: bin/ has that of "
-            f"{c.winner}; `prefer` in the site's file chooses"
-        )
+    _tell((*report.left_out, *unlocked), report.collisions)
+    if not report.changes:
+        say(f"the site {site.name} takes no release: look at its platforms, include and exclude")
     for release, path, text in report.notes[:NOTES_SHOWN]:
         say(f"{release}: {printable('/' + path)}: {text}")
     if len(report.notes) > NOTES_SHOWN:
@@ -128,6 +133,57 @@ def command(
     return 0
 
 
+def _unlocked(workspace: Workspace, site: Site) -> list[tuple[str, str]]:
+    """Returns the releases that a site names, and that no lock has yet."""
+    return [
+        (str(name), f"not released yet: ssds apply {name.name}")
+        for name in sorted(workspace.catalog.releases)
+        if not workspace.locks.get(name).variants and hits(site.include, name, About())
+    ]
+
+
+def _tell(left_out: Iterable[tuple[str, str]], collisions: Iterable[Collision]) -> None:
+    for release, reason in left_out:
+        say(f"left out {release}: {reason}")
+    for c in (c for c in collisions if c.rule == "name"):
+        say(
+            f"{c.command} is offered by {c.winner} and {', '.join(c.others)}: bin/ has that of "
+            f"{c.winner}; `prefer` in the site's file chooses"
+        )
+
+
+def _show_plan(planned: DeployPlan, unlocked: list[tuple[str, str]], as_json: bool) -> int:
+    """Prints what would be done; returns 1 where it could not be done."""
+    left_out = (*planned.left_out, *unlocked)
+    if as_json:
+        print_json(
+            {
+                "changes": [c.to_dict() for c in planned.changes],
+                "rewritten": planned.rewritten,
+                "left_out": [list(pair) for pair in left_out],
+                "missing": [[release, str(digest)] for release, digest in planned.missing],
+                "collisions": [collision.to_dict() for collision in planned.collisions],
+            }
+        )
+        return 1 if planned.missing else 0
+    if planned.changes:
+        print(table([[c.verb, c.what, c.reason] for c in planned.changes], indent="  "))
+    _tell(left_out, planned.collisions)
+    if planned.missing:
+        releases = sorted({release for release, _ in planned.missing})
+        say(
+            f"{counted(len(planned.missing), 'blob')} of {', '.join(releases)} are not here: "
+            f"ssds apply --fetch {' '.join(releases)}"
+        )
+    if not planned.rewritten:
+        print("Nothing to do: the tree is as locks and site say.")
+    elif all(c.verb == "=" for c in planned.changes):
+        print("The releases stay; modules, wrappers or links of the site would be written anew.")
+    else:
+        print("A new generation would be written.")
+    return 1 if planned.missing else 0
+
+
 def _check(place: Target, sites: list[str], as_json: bool) -> int:
     report = check_tree(place.folder, sites)
     if as_json:
@@ -136,7 +192,9 @@ def _check(place: Target, sites: list[str], as_json: bool) -> int:
     elif report.problems:
         print("\n".join(printable(text) for text in report.problems))
         print(
-            f"{counted(len(report.problems), 'problem')}; `ssds deploy --repair` makes them good."
+            f"{counted(len(report.problems), 'problem')}. To make good what can be: "
+            f"ssds deploy --site {sites[0] if sites else 'SITE'} --to {shlex.quote(place.name)} "
+            "--repair"
         )
     else:
         sites_text = " ".join(report.sites)

@@ -20,9 +20,9 @@ from ssds.recipe.model import Channel, Site
 from ssds.ship.changes import Change
 from ssds.ship.checking import generation_problems
 from ssds.ship.collisions import Collision
-from ssds.ship.generation import Generation
+from ssds.ship.generation import Deployed, Generation
 from ssds.ship.images import BlobSource, Programs, has_image, image_problems, programs_of_folder
-from ssds.ship.links import LINKS, links_stand, names_bytes, public_names
+from ssds.ship.links import LINKS, Name, links_stand, names_bytes, public_names
 from ssds.ship.planning import (
     REMOVAL_LIMIT,
     check_bytes,
@@ -32,12 +32,12 @@ from ssds.ship.planning import (
 )
 from ssds.ship.published import CATALOG
 from ssds.ship.releases import compose_site, look_with
-from ssds.ship.sites import Selection, select
+from ssds.ship.sites import Selection, binds_of, select
 from ssds.ship.targets.plain import PlainTree
 from ssds.ship.targets.plug import Draft, Target
 from ssds.ship.tree import check_owner, marker_path, read_deployed
 
-__all__ = ["REMOVAL_LIMIT", "DeployReport", "deploy", "plan_deploy", "read_deployed"]
+__all__ = ["REMOVAL_LIMIT", "DeployPlan", "DeployReport", "deploy", "plan_deploy", "read_deployed"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +92,6 @@ def deploy(
     place = PlainTree(target) if isinstance(target, str) else target
     known = list(locks)
     selection = select(site, known, look_with(blobs))
-    taken = {(pick.released.id.name, pick.released.id.version) for pick in selection.picks}
     return deploy_selection(
         site,
         selection,
@@ -102,11 +101,7 @@ def deploy(
         catalog_version=catalog_version,
         allow_remove=allow_remove,
         repair=repair,
-        attached={
-            f"locks/{lock.name}@{lock.version}.lock.json": lock_bytes(lock)
-            for lock in known
-            if (lock.name, lock.version) in taken
-        },
+        attached=_copies(known, selection),
     )
 
 
@@ -129,47 +124,29 @@ def deploy_selection(
     """
     place.exists()
     with place.locked():
-        owned = check_owner(place.folder)
-        before = read_deployed(place.folder, site.name)
-        changes = site_changes(site, selection, before)
-        check_removals(changes, allow_remove, place.name)
+        work = _work(site, selection, blobs, place.folder, channels, attached)
+        before = work.before
+        check_removals(work.changes, allow_remove, place.name)
         broken = _broken(place.folder, selection) if repair else frozenset()
         odd = repair and any(generation_problems(place.folder, site.name, before))
-
-        def here(image: Digest) -> bool:
-            return image not in broken and has_image(place.folder, image)
-
-        missing = missing_bytes(selection.picks, has=blobs.has, has_image=here)
-        check_bytes(missing)
-        whole = owned and all(
-            here(half.config.digest) for pick in selection.picks for half in pick.halves
-        )
-        names, manifests = public_names(selection.picks, channels)
-
-        def compose(folder: str, programs_of: Callable[[ReleaseHalf], Programs]) -> Generation:
-            made = compose_site(site, selection, before, folder, blobs, programs_of)
-            made.files |= {path: blobs.read(digest) for path, digest in manifests.items()}
-            made.files |= {LINKS: names_bytes(names), CATALOG: b""}
-            made.attached |= attached
-            return made
-
-        if whole and links_stand(place.folder, site.name):
-            made = compose(place.folder, partial(programs_of_folder, place.folder, blobs))
+        check_bytes(work.missing(broken))
+        if work.whole(broken) and links_stand(place.folder, site.name):
+            made = work.compose_here()
             if str(made.digest) == before.content and not odd:
-                return _report(selection, changes, before.number, made.collisions)
+                return _report(selection, work.changes, before.number, made.collisions)
         with place.change(f"deploy {site.name}") as draft:
             draft.claim()
             for image in sorted(broken):
                 draft.remove(marker_path(image))
             written, notes = _bring_images(draft, selection, blobs)
-            generation = compose(draft.folder, partial(draft.programs, blobs))
+            generation = work.compose(draft.folder, partial(draft.programs, blobs))
             number = before.number
             if number and str(generation.digest) == before.content and not odd:
                 draft.point(site.name, number)
             else:
-                number = draft.switch(site.name, generation, names, catalog_version)
+                number = draft.switch(site.name, generation, work.names, catalog_version)
     return DeployReport(
-        changes=changes,
+        changes=work.changes,
         generation=number,
         written=True,
         images_written=written,
@@ -179,19 +156,125 @@ def deploy_selection(
     )
 
 
-def plan_deploy(
-    site: Site, locks: Iterable[Lock], blobs: BlobSource, target: str | Target
-) -> tuple[Change, ...]:
-    """Returns what ``deploy`` would change, by release; reads the tree's record only.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Work:
+    """What a deployment is made from, and what stands there."""
 
-    Args:
-        blobs: read only where the site selects by category, licence or label.
-    """
-    folder = os.path.abspath(target) if isinstance(target, str) else target.folder
-    check_owner(folder)
-    return site_changes(
-        site, select(site, locks, look_with(blobs)), read_deployed(folder, site.name)
+    site: Site
+    selection: Selection
+    blobs: BlobSource
+    folder: str
+    owned: bool
+    before: Deployed
+    changes: tuple[Change, ...]
+    names: dict[str, Name]
+    manifests: Mapping[str, Digest]
+    attached: Mapping[str, bytes]
+
+    def missing(self, broken: frozenset[Digest] = frozenset()) -> tuple[tuple[str, Digest], ...]:
+        """The bytes that it needs and that are not here; broken images are made anew."""
+        return missing_bytes(
+            self.selection.picks,
+            has=self.blobs.has,
+            has_image=lambda image: image not in broken and has_image(self.folder, image),
+        )
+
+    def whole(self, broken: frozenset[Digest] = frozenset()) -> bool:
+        """Whether the tree is ours and has every image."""
+        images = (half.config.digest for pick in self.selection.picks for half in pick.halves)
+        return self.owned and all(i not in broken and has_image(self.folder, i) for i in images)
+
+    def compose(self, folder: str, programs_of: Callable[[ReleaseHalf], Programs]) -> Generation:
+        """Returns the site's next generation."""
+        made = compose_site(self.site, self.selection, self.before, folder, self.blobs, programs_of)
+        made.files |= {path: self.blobs.read(digest) for path, digest in self.manifests.items()}
+        made.files |= {LINKS: names_bytes(self.names), CATALOG: b""}
+        made.attached |= self.attached
+        return made
+
+    def compose_here(self) -> Generation:
+        """Returns it from the images that the tree has."""
+        return self.compose(self.folder, partial(programs_of_folder, self.folder, self.blobs))
+
+
+def _work(
+    site: Site,
+    selection: Selection,
+    blobs: BlobSource,
+    folder: str,
+    channels: Iterable[Channel],
+    attached: Mapping[str, bytes],
+) -> _Work:
+    owned = check_owner(folder)
+    before = read_deployed(folder, site.name)
+    names, manifests = public_names(selection.picks, channels)
+    return _Work(
+        site=site,
+        selection=selection,
+        blobs=blobs,
+        folder=folder,
+        owned=owned,
+        before=before,
+        changes=site_changes(site, selection, before),
+        names=names,
+        manifests=manifests,
+        attached=attached,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeployPlan:
+    """What a deployment would do.
+
+    Attributes:
+        changes, left_out, collisions: as in DeployReport; collisions are known where all images
+            are in the tree.
+        missing: (release, digest) of bytes that it would need and that are not here.
+        rewritten: whether the site would get another generation: releases, or what the site's own
+            file says of modules and wrappers.
+    """
+
+    changes: tuple[Change, ...]
+    left_out: tuple[tuple[str, str], ...]
+    missing: tuple[tuple[str, Digest], ...]
+    rewritten: bool
+    collisions: tuple[Collision, ...] = ()
+
+
+def plan_deploy(
+    site: Site,
+    locks: Iterable[Lock],
+    blobs: BlobSource,
+    target: str | Target,
+    *,
+    channels: Iterable[Channel] = (),
+) -> DeployPlan:
+    """Returns what ``deploy`` would do; nothing is written, and no image is unpacked."""
+    folder = os.path.abspath(target) if isinstance(target, str) else target.folder
+    known = list(locks)
+    selection = select(site, known, look_with(blobs))
+    binds_of(site)
+    work = _work(site, selection, blobs, folder, channels, _copies(known, selection))
+    missing = work.missing()
+    made = work.compose_here() if work.whole() and not missing else None
+    stands = links_stand(folder, site.name) if work.owned else False
+    return DeployPlan(
+        changes=work.changes,
+        left_out=selection.left_out,
+        missing=missing,
+        rewritten=made is None or not stands or str(made.digest) != work.before.content,
+        collisions=made.collisions if made is not None else (),
+    )
+
+
+def _copies(locks: Iterable[Lock], selection: Selection) -> dict[str, bytes]:
+    """Returns the copies of locks that a generation holds."""
+    taken = {(pick.released.id.name, pick.released.id.version) for pick in selection.picks}
+    return {
+        f"locks/{lock.name}@{lock.version}.lock.json": lock_bytes(lock)
+        for lock in locks
+        if (lock.name, lock.version) in taken
+    }
 
 
 def _report(

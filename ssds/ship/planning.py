@@ -72,6 +72,6 @@ def check_bytes(missing: Sequence[tuple[str, Digest]]) -> None:
         raise UnavailableError(
             f"{len(missing)} blobs of {', '.join(releases)} are not here, the first is "
             f"{missing[0][1]}",
-            hint="Bring them with `ssds apply --fetch`, then deploy again.",
+            hint=f"Bring them, then deploy again: ssds apply --fetch {' '.join(releases)}",
             code="D016",
         )

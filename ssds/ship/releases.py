@@ -49,7 +49,8 @@ def compose_site(
     if problems:
         raise Refused(
             "; ".join(problems),
-            hint="Correct deploy.commands in the recipe and apply again, or exclude the release.",
+            hint="Was the tree's image damaged? `ssds deploy --repair` makes it anew. Else correct "
+            "deploy.commands in the recipe and apply again, or exclude the release.",
             code="D014",
         )
     wanted = {item.entry.release for item in releases}

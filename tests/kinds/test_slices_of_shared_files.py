@@ -62,7 +62,8 @@ SHARED: dict[str, dict[str, Any]] = {
     "catalog/advisories.yaml": {"set": SET_PATH, "second": "catalog/advisories/second.json"},
     "catalog/sites/lab.yaml": {
         "title": "Lab", "platforms": ["linux/amd64"], "include": ["full"], "exclude": ["other"],
-        "runtimes": ["apptainer", "singularity", "podman", "plain"], "binds": ["/data"], "modules": "lmod", "naming": "flat",
+        "runtimes": ["apptainer", "singularity", "podman", "plain"], "binds": ["/data"],
+        "modules": "lmod", "naming": "flat",
         "runtime_modules": {}, "gpu": "auto", "hook": "/etc/a.sh", "defaults": {}, "hidden": [],
         "prefer": [], "cvmfs": {"repository": "a.example.org"},
     },

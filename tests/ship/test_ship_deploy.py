@@ -9,6 +9,7 @@ import shutil
 import tarfile
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from kill_points import KILLED, forked, points_of
@@ -29,7 +30,7 @@ from ship_makers import (
 from ssds.core.errors import IntegrityError, InvalidValue, Refused, SsdsError, UnavailableError
 from ssds.core.model import ReleaseName
 from ssds.core.platform import Platform
-from ssds.lock.model import Lock
+from ssds.lock.model import Lock, releasable
 from ssds.oci.blobs import Blobs
 from ssds.recipe.model import Channel
 from ssds.ship.deploy import deploy, plan_deploy, read_deployed
@@ -105,7 +106,7 @@ def test_a_strict_umask_makes_no_tree_that_only_its_maker_can_read(
 
 
 def test_a_plan_of_a_deployment_reads_only(blobs: Blobs, target: str) -> None:
-    assert verbs(plan_deploy(site(), [small(blobs)], blobs, target)) == ["+"]
+    assert verbs(plan_deploy(site(), [small(blobs)], blobs, target).changes) == ["+"]
     assert not os.path.exists(target)
 
 
@@ -489,3 +490,32 @@ def test_a_tree_needs_neither_python_nor_ssds(blobs: Blobs, tmp_path: object) ->
     assert ".py" not in found
     done = run([f"{target}/sites/example/wrappers/tool/1.0/bin/tool", "x"], PATH="/nonexistent")
     assert done.stdout == b"x\n"
+
+
+def test_a_plan_says_what_a_deployment_of_the_same_releases_would_write_anew(
+    tmp_path: Path,
+) -> None:
+    blobs = Blobs(str(tmp_path / "blobs"))
+    target, locks = str(tmp_path / "tree"), [small(blobs)]
+    assert plan_deploy(site(), locks, blobs, target).rewritten
+    deploy(site(), locks, blobs, target)
+    assert not plan_deploy(site(), locks, blobs, target).rewritten
+    for changed in (site(naming="category"), site(binds=("/data",))):
+        planned = plan_deploy(changed, locks, blobs, target)
+        assert verbs(planned.changes) == ["="]
+        assert planned.rewritten
+        deploy(changed, locks, blobs, target)
+        assert not plan_deploy(changed, locks, blobs, target).rewritten
+
+
+def test_a_plan_names_the_bytes_that_a_deployment_would_lack_and_writes_nothing(
+    tmp_path: Path,
+) -> None:
+    blobs = Blobs(str(tmp_path / "blobs"))
+    lock = small(blobs)
+    (released,) = releasable(lock)
+    (half,) = released.platforms.values()
+    blobs.remove(half.layers[0].digest)
+    planned = plan_deploy(site(), [lock], blobs, str(tmp_path / "tree"))
+    assert [digest for _, digest in planned.missing] == [half.layers[0].digest]
+    assert not (tmp_path / "tree").exists()
