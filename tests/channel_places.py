@@ -16,6 +16,7 @@ from ssds.recipe.model import Channel
 from ssds.ship.backend_layout import LayoutChannel
 from ssds.ship.backend_objects import ObjectsChannel
 from ssds.ship.backend_registry import RegistryChannel
+from ssds.ship.object_tags import set_tags
 from ssds.ship.observation import Observation
 from ssds.ship.plug import Backend
 from ssds.ship.pushing import Pushed, apply_changes
@@ -46,7 +47,7 @@ class Place:
         elif isinstance(self.backend, ObjectsChannel):
             entries = self.backend._entries(name)
             known = {d.digest: d for d in entries.values()}
-            self.backend._set(name, {tag: known[digest]})
+            set_tags(self.backend.store, name, {tag: known[digest]})
         else:
             assert isinstance(self.backend, RegistryChannel)
             registry, repository = self.backend.registry, f"{self.backend.prefix}/{name}"

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote, urlsplit
 
@@ -35,6 +35,9 @@ class UploadServer:
         objects: path → bytes; asked: ``METHOD path`` of each request.
         refuse: a status for every PUT, or 0; spoil: keep other bytes than those that came.
         token: what Swift wants now.
+        compares: it obeys If-Match and If-None-Match.
+        first: called with each request's method and path before it is answered.
+        stale: path → what a cache in front of it answers in its place.
     """
 
     def __init__(self) -> None:
@@ -44,6 +47,9 @@ class UploadServer:
         self.refuse = 0
         self.spoil = False
         self.token = "first"
+        self.compares = True
+        self.first: Callable[[str, str], None] = lambda method, path: None
+        self.stale: dict[str, bytes] = {}
         outer = self
 
         class Handler(_Handler):
@@ -89,6 +95,7 @@ class _Handler(BaseHTTPRequestHandler):
         parts = urlsplit(self.path)
         path, out = unquote(parts.path), self.outside
         out.asked.append(f"{self.command} {path}")
+        out.first(self.command, path)
         if path == "/auth/v1.0":
             good = self.headers.get("X-Auth-Key") == "for-this-test"
             self.answer(204 if good else 401, X_Auth_Token=out.token if good else "")
@@ -109,6 +116,9 @@ class _Handler(BaseHTTPRequestHandler):
         if out.refuse:
             self.answer(out.refuse)
             return
+        if out.compares and not self._condition(out.content(path)):
+            self.answer(412)
+            return
         account = "/".join(path.split("/")[:3])
         if query == "multipart-manifest=put":
             parts = [account + entry["path"] for entry in json.loads(body)]
@@ -127,13 +137,19 @@ class _Handler(BaseHTTPRequestHandler):
             out.objects[path] = body[:-1] + b"?" if out.spoil else body
         self.answer(201, ETag=_etag(body))
 
+    def _condition(self, there: bytes | None) -> bool:
+        wanted = self.headers.get("If-Match", "")
+        if self.headers.get("If-None-Match") == "*" and there is not None:
+            return False
+        return not wanted or (there is not None and wanted == f'"{_etag(there)}"')
+
     def _get(self, path: str) -> None:
-        data = self.outside.content(path)
+        data = self.outside.stale.get(path, self.outside.content(path))
         if data is None:
             self.answer(404)
             return
         start = int(self.headers.get("Range", "bytes=0-")[6:-1])
-        self.answer(206 if start else 200, data[start:], ETag=_etag(data))
+        self.answer(206 if start else 200, data[start:], ETag=f'"{_etag(data)}"')
 
 
 def _etag(data: bytes) -> str:

@@ -19,6 +19,10 @@ EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
 KINDS = {"s3": "s3", "swift": "swift", "": "put"}
 """What stands before ``+http`` or ``+https`` in an address → who speaks it."""
 
+_PUT_OK = frozenset({200, 201, 204})
+_REFUSED = frozenset({404, 409, 412, 501})
+"""Another object stands there, or none any more; 501: the store knows no conditions."""
+
 Opener = Callable[[], IO[bytes]]
 
 
@@ -35,6 +39,16 @@ class ObjectStore(Protocol):
 
     def write(self, key: str, digest: Digest, size_bytes: int, opener: Opener) -> None:
         """Puts an object, whole or not at all; ``opener`` opens its bytes, anew for an attempt."""
+
+    def look(self, key: str) -> tuple[Iterator[bytes], str] | None:
+        """Returns an object's bytes and its mark (RFC 9110, ETag), past caches; None: not there."""
+
+    def swap(self, key: str, data: bytes, mark: str | None) -> bool:
+        """Puts a small object in place of the one with this mark; False: another stands there.
+
+        ``None`` stands for no object, the empty mark for whatever is there. A store that cannot
+        compare replaces whatever is there.
+        """
 
     def delete(self, key: str) -> None:
         """Removes an object; nothing where it is not there."""
@@ -179,8 +193,38 @@ class Client:
         first = self._get(path, 0)
         return None if first is None else self._pieces(path, first)
 
-    def _get(self, path: str, start: int) -> Any:
-        headers = {"Range": f"bytes={start}-"} if start else {}
+    def look(self, path: str) -> tuple[Iterator[bytes], str] | None:
+        """Returns an object's bytes and its ETag; caches on the way are told to ask anew."""
+        first = self._get(path, 0, {"Cache-Control": "no-cache"})
+        if first is None:
+            return None
+        return self._pieces(path, first), first.headers.get("ETag", "")
+
+    def swap(self, path: str, data: bytes, mark: str | None, *, match: bool = True) -> bool:
+        """Puts a small object where it still has the mark; without a condition where none works.
+
+        Args:
+            match: whether the store knows If-Match; a weak ETag never matches.
+        """
+        headers = {"Content-Type": "application/octet-stream"}
+        condition = {"If-None-Match": "*"} if mark is None else {}
+        if mark and match and not mark.startswith("W/"):
+            condition = {"If-Match": mark}
+        status = self._put_small(path, data, {**headers, **condition}, bool(condition))
+        if status == 501:
+            status = self._put_small(path, data, headers, False)
+        return status in _PUT_OK
+
+    def _put_small(self, path: str, data: bytes, headers: Mapping[str, str], may: bool) -> int:
+        sha256 = hashlib.sha256(data).hexdigest()
+        request = Request(method="PUT", path=path, query={}, headers=headers, sha256=sha256)
+        ok = _PUT_OK | _REFUSED if may else _PUT_OK
+        response = self.send(request, ok=ok, body=lambda: data)
+        response.close()
+        return int(response.status_code)
+
+    def _get(self, path: str, start: int, more: Mapping[str, str] | None = None) -> Any:
+        headers = {**(more or {}), **({"Range": f"bytes={start}-"} if start else {})}
         request = Request(method="GET", path=path, query={}, headers=headers)
         response = self.send(request, ok=frozenset({200, 206, 404}))
         if response.status_code != 404:
@@ -211,7 +255,7 @@ class Client:
 def put_checked(
     store: ObjectStore, key: str, digest: Digest, size_bytes: int, opener: Opener
 ) -> None:
-    """Puts an object and reads it back; other bytes than those that were sent are removed.
+    """Puts an object and reads it back; wrong bytes under a key that ends with a digest go.
 
     Raises:
         IntegrityError: O091, the bytes to be sent are damaged; O201, those that came back are.
@@ -221,19 +265,30 @@ def put_checked(
 
 
 def check(store: ObjectStore, key: str, digest: Digest, size_bytes: int) -> None:
-    """Reads an object and checks it; a wrong one is removed, so that nobody takes it for whole."""
-    found, count = hashlib.sha256(), 0
-    for data in store.read(key) or ():
-        count += len(data)
-        found.update(data)
-    if count != size_bytes or found.hexdigest() != digest.hex:
-        store.delete(key)
+    """Reads an object and checks it.
+
+    A wrong one is removed only where its key ends with its digest, for then whatever is there is
+    wrong. Under any other key another writer's object may stand, or a cache may have answered.
+    """
+    found, count = digest_at(store, key)
+    if count != size_bytes or found != digest:
+        if key.rpartition("/")[2] == digest.hex:
+            store.delete(key)
         raise IntegrityError(
-            f"{store.host} has {count} bytes with sha256:{found.hexdigest()} under {key}, where "
+            f"{store.host} has {count} bytes with {found} under {key}, where "
             f"{size_bytes} with {digest} were sent",
             hint="The store, or something before it, changes or loses bytes; do not use it.",
             code="O201",
         )
+
+
+def digest_at(store: ObjectStore, key: str) -> tuple[Digest, int]:
+    """Returns the digest and the size of what is under a key; of nothing where it is not there."""
+    found, count = hashlib.sha256(), 0
+    for data in store.read(key) or ():
+        count += len(data)
+        found.update(data)
+    return Digest(f"sha256:{found.hexdigest()}"), count
 
 
 def open_store(address: Address, access: Access) -> ObjectStore:

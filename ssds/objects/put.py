@@ -39,6 +39,14 @@ class Put:
         """Puts an object as a stream."""
         put_stream(self._client, self._path(key), digest, size_bytes, opener)
 
+    def look(self, key: str) -> tuple[Iterator[bytes], str] | None:
+        """Returns an object's bytes and its mark; None where it is not there."""
+        return self._client.look(self._path(key))
+
+    def swap(self, key: str, data: bytes, mark: str | None) -> bool:
+        """Puts a small object in place of the one with this mark."""
+        return self._client.swap(self._path(key), data, mark)
+
     def delete(self, key: str) -> None:
         """Removes an object."""
         request = Request(method="DELETE", path=self._path(key), query={}, headers={})

@@ -93,6 +93,15 @@ class Swift:
         container = path.split("/", 2)[2]
         return {"path": f"/{container}", "etag": found, "size_bytes": len(data)}
 
+    def look(self, key: str) -> tuple[Iterator[bytes], str] | None:
+        """Returns an object's bytes and its mark; None where it is not there."""
+        return self._renewing(lambda client: client.look(self._path(key)))
+
+    def swap(self, key: str, data: bytes, mark: str | None) -> bool:
+        """Puts a small object; Swift only knows the condition that there is none."""
+        path = self._path(key)
+        return self._renewing(lambda client: client.swap(path, data, mark, match=False))
+
     def delete(self, key: str) -> None:
         """Removes an object, and its segments where it has some."""
         request = Request(

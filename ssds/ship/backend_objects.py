@@ -20,15 +20,16 @@ from ssds.core.patterns import pattern
 from ssds.core.platform import Platform
 from ssds.core.records import replace
 from ssds.lock.model import Released
-from ssds.objects.plug import ObjectStore, check, put_checked
+from ssds.objects.plug import ObjectStore, check, digest_at, put_checked
 from ssds.oci import types
 from ssds.oci.blobs import READ_LIMIT_BYTES, Blobs
 from ssds.oci.copy import HasBlobs, fetch_release
 from ssds.oci.document import DOCUMENT_LIMIT_BYTES
 from ssds.oci.names import fallback_tag
-from ssds.oci.types import REF_NAME, Descriptor
+from ssds.oci.types import Descriptor
 from ssds.ship.channels import Attachment
 from ssds.ship.evidence import attached, attached_blob, our_kind
+from ssds.ship.object_tags import limited_bytes, read_tags, set_tags
 from ssds.ship.observation import OBSERVATION_LIMIT_BYTES, Observation, evidence_key
 from ssds.ship.plug import lost_parts
 from ssds.ship.sifs import SUFFIX
@@ -180,11 +181,7 @@ class ObjectsChannel:
 
     def _entries(self, name: str) -> dict[str, Descriptor]:
         """Returns tag → what it names."""
-        data = _read(self.store, f"{name}/index.json", DOCUMENT_LIMIT_BYTES)
-        if data is None:
-            return {}
-        found = types.parse_index(data, f"{name}/index.json of {self.store.host}")
-        return {e.annotations[REF_NAME]: e for e in found.manifests if REF_NAME in e.annotations}
+        return read_tags(self.store, name)[0].tags
 
     def _listed(self, entries: Mapping[str, Descriptor], subject: Digest) -> tuple[Descriptor, ...]:
         known = entries.get(fallback_tag(subject))
@@ -228,7 +225,8 @@ class ObjectsChannel:
         )
         listed = types.index_bytes([*(e for e in known if our_kind(e) != item.kind), entry])
         self._put(listed)
-        self._set(name, {fallback_tag(item.subject): types.descriptor_of(listed, types.INDEX)})
+        listing = types.descriptor_of(listed, types.INDEX)
+        set_tags(self.store, name, {fallback_tag(item.subject): listing})
 
     def tag(
         self, name: str, tags: Mapping[str, Descriptor], documents: Mapping[Digest, bytes]
@@ -240,17 +238,7 @@ class ObjectsChannel:
             if found:
                 for platform, file in self._sif_files(entry):
                     self._name(sif_key(name, found[2], found[1], platform), file)
-        self._set(name, tags)
-
-    def _set(self, name: str, tags: Mapping[str, Descriptor]) -> None:
-        known = {**self._entries(name), **tags}
-        entries = [
-            replace(entry, annotations={**entry.annotations, REF_NAME: tag})
-            for tag, entry in sorted(known.items())
-        ]
-        data = types.index_bytes(entries)
-        opener = functools.partial(io.BytesIO, data)
-        put_checked(self.store, f"{name}/index.json", sha256_of(data), len(data), opener)
+        set_tags(self.store, name, tags)
 
     def _sif_files(self, root: Descriptor) -> Iterator[tuple[Platform | None, Descriptor]]:
         entries = [root]
@@ -261,9 +249,16 @@ class ObjectsChannel:
                 yield entry.platform, layer
 
     def _name(self, key: str, file: Descriptor) -> None:
-        """Gives a file its readable name: copied inside the store, or sent through here."""
-        if self.store.size(key) == file.size_bytes:
-            return
+        """Gives a file its readable name, once: copied in the store, or sent through here."""
+        if self.store.size(key) is not None:
+            if digest_at(self.store, key) == (file.digest, file.size_bytes):
+                return
+            raise IntegrityError(
+                f"{key} of {self.store.host} is there with other bytes than {file.digest}",
+                hint="A release's file is written once and never replaced; find out who wrote it, "
+                "then remove it or raise the revision.",
+                code="O206",
+            )
         if self.store.copy(blob_key(file.digest), key, file.size_bytes):
             check(self.store, key, file.digest, file.size_bytes)
             return
@@ -306,15 +301,4 @@ class ObjectsChannel:
 
 def _read(store: ObjectStore, key: str, limit_bytes: int) -> bytes | None:
     found = store.read(key)
-    if found is None:
-        return None
-    data = bytearray()
-    for piece in found:
-        data += piece
-        if len(data) > limit_bytes:
-            raise IntegrityError(
-                f"{key} of {store.host} is larger than {limit_bytes} bytes",
-                hint="It is not what ssds puts there.",
-                code="O001",
-            )
-    return bytes(data)
+    return None if found is None else limited_bytes(found, key, store.host, limit_bytes)

@@ -154,13 +154,38 @@ def test_a_swift_token_that_has_ended_is_renewed(server: UploadServer) -> None:
     assert content(store, "other") == b"two"
 
 
-def test_a_server_that_keeps_other_bytes_is_named_and_keeps_nothing(server: UploadServer) -> None:
+def test_other_bytes_are_named_and_removed_only_where_the_key_says_the_digest(
+    server: UploadServer,
+) -> None:
     store = open_store(parse_address(f"http://{server.host}/up"), ACCESS)
+    data = b"0123456789"
+    digest = sha256_of(data)
     server.spoil = True
-    with pytest.raises(SsdsError) as caught:
-        put(store, b"0123456789")
-    assert caught.value.code == "O201"
-    assert server.objects == {}
+    for key in (f"sha256/{digest.hex}", "tool/index.json"):
+        with pytest.raises(SsdsError) as caught:
+            put_checked(store, key, digest, len(data), lambda: io.BytesIO(data))
+        assert caught.value.code == "O201"
+    assert list(server.objects) == ["/up/tool/index.json"]
+
+
+@pytest.mark.parametrize("kind", ["s3", "put", "swift"])
+def test_a_small_object_is_only_put_where_none_was_when_that_is_asked(
+    kind: str, s3_host: str, server: UploadServer
+) -> None:
+    store: ObjectStore = S3(parse_address(f"s3+http://{s3_host}/depot/swap"), ACCESS, KEYS)
+    if kind != "s3":
+        address = "http://{}/up" if kind == "put" else "swift+http://{}/v1/AUTH_lab/depot/x"
+        store = open_store(parse_address(address.format(server.host)), ACCESS)
+    assert store.look("big") is None
+    assert store.swap("big", b"one", None)
+    assert not store.swap("big", b"two", None)
+    found = store.look("big")
+    assert found is not None
+    assert b"".join(found[0]) == b"one"
+    assert store.swap("big", b"three", found[1])
+    if kind == "put":
+        assert not store.swap("big", b"four", found[1])
+    assert content(store) == b"three"
 
 
 @pytest.mark.parametrize("kind", ["s3", "put"])
