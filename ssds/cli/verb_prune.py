@@ -8,6 +8,7 @@ import click
 
 from ssds.cli.app import Context
 from ssds.cli.output import counted, print_json, say
+from ssds.core.errors import UsageError
 from ssds.ship.prune import GRACE_S, KEEP, plan_removal, prune
 from ssds.ship.targets.named import open_target
 from ssds.ship.tree import check_owner
@@ -22,6 +23,7 @@ from ssds.ship.tree import check_owner
     "--grace-days",
     type=click.FloatRange(0),
     default=GRACE_S / 86400,
+    show_default=True,
     help="How long an image stays that no kept generation names.",
 )
 @click.option("--dry-run", is_flag=True, help="Say what would go; remove nothing.")
@@ -43,9 +45,14 @@ def command(
     """
     del context  # the tree says all
     place = open_target(target, say)
+    if not place.exists() or not check_owner(place.folder):
+        raise UsageError(
+            f"{place.name} is no deployed tree",
+            hint="Name the folder that `ssds deploy` wrote.",
+            code="D024",
+        )
     period = {"keep": keep, "grace_s": grace_days * 86400, "now_s": time.time()}
     if dry_run:
-        check_owner(place.folder)
         plan = plan_removal(place.folder, **period)  # type: ignore[arg-type]
         removed = (*plan.generations, *(str(image) for image in plan.images))
     else:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from urllib.parse import urlsplit
 
 from ssds.core.digest import Digest
-from ssds.core.errors import UnavailableError, UsageError
+from ssds.core.errors import SsdsError, UnavailableError, UsageError
 from ssds.core.model import ReleaseName
 from ssds.core.platform import Platform
 from ssds.core.versions import version_key
@@ -86,7 +86,11 @@ class Source:
         """
         tag = self._tag(name, version)
         images, reference = self._reference(name, tag)
-        found = images.image(reference, platform)
+        try:
+            found = images.image(reference, platform)
+        except SsdsError as error:
+            self._explain(error, name)
+            raise
         place = Found(image=found, images=images, name=reference)
         return self._described(name, tag, platform, place), place
 
@@ -137,6 +141,13 @@ class Source:
         to = f"oci+{self.text}#{own}" if self._web else f"oci:{self.text}:{own}"
         images = Images(replace(self._mirrors, images={place: to.removesuffix(":")}))
         return images, ImageName(host=_HERE, repository=name, tag=tag or "latest")
+
+    def _explain(self, error: SsdsError, name: str) -> None:
+        """Puts an error into the words of who installs: the place, and what to do there."""
+        message = error.message.replace(f"{_HERE}/{name}", f"{name} of {self.text}")
+        error.args = (message, *error.args[1:])
+        if error.code == "O131":
+            error.hint = "Choose one of these with --platform, or another version."
 
     # -- what is said of it --------------------------------------------------------------------
 

@@ -125,6 +125,13 @@ def no_answer(error: BaseException, method: str, host: str) -> RegistryError:
     # urllib3 writes "<object at 0x…>: what went wrong"; only the last part is for people.
     reason = "".join(c for c in reason.rpartition(">: ")[2] if c.isprintable())[:160]
     untrusted = isinstance(error, requests.exceptions.SSLError)
+    if untrusted and "WRONG_VERSION_NUMBER" in reason:
+        return RegistryError(
+            f"{host} does not speak TLS",
+            hint="On your own machine a registry may: `insecure: true` for a channel, "
+            "--plain-http for `ssds install`. Elsewhere give it a certificate.",
+            code="O089",
+        )
     return RegistryError(
         f"{host} gave no answer to {method}: {reason or type(error).__name__}",
         hint="The certificate is not trusted: set ca_bundle to the authority's PEM file."

@@ -9,7 +9,13 @@ from ssds.ship.images import has_image
 from ssds.ship.links import links_stand
 from ssds.ship.targets.plain import PlainTree
 from ssds.ship.targets.plug import Target
-from ssds.ship.tree import check_owner, generations, linked_number, read_generation
+from ssds.ship.tree import (
+    check_owner,
+    generations,
+    linked_number,
+    read_generation,
+    sites_in,
+)
 
 
 def rollback(site: str, target: str | Target, *, to: int = 0) -> tuple[int, int]:
@@ -29,6 +35,13 @@ def rollback(site: str, target: str | Target, *, to: int = 0) -> tuple[int, int]
         known = generations(place.folder, site) if check_owner(place.folder) else []
         current = linked_number(place.folder, site, "current")
         number = to or max((n for n in known if n < current), default=0)
+        if not known:
+            held = ", ".join(sites_in(place.folder)) or "none"
+            raise Refused(
+                f"{place.name} holds no site {site}",
+                hint=f"Sites there: {held}. Is it the folder of the tree?",
+                code="D025",
+            )
         if number not in known:
             what = f"generation {to}" if to else "earlier generation"
             raise Refused(
