@@ -32,6 +32,7 @@ from ssds.ship.targets.cvmfs import CvmfsRepository, CvmfsSettings
 from ssds.ship.targets.ingest import CvmfsIngest, IngestDraft
 from ssds.ship.targets.plain import PlainTree
 from ssds.ship.targets.plug import Target
+from ssds.ship.tree import image_path, marker_path
 
 HUB = Channel(name="hub", kind="registry", location="registry.example.org/lab")
 NAME = "software.example.org"
@@ -407,6 +408,26 @@ def test_the_tar_of_an_image_is_the_same_each_time(in_memory: str, blobs: Blobs)
         draft.finish()
         tars.append(stream.getvalue())
     assert tars[0] == tars[1]
+
+
+@pytest.mark.parametrize("kind", [CvmfsRepository, CvmfsIngest])
+@pytest.mark.parametrize("marker", [True, False])
+def test_a_damaged_image_is_made_anew_and_nothing_of_the_old_stays(
+    in_memory: str, blobs: Blobs, kind: type[CvmfsRepository], marker: bool
+) -> None:
+    server, one = Server(f"{in_memory}/server", kind), lock(blobs, "one")
+    deploy(site(), [one], blobs, server.target())
+    digest = read_deployed(server.target().folder, "example").entries[0].image
+    root = f"{server.target().folder}/{image_path(digest)}"
+    os.unlink(f"{root}/usr/bin/tool")
+    Path(f"{root}/usr/strange").write_text("x")
+    if not marker:
+        os.unlink(f"{server.target().folder}/{marker_path(digest)}")
+    assert check_tree(server.target().folder).problems
+    report = deploy(site(), [one], blobs, server.target(), repair=marker)
+    assert report.images_written == 1
+    assert check_tree(server.target().folder).problems == ()
+    assert not deploy(site(), [one], blobs, server.target(), repair=True).written
 
 
 INGEST_CASES = {

@@ -169,8 +169,10 @@ class IngestDraft(Draft):
     def image(self, half: ReleaseHalf, blobs: BlobSource) -> Unpacked:
         """Streams an image's layers into the tar, flattened, unless it is there whole."""
         path = image_path(half.config.digest)
-        if has_image(self.folder, half.config.digest):
+        marked = marker_path(half.config.digest) not in self.removed
+        if marked and has_image(self.folder, half.config.digest):
             return Unpacked(folder=path, written=False)
+        self.remove(path)  # of a damaged image; what the server deletes goes before the tar comes
         config = config_of(blobs, half)
         write_point("deploy.image.open")
         bucket = os.path.dirname(path)
