@@ -47,17 +47,29 @@ class WriteReport:
     stripped: tuple[str, ...]
 
 
-def public_mode(entry: Entry) -> int:
+def secret_contents(tree: FlatTree) -> frozenset[tuple[int, int]]:
+    """Returns the contents that are secret under one of their names, so under all hard links."""
+    return frozenset(
+        entry.content_id
+        for entry in tree.entries.values()
+        if entry.type == "file" and _SECRETS.fullmatch(entry.path)
+    )
+
+
+def public_mode(entry: Entry, secrets: frozenset[tuple[int, int]]) -> int:
     """Returns the mode with which an entry is published: everybody may read what is no secret.
 
     Files get ``|0444``, programs ``|0555``, folders ``|0555``; setuid, setgid and others' right to
     write go. What only root may read in every distribution (password hashes, host keys) becomes its
     owner's alone.
+
+    Args:
+        secrets: as ``secret_contents`` gives them for the entry's tree.
     """
     mode = entry.mode & 0o755
     if entry.type == "folder":
         return mode | 0o555
-    if _SECRETS.fullmatch(entry.path):
+    if entry.type == "file" and entry.content_id in secrets:
         return mode & 0o700
     return mode | (0o555 if mode & 0o111 else 0o444)
 
@@ -144,6 +156,7 @@ class _Writer:
         self.dropped: list[str] = []
         self.stripped: list[str] = []
         self.shared = _shared_contents(tree)
+        self.secrets = secret_contents(tree)
 
     def close(self) -> None:
         for handle in self.layers.values():
@@ -191,9 +204,12 @@ class _Writer:
 
     def finish_folder(self, entry: Entry, handle: int) -> None:
         """Gives a folder its own mode and time, after its content."""
-        os.fchmod(handle, public_mode(entry) if self.readable else entry.mode & 0o777)
+        os.fchmod(handle, self._mode(entry))
         os.utime(handle, ns=_times(entry))
         self.counts["folder"] += 1
+
+    def _mode(self, entry: Entry) -> int:
+        return public_mode(entry, self.secrets) if self.readable else entry.mode & 0o777
 
     def _folder(self, entry: Entry, name: str, folder: int) -> None:
         os.mkdir(name, 0o700, dir_fd=folder)
@@ -216,7 +232,7 @@ class _Writer:
             self._content(entry, handle)
             if entry.mode & 0o6000:
                 self.stripped.append(entry.path)
-            os.fchmod(handle, public_mode(entry) if self.readable else entry.mode & 0o777)
+            os.fchmod(handle, self._mode(entry))
             os.utime(handle, ns=_times(entry))
         finally:
             os.close(handle)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from ssds.oci.flatten import FlatTree
-from ssds.oci.unpack import public_mode
+from ssds.oci.unpack import public_mode, secret_contents
 
 PARTS_DEPTH = 3
 Row = tuple[str, str, int, int, str]
@@ -82,15 +82,17 @@ def shown(path: str) -> str:
 
 def of_tree(tree: FlatTree) -> Fingerprint:
     """Returns the fingerprint of what is written of ``tree``: no devices, public modes."""
+    secrets = secret_contents(tree)
 
     def rows_of(folder: str) -> Iterable[Row]:
         base = folder + "/" if folder else ""
         for name in tree.children[folder]:
             entry = tree.entries[base + name]
             if entry.type in ("file", "folder", "symlink"):
-                yield name, entry.type, public_mode(entry), entry.size_bytes, entry.target
+                mode = public_mode(entry, secrets)
+                yield name, entry.type, mode, entry.size_bytes, entry.target
 
-    return fingerprint(rows_of, public_mode(tree.entries[""]))
+    return fingerprint(rows_of, public_mode(tree.entries[""], secrets))
 
 
 def of_folder(root: str) -> Fingerprint:

@@ -204,6 +204,13 @@ def test_rule_13_everybody_may_read_what_is_no_secret(make: Maker) -> None:
     assert [made.mode(n) for n in ("etc/shadow", "etc/gshadow")] == [0o600, 0o600]
 
 
+def test_rule_13_a_hard_link_to_a_secret_is_as_secret_and_its_tree_is_whole(make: Maker) -> None:
+    link = info("a/plain", tarfile.LNKTYPE)
+    link.linkname = "etc/shadow"
+    made = make({"etc/shadow": b"secret", "a/plain": link, "other": b"x"})
+    assert [made.mode(n) for n in ("a/plain", "etc/shadow", "other")] == [0o700, 0o700, 0o755]
+
+
 def test_rule_14_and_15_owners_and_attributes_are_not_kept(make: Maker) -> None:
     made_info = info("x", tarfile.REGTYPE)
     made_info.uid, made_info.gid = 4711, 4712

@@ -11,6 +11,7 @@ import io
 import os
 import shutil
 import sys
+import tarfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -373,7 +374,13 @@ def test_a_name_that_is_no_repository_is_refused(server: Server) -> None:
 
 def test_a_tar_gives_the_tree_that_a_folder_gets(in_memory: str, blobs: Blobs) -> None:
     odd = {"usr/bin/tool": script("echo"), "d/\udcff": b"x", "l": "usr", "n" * 250: b"y", "e": b""}
-    half = image(blobs, [small_tar(odd), small_tar({"z": b"z" * 3_000_000})], ["tool"], {})
+    secret = tarfile.TarInfo("d/plain")
+    secret.type, secret.linkname = tarfile.LNKTYPE, "etc/shadow"
+    layers = [
+        small_tar(odd),
+        small_tar({"z": b"z" * 3_000_000, "etc/shadow": b"", "d/plain": secret}),
+    ]
+    half = image(blobs, layers, ["tool"], {})
     server = Server(f"{in_memory}/server", CvmfsIngest)
     made = release(blobs, half)
     for target in (PlainTree(f"{in_memory}/plain"), server.target()):

@@ -22,7 +22,7 @@ from ssds.lock.model import ReleaseHalf
 from ssds.oci.content import Entry
 from ssds.oci.flatten import FlatTree
 from ssds.oci.tarwriter import FOLDER, REGULAR, SYMLINK, Member, TarWriter
-from ssds.oci.unpack import TIME_LIMIT_S, public_mode
+from ssds.oci.unpack import TIME_LIMIT_S, public_mode, secret_contents
 from ssds.ship.images import (
     BlobSource,
     Programs,
@@ -120,6 +120,7 @@ class IngestDraft(Draft):
         self._bytes: dict[str, bytes] = {}
         self._folders: set[str] = set()
         self._programs: dict[str, Programs] = {}
+        self._secrets: frozenset[tuple[int, int]] = frozenset()  # of the image that is written
 
     def file(self, path: str, data: bytes, point: str) -> None:
         """Puts a file at ``path`` of the tree."""
@@ -181,6 +182,7 @@ class IngestDraft(Draft):
                 self._put(f"{folder}/{CATALOG}", REGULAR, 0o644)
         with layer_tars(self._room, half, blobs) as (tars, room):
             published = publish(tars, config, room)
+            self._secrets = secret_contents(published.tree)
             self._parents(path)
             handles: dict[str, int] = {}
             try:
@@ -230,7 +232,7 @@ class IngestDraft(Draft):
         member = Member(
             name=os.fsencode(f"{root}/{entry.path}".rstrip("/")),
             kind=kinds[entry.type],
-            mode=0o777 if entry.type == "symlink" else public_mode(entry),
+            mode=0o777 if entry.type == "symlink" else public_mode(entry, self._secrets),
             mtime=min(max(entry.mtime, 0), TIME_LIMIT_S),
             link=os.fsencode(entry.target),
             size_bytes=entry.size_bytes if entry.type == "file" else 0,
