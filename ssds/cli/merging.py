@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import shutil
@@ -62,7 +63,8 @@ def install(workspace: Workspace) -> list[str]:
 def join(workspace: Workspace, folders: tuple[str, ...]) -> list[str]:
     """Joins lock files that other machines made of this checkout's; returns what changed.
 
-    The checkout's own file is the common ancestor of all.
+    The checkout's own file, as it is now, is the common ancestor of all; what an apply writes
+    into it meanwhile is joined too (C20).
 
     Raises:
         UsageError: E227, a folder holds no lock file.
@@ -78,36 +80,41 @@ def join(workspace: Workspace, folders: tuple[str, ...]) -> list[str]:
             )
         for name in names:
             found.setdefault(name, []).append(os.path.join(folder, name))
-    results = {name: _joined(workspace, name, paths) for name, paths in sorted(found.items())}
+    own = {name: os.path.join(workspace.lock_folder, name) for name in sorted(found)}
+    bases = {name: _bytes(path) for name, path in own.items()}
     changed = []
-    for name, data in results.items():
-        path = os.path.join(workspace.lock_folder, name)
-        with locked(workspace.guard(name)):
-            if data != _bytes(path):
-                atomic_write(path, data, point="lock-join")
+    with contextlib.ExitStack() as guards:
+        for name in own:
+            guards.enter_context(locked(workspace.guard(name)))
+        results = {n: _joined(workspace, n, bases[n], found[n]) for n in own}
+        for name, data in results.items():
+            if data != _bytes(own[name]):
+                atomic_write(own[name], data, point="lock-join")
                 changed.append(f"{LOCK_FOLDER}/{name}")
     workspace.forget_locks()
     return changed
 
 
-def _joined(workspace: Workspace, name: str, paths: list[str]) -> bytes:
-    """Returns the join of one lock file's states, each against the checkout's own."""
-    base = os.path.join(workspace.lock_folder, name)
-    if not os.path.exists(base):
-        base = os.devnull
-    sofar = os.path.join(workspace.state_folder, "joining", name)
-    atomic_write(sofar, _bytes(base) or _bytes(paths[0]), point="lock-joining")
+def _joined(workspace: Workspace, name: str, base: bytes, paths: list[str]) -> bytes:
+    """Returns one lock file joined with its states elsewhere, each against ``base``."""
+    folder = os.path.join(workspace.state_folder, "joining")
+    sofar, before = os.path.join(folder, name), os.path.join(folder, f"{name}.base")
+    own = _bytes(os.path.join(workspace.lock_folder, name))
     try:
+        atomic_write(before, base, point="lock-joining")
+        atomic_write(sofar, own or _bytes(paths[0]), point="lock-joining")
         for path in paths:
             try:
-                data = merge_files(base, sofar, path, name=f"{LOCK_FOLDER}/{name}")
+                start = before if base else os.devnull
+                data = merge_files(start, sofar, path, name=f"{LOCK_FOLDER}/{name}")
             except Refused as error:
                 error.args = (f"{path}: {error.message}",)
                 raise
             atomic_write(sofar, data, point="lock-joining")
         return _bytes(sofar)
     finally:
-        remove_file(sofar, point="lock-joining")
+        for path in (sofar, before):
+            remove_file(path, point="lock-joining")
 
 
 def _bytes(path: str) -> bytes:

@@ -28,6 +28,7 @@ from ssds.lock.model import (
     Lock,
     lock_file_name,
 )
+from ssds.lock.read import CATALOG_LOCK
 from ssds.lock.write import update_catalog_lock, update_lock, with_platform, with_variant
 from ssds.recipe.model import Target
 from ssds.workspace import LOCK_FOLDER, Workspace
@@ -132,9 +133,9 @@ def write_pins(workspace: Workspace, before: Pins, pins: Pins) -> list[str]:
         sets = {k: v for k, v in shared.advisories.items() if k in used}
         return CatalogLock(pins=replace(shared, bases=kept, advisories=sets))
 
-    path = os.path.join(workspace.lock_folder, "catalog.lock.json")
-    if update_catalog_lock(path, guard=workspace.guard("catalog"), change=change_shared):
-        changed.append(f"{LOCK_FOLDER}/catalog.lock.json")
+    path = os.path.join(workspace.lock_folder, CATALOG_LOCK)
+    if update_catalog_lock(path, guard=workspace.guard(CATALOG_LOCK), change=change_shared):
+        changed.append(f"{LOCK_FOLDER}/{CATALOG_LOCK}")
     for name, version in sorted({(n.name, n.version) for n, _ in pins.releases}):
 
         def change(lock: Lock, key: tuple[str, str] = (name, version)) -> Lock:

@@ -7,19 +7,25 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from e2e_workspace import ROOT, Site, check_error
 
+from ssds.cli import merging
+from ssds.cli.resolving import write_pins
 from ssds.core.canonical import fingerprint
 from ssds.core.digest import sha256_of
-from ssds.core.pins import PinnedFile, PlatformPins, SourcePin
+from ssds.core.pins import PinnedFile, PlatformPins, SharedPins, SourcePin
 from ssds.core.platform import Platform
-from ssds.lock.model import Lock, PlatformLock, VariantLock
-from ssds.lock.read import read_lock
-from ssds.lock.write import lock_bytes
+from ssds.engine.resolve import Pins
+from ssds.host.files import locked
+from ssds.lock.model import CatalogLock, Lock, PlatformLock, VariantLock
+from ssds.lock.read import CATALOG_LOCK, read_lock
+from ssds.lock.write import catalog_lock_bytes, lock_bytes
+from ssds.workspace import Workspace
 
 AMD64, ARM64 = Platform("linux/amd64"), Platform("linux/arm64")
 NAME = "tool@1.0.lock.json"
@@ -160,6 +166,46 @@ def test_locks_of_several_machines_are_joined_or_nothing_is_written(
     plain.good("lock", "join", str(tmp_path / "two"))
     assert own.read_bytes() == made["two"]
     assert plain.good("lock", "join", str(tmp_path / "two")).out.startswith("Nothing to do")
+
+
+def test_what_an_apply_writes_while_locks_are_joined_is_kept(
+    plain: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = plain.workspace / "lockfiles" / NAME
+    own.write_bytes(a_lock(amd64=section("old")))
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / NAME).write_bytes(a_lock(amd64=section("old"), arm64=section("arm")))
+
+    def after_an_apply(guard: str) -> AbstractContextManager[bool]:
+        own.write_bytes(a_lock(amd64=section("applied meanwhile")))
+        return locked(guard)
+
+    monkeypatch.setattr(merging, "locked", after_an_apply)
+    merging.join(Workspace.open(str(plain.workspace)), (str(tmp_path / "other"),))
+
+    assert own.read_bytes() == a_lock(amd64=section("applied meanwhile"), arm64=section("arm"))
+
+
+def test_a_join_and_the_resolver_write_the_catalog_lock_one_after_the_other(
+    plain: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / CATALOG_LOCK).write_bytes(catalog_lock_bytes(CatalogLock()))
+    workspace = Workspace.open(str(plain.workspace))
+    nothing = Pins(shared=SharedPins())
+    guards: list[str] = []
+
+    def noted(guard: str) -> AbstractContextManager[bool]:
+        guards.append(guard)
+        return locked(guard)
+
+    monkeypatch.setattr(merging, "locked", noted)
+    monkeypatch.setattr("ssds.lock.write.locked", noted)
+    write_pins(workspace, nothing, nothing)
+    merging.join(workspace, (str(tmp_path / "other"),))
+
+    assert len(guards) == 2
+    assert guards[0] == guards[1]
 
 
 def test_merge_can_print_instead(plain: Site, tmp_path: Path) -> None:
