@@ -213,16 +213,15 @@ case $ssds_gpu in
 esac
 
 # Podman lays a layer over the image that ends with the program, so that places for binds can be
-# made. It reads PATH and LD_LIBRARY_PATH itself: the program's own are given by word.
+# made. It obeys variables itself (PATH, LD_PRELOAD, XDG_RUNTIME_DIR, CONTAINERS_CONF ...): what the
+# image says is given by word and never stands in podman's own environment.
 if [ "$ssds_runtime" = podman ]; then
-    ssds_inner_path='' ssds_inner_libraries=''
+    # shellcheck disable=SC2034 # read by eval
+    ssds_words='LD_LIBRARY_PATH' ssds_value_of_LD_LIBRARY_PATH=''
     # shellcheck disable=SC2317 # ssds_environment calls it
     ssds_set() {
-        case $1 in
-        PATH) ssds_inner_path=$2 ;;
-        LD_LIBRARY_PATH) ssds_inner_libraries=$2 ;;
-        *) export "$1=$2" ;;
-        esac
+        ssds_words="$ssds_words $1"
+        eval "ssds_value_of_$1=\$2"
     }
     # shellcheck disable=SC2317
     ssds_default() {
@@ -230,7 +229,9 @@ if [ "$ssds_runtime" = podman ]; then
     }
     ssds_environment
     set -- --rootfs "$ssds_top/$ssds_image:O" "$ssds_program" "$@"
-    set -- --env "PATH=$ssds_inner_path" --env "LD_LIBRARY_PATH=$ssds_inner_libraries" "$@"
+    for ssds_name in $ssds_words; do
+        eval "set -- --env \"\$ssds_name=\$ssds_value_of_$ssds_name\" \"\$@\""
+    done
     ssds_seen=$ssds_newline
     for ssds_source in "${ssds_see_cwd:+$ssds_cwd}" "${HOME:-}" /tmp /var/tmp "${TMPDIR:-}"; do
         case ${ssds_source%/} in

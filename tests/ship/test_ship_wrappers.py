@@ -11,7 +11,18 @@ from collections.abc import Iterator
 
 import pytest
 from rootfs import tiny_rootfs
-from ship_makers import image, release, root_tar, run, script, site, small_tar, tar_of, tool_lock
+from ship_makers import (
+    image,
+    release,
+    root_tar,
+    run,
+    script,
+    site,
+    small_tar,
+    tar_of,
+    tool_layer,
+    tool_lock,
+)
 
 from ssds.core.errors import InvalidValue
 from ssds.core.platform import Platform
@@ -459,6 +470,36 @@ def test_podman_runs_a_program_as_the_others_do(tmp_path: object) -> None:
     assert os.listdir(f"{tmp_path}/work") == ["made"]
     inner = run([f"{where}/tool", "a b", "*", ""], cwd=f"{tmp_path}/work", **env)
     assert inner.stdout == b"a b\n*\n\n"
+
+
+def test_what_an_image_says_reaches_podmans_program_and_never_podman(tmp_path: object) -> None:
+    blobs = Blobs(f"{tmp_path}/blobs")
+    said = {
+        "LD_PRELOAD": "/lib/of-the-image.so",
+        "XDG_RUNTIME_DIR": "/run/of the image",
+        "CONTAINERS_CONF": 'it\'s "$HOME"\nand `id` \\ more\n',
+        "LD_LIBRARY_PATH": "/opt/lib",
+    }
+    env = {"PATH": "/usr/bin:/bin", **said}
+    half = image(blobs, [root_tar(), tool_layer()], ["tool"], env)
+    locks = [release(blobs, half, name="tool")]
+    deploy(site(runtimes=("podman",)), locks, blobs, f"{tmp_path}/tree")
+    with open(f"{tmp_path}/podman", "w") as file:
+        file.write('#!/bin/sh\nprintf "%s\\0" "$@" --; env -0\n')
+    os.chmod(f"{tmp_path}/podman", 0o755)
+
+    done = run(
+        [f"{tmp_path}/tree/sites/example/bin/tool", "a b"],
+        PATH=f"{tmp_path}:/usr/bin:/bin",
+        XDG_RUNTIME_DIR="/run/user/7",
+    )
+
+    words, _, own = done.stdout.decode().partition("\0--\0")
+    for name, value in {"PATH": "/usr/bin:/bin", **said}.items():
+        assert f"--env\0{name}={value}\0" in f"{words}\0", done.stderr
+    environment = dict(line.split("=", 1) for line in own.split("\0") if line)
+    assert environment["XDG_RUNTIME_DIR"] == "/run/user/7"
+    assert not {"LD_PRELOAD", "CONTAINERS_CONF", "LD_LIBRARY_PATH"} & set(environment)
 
 
 @needs_namespaces
