@@ -144,7 +144,7 @@ class Source:
 
     def _explain(self, error: SsdsError, name: str) -> None:
         """Puts an error into the words of who installs: the place, and what to do there."""
-        message = error.message.replace(f"{_HERE}/{name}", f"{name} of {self.text}")
+        message = error.message.replace(f"{_HERE}/{name}", f"{self.text}: {name}")
         error.args = (message, *error.args[1:])
         if error.code == "O131":
             error.hint = "Choose one of these with --platform, or another version."
