@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import IO, Protocol
 
-from ssds.core.canonical import pretty_bytes
+from ssds.core.canonical import Json, pretty_bytes
 from ssds.core.digest import Digest
 from ssds.core.errors import IntegrityError
 from ssds.host.files import atomic_write
@@ -32,6 +32,7 @@ from ssds.ship.wrappers import DEFAULT_PATH
 
 LINKS_LIMIT = 40
 MARKER_VERSION = 2
+MARKER_LIMIT_BYTES = 16 << 20
 PROBLEMS_SHOWN = 20
 SETPRIV = ("/usr/bin/setpriv", "/bin/setpriv")
 
@@ -132,22 +133,27 @@ def notes_of(published: Published) -> tuple[tuple[str, str], ...]:
 
 
 def marker_bytes(config: Digest, published: Published) -> bytes:
-    """Returns the marker of an image: what its folder must hold, to check it at any time."""
+    """Returns the marker of an image: what its folder must hold, to check it at any time.
+
+    One that no reader would take lacks what only tells people where a difference is.
+    """
     found = of_tree(published.tree)
-    return pretty_bytes(
-        {
-            "marker_version": MARKER_VERSION,
-            "config": str(config),
-            "tree": found.digest,
-            "parts": dict(found.parts),
-            "files": found.files,
-            "folders": found.folders,
-            "symlinks": found.symlinks,
-            "size": found.size_bytes,
-            "catalogs": [shown(path) for path in published.catalogs],
-            "notes": [[shown(path), text] for path, text in notes_of(published)],
-        }
-    )
+    brief: dict[str, Json] = {
+        "marker_version": MARKER_VERSION,
+        "config": str(config),
+        "tree": found.digest,
+        "files": found.files,
+        "folders": found.folders,
+        "symlinks": found.symlinks,
+        "size": found.size_bytes,
+    }
+    more: dict[str, Json] = {
+        "parts": dict(found.parts),
+        "catalogs": [shown(path) for path in published.catalogs],
+        "notes": [[shown(path), text] for path, text in notes_of(published)],
+    }
+    data = pretty_bytes({**brief, **more})
+    return data if len(data) <= MARKER_LIMIT_BYTES else pretty_bytes(brief)
 
 
 @contextlib.contextmanager
@@ -277,7 +283,7 @@ def marker_of(target: str, config: Digest) -> Mapping[str, object]:
     """Returns the marker of an image; empty where there is none."""
     try:
         with open(os.path.join(target, marker_path(config)), "rb") as file:
-            found = json.loads(file.read(16 * 1024 * 1024))
+            found = json.loads(file.read(MARKER_LIMIT_BYTES))
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
@@ -298,7 +304,7 @@ def image_problems(target: str, config: Digest) -> list[str]:
         return []
     wanted = marker.get("parts")
     parts = wanted if isinstance(wanted, dict) else {}
-    odd = {p for p in {*parts, *found.parts} if parts.get(p) != found.parts.get(p)}
+    odd = {p for p in {*parts, *found.parts} if parts and parts.get(p) != found.parts.get(p)}
     deepest = sorted(p for p in odd if not any(o != p and _below(o, p) for o in odd)) or [""]
     counts = ", ".join(
         f"{getattr(found, kind)} {kind} where {marker.get(kind)} belong"

@@ -25,6 +25,7 @@ from ssds.oci.blobs import Blobs
 from ssds.ship.deploy import DeployReport, deploy
 from ssds.ship.images import image_problems
 from ssds.ship.published import catalog_folders
+from ssds.ship.tree import marker_path
 
 TOOL = {"usr/bin/tool": script("echo one")}
 Files = Mapping[str, bytes | str | tarfile.TarInfo]
@@ -209,6 +210,17 @@ def test_rule_13_a_hard_link_to_a_secret_is_as_secret_and_its_tree_is_whole(make
     link.linkname = "etc/shadow"
     made = make({"etc/shadow": b"secret", "a/plain": link, "other": b"x"})
     assert [made.mode(n) for n in ("a/plain", "etc/shadow", "other")] == [0o700, 0o700, 0o755]
+
+
+def test_an_image_of_too_many_folders_for_a_marker_is_whole_and_a_change_is_seen(
+    make: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ssds.ship.images.MARKER_LIMIT_BYTES", 20_000)
+    made = make({f"{number:0100}/x": b"" for number in range(200)})
+    assert os.path.getsize(f"{made.tree}/{marker_path(made.image)}") < 20_000
+    os.unlink(f"{made.root}/{0:0100}/x")
+    (problem,) = image_problems(made.tree, made.image)
+    assert "not as it was deployed (" in problem
 
 
 def test_rule_14_and_15_owners_and_attributes_are_not_kept(make: Maker) -> None:
