@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from ssds.core.digest import Digest
 from ssds.core.errors import InvalidValue, Refused
 from ssds.core.records import dataclass
-from ssds.ship.generation import LISTING, Deployed
+from ssds.ship.generation import LISTING, LMOD_LISTING, Deployed, lmod_files
 from ssds.ship.images import image_problems
 from ssds.ship.links import link_steps
 from ssds.ship.tree import (
@@ -134,3 +134,22 @@ def generation_problems(folder: str, site: str, deployed: Deployed) -> Iterator[
         place = os.path.join(root, path)
         if not os.path.islink(place) or os.readlink(place) != target:
             yield f"{base}/{path}: not a link to {target}"
+    try:
+        here, wanted = lmod_files(root), _lmod_listing(root)
+    except (OSError, ValueError) as error:
+        yield f"{base}/{LMOD_LISTING}: its files cannot be compared ({error})"
+        return
+    for path in sorted({*here, *wanted}):
+        if here.get(path) != wanted.get(path):
+            yield f"{base}/{path}: not as it was deployed"
+
+
+def _lmod_listing(root: str) -> Mapping[str, str]:
+    try:
+        with open(os.path.join(root, LMOD_LISTING), "rb") as file:
+            found = json.loads(file.read())
+    except FileNotFoundError:
+        return {}  # there was no Lmod where it was deployed
+    if not isinstance(found, dict):
+        raise ValueError("it is no object")
+    return found

@@ -6,6 +6,7 @@ new one and never a mixture.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -35,6 +36,7 @@ from ssds.ship.wrappers import FACTS, SUPPORT, script, site_facts
 
 RECORD = "deployment.json"
 LISTING = "listing.json"
+LMOD_LISTING = "lmod.json"
 RECORD_VERSION = 1
 ALL_COMMANDS = "bin"
 _FOLDER = re.compile(r"(modules|hierarchy)(/[a-z0-9-]+)?/[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -257,6 +259,20 @@ def _all_commands(made: Generation, site: Site, current: Sequence[Current]) -> N
     for command, offer in won.items():
         target = f"../wrappers/{offer.release.name}/{offer.full}/bin/{command}"
         made.links[f"{ALL_COMMANDS}/{command}"] = target
+
+
+def lmod_files(folder: str) -> dict[str, str]:
+    """Returns path → digest of a generation's spider cache, which every user's Lmod runs."""
+    from ssds.host.spider import FOLDER
+
+    found = {}
+    for base, _, names in os.walk(os.path.join(folder, FOLDER)):
+        for name in names:
+            place = os.path.join(base, name)
+            with open(place, "rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            found[os.path.relpath(place, folder)] = f"sha256:{digest}"
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

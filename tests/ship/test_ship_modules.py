@@ -188,6 +188,7 @@ def test_the_spider_cache_is_what_lmod_reads_and_is_made_with_the_modules(tmp_pa
     assert ".ssds-tmp" not in text
     assert "partial" not in text
     env = {"MODULEPATH": f"{folder}/modules", "LMOD_RC": f"{folder}/lmod/lmodrc.lua"}
+    assert check_tree(tree).problems == ()
     # A module that only the cache knows: it is read in place of the folder.
     with open(cache, "w") as file:
         file.write(text.replace("Tools for alignments", "Known by the cache"))
@@ -195,7 +196,13 @@ def test_the_spider_cache_is_what_lmod_reads_and_is_made_with_the_modules(tmp_pa
     assert b"Known by the cache" in found.stderr
     loaded = run([LMOD, "bash", "load", "tool"], **env, HOME=str(tmp_path))
     assert b"wrappers/tool/1.0-r1/bin" in loaded.stdout
-    assert [p for p in check_tree(tree).problems if "lmod" in p] == []
+    told = check_tree(tree).problems
+    assert told == (".ssds/sites/example/1/lmod/cache/spiderT.lua: not as it was deployed",)
+    with open(f"{folder}/lmod/more.lua", "w") as file:
+        file.write("os.exit()")
+    assert len(check_tree(tree).problems) == 2
+    deploy(site(), [tool_lock(blobs)], blobs, tree, repair=True)
+    assert check_tree(tree).problems == ()
 
 
 def test_without_lmod_a_tree_has_no_cache_and_works(

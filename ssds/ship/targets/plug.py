@@ -13,10 +13,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
+from ssds.core.canonical import canonical_bytes
 from ssds.core.errors import SsdsError
+from ssds.host import local
 from ssds.host.spider import write_spider_cache
 from ssds.lock.model import ReleaseHalf
-from ssds.ship.generation import Generation
+from ssds.ship.generation import LMOD_LISTING, Generation, lmod_files
 from ssds.ship.images import BlobSource, Programs, Unpacked
 from ssds.ship.links import OWNED, Name, link_steps, owned_bytes, owned_paths, read_names
 from ssds.ship.tree import (
@@ -147,6 +149,8 @@ def _write(generation: Generation, catalog_version: str, public: str, folder: st
     generation.write(folder, catalog_version)
     if generation.lmod:
         write_spider_cache(folder, public)
+    if found := lmod_files(folder):
+        local.write(os.path.join(folder, LMOD_LISTING), canonical_bytes({**found}))
 
 
 class Target(Protocol):
