@@ -5,16 +5,22 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import time
 from collections.abc import Iterator
 
 from ssds.cache.entry import Entry, parse_entry
 from ssds.cache.place import Place, within
-from ssds.cache.segment import SegmentName, lines_of
+from ssds.cache.segment import TEXT_LIMIT_BYTES, SegmentName, lines_of
 from ssds.core.digest import ActionKey, Digest
 from ssds.core.errors import EnvironmentProblem, IntegrityError, SsdsError
 from ssds.core.model import Claim
 from ssds.host.files import atomic_write, remove_file
 from ssds.oci.blobs import Blobs
+
+PACKED_LIMIT_BYTES = 128 << 20
+"""So many bytes of segments does one reader bring and hold."""
+_PATIENCE = 15
+"""So many times the longest wait for one answer may all segments take."""
 
 
 class Cache:
@@ -26,6 +32,7 @@ class Cache:
         impure: whether claims of what was made with network count.
         warnings: what was wrong, one line for each thing, ``most_warnings`` at most.
         faults: how many things were wrong.
+        limit_s: the longest wait for one answer.
         down: why it counts for nothing now, or the empty string.
     """
 
@@ -64,24 +71,33 @@ class Cache:
     def segments(self) -> dict[SegmentName, bytes]:
         """The bytes of every segment; what is kept here is not fetched again."""
         try:
-            return within(self.limit_s, self._brought)
+            return self._brought()
         except SsdsError as error:
             self.fail(error)
             return {}
 
+    def _listed(self) -> tuple[SegmentName, ...]:
+        return within(self.limit_s, self.place.segments)
+
     def _brought(self, *, again: bool = True) -> dict[SegmentName, bytes]:
-        names = self.place.segments()
-        found = {}
+        names = self._listed()
+        found: dict[SegmentName, bytes] = {}
+        size, end_s = 0, time.monotonic() + _PATIENCE * self.limit_s
         for name in names:
+            size += name.size_bytes
+            if size > PACKED_LIMIT_BYTES or time.monotonic() > end_s:
+                why = "too large" if size > PACKED_LIMIT_BYTES else "too slow"
+                self._pass_over(why, len(names) - len(found))
+                break
             data = self._kept_segment(name)
             if data is None:
                 try:
-                    data = self.place.segment(name)
+                    data = within(self.limit_s, functools.partial(self.place.segment, name))
                 except IntegrityError as error:
                     self.warn(f"{error.message}; it is passed over")
                     continue
                 except SsdsError:
-                    if again and name not in self.place.segments():
+                    if again and name not in self._listed():
                         return self._brought(again=False)  # it was joined with others meanwhile
                     raise
                 with contextlib.suppress(EnvironmentProblem):  # a read-only workspace
@@ -89,6 +105,9 @@ class Cache:
             found[name] = data
         self._forget_others(names)
         return found
+
+    def _pass_over(self, why: str, segments: int) -> None:
+        self.warn(f"it is {why}; {segments} of its segments are passed over")
 
     def _kept_segment(self, name: SegmentName) -> bytes | None:
         try:
@@ -113,9 +132,14 @@ class Cache:
     def lines(self) -> dict[ActionKey, list[bytes]]:
         """The lines of every key, not yet looked at."""
         found: dict[ActionKey, list[bytes]] = {}
-        for name, data in sorted(self.segments.items()):
+        left = TEXT_LIMIT_BYTES
+        for number, (name, data) in enumerate(sorted(self.segments.items())):
+            if left <= 0:
+                self._pass_over("too large", len(self.segments) - number)
+                break
             try:
-                for key, line in lines_of(data, f"the segment {name.hex[:12]}"):
+                for key, line in lines_of(data, f"the segment {name.hex[:12]}", limit_bytes=left):
+                    left -= len(line)
                     lines = found.setdefault(key, [])
                     if line not in lines:
                         lines.append(line)
@@ -182,6 +206,6 @@ class Cache:
 
     def _ask_whether_up(self) -> None:
         try:
-            within(self.limit_s, self.place.segments)
+            self._listed()
         except SsdsError as error:
             self.fail(error)

@@ -20,7 +20,8 @@ from ssds.oci.document import load_document
 
 VERSION = 1
 SEGMENT_LIMIT_BYTES = 64 << 20
-_TEXT_LIMIT_BYTES = 512 << 20
+TEXT_LIMIT_BYTES = 512 << 20
+"""So many bytes at most have the lines that one reader holds."""
 _MOST_TIMES = 200
 """So many times larger may a segment be unpacked; texts of recipes do not reach it."""
 ENTRIES_PER_SEGMENT = 2000
@@ -75,13 +76,18 @@ def packed(lines: Iterable[tuple[ActionKey, bytes]]) -> bytes:
     return packer.compress(b"\n".join([head, *texts, b""])) + packer.flush()
 
 
-def lines_of(data: bytes, what: str) -> Iterator[tuple[ActionKey, bytes]]:
+def lines_of(
+    data: bytes, what: str, *, limit_bytes: int = TEXT_LIMIT_BYTES
+) -> Iterator[tuple[ActionKey, bytes]]:
     """Gives (key, entry's bytes) of a segment; the entries are not looked at.
+
+    Args:
+        limit_bytes: unpacked it has no more bytes.
 
     Raises:
         IntegrityError: T031, it is no segment, too large, or of a newer form.
     """
-    head, *lines = _unpacked(data, what).split(b"\n")
+    head, *lines = _unpacked(data, what, limit_bytes).split(b"\n")
     version = load_document(head, what).integer("cache_version", low=1, high=1 << 30)
     if version > VERSION:
         raise IntegrityError(f"{what} was written by a newer ssds (form {version})", code="T031")
@@ -95,10 +101,10 @@ def lines_of(data: bytes, what: str) -> Iterator[tuple[ActionKey, bytes]]:
             raise IntegrityError(f"{what} has a line without a key", code="T031") from error
 
 
-def _unpacked(data: bytes, what: str) -> bytes:
+def _unpacked(data: bytes, what: str, limit_bytes: int) -> bytes:
     unpacker = zlib.decompressobj(_GZIP)
     try:
-        limit = min(_TEXT_LIMIT_BYTES, (1 << 20) + _MOST_TIMES * len(data))
+        limit = min(limit_bytes, (1 << 20) + _MOST_TIMES * len(data))
         text = unpacker.decompress(data, limit)
     except zlib.error as error:
         raise IntegrityError(f"{what} is damaged: {error}", code="T031") from error

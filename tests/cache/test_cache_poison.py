@@ -235,6 +235,38 @@ def test_a_slow_cache_is_given_up_after_its_time(
     assert "no answer within 0.3 s" in caches.new_warnings()[0]
 
 
+def test_each_answer_has_its_own_time(where: Where, store: Store, tmp_path: Path) -> None:
+    claims = [pushed(where, store, f"claim-{number}") for number in range(11)]
+    with web_server(Path(where.writing), delay_s=0.1) as served:
+        caches = Caches([served.reader(tmp_path / "reader", limit_s=1.0)])
+        found = [caches.find(claim.key) for claim in claims]
+
+    assert all(found)
+    assert caches.new_warnings() == []
+
+
+@pytest.mark.parametrize(
+    ("limit", "why"),
+    [("PACKED_LIMIT_BYTES", "too large"), ("TEXT_LIMIT_BYTES", "too large"), ("_PATIENCE", "slow")],
+)
+def test_of_a_cache_without_end_a_part_counts_with_a_warning(
+    where: Where,
+    store: Store,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    limit: str,
+    why: str,
+) -> None:
+    claims = [pushed(where, store, f"claim-{number}") for number in range(4)]
+    monkeypatch.setattr(f"ssds.cache.cache.{limit}", 0 if limit == "_PATIENCE" else 1000)
+
+    caches = Caches([where.reader(tmp_path / "reader")])
+    found = sum(1 for claim in claims if caches.find(claim.key))
+
+    assert found == 0 if limit == "_PATIENCE" else 0 < found < 4
+    assert any(why in line and "passed over" in line for line in caches.new_warnings())
+
+
 def test_a_cache_that_goes_away_while_bytes_come_gives_nothing_more(
     where: Where, store: Store, tmp_path: Path
 ) -> None:
