@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -159,7 +160,24 @@ class RegistryChannel:
         old = [e.digest for e in known if our_kind(e) == item.kind and e.digest != new]
         self.registry.push_referrer(repository, manifest, replaces=frozenset(old), known=known)
         for digest in old:
+            if self._is_our_referrer(repository, digest, item):
+                self._delete_if_allowed(repository, digest)
+
+    def _is_our_referrer(self, repository: str, digest: Digest, item: Attachment) -> bool:
+        """Whether a manifest itself says so: a list's annotations may name any other one."""
+        try:
+            found = types.parse_manifest(self.registry.fetch_manifest(repository, digest)[1])
+        except (IntegrityError, RegistryError):
+            return False
+        at_subject = found.subject is not None and found.subject.digest == item.subject
+        return at_subject and our_kind(found) == item.kind
+
+    def _delete_if_allowed(self, repository: str, digest: Digest) -> None:
+        try:
             self.registry.delete_manifest(repository, digest)
+        except RegistryError as error:
+            if error.status not in (403, 405):
+                raise  # many registries allow no removal; what is left there does no harm
 
     def _put_empty(self, repository: str) -> None:
         if repository not in self._with_empty:
@@ -238,7 +256,5 @@ class RegistryChannel:
         manifest = types.manifest_bytes(config=config, layers=[blob], artifact_type=STATE_TYPE)
         kept = self.registry.push_manifest(repository, STATE_TAG, types.MANIFEST, manifest)
         if before is not None and before.digest != kept:
-            try:
+            with contextlib.suppress(RegistryError):  # the old document does no harm
                 self.registry.delete_manifest(repository, before.digest)
-            except RegistryError:
-                return  # many registries allow no removal; the old document does no harm

@@ -26,7 +26,7 @@ from ssds.ship.observation import Observation
 from ssds.ship.record import RECORD_TYPE, release_record
 
 if TYPE_CHECKING:
-    from ssds.oci.types import Descriptor
+    from ssds.oci.types import Descriptor, Manifest
 
 METADATA_TYPE = "application/vnd.ssds.metadata.v1+json"
 SBOM_TYPE = "application/vnd.cyclonedx+json"
@@ -172,8 +172,8 @@ def referrer(attachment: Attachment, data: bytes) -> tuple[bytes, bytes]:
     return manifest, content
 
 
-def our_kind(entry: Descriptor) -> str:
-    """Returns which of our attachments an entry of a list of referrers is, or the empty string."""
+def our_kind(entry: Descriptor | Manifest) -> str:
+    """Returns which of our attachments an entry of a list, or a manifest, is; or nothing."""
     if entry.artifact_type == METADATA_TYPE:
         return "metadata"
     return entry.annotations.get(KIND_ANNOTATION, "")

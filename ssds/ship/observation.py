@@ -107,13 +107,13 @@ def parse_observation(data: bytes) -> Observation | None:
             at=int(found["at"]),
             tags=_digests(found["tags"]),
             metadata={Digest(k): Digest(str(d)) for k, d in found["metadata"].items()},
-            evidence=_digests(found.get("evidence", {})),
+            evidence={_evidence(k): d for k, d in _digests(found.get("evidence", {})).items()},
             lost={
-                str(k): tuple(Digest(str(d)) for d in v) for k, v in found.get("lost", {}).items()
+                _key(k): tuple(Digest(str(d)) for d in v) for k, v in found.get("lost", {}).items()
             },
             wrote=_digests(found.get("wrote", {})),
         )
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, ArithmeticError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
 
@@ -135,5 +135,16 @@ def _texts(values: Mapping[Any, Digest]) -> dict[str, Json]:
     return {str(key): str(digest) for key, digest in values.items()}
 
 
+def _evidence(key: str) -> str:
+    """Returns a key of ``Observation.evidence``; raises InvalidValue where it is none."""
+    subject, _, kind = key.partition(" ")
+    return evidence_key(Digest(subject), kind)
+
+
 def _digests(values: Mapping[Any, Any]) -> dict[str, Digest]:
-    return {str(key): Digest(str(digest)) for key, digest in values.items()}
+    return {_key(key): Digest(str(digest)) for key, digest in values.items()}
+
+
+def _key(key: Any) -> str:
+    """Returns a key that can be written again; raises UnicodeEncodeError for a lone surrogate."""
+    return str(key).encode().decode()

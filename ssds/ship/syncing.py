@@ -12,8 +12,10 @@ import threading
 from collections.abc import Callable, Sequence
 
 from ssds.core.digest import Digest
+from ssds.core.errors import IntegrityError
 from ssds.core.records import dataclass, replace
 from ssds.lock.model import Released
+from ssds.oci.answers import RegistryError
 from ssds.oci.copy import HasBlobs
 from ssds.recipe.model import Channel
 from ssds.ship.changes import Change
@@ -69,8 +71,7 @@ def look_at(
     Raises:
         UnavailableError: the place does not answer.
     """
-    data = backend.read_state()
-    state = parse_observation(data) if data is not None else None
+    state = _read_state(backend)
     before = state or remembered
     if state is None or refresh or not 0 <= now - state.at < TRUST_S:
         observed = observe(backend, releases, now, deep=refresh)
@@ -92,6 +93,23 @@ def look_at(
         evidence=evidence,
         changes=changes,
     )
+
+
+def _read_state(backend: Backend) -> Observation | None:
+    """Returns the state; None where it cannot be read or used: then everything is looked at.
+
+    Raises:
+        RegistryError: the place gives no answer at all.
+    """
+    try:
+        data = backend.read_state()
+    except RegistryError as error:
+        if error.status == 0:
+            raise
+        return None
+    except IntegrityError:
+        return None
+    return parse_observation(data) if data is not None else None
 
 
 def evidence_for(

@@ -22,8 +22,10 @@ from fault_registry import FaultRegistry, fault_registry
 from ship_makers import AMD64, digest_of
 
 from ssds.core.canonical import canonical_bytes
+from ssds.lock.model import Lock
 from ssds.oci import types
 from ssds.oci.blobs import Blobs
+from ssds.oci.names import fallback_tag
 from ssds.oci.registry import Registry
 from ssds.recipe.model import Channel
 from ssds.ship.backend_registry import RegistryChannel
@@ -50,6 +52,15 @@ def lab(server: FaultRegistry, tmp_path: Path) -> Place:
     channel = Channel(name="lab", kind="registry", location=f"{server.host}/lab", insecure=True)
     backend = RegistryChannel(registry, "lab")
     return Place(backend=backend, channel=channel, source=Source(blobs), blobs=blobs)
+
+
+def with_scan(place: Place, lock: Lock, finding: str) -> Lock:
+    """The lock after a later scan."""
+    section = lock.variants[""].platforms[AMD64]
+    newer = place.blobs.put(canonical_bytes({"findings": [{"id": finding}]}))
+    scan = replace(section.latest["scan"], outputs={"findings": newer})
+    sections = {AMD64: replace(section, latest={**section.latest, "scan": scan})}
+    return replace(lock, variants={"": replace(lock.variants[""], platforms=sections)})
 
 
 # -- the plan is pure ------------------------------------------------------------------------------
@@ -100,11 +111,7 @@ def test_evidence_is_attached_once_and_replaced_when_it_is_new(place: Place) -> 
     assert not done.failed
     assert sync(place, lock)[0] == []
     (found,) = all_of(lock)
-    section = lock.variants[""].platforms[AMD64]
-    newer = place.blobs.put(canonical_bytes({"findings": [{"id": "CVE-1"}]}))
-    scan = replace(section.latest["scan"], outputs={"findings": newer})
-    sections = {AMD64: replace(section, latest={**section.latest, "scan": scan})}
-    later = replace(lock, variants={"": replace(lock.variants[""], platforms=sections)})
+    later = with_scan(place, lock, "CVE-1")
     assert sync(place, later)[0] == ["+ tool:1.0-r1 scan [linux/amd64]"]
     assert sync(place, later, refresh=True)[0] == []
     assert found.index.digest in done.after.metadata
@@ -159,6 +166,44 @@ def test_what_is_attached_names_its_subject_and_says_what_it_is(
     assert half.manifest.digest.hex.encode() in statement
     listed = [tag for tag in server.tags["lab/tool"] if tag.startswith("sha256-")]
     assert bool(listed) is not server.referrers_api
+
+
+@pytest.mark.parametrize("status", ["403", "405"])
+def test_where_nothing_may_be_removed_evidence_is_replaced_and_tags_move(
+    lab: Place, server: FaultRegistry, status: str
+) -> None:
+    lock = lock_of(lab.blobs, "tool", evidence=True)
+    sync(lab, lock)
+    server.fault = lambda method, path: status if method == "DELETE" else ""
+    del server.tags["lab/tool"]["latest"]
+    newer = with_scan(lab, lock, "CVE-1")
+    lines, done = sync(lab, newer, refresh=True)
+    assert not done.failed
+    assert "+ tool:1.0-r1 scan [linux/amd64]" in lines
+    assert "latest" in server.tags["lab/tool"]
+
+
+def test_a_forged_entry_in_a_list_of_referrers_removes_no_image(
+    lab: Place, server: FaultRegistry
+) -> None:
+    lock = lock_of(lab.blobs, "tool", evidence=True)
+    sync(lab, lock)
+    half = all_of(lock)[0].platforms[AMD64]
+    registry = Registry(server.host, insecure=True, anonymous=True)
+    forged = types.Descriptor(
+        media_type=types.MANIFEST,
+        digest=half.manifest.digest,
+        size_bytes=half.manifest.size_bytes,
+        annotations={"vnd.ssds.kind": "scan"},
+    )
+    known = registry.referrers("lab/tool", half.manifest.digest)
+    server.referrers_api = False
+    entries = types.index_bytes([*known, forged])
+    tag = fallback_tag(half.manifest.digest)
+    registry.push_manifest("lab/tool", tag, types.INDEX, entries)
+    lines, _ = sync(lab, with_scan(lab, lock, "CVE-1"), refresh=True)
+    assert "+ tool:1.0-r1 scan [linux/amd64]" in lines
+    assert str(half.manifest.digest) in server.manifests["lab/tool"]
 
 
 def test_a_shared_layer_is_sent_once_and_mounted_elsewhere(
@@ -232,9 +277,31 @@ def test_a_lost_blob_is_seen_by_refresh_and_brought_again(
 def test_a_state_that_cannot_be_read_is_no_state(lab: Place, server: FaultRegistry) -> None:
     lock = lock_of(lab.blobs, "tool")
     sync(lab, lock)
-    for data in (b"", b"[]", b'{"observation_version": 1}', b"{" * 2000):
+    start = '{"observation_version": 1, "metadata": {}, '
+    zeros = "sha256:" + "0" * 64
+    for data in (
+        *(b"", b"[]", b'{"observation_version": 1}', b"{" * 2000, b"\xff"),
+        f'{start} "tags": {{}}, "at": 1e400}}'.encode(),
+        f'{start} "tags": {{}}, "at": 1, "evidence": {{"no digest": "{zeros}"}}}}'.encode(),
+        f'{start} "tags": {{"other:\\ud800": "{zeros}"}}, "at": 1}}'.encode(),
+    ):
         lab.backend.write_state(data)
         assert sync(lab, lock)[0] == []
+        lab.backend.write_state(data)
+        assert sync(lab, lock, refresh=True)[0] == []
     registry = Registry(server.host, insecure=True, anonymous=True)
     registry.push_manifest("lab/ssds-state", "state", types.INDEX, types.index_bytes([]))
+    assert sync(lab, lock)[0] == []
+    for refresh in (False, True):
+        server.blobs["lab/ssds-state"].clear()
+        lab.backend._with_empty.clear()  # type: ignore[attr-defined]
+        assert sync(lab, lock, refresh=refresh)[0] == []
+
+
+def test_a_state_beyond_the_limit_or_refused_is_no_state(
+    lab: Place, server: FaultRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = lock_of(lab.blobs, "tool")
+    sync(lab, lock)
+    server.fault = lambda method, path: "403" if method == "GET" and "/ssds-state/" in path else ""
     assert sync(lab, lock)[0] == []
