@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 
 from ssds.core.canonical import pretty_bytes
 from ssds.core.records import dataclass
@@ -32,7 +32,7 @@ class OpenWork:
 
 def note(workspace: Workspace, work: OpenWork) -> None:
     """Keeps what is left to do on a channel; nothing left removes the note."""
-    path = os.path.join(workspace.state_folder, "open", f"{work.channel}.json")
+    path = _path(workspace, work.channel)
     if not work.reason and not work.releases:
         remove_file(path, point="open")
         return
@@ -45,23 +45,39 @@ def note(workspace: Workspace, work: OpenWork) -> None:
     atomic_write(path, pretty_bytes(document), point="open")
 
 
-def read_all(workspace: Workspace) -> list[OpenWork]:
-    """Returns what is left to do, by channel; notes that cannot be read count as none."""
-    folder = os.path.join(workspace.state_folder, "open")
+def forget_others(workspace: Workspace, channels: Container[str]) -> None:
+    """Removes the notes on channels that are gone: nobody will ever sync those again."""
+    for channel in _noted(workspace):
+        if channel not in channels:
+            remove_file(_path(workspace, channel), point="open")
+
+
+def _noted(workspace: Workspace) -> list[str]:
     try:
-        names = sorted(n for n in os.listdir(folder) if n.endswith(".json"))
+        names = os.listdir(os.path.join(workspace.state_folder, "open"))
     except OSError:
         return []
+    return sorted(n.removesuffix(".json") for n in names if n.endswith(".json"))
+
+
+def _path(workspace: Workspace, channel: str) -> str:
+    return os.path.join(workspace.state_folder, "open", f"{channel}.json")
+
+
+def read_all(workspace: Workspace, channels: Container[str]) -> list[OpenWork]:
+    """Returns what is left to do on these channels; notes that cannot be read count as none."""
     found = []
-    for name in names:
+    for channel in _noted(workspace):
+        if channel not in channels:
+            continue
         try:
-            with open(os.path.join(folder, name), "rb") as file:
+            with open(_path(workspace, channel), "rb") as file:
                 document = json.loads(file.read(16 * 1024 * 1024))
             if document["open_version"] != _VERSION:
                 continue
             found.append(
                 OpenWork(
-                    channel=name.removesuffix(".json"),
+                    channel=channel,
                     at=int(document["at"]),
                     reason=str(document["reason"]),
                     releases={str(k): str(v) for k, v in document["releases"].items()},

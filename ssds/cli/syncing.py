@@ -82,6 +82,11 @@ def targets(workspace: Workspace, asked: Asked) -> dict[Channel, list[Released]]
     return found
 
 
+def place_names(workspace: Workspace) -> frozenset[str]:
+    """Returns the names of all channels that a sync without choice goes to, replicas too."""
+    return frozenset(channel.name for channel in targets(workspace, Asked()))
+
+
 def _places(channel: Channel) -> list[Channel]:
     """Returns a channel and its replicas, each a place of its own: ``depot``, ``depot.2``."""
     others = [
@@ -140,6 +145,7 @@ def carry_out_all(
         else:
             done[name] = result
             write_observation(channels.observation_path(workspace, item.channel), result.after)
+    open_work.forget_others(workspace, place_names(workspace) | {*done, *failed})
     for name in {*done, *failed}:
         _note(workspace, name, done.get(name), failed.get(name))
     return done, failed

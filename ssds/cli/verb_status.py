@@ -12,6 +12,7 @@ from ssds.cli import open_work, planning
 from ssds.cli.app import Context
 from ssds.cli.output import print_json, say, table
 from ssds.cli.standings import standings
+from ssds.cli.syncing import place_names
 from ssds.core.model import ReleaseName
 from ssds.graph.compile import Graph
 from ssds.graph.plan import Plan, Verb
@@ -56,7 +57,7 @@ def command(
     for name in sorted(workspace.catalog.releases):
         variant = workspace.locks.get(name).variant(name)
         entries.append(_entry(name, variant, planned.plan, standing.get(str(name), [])))
-    left = open_work.read_all(workspace)
+    left = open_work.read_all(workspace, place_names(workspace))
     for entry in entries:
         entry["open"] = [
             work.channel for work in left if work.reason or _is_open(entry, work.releases)

@@ -121,6 +121,20 @@ def test_a_place_that_is_down_blocks_no_other_and_stays_open_work(
     assert site.good("status", "--fail-on-alert").err == ""
 
 
+def test_open_work_of_a_channel_that_is_gone_is_forgotten(tmp_path: Path) -> None:
+    down = registry(f"127.0.0.1:{free_port()}")
+    site = make_site(tmp_path, down=down, folder=FOLDER)
+    assert site.run("sync", "--yes").code == 1
+    assert site.run("status", "--fail-on-alert").code == 3
+    site.write("catalog/channels.yaml", f"folder: {{{FOLDER}}}\n")
+    shown = site.good("status", "--fail-on-alert")
+    assert "open on" not in shown.err
+    note = site.workspace / ".ssds/open/down.json"
+    assert note.exists()  # who only looks removes nothing
+    site.good("sync", "--yes", "--refresh")
+    assert not note.exists()
+
+
 def test_replicas_get_the_same_and_one_that_is_down_is_open_work(tmp_path: Path) -> None:
     with upload_servers() as up:
         down = f"http://127.0.0.1:{free_port()}/b"
