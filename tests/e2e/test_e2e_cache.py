@@ -12,6 +12,7 @@ import pytest
 from cache_places import web_server
 from e2e_workspace import SETTINGS, Site
 from registry_server import running_registry
+from thorough import THOROUGH
 
 NewSite = Callable[[], Site]
 
@@ -52,8 +53,11 @@ def place(kind: str, folder: Path) -> Iterator[tuple[str, str]]:
         yield str(folder), str(folder)
 
 
+KINDS = ["folder", *(["web"] if THOROUGH else [])]
+
+
 @pytest.mark.parametrize(
-    "kind", ["folder", "web", pytest.param("registry", marks=pytest.mark.component("registry"))]
+    "kind", [*KINDS, pytest.param("registry", marks=pytest.mark.component("registry"))]
 )
 def test_a_fresh_clone_with_a_full_cache_builds_nothing(
     site: Site, tmp_path: Path, kind: str

@@ -20,6 +20,7 @@ import cvmfs_standin
 import pytest
 from kill_points import KILLED, forked, points_of
 from ship_makers import image, release, script, site, small_tar
+from thorough import THOROUGH, some
 
 from ssds.core.errors import EnvironmentProblem, Refused, SsdsError, UsageError
 from ssds.lock.model import Lock
@@ -464,7 +465,10 @@ def test_after_a_failed_ingest_the_verdict_is_right_and_the_next_run_completes(
     assert [n for n in os.listdir(f"{server.home}/state") if not n.endswith(".lock")] == []
 
 
-@pytest.mark.parametrize("verb", ["deploy", "rollback", "prune", "ingest"])
+VERBS = ["deploy", "prune", "ingest", *(["rollback"] if THOROUGH else [])]
+
+
+@pytest.mark.parametrize("verb", VERBS)
 def test_killed_anywhere_nothing_half_is_public_and_the_next_run_completes(
     in_memory: str, blobs: Blobs, verb: str
 ) -> None:
@@ -489,6 +493,8 @@ def test_killed_anywhere_nothing_half_is_public_and_the_next_run_completes(
     found_points = points_of(act, f"{in_memory}/trace", "cvmfs", "deploy.image", "deploy.switch")
     within = (".open", ".synced", ".durable", ".linked", ".remove")  # of one small file
     points = [p for p in found_points if not p.partition(":")[0].endswith(within)]
+    always = [p for p in points if p.startswith("deploy.")]
+    points = sorted({*always, *some(points, 6)}, key=points.index)
     wanted = read_deployed(base.target().folder, "example").number
     assert len(points) > 3
     for point in points:
