@@ -14,7 +14,10 @@ from ssds.cli.output import counted, print_json, report_error, size_text, table
 from ssds.cli.syncing import Asked, Looks
 from ssds.core.errors import Refused, SsdsError
 from ssds.ship.changes import Change
+from ssds.ship.channels import wanted_tags
 from ssds.ship.pushing import Pushed
+from ssds.ship.sifs import SUFFIX
+from ssds.ship.syncing import Look
 from ssds.workspace import Workspace
 
 EXIT_REFUSED = 3
@@ -74,14 +77,40 @@ def command(
         print(f"FAILED channel {name}", file=sys.stderr)
         report_error(error)
     for name, pushed in done.items():
-        for release, error in pushed.failed.items():
-            print(f"FAILED {release} to {name}", file=sys.stderr)
-            report_error(error)
+        _show_failed(name, pushed)
     if as_json:
         print_json(_to_dict(looks, done, failed))
     elif not dry_run:
         _show_done(looks, done)
     return _exit_code(looks, done, failed)
+
+
+def _show_failed(name: str, pushed: Pushed) -> None:
+    """Prints what failed: one error of each cause whole, the other releases by name."""
+    causes: dict[str, list[tuple[str, SsdsError]]] = {}
+    for release, error in sorted(pushed.failed.items()):
+        causes.setdefault(error.code, []).append((str(release), error))
+    for failures in causes.values():
+        first, error = failures[0]
+        print(f"FAILED {first} to {name}", file=sys.stderr)
+        report_error(error)
+        if len(failures) > 1:
+            others = ", ".join(release for release, _ in failures[1:])
+            print(f"  and for the same cause: {others}", file=sys.stderr)
+
+
+def _written(look: Look, pushed: Pushed) -> int:
+    """Returns how many changes were carried out: those of failed releases were not."""
+    owners = {
+        f"{name}:{tag}": released.id
+        for name, tags in wanted_tags(look.channel, look.releases).items()
+        for tag, released in tags.items()
+    }
+    return sum(
+        owners.get(change.what.partition(" ")[0].removesuffix(SUFFIX)) not in pushed.failed
+        for change in pushed.changes
+        if change.effective
+    )
 
 
 def _exit_code(looks: Looks, done: dict[str, Pushed], failed: dict[str, SsdsError]) -> int:
@@ -117,8 +146,8 @@ def _counts(changes: tuple[Change, ...]) -> str:
 
 def _show_done(looks: Looks, done: dict[str, Pushed]) -> None:
     for name, pushed in done.items():
-        count = sum(change.effective for change in pushed.changes)
-        if not count:
+        count = _written(looks.looks[name], pushed)
+        if not count and not pushed.failed:
             refused = sum(change.verb == "x" for change in pushed.changes)
             print(f"Nothing to do on {name}" + (f"; {refused} refused." if refused else "."))
             continue

@@ -212,3 +212,19 @@ def whole(server: FaultRegistry, name: str, digest: str) -> bool:
     return all(p["digest"] in server.blobs[name] for p in parts) and all(
         whole(server, name, entry["digest"]) for entry in document.get("manifests", [])
     )
+
+
+def test_what_could_not_be_written_is_not_counted_and_its_cause_is_told_once(
+    tmp_path: Path,
+) -> None:
+    site = make_site(tmp_path, folder=FOLDER)
+    lock = json.loads((site.workspace / "lockfiles/beta@1.0.lock.json").read_text())
+    layers = lock["variants"]["default"]["platforms"]["linux/amd64"]["release"]["layers"]
+    (site.store / "blobs/sha256" / layers[1]["digest"].partition(":")[2]).unlink()
+    ended = site.run("sync", "--yes")
+    assert ended.code == 1
+    assert ended.err.count("FAILED") == 1
+    assert "Synced folder: 6 changes, " in ended.out
+    assert "; 1 release left." in ended.out
+    again = site.run("sync", "--yes")
+    assert "Synced folder: 0 changes, " in again.out
