@@ -129,6 +129,21 @@ def test_s3_continues_an_upload_that_was_cut(s3_host: str, monkeypatch: pytest.M
     assert content(store) == data
 
 
+def test_parts_are_joined_by_the_tags_that_the_store_gave_them(
+    s3_host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from moto.s3.models import FakeKey
+
+    plain = FakeKey.etag.fget
+    encrypted = property(lambda self: plain(self)[::-1])  # as with SSE-KMS: no MD5
+    monkeypatch.setattr(s3, "PART_BYTES", 5 * 1024 * 1024)
+    store = S3(parse_address(f"s3+http://{s3_host}/depot/kms"), ACCESS, KEYS)
+    data = bytes(range(256)) * (6 * 4096)
+    monkeypatch.setattr(FakeKey, "etag", encrypted)
+    put(store, data)
+    assert content(store) == data
+
+
 def test_swift_continues_after_the_segments_that_are_there(
     server: UploadServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
