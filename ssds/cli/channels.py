@@ -213,7 +213,8 @@ def push(
 
     code = 0
     for channel, releases in used(workspace).items():
-        if not refresh and read_observation(observation_path(workspace, channel)) is None:
+        remembered = read_observation(observation_path(workspace, channel))
+        if not refresh and remembered is None:
             continue
         ready = [r for r in releases if r.id in names and not _missing(workspace, r.id)]
         if expected is not None:
@@ -232,6 +233,7 @@ def push(
                 ready,
                 workspace.store,
                 now=int(time.time()),
+                remembered=remembered,
                 say=functools.partial(said, channel.name),
             )
             _observation(workspace, channel, releases, refresh=True)
@@ -240,6 +242,10 @@ def push(
             report_error(error)
             code = 1
             continue
+        for change in done:
+            if change.verb == "x" and change.reason.startswith("drift:"):
+                say(f"REFUSED {change.what} on {channel.name}: {change.reason}")
+                code = 1
         count = sum(1 for change in done if change.effective)
         if count:
             print(f"Pushed to {channel.name}: {count} changes.")

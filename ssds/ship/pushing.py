@@ -34,6 +34,7 @@ from ssds.ship.evidence import referrer
 from ssds.ship.observation import Observation
 from ssds.ship.plug import Backend
 from ssds.ship.sifs import SUFFIX, lay_out, with_sifs
+from ssds.ship.state import read_state
 
 SMALL_BYTES = 64 * 1024
 """Sending so little again costs no more than asking whether it is there."""
@@ -117,15 +118,21 @@ def apply_changes(
     source: HasBlobs,
     *,
     now: int,
+    remembered: Observation | None = None,
     say: Say = lambda _: None,
 ) -> tuple[tuple[Change, ...], Observation]:
     """Looks anew, brings what is missing, reads back; returns what it did and what is there now.
 
+    What differs from the place's state, or else from what is ``remembered``, is drift.
+
     Raises:
         SsdsError: that of the first release that could not be brought; the others are there.
     """
+    before = read_state(backend) or remembered
     observed = observe(backend, releases, now)
-    done = push(channel, backend, releases, source, observed=observed, now=now, say=say)
+    done = push(
+        channel, backend, releases, source, observed=observed, before=before, now=now, say=say
+    )
     for error in done.failed.values():
         raise error
     return done.changes, done.after

@@ -12,18 +12,17 @@ import threading
 from collections.abc import Callable, Sequence
 
 from ssds.core.digest import Digest
-from ssds.core.errors import IntegrityError
 from ssds.core.records import dataclass, replace
 from ssds.lock.model import Released
-from ssds.oci.answers import RegistryError
 from ssds.oci.copy import HasBlobs
 from ssds.recipe.model import Channel
 from ssds.ship.changes import Change
 from ssds.ship.channels import Attachment, plan_channel
 from ssds.ship.evidence import Read, evidence_of
-from ssds.ship.observation import Observation, observation_bytes, parse_observation
+from ssds.ship.observation import Observation, observation_bytes
 from ssds.ship.plug import Backend
 from ssds.ship.pushing import Pushed, observe, push, subjects_of
+from ssds.ship.state import read_state
 
 TRUST_S = 7 * 24 * 3600
 """So long a state is believed; drift that others make is seen after this time at the latest."""
@@ -71,7 +70,7 @@ def look_at(
     Raises:
         UnavailableError: the place does not answer.
     """
-    state = _read_state(backend)
+    state = read_state(backend)
     before = state or remembered
     if state is None or refresh or not 0 <= now - state.at < TRUST_S:
         observed = observe(backend, releases, now, deep=refresh)
@@ -93,23 +92,6 @@ def look_at(
         evidence=evidence,
         changes=changes,
     )
-
-
-def _read_state(backend: Backend) -> Observation | None:
-    """Returns the state; None where it cannot be read or used: then everything is looked at.
-
-    Raises:
-        RegistryError: the place gives no answer at all.
-    """
-    try:
-        data = backend.read_state()
-    except RegistryError as error:
-        if error.status == 0:
-            raise
-        return None
-    except IntegrityError:
-        return None
-    return parse_observation(data) if data is not None else None
 
 
 def evidence_for(

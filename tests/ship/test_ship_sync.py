@@ -298,6 +298,17 @@ def test_a_state_that_cannot_be_read_is_no_state(lab: Place, server: FaultRegist
         assert sync(lab, lock, refresh=refresh)[0] == []
 
 
+def test_a_push_without_sync_obeys_on_drift_too(lab: Place, server: FaultRegistry) -> None:
+    lock = lock_of(lab.blobs, "tool")
+    sync(lab, lock)
+    del server.tags["lab/tool"]["latest"]
+    refusing = replace(lab, channel=replace(lab.channel, on_drift="refuse"))
+    assert "x tool:latest" in refusing.push(lock)[0]
+    assert "latest" not in server.tags["lab/tool"]
+    assert "+ tool:latest" in lab.push(lock)[0]
+    assert "latest" in server.tags["lab/tool"]
+
+
 def test_a_state_beyond_the_limit_or_refused_is_no_state(
     lab: Place, server: FaultRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
