@@ -140,6 +140,8 @@ class Layout:
             raise UnavailableError(
                 f"there is no image layout at {self.path}", hint="Check the path.", code="O060"
             )
+        if _MARK in names:
+            return  # another writer has just made it
         # What a killed process leaves behind before its mark is ours as well.
         if names - {"blobs", "index.json", _LOCK}:
             raise IntegrityError(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -160,3 +162,16 @@ def test_skopeo_reads_each_platform_and_copies_the_release_unchanged(tmp_path: P
     assert copied.tags()["x"].digest == release.digest
     assert set(copied.blobs.all()) == set(layout.blobs.all())
     assert os.listdir(tmp_path / "l") != []
+
+
+def test_many_writers_may_make_the_same_layout_at_once(tmp_path: Path) -> None:
+    for number in range(20):
+        start = threading.Barrier(6)
+
+        def make(folder: str, start: threading.Barrier = start) -> Layout:
+            start.wait()
+            return Layout(folder)
+
+        with ThreadPoolExecutor(6) as pool:
+            made = list(pool.map(make, [str(tmp_path / str(number))] * 6))
+        assert all(layout.tags() == {} for layout in made)
