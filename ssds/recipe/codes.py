@@ -212,7 +212,10 @@ _TABLE: dict[str, tuple[str, str]] = {
     "C015": ("only object stores have replicas", "Declare another channel for the other place."),
     "S010": ("not a site name", "Name the file with lower-case letters, digits and -."),
     "S011": ("selector matches no release", "Write name or name@version of a recipe."),
-    "S012": ("not a folder to bind", "Write an absolute path without .. parts, not / itself."),
+    "S012": (
+        "not a folder to bind",
+        "Write /source[:/target[:ro|rw]]: absolute paths without .. or commas, each target once.",
+    ),
     "S013": ("not a platform", "Use linux/amd64 or linux/arm64, with an optional level."),
     "S014": ("unknown level", "Use v2, v3 or v4 of amd64, or a name of archspec: zen3."),
     "S015": ("not a file of the machine", "Write an absolute path without .. parts."),

@@ -13,6 +13,7 @@ from ssds.core.patterns import pattern
 from ssds.core.platform import Platform
 from ssds.core.records import dataclass, field, replace
 from ssds.oci.image_name import parse_image_name
+from ssds.recipe.binds import parse_bind
 from ssds.recipe.codes import diagnostic, near
 from ssds.recipe.formats.scope import PACKAGE, Report
 from ssds.recipe.model import Base, Channel, CvmfsClient, Demand, Policy, Site
@@ -226,9 +227,13 @@ _SITE_LISTS = ("include", "exclude", "runtimes", "binds", "hidden", "prefer")
 
 
 def _site(name: str, data: Mapping[str, Any], report: Report) -> Site:
-    for index, bind in enumerate(data.get("binds", ())):
-        if not _absolute(bind):
-            report("S012", ("binds", index), ("found", bind))
+    targets: dict[str, str] = {}
+    for index, text in enumerate(data.get("binds", ())):
+        bind = parse_bind(text)
+        if bind is None:
+            report("S012", ("binds", index), ("found", text))
+        elif targets.setdefault(bind[1], text) != text:
+            report("S012", ("binds", index), ("found", text), ("other", targets[bind[1]]))
     if "hook" in data and not _absolute(data["hook"]):
         report("S015", ("hook",), ("found", data["hook"]))
     platforms = tuple(Platform(p) for p in data["platforms"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
@@ -10,10 +9,10 @@ from ssds.core.errors import InvalidValue
 from ssds.core.model import ReleaseName
 from ssds.core.platform import Platform
 from ssds.lock.model import Lock, Released, ReleaseHalf, blocked, releasable
+from ssds.recipe.binds import parse_bind
 from ssds.recipe.model import Site
 from ssds.recipe.selectors import About, hits, looks_inside
 
-_BAD_BIND = re.compile(r"[\x00-\x1f\x7f,]")
 _NOTHING = About()
 Look = Callable[[Released], About]
 
@@ -124,20 +123,12 @@ def binds_of(site: Site) -> tuple[tuple[str, str, str], ...]:
     """
     found = []
     for text in site.binds:
-        source, _, rest = text.partition(":")
-        target, _, mode = rest.partition(":")
-        target, mode = target or source, mode or "rw"
-        parts = {*source.split("/")[1:], *target.split("/")[1:]}
-        if (
-            _BAD_BIND.search(text)
-            or not (source.startswith("/") and target.startswith("/"))
-            or mode not in ("ro", "rw")
-            or parts & {"", ".", ".."}
-        ):
+        bind = parse_bind(text)
+        if bind is None:
             raise InvalidValue(
                 f"the bind {text[:200]!r} of site {site.name} is not /source[:/target[:ro|rw]]",
                 hint="Use absolute paths without commas, '..' or a slash at the end.",
                 code="D002",
             )
-        found.append((source, target, mode))
+        found.append(bind)
     return tuple(found)
