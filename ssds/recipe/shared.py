@@ -13,7 +13,6 @@ from ssds.core.patterns import pattern
 from ssds.core.platform import Platform
 from ssds.core.records import dataclass, field, replace
 from ssds.oci.image_name import parse_image_name
-from ssds.recipe.binds import parse_bind
 from ssds.recipe.codes import diagnostic, near
 from ssds.recipe.formats.scope import PACKAGE, Report
 from ssds.recipe.model import Base, Channel, CvmfsClient, Demand, Policy, Site
@@ -223,7 +222,25 @@ def _sites(files: _Files) -> dict[str, Site]:
     return sites
 
 
+_BAD_BIND = pattern(r"[\x00-\x1f\x7f,]")
 _SITE_LISTS = ("include", "exclude", "runtimes", "binds", "hidden", "prefer")
+
+
+def parse_bind(text: str) -> tuple[str, str, str] | None:
+    """Returns source, target and ``ro`` or ``rw``; None where it is no such text."""
+    source, _, rest = text.partition(":")
+    target, _, mode = rest.partition(":")
+    target, mode = target or source, mode or "rw"
+    parts = {*source.split("/")[1:], *target.split("/")[1:]}
+    absolute = source.startswith("/") and target.startswith("/")
+    if (
+        _BAD_BIND.search(text)
+        or not absolute
+        or mode not in ("ro", "rw")
+        or parts & {"", ".", ".."}
+    ):
+        return None
+    return source, target, mode
 
 
 def _site(name: str, data: Mapping[str, Any], report: Report) -> Site:

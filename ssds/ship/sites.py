@@ -9,9 +9,9 @@ from ssds.core.errors import InvalidValue
 from ssds.core.model import ReleaseName
 from ssds.core.platform import Platform
 from ssds.lock.model import Lock, Released, ReleaseHalf, blocked, releasable
-from ssds.recipe.binds import parse_bind
 from ssds.recipe.model import Site
 from ssds.recipe.selectors import About, hits, looks_inside
+from ssds.recipe.shared import parse_bind
 
 _NOTHING = About()
 Look = Callable[[Released], About]
