@@ -29,6 +29,7 @@ from ssds.oci.types import (
 _MARK = "oci-layout"
 _VERSION = "1.0.0"
 _LOCK = ".index.lock"
+_BEGUN = frozenset({"blobs", "index.json", _LOCK})
 _REF = pattern(r"[A-Za-z0-9](?:[A-Za-z0-9._:@/+-]{0,254}[A-Za-z0-9])?")
 
 
@@ -143,7 +144,7 @@ class Layout:
         if _MARK in names:
             return  # another writer has just made it
         # What a killed process leaves behind before its mark is ours as well.
-        if names - {"blobs", "index.json", _LOCK}:
+        if names - _BEGUN:
             raise IntegrityError(
                 f"{self.path} holds something else than an image layout",
                 hint="Choose another folder; ssds changes only what it wrote.",
@@ -164,6 +165,17 @@ class Layout:
             document = load_document(file.read(4096), mark, limit_bytes=4095)
         if document.text("imageLayoutVersion") != _VERSION:
             document.child("imageLayoutVersion").fail(f"only {_VERSION} is known", code="O061")
+
+
+def not_made_yet(path: str) -> bool:
+    """Whether there is nothing at ``path``, or only what a writer left that was killed early."""
+    try:
+        names = {n for n in os.listdir(path) if not n.startswith(TEMPORARY_PREFIX)}
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return not names - _BEGUN
 
 
 def named_entries(index: Index, where: str) -> dict[str, Descriptor]:

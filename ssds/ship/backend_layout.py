@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 
 from ssds.core.digest import Digest
@@ -12,7 +11,7 @@ from ssds.lock.model import Released
 from ssds.oci import types
 from ssds.oci.blobs import Blobs
 from ssds.oci.copy import HasBlobs, fetch_release
-from ssds.oci.layout import Layout
+from ssds.oci.layout import Layout, not_made_yet
 from ssds.oci.names import fallback_tag
 from ssds.oci.types import Descriptor
 from ssds.ship.channels import Attachment
@@ -30,7 +29,7 @@ class LayoutChannel:
 
     def observe(self, wanted: Mapping[str, Sequence[Released]], *, deep: bool) -> Observation:
         """Returns the tags of these repositories, and what is attached to these releases."""
-        if not os.path.isdir(self.path) or not os.listdir(self.path):
+        if not_made_yet(self.path):
             return Observation(at=0)
         layout = Layout(self.path, create=False)
         tags = {
@@ -66,7 +65,7 @@ class LayoutChannel:
     def has(self, name: str, item: Descriptor, *, manifest: bool) -> bool:
         """Whether it is there with its size; one folder serves all names."""
         del name, manifest
-        if not os.path.isdir(self.path):
+        if not_made_yet(self.path):
             return False
         blobs = Layout(self.path).blobs
         return blobs.has(item.digest) and blobs.size(item.digest) == item.size_bytes

@@ -14,8 +14,9 @@ from oci_makers import put_release
 
 from ssds.core.digest import Digest, sha256_of
 from ssds.core.errors import IntegrityError, InvalidValue, UnavailableError
-from ssds.oci.layout import Layout
+from ssds.oci.layout import Layout, not_made_yet
 from ssds.oci.types import INDEX, REF_NAME, Descriptor
+from ssds.ship.backend_layout import LayoutChannel
 
 
 def test_names_are_set_moved_and_removed_and_others_stay(tmp_path: Path) -> None:
@@ -175,3 +176,15 @@ def test_many_writers_may_make_the_same_layout_at_once(tmp_path: Path) -> None:
         with ThreadPoolExecutor(6) as pool:
             made = list(pool.map(make, [str(tmp_path / str(number))] * 6))
         assert all(layout.tags() == {} for layout in made)
+
+
+def test_a_layout_whose_writer_was_killed_before_its_mark_is_not_made_yet(tmp_path: Path) -> None:
+    assert not_made_yet(str(tmp_path / "absent"))
+    (tmp_path / "blobs").mkdir()
+    (tmp_path / "index.json").write_text("{}")
+    assert not_made_yet(str(tmp_path))
+    channel = LayoutChannel(str(tmp_path))
+    assert channel.observe({"a": ()}, deep=False).tags == {}
+    (tmp_path / "thesis.txt").write_text("mine")
+    assert not not_made_yet(str(tmp_path))
+    assert not not_made_yet(Layout(str(tmp_path / "made")).path)
