@@ -7,18 +7,16 @@ specification's fallback, an index under the tag ``sha256-<hex>``.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
-from typing import IO, Any, Protocol
-from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit, urlunsplit
+from typing import Any, Protocol
+from urllib.parse import urljoin
 
 from ssds.core.digest import Digest, sha256_of
 from ssds.core.errors import IntegrityError, InvalidValue
 from ssds.oci.answers import RegistryError, limited, pieces
-from ssds.oci.body import Body
 from ssds.oci.credentials import Credentials, find_credentials
 from ssds.oci.document import DOCUMENT_LIMIT_BYTES, load_document
 from ssds.oci.names import check_host, check_reference, check_repository, fallback_tag
@@ -33,6 +31,7 @@ from ssds.oci.types import (
     parse_index,
     parse_manifest,
 )
+from ssds.oci.upload import Opener, check_kept, upload_blob
 
 PAGES_LIMIT = 1000
 TAGS_LIMIT = 200_000
@@ -40,8 +39,6 @@ BLOB_ATTEMPTS = 3
 _LINK = re.compile(r'<([^>]*)>\s*;[^,]*\brel="?next"?')
 _ACCEPT = ", ".join(sorted(INDEX_TYPES | MANIFEST_TYPES))
 _OK = frozenset({200})
-
-Opener = Callable[[], IO[bytes]]
 
 
 class Sink(Protocol):
@@ -133,7 +130,7 @@ class Registry:
             return False
         for attempt in range(1, BLOB_ATTEMPTS + 1):
             try:
-                self._upload(repository, digest, size_bytes, opener, mount_from)
+                upload_blob(self._transport, repository, digest, size_bytes, opener, mount_from)
             except RegistryError as error:
                 if not error.temporary or attempt == BLOB_ATTEMPTS:
                     raise
@@ -343,57 +340,8 @@ class Registry:
             "PUT", path, repository=repository, ok=ok, headers=headers, body=lambda: data
         )
         response.close()
-        promised = response.headers.get("Docker-Content-Digest", digest)
-        if promised != digest:
-            raise IntegrityError(
-                f"{self.host}/{repository} kept {promised[:80]} where {digest} was sent",
-                hint="The registry or a proxy before it changes bytes; do not use it.",
-                code="O093",
-            )
+        check_kept(response, digest, f"{self.host}/{repository}")
         return digest, "OCI-Subject" in response.headers
-
-    def _upload(
-        self, repository: str, digest: Digest, size_bytes: int, opener: Opener, mount_from: str
-    ) -> None:
-        query = {"mount": str(digest), "from": check_repository(mount_from)} if mount_from else {}
-        path = f"/v2/{check_repository(repository)}/blobs/uploads/"
-        url = f"{path}?{urlencode(query)}" if query else path
-        # The body is empty, so that this request meets the challenge, not the large one.
-        started = self._request("POST", url, repository, frozenset({201, 202}))
-        started.close()
-        if started.status_code == 201:
-            return  # mounted
-        location = urljoin(self._transport.base + path, started.headers.get("Location", ""))
-        parts = urlsplit(location)
-        if parts.scheme not in {"https", urlsplit(self._transport.base).scheme}:
-            raise RegistryError(
-                f"{self.host} names an upload address that is not safe", code="O097"
-            )
-        query = {**dict(parse_qsl(parts.query)), "digest": str(digest)}
-        headers = {"Content-Type": "application/octet-stream", "Content-Length": str(size_bytes)}
-        with contextlib.ExitStack() as files:
-
-            def body() -> Body:
-                # Opened anew where a token has ended in the meantime and the request is repeated.
-                return Body(files.enter_context(opener()), digest, size_bytes)
-
-            response = self._transport.request(
-                "PUT",
-                urlunsplit(parts._replace(query=urlencode(query))),
-                repository=repository,
-                ok=frozenset({201}),
-                headers=headers,
-                body=body,
-                attempts=1,
-            )
-        response.close()
-        promised = response.headers.get("Docker-Content-Digest", digest)
-        if promised != digest:
-            raise IntegrityError(
-                f"{self.host}/{repository} kept {promised[:80]} where {digest} was sent",
-                hint="The registry or a proxy before it changes bytes; do not use it.",
-                code="O093",
-            )
 
     def _same_host(self, link: str) -> str:
         url = urljoin(self._transport.base, link)
