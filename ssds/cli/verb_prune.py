@@ -49,7 +49,7 @@ def command(
         raise UsageError(
             f"{place.name} is no deployed tree",
             hint="Name the folder that `ssds deploy` wrote.",
-            code="D024",
+            code="D045",
         )
     period = {"keep": keep, "grace_s": grace_days * 86400, "now_s": time.time()}
     if dry_run:

@@ -28,7 +28,8 @@ def rollback(site: str, target: str | Target, *, to: int = 0) -> tuple[int, int]
         to: the generation; the one before the current one where 0.
 
     Raises:
-        Refused: D025 there is no such generation, D026 an image of it is no longer whole.
+        Refused: D024 the tree holds no such site, D025 there is no such generation, D026 an image
+            of it is no longer whole.
     """
     place = PlainTree(target) if isinstance(target, str) else target
     with place.locked() if place.exists() else contextlib.nullcontext():
@@ -40,7 +41,7 @@ def rollback(site: str, target: str | Target, *, to: int = 0) -> tuple[int, int]
             raise Refused(
                 f"{place.name} holds no site {site}",
                 hint=f"Sites there: {held}. Is it the folder of the tree?",
-                code="D025",
+                code="D024",
             )
         if number not in known:
             what = f"generation {to}" if to else "earlier generation"

@@ -30,7 +30,8 @@ from ssds.ship.checking import check_tree
 from ssds.ship.deploy import deploy, read_deployed
 from ssds.ship.prune import prune
 from ssds.ship.rollback import rollback
-from ssds.ship.targets.cvmfs import CvmfsRepository, CvmfsSettings
+from ssds.ship.targets.cvmfs import CvmfsRepository
+from ssds.ship.targets.cvmfs_settings import CvmfsSettings
 from ssds.ship.targets.ingest import CvmfsIngest, IngestDraft
 from ssds.ship.targets.plain import PlainTree
 from ssds.ship.targets.plug import Target

@@ -17,15 +17,15 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 
 from ssds.core.canonical import pretty_bytes
-from ssds.core.errors import EnvironmentProblem, SsdsError, UsageError
-from ssds.core.records import dataclass
+from ssds.core.errors import EnvironmentProblem, SsdsError
 from ssds.host.files import atomic_write, locked, remove_file, write_point
 from ssds.host.folders import readable_for_all, sweep_folders
 from ssds.host.process import Completed, run
 from ssds.host.processes import processes_with
+from ssds.ship.targets.cvmfs_settings import CvmfsSettings
 from ssds.ship.targets.plain import PlainDraft
 
 BUSY_CODES = (17,)
@@ -50,48 +50,6 @@ _KEPT = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CvmfsSettings:
-    """How a repository is reached.
-
-    Attributes:
-        command: the program, ``cvmfs_server``.
-        mount: the folder of all repositories.
-        storage: the folder of the repositories' storage, where ``.cvmfspublished`` is.
-        spool: the folder of the repositories' scratch areas.
-        state: a folder for the journal, the lock and scratch files, outside of the repository.
-        wait_s: how long to wait for others' transactions.
-        publish_s, step_s: time limits of publish, and of every other command.
-    """
-
-    state: str
-    command: str = "cvmfs_server"
-    mount: str = "/cvmfs"
-    storage: str = "/srv/cvmfs"
-    spool: str = "/var/spool/cvmfs"
-    wait_s: float = 600.0
-    publish_s: float = 4 * 3600.0
-    step_s: float = 600.0
-
-    @classmethod
-    def of(cls, environment: Mapping[str, str]) -> CvmfsSettings:
-        """Returns the settings that the environment's ``SSDS_CVMFS_…`` variables make."""
-        home = environment.get("XDG_STATE_HOME") or os.path.join(
-            environment.get("HOME", "/var/lib"), ".local/state"
-        )
-        texts = {
-            name: environment[f"SSDS_CVMFS_{name.upper()}"]
-            for name in ("state", "command", "mount", "storage", "spool")
-            if environment.get(f"SSDS_CVMFS_{name.upper()}")
-        }
-        times = {
-            name: _seconds(f"SSDS_CVMFS_{name.upper()}", environment)
-            for name in ("wait_s", "publish_s", "step_s")
-            if environment.get(f"SSDS_CVMFS_{name.upper()}")
-        }
-        return cls(**{"state": os.path.join(home, "ssds/cvmfs"), **texts, **times})  # type: ignore[arg-type]
-
-
 class CvmfsRepository:
     """A repository on this machine, the publisher (stratum 0)."""
 
@@ -107,7 +65,7 @@ class CvmfsRepository:
             raise SsdsError(
                 f"{repository!r} is no name of a CVMFS repository",
                 hint="It is like software.example.org, or software.example.org/folder.",
-                code="D028",
+                code="D042",
             )
         self.repository = name
         self.name = f"{self.prefix}:{repository}"
@@ -322,7 +280,7 @@ class CvmfsRepository:
                 raise EnvironmentProblem(
                     f"{self.name}: a synchronisation of an earlier publish still runs",
                     hint="Wait for it, or end that cvmfs_swissknife process.",
-                    code="D034",
+                    code="D044",
                 )
             time.sleep(0.2)
 
@@ -387,20 +345,6 @@ class CvmfsRepository:
         if kept:
             end += "; the transaction stays open, and readers see the old state"
         return EnvironmentProblem(f"{self.name}: {end}", hint=hint, code="D036")
-
-
-def _seconds(name: str, environment: Mapping[str, str]) -> float:
-    try:
-        found = float(environment[name])
-        if 0 <= found < 1e9:
-            return found
-    except ValueError:
-        pass
-    raise UsageError(
-        f"{name}={environment[name][:40]!r} is no number of seconds",
-        hint=f"Write it like {name}=600.",
-        code="D039",
-    )
 
 
 def _has(done: Completed, texts: tuple[str, ...]) -> bool:

@@ -13,7 +13,8 @@ def open_target(text: str, say: Callable[[str], None] = lambda _: None) -> Targe
     """Returns the target that ``text`` names; nothing is looked at or written yet."""
     kind, _, rest = text.partition(":")
     if kind in ("cvmfs", "ingest"):
-        from ssds.ship.targets.cvmfs import CvmfsRepository, CvmfsSettings
+        from ssds.ship.targets.cvmfs import CvmfsRepository
+        from ssds.ship.targets.cvmfs_settings import CvmfsSettings
         from ssds.ship.targets.ingest import CvmfsIngest
 
         made = CvmfsRepository if kind == "cvmfs" else CvmfsIngest

@@ -1,0 +1,184 @@
+"""Carries releases to a channel: blobs first, several at once, then release by release the rest.
+
+What stands behind a tag is there before the tag, at whatever moment the process is killed. An error
+is that of the releases that it concerns, and of no others.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from ssds.core.digest import Digest
+from ssds.core.errors import SsdsError, UnavailableError
+from ssds.core.model import ReleaseName
+from ssds.core.records import dataclass
+from ssds.host.files import write_point
+from ssds.lock.model import Released
+from ssds.oci.copy import HasBlobs, parts_of
+from ssds.oci.types import Descriptor
+from ssds.ship.channels import Attachment
+from ssds.ship.evidence import referrer
+from ssds.ship.plug import Backend
+
+SMALL_BYTES = 64 * 1024
+"""Sending so little again costs no more than asking whether it is there."""
+
+WORKERS = 4
+"""So many blobs or releases are on their way to one channel at once; each holds 256 kB."""
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One release on its way.
+
+    Attributes:
+        roots: what is copied: the index, and what the SIF tags name.
+        attachments: what is attached anew.
+        tags: in order: immutable ones first.
+        new: its immutable tag is not there: only large blobs are asked for, that may be there
+            from a push that was cut.
+    """
+
+    name: str
+    released: Released
+    roots: tuple[Descriptor, ...]
+    attachments: tuple[Attachment, ...]
+    tags: Mapping[str, Descriptor]
+    new: bool
+
+
+class Work:
+    """The workers of one push and what they share."""
+
+    def __init__(
+        self, backend: Backend, source: HasBlobs, say: Say, stopping: threading.Event
+    ) -> None:
+        self.failed: dict[ReleaseName, SsdsError] = {}
+        self.sent: list[Digest] = []
+        self.mounted = 0
+        self.size_bytes = 0
+        self.mountable: dict[Digest, str] = {}
+        self._backend = backend
+        self._source = source
+        self._say = say
+        self._stopping = stopping
+        self._guard = threading.Lock()
+        self._names: dict[str, threading.Lock] = {}
+
+    def run(self, jobs: Sequence[Job]) -> None:
+        """Brings all blobs, then release by release what names them."""
+        if not jobs:
+            return
+        with ThreadPoolExecutor(max_workers=WORKERS, thread_name_prefix="push") as pool:
+            plans = {}
+            for job in jobs:
+                with self._failing([job]):
+                    plans[job.released.id] = self._parts(job)
+            blobs: dict[Digest, dict[str, tuple[Descriptor, list[Job]]]] = {}
+            for job in jobs:
+                for item, data in plans.get(job.released.id, ()):
+                    if data is None:
+                        place = blobs.setdefault(item.digest, {})
+                        place.setdefault(job.name, (item, []))[1].append(job)
+            self._all([pool.submit(self._bring, places) for places in blobs.values()], pool)
+            left = [j for j in jobs if j.released.id in plans and j.released.id not in self.failed]
+            self._all([pool.submit(self._finish, j, plans[j.released.id]) for j in left], pool)
+
+    def _all(self, futures: Sequence[Future[None]], pool: ThreadPoolExecutor) -> None:
+        try:
+            for future in futures:
+                future.result()
+        except BaseException:
+            self._stopping.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+    def _failing(self, jobs: Sequence[Job]) -> _Failing:
+        return _Failing(self, jobs)
+
+    def fail(self, jobs: Sequence[Job], error: SsdsError) -> None:
+        """Notes why releases are left out."""
+        with self._guard:
+            for job in jobs:
+                self.failed.setdefault(job.released.id, error)
+
+    def _parts(self, job: Job) -> list[tuple[Descriptor, bytes | None]]:
+        found: dict[Digest, tuple[Descriptor, bytes | None]] = {}
+        for root in job.roots:
+            for item, data in parts_of(self._source, root):
+                found.setdefault(item.digest, (item, data))
+        return list(found.values())
+
+    def _bring(self, places: Mapping[str, tuple[Descriptor, list[Job]]]) -> None:
+        """Brings one blob to every repository that needs it; the later ones mount it."""
+        there = ""
+        for name, (item, jobs) in places.items():
+            with self._failing(jobs):
+                self._check_stopping()
+                known = self.mountable.get(item.digest, "")
+                elsewhere = there or (known if known != name else "")
+                surely = jobs[0].new and (item.size_bytes <= SMALL_BYTES or elsewhere != "")
+                if not surely and self._backend.has(name, item, manifest=False):
+                    there = name
+                    continue
+                write_point("sync.blob")
+                moved = self._backend.put_blob(name, item, self._source.blobs, elsewhere)
+                write_point("sync.sent")
+                how = f"{item.size_bytes} bytes" if moved else "mounted"
+                self._say(f"{name}: {item.digest.short} ({how})")
+                there = name
+                with self._guard:
+                    self.sent += [item.digest] if moved else []
+                    self.size_bytes += item.size_bytes if moved else 0
+                    self.mounted += not moved
+
+    def _finish(self, job: Job, parts: Sequence[tuple[Descriptor, bytes | None]]) -> None:
+        """Brings manifests, attachments and tags; the blobs are there."""
+        with self._failing([job]):
+            for item, data in parts:
+                if data is None:
+                    continue
+                if job.new or not self._backend.has(job.name, item, manifest=True):
+                    self._check_stopping()
+                    self._backend.put_manifest(job.name, item, data)
+                    write_point("sync.manifest")
+            with self._guard:
+                lock = self._names.setdefault(job.name, threading.Lock())
+            with lock:
+                for attachment in job.attachments:
+                    self._check_stopping()
+                    data = attachment.content or self._source.blobs.read(attachment.digest)
+                    manifest, content = referrer(attachment, data)
+                    self._backend.attach(job.name, attachment, manifest, content)
+                    write_point("sync.attached")
+                if job.tags:
+                    self._check_stopping()
+                    self._say(f"{job.name}: {' '.join(job.tags)}")
+                    documents = {item.digest: data for item, data in parts if data is not None}
+                    self._backend.tag(job.name, job.tags, documents)
+                    write_point("sync.tagged")
+
+    def _check_stopping(self) -> None:
+        if self._stopping.is_set():
+            raise UnavailableError("stopped", hint="Run it again; what was sent is there.")
+
+
+class _Failing:
+    """A block whose error is that of some releases, and of no others."""
+
+    def __init__(self, work: Work, jobs: Sequence[Job]) -> None:
+        self._work = work
+        self._jobs = jobs
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        if isinstance(error, SsdsError):
+            self._work.fail(self._jobs, error)
+            return True
+        return False
