@@ -364,10 +364,10 @@ class Asking:
 
 def told(problem: Exception) -> UsageError:
     """Returns what an expansion says, as an error of the command line."""
-    from ssds.recipe.codes import CODES
+    from ssds.recipe.codes import row_of
     from ssds.recipe.generators.model import ExpansionProblem
 
     assert isinstance(problem, ExpansionProblem)
-    row = CODES[problem.code]
+    row = row_of(problem.code)
     facts = ", ".join(f"{label}: {text}" for label, text in problem.facts)
     return UsageError(f"{row.summary} ({facts[:400]})", hint=f"{problem.first} {row.hint}".strip())

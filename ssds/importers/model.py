@@ -7,7 +7,7 @@ from typing import Any
 
 from ssds.core.diagnostics import Collector, Diagnostic, Span
 from ssds.core.records import dataclass, field
-from ssds.recipe.codes import CODES
+from ssds.recipe.codes import row_of
 
 MARK = "\x01"
 """Around a name that the recipe's own templates know; all other braces are text."""
@@ -46,7 +46,7 @@ class Refusals:
 
     def __call__(self, line: int, found: str, instead: str) -> None:
         """Adds one."""
-        row = CODES["R122"]
+        row = row_of("R122")
         self.collector.add(
             Diagnostic(
                 code="R122",

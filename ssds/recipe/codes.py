@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from ssds.core.diagnostics import Diagnostic, Severity, Span
 from ssds.core.records import dataclass
 
@@ -242,41 +244,6 @@ _TABLE: dict[str, tuple[str, str]] = {
     "K010": ("no catalog here", "Make the folder catalog/, or go to a workspace with -C."),
     "K011": ("no checkout here", "Name a folder that has recipes/ in ssds.yaml."),
     "K012": ("two recipes of one name", "Rename or remove one of them."),
-    "N010": ("not a recipe name", "Use lower-case letters, digits, dots and dashes, at most 64."),
-    "N011": (
-        "not a version",
-        "Quote it; use letters, digits and . _ + ~ : -, beginning with a letter or digit.",
-    ),
-    "N012": ("unknown package manager", "Use apt or yum."),
-    "N013": ("not an image of a registry", "Write [HOST/]REPOSITORY[:TAG], as in ubuntu:24.04."),
-    "N014": ("variant is reserved", "arm64 and names that end in _arm64 are architectures."),
-    "N015": ("two variants with one name", "Rename one: _ becomes -, a digit in front gets a v."),
-    "N016": ("variant on an architecture that the recipe lacks", "Add it under architectures."),
-    "N017": ("unknown option", "Declare it under options."),
-    "N018": ("directive of no known kind", "Write one of the kinds."),
-    "N020": ("no choice of try holds", "Add one whose condition holds here."),
-    "N021": ("environment variable over several lines", "ENV holds one line; write a file."),
-    "N022": ("text cannot be split into words", "Close its quotes, or write a list."),
-    "N023": ("entry point with quotes", "Write the path of one program, or a script's."),
-    "N024": ("directives nested too deeply", "Groups and includes go 8 levels deep."),
-    "N025": ("include cannot be read", "Name a file below macros/ of the checkout."),
-    "N026": ("template cannot be used", "Correct its name, method or arguments."),
-    "N027": ("file declared twice", "Rename one of them."),
-    "N028": ("file without origin", "Give it one of url, filename, contents."),
-    "N029": ("copy without source and destination", "Write what is copied, then where to."),
-    "N030": (
-        "not a destination of a copy",
-        "Write an absolute path; with several sources it ends with /.",
-    ),
-    "N044": ("run without a command", "Write at least one command."),
-    "N053": ("recipe is too much work to read", "Shorten its loops, lists and includes."),
-    "N054": ("suite without a test", "Write one, or remove the file: untested is not passed."),
-    "N060": ("value of the wrong type in fulltest.yaml", "Write what is expected there."),
-    "N061": ("suite or test is not whole", "Add the key."),
-    "N062": ("suite is for another version", "Give it the version of build.yaml."),
-    "N064": ("validator that nobody knows", "It would pass silently: use one that is known."),
-    "N066": ("path that cannot be looked at", "Name a file below the work folder, without '..'."),
-    "N067": ("variables make the text too long", "Variables may not name each other in circles."),
     "W010": (
         "a workspace may not switch the sandbox off",
         "Set it in your own settings, or SSDS_SANDBOX=trusted, where it concerns you only.",
@@ -316,34 +283,6 @@ _WARNINGS: dict[str, tuple[str, str]] = {
     "R056": ("text is not in normal form NFC", "Save it in NFC: look-alikes give other keys."),
     "R062": ("folder without a recipe", "Add recipe.yaml or remove the folder."),
     "R064": ("recipe without tests", "Add at least one test of real work."),
-    "N040": ("file is not in the recipe's folder", "Add it: the build will fail without it."),
-    "N041": ("command cannot have a wrapper", "Write its name alone, and its folder under path."),
-    "N042": ("version is a number", 'Quote it: "1.10" and 1.1 would be the same number.'),
-    "N043": ("key that nothing reads", "Remove it, or write a directive of its own."),
-    "N045": ("file is asked for outside of a run", "Only a run has it mounted: ask there."),
-    "N046": ("recipe without readme", "Write readme, structured_readme or README.md."),
-    "N047": ("here-document in a run", "Its lines get joined by &&: declare a file with contents."),
-    "N049": (
-        "address over plain http",
-        "Use https: anybody on the way can change what comes, and the lock holds what came first.",
-    ),
-    "N050": ("base image without a version", "Name a tag that stays, best with its digest."),
-    "N051": ("version is whatever is newest", "Name a version: latest is another one next month."),
-    "N052": (
-        "not an SPDX licence expression in the NeuroDesk recipe",
-        "Use identifiers of the SPDX licence list, or name: for a licence of its own.",
-    ),
-    "N048": (
-        "run ends with a line that goes on",
-        "Remove the backslash, or the empty lines at the end.",
-    ),
-    "N063": ("key that nobody reads in fulltest.yaml", "Remove it, or correct its spelling."),
-    "N065": ("depends on a test that does not come before", "Correct the name, or the order."),
-    "N068": (
-        "suite is skipped: host_script would run on the host",
-        "Make its data in setup.script, which runs in the image, or name it as a source.",
-    ),
-    "N069": ("two tests of one name", "Rename one: what depends on it cannot tell them apart."),
     "C012": ("plain http to another machine", "Use https, or keep insecure to loopback."),
 }
 
@@ -362,7 +301,7 @@ _NOTES: dict[str, tuple[str, str]] = {
     ),
 }
 
-CODES: dict[str, Code] = {
+_OWN: dict[str, Code] = {
     **{
         letter + number: Code(summary=f"{summary} in the {what}", hint=hint)
         for letter, what in FAMILIES.items()
@@ -375,7 +314,27 @@ CODES: dict[str, Code] = {
     },
     **{code: Code(summary=s, hint=h, severity=Severity.NOTE) for code, (s, h) in _NOTES.items()},
 }
-"""Code → its row."""
+"""Code → its row, but for those of NeuroDesk's format, which few catalogs need."""
+
+
+@functools.cache
+def every_code() -> dict[str, Code]:
+    """Returns code → its row, those of all formats."""
+    from ssds.recipe.formats.neurocontainers import codes
+
+    return {
+        **_OWN,
+        **{code: Code(summary=s, hint=h) for code, (s, h) in codes.ERRORS.items()},
+        **{
+            code: Code(summary=s, hint=h, severity=Severity.WARNING)
+            for code, (s, h) in codes.WARNINGS.items()
+        },
+    }
+
+
+def row_of(code: str) -> Code:
+    """Returns the row of a code; raises KeyError for one that nobody wrote down."""
+    return _OWN.get(code) or every_code()[code]
 
 
 def diagnostic(
@@ -387,7 +346,7 @@ def diagnostic(
     first: str = "",
 ) -> Diagnostic:
     """Returns the diagnostic of ``code`` at ``span``; ``first`` is put before the constant hint."""
-    row = CODES[code]
+    row = row_of(code)
     return Diagnostic(
         code=code,
         summary=row.summary,
@@ -414,14 +373,13 @@ def as_markdown() -> str:
         "# Diagnostics",
         "",
         "Each code is one cause with one remedy. Errors stop the work; warnings and notes do not.",
-        "This page is made from `ssds/recipe/codes.py`.",
+        "This page is made from `ssds/recipe/codes.py` and its neighbours.",
         "",
         "| code | | summary | what to do |",
         "|---|---|---|---|",
     ]
     order = {letter: index for index, letter in enumerate("YRBPCSVKWNG")}
-    for code in sorted(CODES, key=lambda c: (order[c[0]], c)):
-        row = CODES[code]
+    for code, row in sorted(every_code().items(), key=lambda item: (order[item[0][0]], item[0])):
         hint = row.hint.replace("|", "\\|")
         lines.append(f"| {code} | {row.severity.value} | {row.summary} | {hint} |")
     return "\n".join(lines) + "\n"

@@ -11,7 +11,7 @@ import pytest
 from neurocontainers_checkout import BUILD, HEAD, read, recipe, write_checkout
 
 from ssds.core.diagnostics import Severity
-from ssds.recipe.codes import CODES
+from ssds.recipe.codes import row_of
 
 STEPS = "- run: [x]\n"
 ROUNDS = "{% for a in range(4000) %}"
@@ -265,7 +265,7 @@ def test_what_their_builder_takes_is_taken_with_a_warning(tmp_path: Path, name: 
     code, text = WARNED[name]
     reading = read(write_checkout(tmp_path / "c", text))
     assert [d.code for d in reading.collector] == [code]
-    assert CODES[code].severity is Severity.WARNING
+    assert row_of(code).severity is Severity.WARNING
     assert reading.catalog.releases
 
 
