@@ -148,24 +148,41 @@ def lock_rows(
 
     The latter only for the ``whole`` catalog: a selection removes nothing.
     """
-    rows = []
-    for name, nodes in sorted(graph.releases.items()):
-        if not all(node in plan.steps for node in nodes):
-            continue
-        news = [n for n in nodes if plan.steps[n].runs and plan.steps[n].reason != "bytes"]
-        if news:
-            text = f"known after {news[0].label}"
-            rows.append(_lock_row(name, Verb.UNKNOWN, "input", text))
-            continue
+
+    def behind(name: ReleaseName) -> str:
         before = locks.get(name).variant(name)
         after = make_variant(name, tuple(catalog.releases[name].targets), before, found)
-        if after != before:
-            rows.append(_lock_row(name, Verb.RUN, "behind", _what_changes(before, after)))
-    if whole:
-        rows += [
-            _lock_row(name, Verb.REMOVE, "gone", "no longer in the catalog")
-            for name in sorted(gone(catalog, locks))
-        ]
+        return _what_changes(before, after) if after != before else ""
+
+    return _lock_rows(plan, graph.releases, behind, gone(catalog, locks) if whole else ())
+
+
+def _lock_rows(
+    plan: Plan,
+    owners: Mapping[ReleaseName, Iterable[NodeId]],
+    behind: Callable[[ReleaseName], str],
+    lost: Iterable[ReleaseName],
+) -> list[Row]:
+    """Returns a row for every lock of which something is to be written or removed.
+
+    Args:
+        owners: whose lock → its nodes; locks of which not every node is planned are left out.
+        behind: says in what a lock is behind, or the empty string; asked where nothing runs.
+        lost: whose locks have nothing in the catalog.
+    """
+    rows = []
+    for name, nodes in sorted(owners.items()):
+        steps = [(node, plan.steps.get(node)) for node in nodes]
+        if any(step is None for _, step in steps):
+            continue
+        news = [n for n, step in steps if step and step.runs and step.reason != "bytes"]
+        if news:
+            rows.append(_lock_row(name, Verb.UNKNOWN, "input", f"known after {news[0].label}"))
+        elif text := behind(name):
+            rows.append(_lock_row(name, Verb.RUN, "behind", text))
+    rows += [
+        _lock_row(name, Verb.REMOVE, "gone", "no longer in the catalog") for name in sorted(lost)
+    ]
     return rows
 
 
@@ -216,27 +233,18 @@ def data_lock_rows(
     """Returns a row for every data set's lock that is behind, and for every one without a set."""
     from ssds.lock.data import DataLock, make_data_lock
 
-    rows = []
-    for name, nodes in sorted(graph.data.items()):
-        if not all(node in plan.steps for node in nodes):
-            continue
-        news = [n for n in nodes if plan.steps[n].runs and plan.steps[n].reason != "bytes"]
-        if news:
-            text = f"known after {news[0].label}"
-            rows.append(_lock_row(name, Verb.UNKNOWN, "input", text))
-            continue
+    def behind(name: ReleaseName) -> str:
         before = locks.get(name, DataLock(id=name))
-        after = make_data_lock(catalog.data[name], nodes, before, found.claims, found.read)
-        if after != before:
-            same = before.made == after.made
-            text = "its description is behind" if same else "the lock is behind what was made"
-            rows.append(_lock_row(name, Verb.RUN, "behind", text))
-    if whole:
-        rows += [
-            _lock_row(name, Verb.REMOVE, "gone", "no longer in the catalog")
-            for name in sorted(set(locks) - set(catalog.data))
-        ]
-    return rows
+        after = make_data_lock(
+            catalog.data[name], graph.data[name], before, found.claims, found.read
+        )
+        if after == before:
+            return ""
+        same = before.made == after.made
+        return "its description is behind" if same else "the lock is behind what was made"
+
+    lost = set(locks) - set(catalog.data) if whole else ()
+    return _lock_rows(plan, graph.data, behind, lost)
 
 
 def _lock_row(name: ReleaseName, verb: Verb, reason: str, text: str) -> Row:

@@ -15,6 +15,7 @@ from ssds.core.errors import IntegrityError, InvalidValue
 from ssds.core.model import KINDS, Claim
 from ssds.core.records import dataclass, replace
 from ssds.oci.document import Place, load_document
+from ssds.store.records import circumstances
 
 ENTRY_LIMIT_BYTES = 4 << 20
 BLOB_LIMIT_BYTES = 64 << 30
@@ -47,14 +48,7 @@ class Entry:
                 "kind": claim.kind,
                 "outputs": {name: str(d) for name, d in claim.outputs.items()},
                 "verdict": claim.verdict,
-                "logs": {name: str(d) for name, d in claim.logs.items()},
-                "builder": claim.builder,
-                "mode": claim.mode,
-                "emulated": claim.emulated,
-                "impure": claim.impure,
-                "tools": dict(claim.tools),
-                "made_at": claim.made_at,
-                "duration_ms": claim.duration_ms,
+                **circumstances(claim),
                 "node": self.node,
                 "preimage": self.preimage,
                 "sizes": {str(digest): size for digest, size in self.sizes.items()},

@@ -137,6 +137,24 @@ def check_limits(bench: Bench, result: JobResult, what: str) -> None:
         )
 
 
+def check_end(result: JobResult, what: str, time_limit_s: int) -> None:
+    """Raises StepFailed for a job that ended with anything but exit code 0."""
+    if result.stopped:
+        raise StepFailed("stopped by the user")
+    if result.timed_out:
+        raise StepFailed(
+            f"{what} was stopped after its time limit of {time_limit_s} s",
+            hint="Raise time_limit_s of the step, or make it faster.",
+            code="E072",
+        )
+    if result.exit_code != 0:
+        raise StepFailed(
+            f"{what} ended with exit code {result.exit_code}",
+            hint="Read its log with `ssds log NODE`; `ssds apply --keep-failed` keeps its tree.",
+            code="E071",
+        )
+
+
 def require_builder(bench: Bench) -> Builder:
     """Returns who runs build steps; raises UnavailableError where building is not possible."""
     return bench.builder or Embedded(require_sandbox(bench))

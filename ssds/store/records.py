@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Iterator
 from typing import Any
 
-from ssds.core.canonical import canonical_bytes
+from ssds.core.canonical import Json, canonical_bytes
 from ssds.core.digest import ActionKey, Digest
 from ssds.core.errors import EnvironmentProblem, IntegrityError, InvalidValue, SsdsError
 from ssds.core.model import REFUSED, Claim
@@ -143,18 +143,21 @@ def _outputs(claim: Claim) -> str:
 
 
 def _record(claim: Claim) -> str:
-    return canonical_bytes(
-        {
-            "logs": {name: str(d) for name, d in claim.logs.items()},
-            "builder": claim.builder,
-            "mode": claim.mode,
-            "emulated": claim.emulated,
-            "impure": claim.impure,
-            "tools": dict(claim.tools),
-            "made_at": claim.made_at,
-            "duration_ms": claim.duration_ms,
-        }
-    ).decode()
+    return canonical_bytes(circumstances(claim)).decode()
+
+
+def circumstances(claim: Claim) -> dict[str, Json]:
+    """Returns what is kept of a claim beside its key, kind, outputs and verdict."""
+    return {
+        "logs": {name: str(d) for name, d in claim.logs.items()},
+        "builder": claim.builder,
+        "mode": claim.mode,
+        "emulated": claim.emulated,
+        "impure": claim.impure,
+        "tools": dict(claim.tools),
+        "made_at": claim.made_at,
+        "duration_ms": claim.duration_ms,
+    }
 
 
 def read_row(row: tuple[str, str, str, str, str]) -> Claim:

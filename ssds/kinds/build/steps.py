@@ -13,8 +13,8 @@ from ssds.core.errors import IntegrityError, StepFailed
 from ssds.core.pins import PinnedPackage
 from ssds.core.platform import Platform
 from ssds.host import local
-from ssds.host.sandbox import Bind, Job, JobResult
-from ssds.kinds.api import Bench, bind_sources, check_limits, limits
+from ssds.host.sandbox import Bind, Job
+from ssds.kinds.api import Bench, bind_sources, check_end, check_limits, limits
 from ssds.kinds.build.given import bind_files, stage_file
 from ssds.kinds.build.network import write_aids
 from ssds.kinds.build.state import ConfigState, step_environment, working_folder
@@ -133,25 +133,7 @@ def _shell(
             hint="Free some space (`ssds gc` helps) or set store.path in ssds.yaml.",
             code="E074",
         )
-    check(result, step_bench.name, step_bench.time_limit_s)
-
-
-def check(result: JobResult, what: str, time_limit_s: int) -> None:
-    """Raises StepFailed for anything but exit code 0."""
-    if result.stopped:
-        raise StepFailed("stopped by the user")
-    if result.timed_out:
-        raise StepFailed(
-            f"{what} was stopped after its time limit of {time_limit_s} s",
-            hint="Raise time_limit_s of the step, or make it faster.",
-            code="E072",
-        )
-    if result.exit_code != 0:
-        raise StepFailed(
-            f"{what} ended with exit code {result.exit_code}",
-            hint="Read its log with `ssds log NODE`; `ssds apply --keep-failed` keeps its tree.",
-            code="E071",
-        )
+    check_end(result, step_bench.name, step_bench.time_limit_s)
 
 
 def _run(step_bench: StepBench, step: Mapping[str, Any]) -> None:

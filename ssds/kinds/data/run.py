@@ -16,11 +16,12 @@ from ssds.core.platform import Platform
 from ssds.host import local
 from ssds.host.files import explained
 from ssds.host.machine import can_run
-from ssds.host.sandbox import Job, JobResult
+from ssds.host.sandbox import Job
 from ssds.kinds.api import (
     Bench,
     Outcome,
     bind_sources,
+    check_end,
     check_limits,
     limits,
     require_builder,
@@ -151,7 +152,8 @@ def _index(bench: Bench, trees: Trees, upper: str) -> Outcome:
     layers = tuple(Layer(digest=digest, tar=blobs.path(digest)) for digest in digests)
     builder = require_builder(bench)
     result = builder.run(Work(job=job, layers=layers, platform=platform, folder=folder))
-    _check(bench, result, seconds)
+    check_limits(bench, result, "the index step")
+    check_end(result, "the index step", seconds)
     for name in os.listdir(upper):  # what it wrote elsewhere is of no use to the data
         if name != HOME:
             trees.discard(os.path.join(upper, name))
@@ -167,22 +169,3 @@ def _index(bench: Bench, trees: Trees, upper: str) -> Outcome:
     return _outcome(
         bench, exported, out, builder=builder.name, mode=builder.mode, emulated=emulated
     )
-
-
-def _check(bench: Bench, result: JobResult, seconds: int) -> None:
-    """Raises StepFailed for anything but exit code 0."""
-    check_limits(bench, result, "the index step")
-    if result.stopped:
-        raise StepFailed("stopped by the user")
-    if result.timed_out:
-        raise StepFailed(
-            f"the index step was stopped after its time limit of {seconds} s",
-            hint="Raise time_limit_s of the step.",
-            code="E072",
-        )
-    if result.exit_code != 0:
-        raise StepFailed(
-            f"the index step ended with exit code {result.exit_code}",
-            hint=f"`ssds log {bench.action.node.id}` shows its output.",
-            code="E071",
-        )
