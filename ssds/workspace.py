@@ -12,19 +12,18 @@ from ssds.core.diagnostics import Collector
 from ssds.core.digest import ActionKey, Digest
 from ssds.core.errors import EnvironmentProblem, SsdsError, UsageError
 from ssds.core.model import Claim, ReleaseName
-from ssds.core.pins import PlatformPins
 from ssds.core.platform import Platform
 from ssds.core.records import dataclass, field, replace
 from ssds.graph.compile import Graph, compile_graph
 from ssds.graph.plan import Facts
 from ssds.host.premises import Trial
-from ssds.lock.make import locked_claims, locked_sizes
-from ssds.lock.model import Lock, Locks, VariantLock
+from ssds.lock.make import held_by
+from ssds.lock.model import Locks
 from ssds.lock.read import DATA_FOLDER, read_locks
 from ssds.recipe.catalog import CatalogReading, Documents, has_data, read_catalog
 from ssds.recipe.homes import Home, homes
 from ssds.recipe.model import Catalog
-from ssds.recipe.settings import Settings, read_settings
+from ssds.recipe.settings import Settings, find_root, is_workspace, read_settings
 
 if TYPE_CHECKING:
     from ssds.builders.plug import Builder
@@ -37,34 +36,8 @@ if TYPE_CHECKING:
     from ssds.lock.data import DataLock
     from ssds.store.store import Store
 
-SETTINGS_FILE = "ssds.yaml"
 STATE_FOLDER = ".ssds"
 LOCK_FOLDER = "lockfiles"
-
-
-def find_root(start: str) -> str:
-    """Returns the nearest folder at or above ``start`` that has ssds.yaml.
-
-    Raises:
-        UsageError: there is none.
-    """
-    folder = os.path.abspath(start)
-    while True:
-        if is_workspace(folder):
-            return folder
-        above = os.path.dirname(folder)
-        if above == folder:
-            raise UsageError(
-                f"{os.path.abspath(start)} is not in a workspace: there is no {SETTINGS_FILE}",
-                hint="`ssds init` makes one here; `ssds -C DIR …` works in another folder.",
-                code="E031",
-            )
-        folder = above
-
-
-def is_workspace(folder: str) -> bool:
-    """Whether ``folder`` itself is a workspace."""
-    return os.path.isfile(os.path.join(folder, SETTINGS_FILE))
 
 
 class _Present:
@@ -170,7 +143,7 @@ class Workspace:
     @functools.cached_property
     def data_locks(self) -> Mapping[ReleaseName, DataLock]:
         """The checked locks of reference data sets."""
-        if not os.path.isdir(os.path.join(self.lock_folder, DATA_FOLDER)):
+        if not self._has_data_locks:
             return {}
         from ssds.lock.data import read_data_locks
 
@@ -182,9 +155,11 @@ class Workspace:
     @property
     def has_data(self) -> bool:
         """Whether there are reference data sets, in the catalog or locked."""
-        return has_data(self.root, self.settings.catalog) or os.path.isdir(
-            os.path.join(self.lock_folder, DATA_FOLDER)
-        )
+        return has_data(self.root, self.settings.catalog) or self._has_data_locks
+
+    @property
+    def _has_data_locks(self) -> bool:
+        return os.path.isdir(os.path.join(self.lock_folder, DATA_FOLDER))
 
     def part(self, names: Iterable[str], *, all_locks: bool = False) -> Workspace:
         """Returns this workspace with some recipes only, those below them, and their locks."""
@@ -195,14 +170,10 @@ class Workspace:
         self.__dict__.pop("locks", None)
         self.__dict__.pop("data_locks", None)
 
-    def pins(self) -> dict[tuple[ReleaseName, Platform], PlatformPins]:
-        """Returns every release's own pins."""
-        return self.locks.pins
-
     def graph(self, as_of: dt.date) -> Graph:
         """Returns the graph of catalog and pins on a date."""
         data = {name: lock.sources for name, lock in self.data_locks.items()}
-        return compile_graph(self.catalog, self.locks.catalog.pins, self.pins(), as_of, data)
+        return compile_graph(self.catalog, self.locks.catalog.pins, self.locks.pins, as_of, data)
 
     @property
     def store_path(self) -> str:
@@ -264,18 +235,17 @@ class Workspace:
         from ssds.cache.cache import Cache
         from ssds.cache.place import open_place
 
-        found = []
-        for one in self.settings.caches:
-            place = open_place(
-                one.location,
-                insecure=one.insecure,
-                ca_bundle=self.settings.ca_bundle,
-                proxy=self.settings.proxy,
+        access = {"ca_bundle": self.settings.ca_bundle, "proxy": self.settings.proxy}
+        return [
+            Cache(
+                one.name,
+                open_place(one.location, insecure=one.insecure, limit_s=one.timeout_s, **access),
+                os.path.join(self.state_folder, "cache", one.name),
+                impure=one.impure,
                 limit_s=one.timeout_s,
             )
-            folder = os.path.join(self.state_folder, "cache", one.name)
-            found.append(Cache(one.name, place, folder, impure=one.impure, limit_s=one.timeout_s))
-        return found
+            for one in self.settings.caches
+        ]
 
     @property
     def probe(self) -> Probe:
@@ -341,28 +311,12 @@ class Workspace:
 
     def facts(self) -> Facts:
         """Returns everything that a plan rests on."""
-        locked: dict[ActionKey, list[Claim]] = {}
-        sure: dict[ActionKey, Claim] = {}
-        sizes: dict[Digest, int] = {}
-        for lock in self.locks.releases.values():
-            for name, variant in _variants(lock):
-                for claim in locked_claims(name, variant).values():
-                    known = locked.setdefault(claim.key, [])
-                    if not known and claim.verdict != "fail":
-                        sure[claim.key] = claim
-                    known.append(claim)
-                sizes.update(locked_sizes(variant))
-        for data in self.data_locks.values():
-            for claim in data.actions.values():
-                locked.setdefault(claim.key, []).append(claim)
-                sure.setdefault(claim.key, claim)
-            for blob in (data.made.content, *data.made.layers) if data.made else ():
-                sizes[blob.digest] = blob.size_bytes
+        held = held_by(self.locks, self.data_locks.values())
 
         def claims(key: ActionKey) -> tuple[Claim, ...]:
             store = self.store_if_there
             known = store.claims.find(key) if store else ()
-            return (*locked.get(key, ()), *known)
+            return (*held.claims.get(key, ()), *known)
 
         def cached(key: ActionKey) -> tuple[Claim, ...]:
             return self.caches.find(key) if self.caches else ()
@@ -375,11 +329,11 @@ class Workspace:
         return Facts(
             claims=claims,
             has=_Present(self),
-            sizes=sizes,
+            sizes=held.sizes,
             builder=functools.cache(self.builder),
             emulates=emulates,
             cached=cached,
-            sure=sure,
+            sure=held.sure,
         )
 
     def crew(self, *, jobs: int = 1, keep_failed: bool = False, accept: bool = False) -> Crew:
@@ -412,15 +366,12 @@ class Workspace:
 
     def check_writable(self) -> None:
         """Raises EnvironmentProblem (E063) where locks or logs could not be written afterwards."""
+        from ssds.host.folders import unwritable
+
         for folder in (self.lock_folder, self.state_folder):
-            place = folder
-            while not os.path.isdir(place):
-                place = os.path.dirname(place)
-            if not os.access(place, os.W_OK | os.X_OK):
-                read_only = os.statvfs(place).f_flag & os.ST_RDONLY
+            if reason := unwritable(folder):
                 raise EnvironmentProblem(
-                    f"cannot write {folder}: "
-                    + ("the file system is read-only" if read_only else "permission denied"),
+                    f"cannot write {folder}: {reason}",
                     hint="Locks and logs are written there: use a workspace of your own.",
                     code="E063",
                 )
@@ -446,17 +397,3 @@ class Workspace:
     def guard(self, name: str) -> str:
         """Returns the path of the guard file under which ``name`` is rewritten (C20)."""
         return os.path.join(self.state_folder, "guards", f"{name}.lock")
-
-
-def _variants(lock: Lock) -> list[tuple[ReleaseName, VariantLock]]:
-    return [(lock.release_name(v), entry) for v, entry in lock.variants.items()]
-
-
-def parse_date(text: str) -> dt.date:
-    """Returns the date of ``--as-of``, today (UTC) for the empty string."""
-    if not text:
-        return dt.datetime.now(dt.UTC).date()
-    try:
-        return dt.date.fromisoformat(text)
-    except ValueError as error:
-        raise UsageError(f"{text!r} is not a date", hint="Write YYYY-MM-DD.") from error

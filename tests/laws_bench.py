@@ -201,7 +201,7 @@ def lock(root: Path) -> list[str]:
     """Pins everything that the catalog asks for, as the resolver would; returns what changed."""
     with no_sync():
         workspace = open_workspace(root)
-        before = Pins(shared=workspace.locks.catalog.pins, releases=workspace.pins())
+        before = Pins(shared=workspace.locks.catalog.pins, releases=workspace.locks.pins)
         shared, releases = answered(workspace.catalog)
         bases = {
             key: pin

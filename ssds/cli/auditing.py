@@ -30,9 +30,10 @@ from ssds.host.files import explained
 from ssds.host.machine import machine_name, user_name
 from ssds.host.scratch import copy_workspace
 from ssds.lock.model import ReleaseHalf
+from ssds.recipe.settings import SETTINGS_FILE
 from ssds.store.ledger import Audit
 from ssds.store.store import Store
-from ssds.workspace import LOCK_FOLDER, SETTINGS_FILE, Workspace
+from ssds.workspace import LOCK_FOLDER, Workspace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

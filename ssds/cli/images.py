@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from ssds.cli.output import say
 from ssds.cli.releases import select
+from ssds.cli.wishes import parse_date
 from ssds.core.digest import Digest
 from ssds.core.errors import Refused, UnavailableError, UsageError
 from ssds.core.model import NodeId, ReleaseName
@@ -18,7 +19,7 @@ from ssds.host.machine import best_platform, can_run, native_platform
 from ssds.host.sandbox import Bind, Sandbox, Stdio
 from ssds.lock.model import PlatformLock
 from ssds.oci.types import Config, parse_config
-from ssds.workspace import Workspace, parse_date
+from ssds.workspace import Workspace
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _OPEN_PLACES = ("/root", "/home", "/tmp", "/var/tmp", "/mnt", "/media", "/srv")  # noqa: S108

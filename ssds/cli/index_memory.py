@@ -124,12 +124,12 @@ class Memory:
         )
 
     def _settings_files(self) -> tuple[str, ...]:
-        from ssds.recipe.settings import WORKSPACE_FILE, user_file
+        from ssds.recipe.settings import SETTINGS_FILE, user_file
 
         settings = self.workspace.settings
         more = (settings.ca_bundle,) if settings.ca_bundle else ()
         user = user_file(os.environ)
-        return (WORKSPACE_FILE, *(() if user == os.devnull else (user,)), *more)
+        return (SETTINGS_FILE, *(() if user == os.devnull else (user,)), *more)
 
     def note_changed(self, names: set[str], *, relisted: bool) -> dict[str, list[bytes]]:
         """Takes note of recipes before they are read; returns their lock files, also those gone."""

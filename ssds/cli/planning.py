@@ -8,7 +8,7 @@ from typing import Any
 
 from ssds.cli import channels, reasons
 from ssds.cli.output import counted, fitted, print_json, show, table, terminal_width
-from ssds.cli.wishes import make_wishes
+from ssds.cli.wishes import make_wishes, parse_date
 from ssds.core.digest import Digest
 from ssds.core.memory import uncollected
 from ssds.core.records import dataclass, field, replace
@@ -26,7 +26,7 @@ from ssds.delivery import (
 from ssds.graph.compile import Graph
 from ssds.graph.plan import Facts, Plan, Verb, make_plan
 from ssds.kinds.build.contained import lost_versions, refuse_removal
-from ssds.workspace import Workspace, parse_date
+from ssds.workspace import Workspace
 
 _ORDER = (Verb.HELD, Verb.REMOVE, Verb.RUN, Verb.UNKNOWN, Verb.WAIT, Verb.REUSE)
 
@@ -107,7 +107,7 @@ class _Offers:
 def _make(workspace: Workspace, asked: Asked, change: Callable[[Facts], Facts]) -> Planned:
     as_of = parse_date(asked.as_of)
     graph = workspace.graph(as_of)
-    refuse_removal(lost_versions(workspace.catalog, workspace.pins()))
+    refuse_removal(lost_versions(workspace.catalog, workspace.locks.pins))
     pushes = channels.look(workspace, refresh=asked.refresh)
     wishes = make_wishes(
         graph,

@@ -9,6 +9,7 @@ from dataclasses import replace
 from ssds.audit import rebuild
 from ssds.builders.table import find
 from ssds.cli.progress import make_reporter
+from ssds.cli.wishes import parse_date
 from ssds.core.errors import EnvironmentProblem
 from ssds.core.platform import Platform
 from ssds.host import local, surroundings
@@ -16,7 +17,7 @@ from ssds.host.files import explained
 from ssds.host.machine import can_run
 from ssds.host.sandbox import Sandbox
 from ssds.host.surroundings import Surroundings
-from ssds.workspace import Workspace, parse_date
+from ssds.workspace import Workspace
 
 
 def rebuild_here(workspace: Workspace, request: str) -> int:

@@ -52,7 +52,7 @@ def lock_all(
             is written all the same.
     """
     targets = chosen_targets(workspace, selectors, platforms)
-    before = Pins(shared=workspace.locks.catalog.pins, releases=workspace.pins())
+    before = Pins(shared=workspace.locks.catalog.pins, releases=workspace.locks.pins)
     pins = Pins(shared=before.shared, releases=dict(before.releases))
     renewal = parse_renewal(renew, targets, workspace.catalog, before.releases)
     pin_advisories(workspace, pins)

@@ -6,7 +6,8 @@ import os
 
 from ssds.cli.saving import plan_roots
 from ssds.core.digest import Digest
-from ssds.workspace import Workspace, is_workspace
+from ssds.recipe.settings import is_workspace
+from ssds.workspace import Workspace
 
 
 def workspace_roots(workspace: Workspace) -> dict[Digest, str]:

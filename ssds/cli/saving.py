@@ -22,11 +22,12 @@ from ssds.core.model import ReleaseName
 from ssds.graph.plan import needs_bytes
 from ssds.host.files import atomic_write, remove_file
 from ssds.host.git import head_of
+from ssds.recipe.settings import SETTINGS_FILE
 from ssds.saved.make import make_saved
 from ssds.saved.model import ChannelState, Made, Options, SavedPlan
 from ssds.saved.read import SIZE_LIMIT_BYTES, encoded, write_saved
 from ssds.version import VERSION
-from ssds.workspace import LOCK_FOLDER, SETTINGS_FILE, Workspace
+from ssds.workspace import LOCK_FOLDER, Workspace
 
 _NOTE_LIMIT_BYTES = 64 << 20
 

@@ -19,8 +19,8 @@ from ssds.graph.index.layout import FILE_NAME
 from ssds.host.edits import EDITS
 from ssds.host.premises import Trial
 from ssds.host.scratch import Editing, copy_workspace
-from ssds.recipe.settings import read_settings
-from ssds.workspace import LOCK_FOLDER, SETTINGS_FILE, STATE_FOLDER, Workspace
+from ssds.recipe.settings import SETTINGS_FILE, read_settings
+from ssds.workspace import LOCK_FOLDER, STATE_FOLDER, Workspace
 
 _CALM_S = 0.06
 """After so long the index trusts the times of files; before, it reads them again."""

@@ -36,8 +36,8 @@ from ssds.host.revisions import (
     scratch,
     write_out,
 )
-from ssds.recipe.settings import read_settings
-from ssds.workspace import LOCK_FOLDER, SETTINGS_FILE, Workspace
+from ssds.recipe.settings import SETTINGS_FILE, read_settings
+from ssds.workspace import LOCK_FOLDER, Workspace
 
 FORMAT_VERSION = "1.0"
 _SETTINGS_LIMIT_BYTES = 1 << 20
@@ -233,7 +233,7 @@ class _Compiled:
 
     @classmethod
     def of(cls, workspace: Workspace, asked: Asked) -> _Compiled:
-        from ssds.workspace import parse_date
+        from ssds.cli.wishes import parse_date
 
         return cls(graph=workspace.graph(parse_date(asked.as_of)), facts=workspace.facts())
 

@@ -23,11 +23,12 @@ from ssds.cli.rebuilding import rebuild_here
 from ssds.cli.releases import select
 from ssds.cli.selecting import builder_option
 from ssds.cli.standings import standings
+from ssds.cli.wishes import parse_date
 from ssds.core.errors import UsageError
 from ssds.core.platform import Platform
 from ssds.host.files import atomic_write
 from ssds.host.machine import native_platform
-from ssds.workspace import Workspace, parse_date
+from ssds.workspace import Workspace
 
 EXIT_DIFFERS = 4
 EXIT_HELD = 3

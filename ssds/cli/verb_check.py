@@ -21,8 +21,8 @@ from ssds.lock.model import DEFAULT_VARIANT, Locks
 from ssds.lock.read import diagnostic, read_locks
 from ssds.recipe.catalog import read_catalog
 from ssds.recipe.model import Catalog
-from ssds.recipe.settings import Settings, read_settings
-from ssds.workspace import LOCK_FOLDER, find_root
+from ssds.recipe.settings import Settings, find_root, read_settings
+from ssds.workspace import LOCK_FOLDER
 
 
 @click.command("check")

@@ -14,7 +14,8 @@ from ssds.core.errors import UsageError
 from ssds.core.text import shown
 from ssds.host.git import is_content, list_at, resolve_revision
 from ssds.lock.read import SUFFIX
-from ssds.workspace import LOCK_FOLDER, Workspace, find_root
+from ssds.recipe.settings import find_root
+from ssds.workspace import LOCK_FOLDER, Workspace
 
 DIFFERENT = 1
 

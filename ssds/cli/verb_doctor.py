@@ -12,8 +12,8 @@ from ssds.core.errors import SsdsError
 from ssds.core.platform import Platform
 from ssds.host.machine import can_run, docker_engine, free_bytes, tool_version
 from ssds.host.probe import ENFORCED, probe
-from ssds.recipe.settings import ENVIRONMENT, user_file
-from ssds.workspace import SETTINGS_FILE, Workspace
+from ssds.recipe.settings import ENVIRONMENT, SETTINGS_FILE, user_file
+from ssds.workspace import Workspace
 
 TOOLS = {
     "mmdebstrap": ("bases are bootstrapped with it", "mmdebstrap"),

@@ -126,7 +126,7 @@ def _recipes(workspace: Workspace, step: PlanStep) -> dict[str, dict[str, str]]:
         return {}
     release = next(r for r in workspace.catalog.releases.values() if str(r.id) == node.owner)
     target = release.targets[Platform(node.platform)]
-    pins = workspace.pins()
+    pins = workspace.locks.pins
     return {
         request.name: {"asked": request.text, "pinned": pin.version if pin else ""}
         for request in range_requests(target)

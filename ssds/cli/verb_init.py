@@ -9,7 +9,8 @@ import click
 from ssds.cli.app import Context
 from ssds.core.errors import Refused
 from ssds.host.files import atomic_write
-from ssds.workspace import SETTINGS_FILE, STATE_FOLDER
+from ssds.recipe.settings import SETTINGS_FILE
+from ssds.workspace import STATE_FOLDER
 
 _FILES = {
     SETTINGS_FILE: """\

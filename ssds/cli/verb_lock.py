@@ -92,7 +92,7 @@ def command(
     _together(renew, check=check, as_json=as_json, locked=locked)
     workspace = Workspace.open(context.folder)
     if check or locked:
-        refuse_removal(lost_versions(workspace.catalog, workspace.pins()))
+        refuse_removal(lost_versions(workspace.catalog, workspace.locks.pins))
         targets = chosen_targets(workspace, selectors, platforms)
         found = list(lacks(targets, workspace.catalog, workspace.locks))
         more = lacking_pins(workspace, selectors) if workspace.catalog.data else []

@@ -10,13 +10,13 @@ import click
 from ssds.cli.app import Context
 from ssds.cli.completing import complete_nodes
 from ssds.cli.selecting import platform_option
-from ssds.cli.wishes import select_nodes
+from ssds.cli.wishes import parse_date, select_nodes
 from ssds.core.digest import Digest
 from ssds.core.errors import UsageError
 from ssds.core.model import NodeId
 from ssds.core.text import shown
 from ssds.engine.runner import log_record_path
-from ssds.workspace import Workspace, parse_date
+from ssds.workspace import Workspace
 
 
 @click.command("log")

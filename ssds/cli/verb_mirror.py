@@ -92,7 +92,7 @@ def _artefacts(workspace: Workspace, selectors: tuple[str, ...]) -> list[Artefac
     """Returns the files that the locks of the chosen releases pin; of all of them for none."""
     from ssds.lock.artefacts import artefacts
 
-    pins = workspace.pins()
+    pins = workspace.locks.pins
     names = select({name: None for name, _ in pins}, selectors) if selectors else None
     held = [p for (name, _), p in pins.items() if names is None or name in names]
     return artefacts(held, workspace.locks.catalog.pins)

@@ -49,7 +49,7 @@ def command(
             targets,
             workspace.catalog,
             workspace.locks.catalog.pins,
-            workspace.pins(),
+            workspace.locks.pins,
             workspace.mirrors,
             cache,
         )

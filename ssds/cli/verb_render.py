@@ -12,6 +12,7 @@ from ssds.cli.app import Context
 from ssds.cli.completing import complete_releases
 from ssds.cli.output import say, show
 from ssds.cli.selecting import platform_option
+from ssds.cli.wishes import parse_date
 from ssds.core.digest import Digest
 from ssds.core.errors import UnavailableError, UsageError
 from ssds.core.model import Node, NodeId, ReleaseName
@@ -23,7 +24,7 @@ from ssds.kinds.api import Bench
 from ssds.kinds.build.state import ConfigState
 from ssds.recipe.model import Target
 from ssds.render.model import BASE, Rendered
-from ssds.workspace import Workspace, parse_date
+from ssds.workspace import Workspace
 
 FORMATS = {"dockerfile": "Dockerfile", "apptainer": "apptainer.def"}
 """Format → the file's name in the folder that ``--out`` names."""

@@ -11,7 +11,7 @@ from ssds.cli.app import Context
 from ssds.cli.completing import complete_nodes
 from ssds.cli.output import print_json, say, table
 from ssds.cli.selecting import platform_option
-from ssds.cli.wishes import select_nodes
+from ssds.cli.wishes import parse_date, select_nodes
 from ssds.core.errors import UnavailableError, UsageError
 from ssds.core.model import NodeId, ReleaseName
 from ssds.core.platform import Platform
@@ -21,7 +21,7 @@ from ssds.host.archives import unpack_archive
 from ssds.host.sandbox import Bind, Job, Sandbox
 from ssds.kinds.api import SOURCES
 from ssds.store.trees import Trees
-from ssds.workspace import Workspace, parse_date
+from ssds.workspace import Workspace
 
 _STEP = "/run/ssds/step.sh"
 _OWN_KINDS = ("build", "test", "sbom", "publish")

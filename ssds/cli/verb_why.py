@@ -11,12 +11,13 @@ from ssds.cli.completing import complete_nodes
 from ssds.cli.output import counted, print_json, show
 from ssds.cli.part import nodes_called, part_of
 from ssds.cli.selecting import platform_option
+from ssds.cli.wishes import parse_date
 from ssds.core.errors import UsageError
 from ssds.core.model import NodeId
 from ssds.graph.compile import Graph
 from ssds.graph.paths import Edge, Paths, depends, paths
 from ssds.kinds.build.contained import lost_versions, refuse_removal
-from ssds.workspace import Workspace, parse_date
+from ssds.workspace import Workspace
 
 LIMIT = 20
 NO_DEPENDENCY = 1
@@ -45,7 +46,7 @@ def command(
     """
     whole = Workspace.open(context.folder)
     part = _with_both(whole, a, b)
-    refuse_removal(lost_versions(part.catalog, part.pins()))
+    refuse_removal(lost_versions(part.catalog, part.locks.pins))
     graph = part.graph(parse_date(""))
     start, end = (_nodes(graph, text, platform) for text in (a, b))
     if start <= end:

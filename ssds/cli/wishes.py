@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterable
 
 from ssds.cli.releases import select
@@ -69,3 +70,13 @@ def make_wishes(
         rerun=select_nodes(graph, rerun) if rerun else frozenset(),
         retry=retry,
     )
+
+
+def parse_date(text: str) -> dt.date:
+    """Returns the date of ``--as-of``, today (UTC) for the empty string."""
+    if not text:
+        return dt.datetime.now(dt.UTC).date()
+    try:
+        return dt.date.fromisoformat(text)
+    except ValueError as error:
+        raise UsageError(f"{text!r} is not a date", hint="Write YYYY-MM-DD.") from error

@@ -112,3 +112,14 @@ def sweep_folders(parent: str) -> int:
                 remove_tree(os.path.join(parent, name))
                 count += 1
     return count
+
+
+def unwritable(folder: str) -> str:
+    """Returns why a folder cannot be written or made, or the empty string."""
+    place = os.path.abspath(folder)
+    while not os.path.isdir(place):
+        place = os.path.dirname(place)
+    if os.access(place, os.W_OK | os.X_OK):
+        return ""
+    read_only = os.statvfs(place).f_flag & os.ST_RDONLY
+    return "the file system is read-only" if read_only else "permission denied"

@@ -7,9 +7,10 @@ same lock bytes on any machine (C9).
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from ssds.core.digest import Digest
+from ssds.core.digest import ActionKey, Digest
 from ssds.core.model import Claim, NodeId, ReleaseName
 from ssds.core.platform import Platform
 from ssds.core.records import dataclass, replace
@@ -18,12 +19,16 @@ from ssds.lock.model import (
     RELEASE_KINDS,
     IndexRecord,
     LayerRecord,
+    Locks,
     PlatformLock,
     ReleaseHalf,
     SifRecord,
     SizedBlob,
     VariantLock,
 )
+
+if TYPE_CHECKING:
+    from ssds.lock.data import DataLock
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -273,3 +278,40 @@ def locked_sizes(variant: VariantLock) -> dict[Digest, int]:
     if variant.index is not None:
         sizes[variant.index.digest] = variant.index.size_bytes
     return sizes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """What all locks together say of actions and bytes (C2).
+
+    Attributes:
+        claims: by key, in the order of the locks.
+        sure: by key the claim that decides, where it is no failure.
+        sizes: in bytes.
+    """
+
+    claims: Mapping[ActionKey, Sequence[Claim]]
+    sure: Mapping[ActionKey, Claim]
+    sizes: Mapping[Digest, int]
+
+
+def held_by(locks: Locks, sets: Iterable[DataLock] = ()) -> Held:
+    """Returns what the locks of releases and of reference data sets hold."""
+    claims: dict[ActionKey, list[Claim]] = {}
+    sure: dict[ActionKey, Claim] = {}
+    sizes: dict[Digest, int] = {}
+    for lock in locks.releases.values():
+        for name, variant in lock.variants.items():
+            for claim in locked_claims(lock.release_name(name), variant).values():
+                known = claims.setdefault(claim.key, [])
+                if not known and claim.verdict != "fail":
+                    sure[claim.key] = claim
+                known.append(claim)
+            sizes.update(locked_sizes(variant))
+    for data in sets:
+        for claim in data.actions.values():
+            claims.setdefault(claim.key, []).append(claim)
+            sure.setdefault(claim.key, claim)
+        for blob in (data.made.content, *data.made.layers) if data.made else ():
+            sizes[blob.digest] = blob.size_bytes
+    return Held(claims=claims, sure=sure, sizes=sizes)

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ssds.core.diagnostics import Collector, Span
-from ssds.core.errors import InvalidValue
+from ssds.core.errors import InvalidValue, UsageError
 from ssds.core.patterns import pattern
 from ssds.core.platform import Platform
 from ssds.core.records import dataclass, field
@@ -28,7 +28,7 @@ from ssds.recipe.yamlmarks import lies_in, load, read_file
 if TYPE_CHECKING:
     from ssds.recipe.cache_settings import CacheSetting
 
-WORKSPACE_FILE = "ssds.yaml"
+SETTINGS_FILE = "ssds.yaml"
 _MIRROR = pattern(r"(?:https?://[^\s/]+|file://)(?:/[^\s]*)?")
 BUILDERS = ("embedded", "docker", "buildah")
 """Those of ``builders.NAMES``; that room is not needed to read settings."""
@@ -110,6 +110,31 @@ def _home(environment: Mapping[str, str]) -> str:
     return environment.get("HOME", "") or os.path.expanduser("~")
 
 
+def find_root(start: str) -> str:
+    """Returns the nearest folder at or above ``start`` that has ssds.yaml.
+
+    Raises:
+        UsageError: there is none.
+    """
+    folder = os.path.abspath(start)
+    while True:
+        if is_workspace(folder):
+            return folder
+        above = os.path.dirname(folder)
+        if above == folder:
+            raise UsageError(
+                f"{os.path.abspath(start)} is not in a workspace: there is no {SETTINGS_FILE}",
+                hint="`ssds init` makes one here; `ssds -C DIR …` works in another folder.",
+                code="E031",
+            )
+        folder = above
+
+
+def is_workspace(folder: str) -> bool:
+    """Whether ``folder`` itself is a workspace."""
+    return os.path.isfile(os.path.join(folder, SETTINGS_FILE))
+
+
 def read_settings(
     workspace: str, environment: Mapping[str, str], collector: Collector | None = None
 ) -> Settings:
@@ -126,7 +151,7 @@ def read_settings(
     home = user_file(environment)
     for path, shown, base in (
         (home, home, os.path.dirname(home)),
-        (os.path.join(workspace, WORKSPACE_FILE), WORKSPACE_FILE, workspace),
+        (os.path.join(workspace, SETTINGS_FILE), SETTINGS_FILE, workspace),
     ):
         if path == os.devnull or not os.path.lexists(path):
             continue
@@ -185,7 +210,7 @@ def _read_file(path: str, shown: str, base: str, collector: Collector, home: str
             values[key] = item
             if key == "proxy":
                 _addresses([item], (key,), report)
-    if shown == WORKSPACE_FILE and values.get("sandbox") == "trusted":
+    if shown == SETTINGS_FILE and values.get("sandbox") == "trusted":
         report("W010", ("sandbox",))
     if not plain_relative(values.get("catalog", "catalog")):
         place = ("catalog", "ssds") if "checkouts" in values else ("catalog",)
@@ -239,7 +264,7 @@ def _addresses(value: Any, path: Path, report: Report) -> tuple[str, ...]:
         place = path if isinstance(value, str) or path[0] != "mirrors" else (*path, index)
         if not _MIRROR.fullmatch(address):
             report("W012", place, ("found", address))
-        elif report.document.path == WORKSPACE_FILE and "@" in address.split("/")[2]:
+        elif report.document.path == SETTINGS_FILE and "@" in address.split("/")[2]:
             report("W016", place)
     return tuple(address.rstrip("/") for address in addresses)
 
