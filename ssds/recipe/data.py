@@ -145,7 +145,7 @@ class _Reader:
                 self.report("R020", place, *facts, first=near(item["source"], list(sources)))
             elif "path" in item and not source.unpack:
                 self.report("G012", ("unpack", index, "path"), ("source", source.name))
-            found.append(Placement(**item))
+            found.append(Placement(**item, address=f"unpack[{index}]"))
         return tuple(found) or tuple(Placement(source=name) for name in sources)
 
     def _index(self) -> tuple[IndexStep, ...]:

@@ -17,11 +17,13 @@ class Placement:
     Attributes:
         path: a file or folder in an unpacked source; the empty string means all of it.
         to: its path in the set; the empty string means its own name, the top for a folder.
+        address: where the file says so; the empty string where it says nothing of ``unpack``.
     """
 
     source: str
     path: str = ""
     to: str = ""
+    address: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -116,6 +116,9 @@ def test_a_set_is_pinned_made_once_and_has_one_digest_in_every_store(
     assert lock_of(other) == locked
 
     with_set(site, web, "ground > genome.fa.words", "ground | tac > genome.fa.words")
+    (why,) = json.loads(site.good("explain", "two@1.0:data/index/words", "--json").out)
+    places = [(d["place"].partition(" ")[0], d["file"], d["line"]) for d in why["differences"]]
+    assert places == [("index[1].run", "catalog/data/two/1.0.yaml", 18)]
     site.good("apply", "--yes", "--no-push", "two")
     assert made(site) == {"data/index/words", "dataset"}
     assert lock_of(site)["made"]["digest"] != locked["made"]["digest"]

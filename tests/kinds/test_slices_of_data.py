@@ -19,7 +19,8 @@ from ssds.core.canonical import canonical_text
 from ssds.core.digest import sha256_of
 from ssds.core.model import ReleaseName
 from ssds.core.pins import PinnedFile, SharedPins, SourcePin
-from ssds.graph.compile import compile_graph
+from ssds.graph.compile import Graph, compile_graph
+from ssds.graph.explain import differences, own_address
 from ssds.kinds.build.requests import source_request
 from ssds.kinds.source.spec import request_text
 from ssds.recipe.catalog import read_catalog
@@ -95,8 +96,8 @@ ROWS: dict[str, tuple[str, Any, str]] = {
 }  # fmt: skip
 
 
-def sights(root: Path, document: dict[str, Any]) -> dict[str, str]:
-    """Gives what each node of the set sees, its sources pinned by what they ask for."""
+def compiled(root: Path, document: dict[str, Any]) -> Graph:
+    """Gives the graph of the set, its sources pinned by what they ask for."""
     for path, value in {
         "data/ref/1.yaml": document,
         "tool/recipe.yaml": TOOL,
@@ -113,7 +114,12 @@ def sights(root: Path, document: dict[str, Any]) -> dict[str, str]:
         file = PinnedFile(name=source.file or "file", digest=digest, urls=(WEB,))
         pins[name] = SourcePin(request=request, file=file, epoch=1)
         assert request_text(source)
-    graph = compile_graph(reading.catalog, SharedPins(), {}, dt.date(2024, 1, 1), {NAME: pins})
+    return compile_graph(reading.catalog, SharedPins(), {}, dt.date(2024, 1, 1), {NAME: pins})
+
+
+def sights(root: Path, document: dict[str, Any]) -> dict[str, str]:
+    """Gives what each node of the set sees."""
+    graph = compiled(root, document)
     wanted = set(graph.data[NAME])
     wanted |= {i.node for n in wanted for i in graph.nodes[n].inputs if i.node is not None}
     found = {}
@@ -147,3 +153,38 @@ def test_a_field_affects_exactly_the_nodes_of_its_row(field: str, tmp_path: Path
     after = sights(tmp_path, document)
     names = {n for n in before.keys() | after.keys() if before.get(n) != after.get(n)}
     assert {n.partition(" ")[0] for n in names} == set(nodes.split())
+
+
+@pytest.mark.parametrize(
+    ("field", "told"),
+    [
+        ("unpack[].path", "unpack[0].path"),
+        ("unpack[].to", "unpack[0].to"),
+        ("index[].run", "index[0].run"),
+    ],
+)
+def test_a_difference_of_a_key_has_its_address_in_the_file(
+    field: str, told: str, tmp_path: Path
+) -> None:
+    address, value, _ = ROWS[field]
+    before = compiled(tmp_path, FULL)
+    document = copy.deepcopy(FULL)
+    put(document, address, value)
+    after = compiled(tmp_path, document)
+    found = [
+        (difference.address != "", own_address(node, difference))
+        for name, node in after.nodes.items()
+        if name.kind == "data"
+        for difference in differences(
+            {"slice": before.nodes[name].slice}, {"slice": node.slice}, node
+        )
+    ]
+    assert found == [(True, told)]
+
+
+def test_what_is_placed_though_the_file_says_nothing_of_it_has_no_address(tmp_path: Path) -> None:
+    document = {key: value for key, value in FULL.items() if key != "unpack"}
+    graph = compiled(tmp_path, document)
+    (files,) = [graph.nodes[n] for n in graph.data[NAME] if n.part == "files"]
+    assert len(files.slice["unpack"]) == len(FULL["sources"])  # type: ignore[arg-type]
+    assert dict(files.origin) == {}

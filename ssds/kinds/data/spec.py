@@ -25,16 +25,15 @@ def files_node(
         seen: name → True where it is unpacked, else its file name.
         epoch: of the newest source.
     """
-    place: list[Json] = [
-        {"source": p.source, "path": p.path, "to": p.to} for p in data.unpack if p.source in sources
-    ]
+    placed = [p for p in data.unpack if p.source in sources]
+    place: list[Json] = [{"source": p.source, "path": p.path, "to": p.to} for p in placed]
     return Node(
         id=NodeId(str(data.id), "data", part=FILES),
         kind_version=KIND_VERSION,
         slice={"unpack": place, "sources": dict(seen), "normal": NORMAL_VERSION},
         inputs=tuple(sources[name] for name in sorted(sources)),
         epoch=epoch,
-        origin={f"unpack[{i}]": f"unpack[{i}]" for i in range(len(data.unpack))},
+        origin={f"slice.unpack[{i}]": p.address for i, p in enumerate(placed) if p.address},
         recipe_path=data.path,
     )
 
@@ -56,6 +55,6 @@ def index_node(
             "time_limit_s": step.time_limit_s,
             "resources": cast(Mapping[str, Json], data.resources),
         },
-        origin={"script": f"index[{data.index.index(step)}].run"},
+        origin={"slice.script": f"index[{data.index.index(step)}].run"},
         recipe_path=data.path,
     )
