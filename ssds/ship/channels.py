@@ -15,7 +15,7 @@ from ssds.core.digest import Digest
 from ssds.core.errors import InvalidValue
 from ssds.core.patterns import pattern
 from ssds.core.platform import Platform
-from ssds.core.records import dataclass
+from ssds.core.records import dataclass, replace
 from ssds.core.versions import version_key
 from ssds.lock.model import Released
 from ssds.recipe.model import Channel
@@ -55,6 +55,14 @@ class Wanted:
     def moves(self) -> bool:
         """Whether the tag may name another release later."""
         return self.tag.removesuffix(SUFFIX) != self.released.full_tag
+
+    @property
+    def first(self) -> str:
+        """The tag without which this one is not written; empty for a release's own."""
+        full = self.released.full_tag
+        if self.tag.endswith(SUFFIX):
+            return full + SUFFIX if self.moves else full
+        return full if self.moves else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,21 +151,34 @@ def plan_channel(
         known = frozenset({d for _, d in wanted.values()}).union(
             digest for tag, digest in there.items() if _REVISION.fullmatch(tag)
         )
-        for tag, (released, digest) in wanted.items():
+        refused: set[str] = set()
+        for tag, (released, digest) in wanted.items():  # what others wait for comes first
             what = Wanted(name=name, tag=tag, released=released, digest=digest)
-            changes.append(_tag_change(channel, what, observed, before, known))
+            change = _tag_change(channel, what, observed, before, known)
+            changes.append(_unless_refused(change, what.first, refused))
+            if changes[-1].verb == "x":
+                refused.add(tag)
         for released in {r.full_tag: r for r in tags.values()}.values():
-            changes += _lost_change(channel, f"{name}:{released.full_tag}", observed)
+            found = _lost_change(channel, f"{name}:{released.full_tag}", observed)
             more = evidence.get(released.index.digest, ()) if evidence else ()
             for item in (*metadata_of(released), *more):
                 what_text = f"{name}:{released.full_tag} {item.label}"
-                changes.append(_attached_change(channel, what_text, item, observed, before))
+                found.append(_attached_change(channel, what_text, item, observed, before))
+            changes += [_unless_refused(c, released.full_tag, refused) for c in found]
         changes += [
             Change(where=channel.name, what=f"{name}:{tag}", verb="unmanaged", reason="not of ssds")
             for tag in sorted(there)
             if tag not in wanted and not _ours(tag, tags)
         ]
     return tuple(changes)
+
+
+def _unless_refused(change: Change, first: str, refused: Container[str]) -> Change:
+    """Refuses a change of a release whose immutable tag, ``first``, is refused."""
+    if not change.effective or first not in refused:
+        return change
+    reason = "its immutable tag is refused"
+    return replace(change, verb="x", reason=reason, marks=change.marks - _IRREVERSIBLE)
 
 
 def _tags_by_name(observed: Observation | None) -> dict[str, dict[str, Digest]]:

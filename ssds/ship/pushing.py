@@ -30,7 +30,7 @@ from ssds.ship.channels import (
 )
 from ssds.ship.observation import Observation
 from ssds.ship.plug import Backend
-from ssds.ship.sifs import SUFFIX, lay_out, with_sifs
+from ssds.ship.sifs import lay_out, with_sifs
 from ssds.ship.state import read_state
 
 Evidence = Mapping[Digest, Sequence[Attachment]]
@@ -139,7 +139,7 @@ def push(
     after = observed
     if seen:
         after = observed.with_names(touched, subjects_of(seen), observe(backend, seen, now))
-        failed |= _still_different(channel, seen, after, changes, failed, evidence, before)
+        failed |= _still_different(channel, seen, after, failed, evidence, before)
     return Pushed(
         changes=changes,
         after=after,
@@ -157,18 +157,15 @@ def _jobs(
     source: HasBlobs,
     evidence: Evidence,
 ) -> list[Job]:
-    """Returns the releases of which something is to be brought; refused ones are left out."""
+    """Returns the releases of which something is to be brought."""
     todo = {change.what for change in changes if change.effective}
-    refused = {change.what for change in changes if change.verb == "x"}
     found = []
     for name, tags in sorted(wanted_tags(channel, releases).items()):
         wanted = with_sifs(channel, tags)
         for released in {r.full_tag: r for r in tags.values()}.values():
             full = f"{name}:{released.full_tag}"
-            if full in refused:
-                continue
             mine = [t for t, (r, _) in wanted.items() if r is released and f"{name}:{t}" in todo]
-            files = [t for t in mine if t not in tags and full + SUFFIX not in refused]
+            files = [t for t in mine if t not in tags]
             items = (*metadata_of(released), *evidence.get(released.index.digest, ()))
             items = tuple(item for item in items if f"{full} {item.label}" in todo)
             images = [t for t in mine if t in tags]
@@ -209,16 +206,13 @@ def _still_different(
     channel: Channel,
     seen: Sequence[Released],
     after: Observation,
-    changes: Sequence[Change],
     failed: Mapping[ReleaseName, SsdsError],
     evidence: Evidence | None,
     before: Observation | None,
 ) -> dict[ReleaseName, SsdsError]:
     """Returns the releases that differ although they were brought: another writer is at work."""
-    refused = {change.what for change in changes if change.verb == "x"}
-    held = _held(channel, seen, refused)
     left = plan_channel(channel, seen, after, before=before, evidence=evidence)
-    wrong = {c.what.partition(" ")[0]: c for c in left if c.effective and c.what not in held}
+    wrong = {c.what.partition(" ")[0]: c for c in left if c.effective}
     found: dict[ReleaseName, SsdsError] = {}
     for name, tags in wanted_tags(channel, seen).items():
         for tag, (released, _) in with_sifs(channel, tags).items():
@@ -230,16 +224,3 @@ def _still_different(
                     code="D031",
                 )
     return found
-
-
-def _held(channel: Channel, releases: Sequence[Released], refused: set[str]) -> set[str]:
-    """Returns everything of releases, and of their SIF files, whose immutable tag is refused."""
-    held = set(refused)
-    for name, tags in wanted_tags(channel, releases).items():
-        for tag, (released, _) in with_sifs(channel, tags).items():
-            full = f"{name}:{released.full_tag}"
-            if full in refused:
-                held |= {f"{name}:{tag}", f"{full} metadata"}
-            if full + SUFFIX in refused and tag not in tags:
-                held.add(f"{name}:{tag}")
-    return held

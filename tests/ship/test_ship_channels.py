@@ -22,6 +22,7 @@ from ssds.ship.backend_layout import LayoutChannel
 from ssds.ship.backends import open_channel
 from ssds.ship.bringing import bring
 from ssds.ship.channels import (
+    Attachment,
     index_descriptor,
     metadata_of,
     offers,
@@ -87,6 +88,31 @@ def test_a_moving_tag_of_a_stranger_is_refused_and_other_tags_are_unmanaged() ->
     assert "x tool:latest" in lines
     assert "unmanaged tool:nightly" in lines
     assert not any("other" in line for line in lines)
+
+
+def test_what_belongs_to_a_refused_release_is_refused_with_it_and_the_next_version_is_not() -> None:
+    one, two = released("a"), released("b", version="2.0")
+    tags = {"tool:1.0-r1": digest_of("stranger"), "tool:1.0": digest_of("x")}
+    seen = Observation(at=1, tags=tags, wrote={"tool:1.0": digest_of("x")})
+    report = Attachment(
+        kind="release", subject=one.index.digest, size_bytes=9, digest=digest_of("report")
+    )
+    changes = plan_channel(
+        CHANNEL, [one, two], seen, before=seen, evidence={one.index.digest: [report]}
+    )
+    assert as_lines(changes) == [
+        "x tool:1.0-r1",
+        "+ tool:2.0-r1",
+        "x tool:1.0",
+        "+ tool:2.0",
+        "+ tool:latest",
+        "x tool:1.0-r1 metadata",
+        "x tool:1.0-r1 release",
+        "+ tool:2.0-r1 metadata",
+    ]
+    of_tag = {change.what: change for change in changes}
+    assert of_tag["tool:1.0"].reason == "its immutable tag is refused"
+    assert of_tag["tool:1.0"].marks == frozenset()
 
 
 def test_latest_is_the_newest_version_without_variant() -> None:

@@ -83,8 +83,15 @@ def test_an_immutable_sif_tag_is_never_moved_and_holds_only_its_own(tmp_path: Pa
     known, other = one(lock_of(blobs, "x")), one(lock_of(blobs, "y"))
     tags = {"tool:1.0-r1-sif": root_of(other)[0].digest}
     lines = as_lines(plan_channel(WITH_SIF, [known], Observation(at=1, tags=tags)))
-    assert "x tool:1.0-r1-sif" in lines
+    assert [line for line in lines if "sif" in line] == [
+        "x tool:1.0-r1-sif",
+        "x tool:1.0-sif",
+        "x tool:latest-sif",
+    ]
     assert "+ tool:1.0-r1" in lines
+    taken = {"tool:1.0-r1": other.index.digest}
+    lines = as_lines(plan_channel(WITH_SIF, [known], Observation(at=1, tags=taken)))
+    assert {line[0] for line in lines if "sif" in line} == {"x"}
 
 
 def test_what_a_saved_plan_expects_of_a_channel_counts_sif_tags(tmp_path: Path) -> None:

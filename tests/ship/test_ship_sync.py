@@ -77,16 +77,17 @@ def test_drift_is_told_apart_from_news_and_the_channel_says_what_is_done(
     (found,) = all_of(lock)
     ours = {f"tool:{t}": found.index.digest for t in ("1.0-r1", "1.0", "latest")}
     before = Observation(at=1, tags=ours, metadata={found.index.digest: found.metadata})  # type: ignore[dict-item]
-    now = {**ours, "tool:1.0-r1": digest_of("other"), "tool:1.0": digest_of("stranger")}
-    del now["tool:latest"]
-    lost = {"tool:1.0-r1": (digest_of("layer"),)}
     channel = replace(CHANNEL, on_drift=policy)
-    changes = plan_channel(
-        channel, [found], replace(before, tags=now, metadata={}, lost=lost), before=before
-    )
-    assert [c.verb for c in changes if c.what in ("tool:1.0-r1", "tool:1.0")] == [moved, moved]
-    gone = [c for c in changes if c.what not in ("tool:1.0-r1", "tool:1.0")]
+    others = {"tool:1.0-r1": digest_of("other"), "tool:1.0": digest_of("stranger")}
+    now = replace(before, tags={**ours, **others})
+    changes = [c for c in plan_channel(channel, [found], now, before=before) if c.verb != "="]
+    assert [(c.verb, c.what) for c in changes] == [(moved, what) for what in others]
+    there = {tag: digest for tag, digest in ours.items() if tag != "tool:latest"}
+    lost = {"tool:1.0-r1": (digest_of("layer"),)}
+    now = replace(before, tags=there, metadata={}, lost=lost)
+    gone = [c for c in plan_channel(channel, [found], now, before=before) if c.verb != "="]
     assert [c.verb for c in gone] == [removed] * 3
+    changes = [*changes, *gone]
     assert all(c.reason.startswith("drift: ") for c in changes)
     marked = {c.what for c in changes if c.marks}
     assert marked == ({"tool:1.0-r1", "tool:1.0"} if policy == "repair" else set())
@@ -316,3 +317,15 @@ def test_a_state_beyond_the_limit_or_refused_is_no_state(
     sync(lab, lock)
     server.fault = lambda method, path: "403" if method == "GET" and "/ssds-state/" in path else ""
     assert sync(lab, lock)[0] == []
+
+
+def test_evidence_of_a_refused_release_is_no_other_writers_work(lab: Place) -> None:
+    one = lock_of(lab.blobs, "tool")
+    sync(lab, one)
+    lab.set_tag("tool", "2.0-r1", all_of(one)[0].index.digest)
+    more = [lock_of(lab.blobs, "tool", evidence=True, version=v) for v in ("2.0", "3.0")]
+    lines, done = sync(lab, one, *more, refresh=True)
+    assert not done.failed
+    assert {line[0] for line in lines if "2.0" in line} == {"x"}
+    assert {line[0] for line in lines if "3.0" in line} == {"+"}
+    assert "tool:2.0" not in done.after.tags
