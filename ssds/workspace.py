@@ -142,8 +142,8 @@ class Workspace:
 
     @functools.cached_property
     def data_locks(self) -> Mapping[ReleaseName, DataLock]:
-        """The checked locks of reference data sets."""
-        if not self._has_data_locks:
+        """The checked locks of reference data sets; none in a part, which has no sets."""
+        if self.only is not None or not self._has_data_locks:
             return {}
         from ssds.lock.data import read_data_locks
 

@@ -18,12 +18,16 @@ from ssds.workspace import Workspace
 
 
 def part_of(workspace: Workspace, *texts: str, users: bool) -> Workspace:
-    """Returns the part that a question needs; the whole where its names are not all recipes.
+    """Returns the part that a question needs.
+
+    That is the whole where not all names are recipes, and where there are reference data sets.
 
     Args:
         texts: ``samtools``, ``samtools@1.16.1`` or ``samtools:build``.
         users: with the recipes that stand on these.
     """
+    if workspace.has_data:  # a part has none, and an index step may want what a recipe gives
+        return workspace
     names = frozenset(text.partition(":")[0].partition("@")[0] for text in texts)
     for name in names:
         if home_with(workspace.root, workspace.homes, name) is None:

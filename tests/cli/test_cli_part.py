@@ -12,11 +12,16 @@ from e2e_workspace import ROOT
 
 from ssds.cli import planning
 from ssds.cli.part import nodes_called, part_of, plan_for
+from ssds.core.digest import sha256_of
 from ssds.core.errors import UsageError
-from ssds.core.model import NodeId
-from ssds.graph.plan import Plan
+from ssds.core.model import NodeId, ReleaseName
+from ssds.core.pins import PinnedFile, SourcePin
+from ssds.graph.plan import Plan, Verb
+from ssds.kinds.build.requests import source_request
+from ssds.lock.data import DataLock, update_data_lock
 from ssds.workspace import Workspace
 
+REMOVE = Verb.REMOVE
 ASKED = planning.Asked(as_of="2026-01-01")
 
 
@@ -76,6 +81,54 @@ def test_a_parts_rows_are_those_of_the_whole_plan(count: int, starter: Path) -> 
         names = nodes_called(whole.graph, str(release))
         assert rows(planned.plan, names) == rows(whole.plan, names)
         assert len(planned.graph.releases) < len(whole.graph.releases)
+
+
+DATA_SET = """\
+title: Two words
+licenses: [CC0-1.0]
+sources: {a: {url: "https://example.org/a"}}
+index: [{name: words, with: samtools@1.16.1, run: samtools --version > words}]
+"""
+
+
+@pytest.fixture
+def with_set(starter: Path) -> Path:
+    """The starter with a data set that is pinned and not made, and the lock of one that is gone."""
+    path = starter / "catalog/data/two/1.0.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text(DATA_SET)
+    name = ReleaseName("two", "1.0")
+    asked = source_request(Workspace.open(str(starter)).catalog.data[name].sources["a"])
+    file = PinnedFile(name="a", digest=sha256_of(b"a"), size_bytes=1, urls=("https://e.org/a",))
+    pins = {"a": SourcePin(request=asked, file=file, epoch=1)}
+    for each in (name, ReleaseName("gone", "1.0")):
+        lock = DataLock(id=each, sources=pins)
+        folder, guard = str(starter / "lockfiles"), str(starter / "guard")
+        assert update_data_lock(folder, each, guard=guard, change=lambda _, lock=lock: lock)
+    return starter
+
+
+def test_rows_are_those_of_the_whole_plan_where_there_is_a_data_set(with_set: Path) -> None:
+    whole = planning.make(Workspace.open(str(with_set)), ASKED)
+    for release in (*whole.graph.releases, "two@1.0"):
+        _, planned = plan_for(Workspace.open(str(with_set)), str(release), ASKED)
+        names = nodes_called(whole.graph, str(release))
+        assert rows(planned.plan, names) == rows(whole.plan, names)
+    (build,) = [
+        step
+        for name, step in whole.plan.steps.items()
+        if (name.owner, name.kind, name.platform) == ("samtools@1.16.1", "build", "linux/amd64")
+    ]
+    assert build.text.startswith("bytes wanted by two@1.0:data")
+
+
+def test_a_part_removes_no_lock_of_a_data_set(with_set: Path) -> None:
+    gone = [
+        [row.node for row in planning.make(workspace, ASKED).delivery.rows if row.verb is REMOVE]
+        for whole in [Workspace.open(str(with_set))]
+        for workspace in (whole, whole.part({"seqtk"}))
+    ]
+    assert gone == [["gone@1.0:lock"], []]
 
 
 def test_bytes_that_another_recipe_wants_are_seen_from_below(starter: Path) -> None:
