@@ -104,8 +104,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif self.command == "PUT":
             self._put(path, parts.query, body)
         elif self.command == "DELETE":
-            gone = out.objects.pop(path, None) is not None or bool(out.lists.pop(path, None))
-            self.answer(204 if gone else 404)
+            self._delete(path, parts.query)
         else:
             self._get(path)
 
@@ -137,6 +136,21 @@ class _Handler(BaseHTTPRequestHandler):
             out.objects[path] = body[:-1] + b"?" if out.spoil else body
         self.answer(201, ETag=_etag(body))
 
+    def _delete(self, path: str, query: str) -> None:
+        """A bulk deletion of Swift answers 200 whatever came of it; the body says what."""
+        out = self.outside
+        if query != "multipart-manifest=delete":
+            gone = out.objects.pop(path, None) is not None or bool(out.lists.pop(path, None))
+            self.answer(204 if gone else 404)
+        elif path in out.lists:
+            for part in out.lists.pop(path):
+                out.objects.pop(part, None)
+            self.answer(200, b"Response Status: 200 OK\nErrors:\n")
+        elif path in out.objects:
+            self.answer(200, b"Response Status: 400 Bad Request\nErrors:\nNot an SLO manifest\n")
+        else:
+            self.answer(200, b"Response Status: 404 Not Found\nErrors:\n")
+
     def _condition(self, there: bytes | None) -> bool:
         wanted = self.headers.get("If-Match", "")
         if self.headers.get("If-None-Match") == "*" and there is not None:
@@ -149,7 +163,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.answer(404)
             return
         start = int(self.headers.get("Range", "bytes=0-")[6:-1])
-        self.answer(206 if start else 200, data[start:], ETag=f'"{_etag(data)}"')
+        headers = {"X_Static_Large_Object": "True"} if path in self.outside.lists else {}
+        self.answer(206 if start else 200, data[start:], ETag=f'"{_etag(data)}"', **headers)
 
 
 def _etag(data: bytes) -> str:

@@ -103,13 +103,20 @@ class Swift:
         return self._renewing(lambda client: client.swap(path, data, mark, match=False))
 
     def delete(self, key: str) -> None:
-        """Removes an object, and its segments where it has some."""
-        request = Request(
-            method="DELETE",
-            path=self._path(key),
-            query={"multipart-manifest": "delete"},
-            headers={},
-        )
+        """Removes an object, and its segments where it has some.
+
+        Only a list of segments is asked to go with them: for any other object Swift answers 200
+        to that, and removes nothing.
+        """
+        path = self._path(key)
+        ask = Request(method="HEAD", path=path, query={}, headers={})
+        answer = self._renewing(lambda c: c.send(ask, ok=frozenset({200, 404})))
+        answer.close()
+        if answer.status_code == 404:
+            return
+        listed = answer.headers.get("X-Static-Large-Object", "").lower() == "true"
+        query = {"multipart-manifest": "delete"} if listed else {}
+        request = Request(method="DELETE", path=path, query=query, headers={})
         self._renewing(lambda c: c.send(request, ok=frozenset({200, 204, 404})).close())
 
     def copy(self, source: str, key: str, size_bytes: int) -> bool:

@@ -159,6 +159,21 @@ def test_swift_continues_after_the_segments_that_are_there(
     assert not store.copy("big", "other", len(data))
 
 
+def test_swift_removes_small_objects_and_large_ones_with_their_segments(
+    server: UploadServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store(parse_address(f"swift+http://{server.host}/v1/AUTH_lab/depot/x"), ACCESS)
+    put(store, b"small")
+    store.delete("big")
+    assert store.size("big") is None
+    monkeypatch.setattr(swift, "SEGMENT_BYTES", 1000)
+    put(store, bytes(2500))
+    assert len(server.objects) == 3
+    store.delete("big")
+    assert (server.objects, server.lists) == ({}, {})
+    store.delete("big")
+
+
 def test_a_swift_token_that_has_ended_is_renewed(server: UploadServer) -> None:
     store = open_store(parse_address(f"swift+http://{server.host}/v1/AUTH_lab/depot/x"), ACCESS)
     put(store, b"one")
