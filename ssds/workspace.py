@@ -297,13 +297,18 @@ class Workspace:
             settings = replace(settings, caches=())
         return replace(self, settings=settings)
 
+    def sandbox_missing(self) -> str:
+        """Returns the empty string when steps can run in a sandbox here, else why not."""
+        refusal = self.trial.refusal(self._trial_folder(), self.settings.sandbox)
+        return f"no builder here: {refusal}" if refusal else ""
+
     def builder(self, platform: Platform) -> str:
         """Returns the empty string when ``platform`` can be built here, else why not."""
         from ssds.host.machine import can_run
 
-        refusal = self.trial.refusal(self._trial_folder(), self.settings.sandbox)
+        refusal = self.sandbox_missing()
         if refusal:
-            return f"no builder here: {refusal}"
+            return refusal
         if self.builder_missing is not None:
             return f"no builder here: {self.builder_missing.message}"
         emulation = can_run(platform)
@@ -331,6 +336,7 @@ class Workspace:
             has=_Present(self),
             sizes=held.sizes,
             builder=functools.cache(self.builder),
+            sandbox=self.sandbox_missing,
             emulates=emulates,
             cached=cached,
             sure=held.sure,

@@ -239,9 +239,10 @@ def _builder(known: Known, step: PlanStep, near: Neighbour | None) -> Iterator[C
             next=f"`--platform {platform}` selects it.",
         )
         return
+    what = f"Programs of {platform}" if platform else "The sandbox"
     yield Cause(
         code="builder",
-        text=f"Programs of {platform} cannot run here: {_no_builder(step.text)}.",
+        text=f"{what} cannot run here: {_no_builder(step.text)}.",
         next="`ssds doctor` says what is missing; apply on a machine that can, then merge its "
         "lock.",
     )

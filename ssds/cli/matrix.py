@@ -46,6 +46,7 @@ def matrix(workspace: Workspace, asked: planning.Asked, most: int = MOST_JOBS) -
         return replace(
             facts,
             builder=lambda p: "" if _labels(p, runners) else f"no runner for {p}",
+            sandbox=lambda: "",
             emulates=lambda _: "",
         )
 

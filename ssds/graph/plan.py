@@ -17,7 +17,9 @@ from ssds.core.records import dataclass, field, replace
 from ssds.graph.compile import Graph
 
 EXECUTING = frozenset({"base", "build", "test", "data"})
-"""Kinds that run programs of their platform, and so need a builder for it."""
+"""Kinds that run programs of their platform, and so need a builder for it.
+
+Without a platform they need a sandbox alone."""
 
 
 class Verb(enum.Enum):
@@ -56,6 +58,7 @@ class Facts:
         sizes: digest → size in bytes where a lock says it.
         offered: digests whose bytes an observed channel has, or from which they can be unpacked.
         builder: platform → the empty string when it can be built here, else why not.
+        sandbox: the empty string when what has no platform can run in a sandbox here, else why not.
         emulates: platform → why it counts as emulated here, or the empty string.
         cached: action key → claims of remote caches; asked only for what nothing else claims.
         sure: claims of locks, none of them a failure: where one is, ``claims`` need not be asked,
@@ -67,6 +70,7 @@ class Facts:
     sizes: Mapping[Digest, int] = field(default_factory=dict)
     offered: Container[Digest] = frozenset()
     builder: Callable[[Platform], str] = lambda platform: f"no builder for {platform}"
+    sandbox: Callable[[], str] = lambda: ""
     emulates: Callable[[Platform], str] = lambda _: ""
     cached: Callable[[ActionKey], tuple[Claim, ...]] = lambda _: ()
     sure: Mapping[ActionKey, Claim] = field(default_factory=dict)
@@ -269,7 +273,7 @@ def _selected(node: Node, wishes: Wishes) -> bool:
 
 def _no_builder(node: Node, facts: Facts, wishes: Wishes) -> str:
     if not node.id.platform:
-        return ""
+        return facts.sandbox() if node.kind in EXECUTING else ""
     platform = Platform(node.id.platform)
     if not _selected(node, wishes):
         return f"{platform} was not selected"

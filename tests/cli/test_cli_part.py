@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from e2e_workspace import ROOT
 
-from ssds.cli import planning
+from ssds.cli import main, planning
 from ssds.cli.part import nodes_called, part_of, plan_for
 from ssds.core.digest import sha256_of
 from ssds.core.errors import UsageError
@@ -129,6 +129,19 @@ def test_a_part_removes_no_lock_of_a_data_set(with_set: Path) -> None:
         for workspace in (whole, whole.part({"seqtk"}))
     ]
     assert gone == [["gone@1.0:lock"], []]
+
+
+def test_the_files_of_a_data_set_wait_where_there_is_no_sandbox(
+    with_set: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = "subuid" if os.getuid() == 0 else "identity"  # the mode of the other kind of user
+    monkeypatch.setenv("SSDS_SANDBOX", other)
+    steps = planning.make(Workspace.open(str(with_set)), ASKED).plan.steps
+    (files,) = [s for name, s in steps.items() if (name.kind, name.part) == ("data", "files")]
+    assert (files.verb, files.reason) == (Verb.WAIT, "builder")
+    assert files.text.startswith(f"no builder here: sandbox mode {other} is for")
+    main(["-C", str(with_set), "explain", "two@1.0:data/files"])
+    assert f"The sandbox cannot run here: sandbox mode {other} is for" in capsys.readouterr().out
 
 
 def test_bytes_that_another_recipe_wants_are_seen_from_below(starter: Path) -> None:
