@@ -7,9 +7,11 @@ Shrinkwrap Utility", "Client Configuration".
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 
 from ssds.recipe.model import Site
+from ssds.ship.tree import public_link, site_path
 
 FOLDER = "cvmfs"
 PRELOAD = f"{FOLDER}/preload.txt"
@@ -17,26 +19,27 @@ SHRINKWRAP = f"{FOLDER}/shrinkwrap.spec"
 CLIENT = f"{FOLDER}/client.conf"
 
 
-def client_files(site: Site, images: Iterable[str]) -> dict[str, bytes]:
-    """Returns path → bytes of all of them, relative to the site's folder."""
-    folders = sorted(set(images))
-    files = {PRELOAD: preload_text(site, folders), SHRINKWRAP: shrinkwrap_text(site, folders)}
-    return {**files, **({CLIENT: text} if (text := client_text(site)) else {})}
-
-
-def preload_text(site: Site, images: Iterable[str]) -> bytes:
-    """Returns the list for ``cvmfs_preload -d``: real paths, for it follows no links.
+def client_files(site: Site, images: Iterable[str], inner: str) -> dict[str, bytes]:
+    """Returns path → bytes of all of them, relative to the site's folder.
 
     Args:
         images: the folders of the site's images, relative to the tree.
+        inner: the tree's folder in the repository; empty where it is its root.
     """
-    paths = [*sorted(set(images)), f".ssds/sites/{site.name}"]
-    return "".join(f"/{path}/*\n" for path in paths).encode()
+    preload = preload_text(site, images, inner)
+    link = os.path.join("/", inner, public_link(site.name)[0])
+    files = {PRELOAD: preload, SHRINKWRAP: preload + f"{link}\n".encode()}
+    return {**files, **({CLIENT: text} if (text := client_text(site)) else {})}
 
 
-def shrinkwrap_text(site: Site, images: Iterable[str]) -> bytes:
-    """Returns the specification for ``cvmfs_shrinkwrap --spec-file``: the same, and the link."""
-    return preload_text(site, images) + f"/sites/{site.name}\n".encode()
+def preload_text(site: Site, images: Iterable[str], inner: str = "") -> bytes:
+    """Returns the list for ``cvmfs_preload -d``: real paths, for it follows no links.
+
+    ``cvmfs_shrinkwrap --spec-file`` takes the same, and the site's link. Paths begin at the root of
+    the repository.
+    """
+    paths = [*sorted(set(images)), site_path(site.name)]
+    return "".join(f"{os.path.join('/', inner, path)}/*\n" for path in paths).encode()
 
 
 def client_text(site: Site) -> bytes:

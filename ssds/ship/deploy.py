@@ -7,7 +7,6 @@ is ``planning``, what stands in a site's folder ``releases`` and ``generation``,
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -124,7 +123,7 @@ def deploy_selection(
     """
     place.exists()
     with place.locked():
-        work = _work(site, selection, blobs, place.folder, channels, attached)
+        work = _work(site, selection, blobs, place, channels, attached)
         before = work.before
         check_removals(work.changes, allow_remove, place.name)
         broken = _broken(place.folder, selection) if repair else frozenset()
@@ -164,6 +163,7 @@ class _Work:
     selection: Selection
     blobs: BlobSource
     folder: str
+    inner: str
     owned: bool
     before: Deployed
     changes: tuple[Change, ...]
@@ -186,7 +186,15 @@ class _Work:
 
     def compose(self, folder: str, programs_of: Callable[[ReleaseHalf], Programs]) -> Generation:
         """Returns the site's next generation."""
-        made = compose_site(self.site, self.selection, self.before, folder, self.blobs, programs_of)
+        made = compose_site(
+            self.site,
+            self.selection,
+            self.before,
+            folder,
+            self.blobs,
+            programs_of,
+            inner=self.inner,
+        )
         made.files |= {path: self.blobs.read(digest) for path, digest in self.manifests.items()}
         made.files |= {LINKS: names_bytes(self.names), CATALOG: b""}
         made.attached |= self.attached
@@ -201,18 +209,19 @@ def _work(
     site: Site,
     selection: Selection,
     blobs: BlobSource,
-    folder: str,
+    place: Target,
     channels: Iterable[Channel],
     attached: Mapping[str, bytes],
 ) -> _Work:
-    owned = check_owner(folder)
-    before = read_deployed(folder, site.name)
+    owned = check_owner(place.folder)
+    before = read_deployed(place.folder, site.name)
     names, manifests = public_names(selection.picks, channels)
     return _Work(
         site=site,
         selection=selection,
         blobs=blobs,
-        folder=folder,
+        folder=place.folder,
+        inner=place.inner,
         owned=owned,
         before=before,
         changes=site_changes(site, selection, before),
@@ -250,14 +259,14 @@ def plan_deploy(
     channels: Iterable[Channel] = (),
 ) -> DeployPlan:
     """Returns what ``deploy`` would do; nothing is written, and no image is unpacked."""
-    folder = os.path.abspath(target) if isinstance(target, str) else target.folder
+    place = PlainTree(target) if isinstance(target, str) else target
     known = list(locks)
     selection = select(site, known, look_with(blobs))
     binds_of(site)
-    work = _work(site, selection, blobs, folder, channels, _copies(known, selection))
+    work = _work(site, selection, blobs, place, channels, _copies(known, selection))
     missing = work.missing()
     made = work.compose_here() if work.whole() and not missing else None
-    stands = links_stand(folder, site.name) if work.owned else False
+    stands = links_stand(work.folder, site.name) if work.owned else False
     return DeployPlan(
         changes=work.changes,
         left_out=selection.left_out,

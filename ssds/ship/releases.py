@@ -28,12 +28,14 @@ def compose_site(
     folder: str,
     blobs: BlobSource,
     programs_of: Callable[[ReleaseHalf], Programs],
+    *,
+    inner: str = "",
 ) -> Generation:
     """Returns the next generation of a site.
 
     Args:
         before: what stands there; its earlier revisions stay loadable.
-        folder: the tree.
+        folder: the tree; inner: its folder in the repository that clients mount.
         programs_of: where an image's commands are; the images of all picks are there.
 
     Raises:
@@ -62,7 +64,7 @@ def compose_site(
             older += [kept] if kept else []
     made = compose(site, releases, older)
     images = [image_path(image) for entry in made.entries for image in entry.images.values()]
-    made.files.update(client_files(site, images))
+    made.files.update(client_files(site, images, inner))
     return made
 
 

@@ -27,7 +27,7 @@ from ssds.lock.model import Lock
 from ssds.oci.blobs import Blobs
 from ssds.recipe.model import Channel
 from ssds.ship.checking import check_tree
-from ssds.ship.deploy import deploy, read_deployed
+from ssds.ship.deploy import deploy, plan_deploy, read_deployed
 from ssds.ship.prune import prune
 from ssds.ship.rollback import rollback
 from ssds.ship.targets.cvmfs import CvmfsRepository
@@ -63,7 +63,7 @@ class Server:
         )
         os.chmod(command, 0o755)
 
-    def target(self, **more: float) -> CvmfsRepository:
+    def target(self, inner: str = "", **more: float) -> CvmfsRepository:
         settings = CvmfsSettings(
             state=f"{self.home}/state",
             command=f"{self.home}/cvmfs_server",
@@ -72,7 +72,7 @@ class Server:
             spool=f"{self.home}/spool",
             **{"wait_s": 0.0, "publish_s": 20.0, "step_s": 20.0, **more},
         )
-        return self.kind(NAME, settings, self.said.append)
+        return self.kind(NAME + inner, settings, self.said.append)
 
     def fault(self, *words: str) -> None:
         Path(f"{self.home}/spool/{NAME}/faults").write_text("\n".join(words))
@@ -129,6 +129,23 @@ def test_a_deployment_is_whole_and_a_second_one_does_nothing(target: Target, blo
     assert (first.generation, first.images_written) == (1, 1)
     assert check_tree(target.folder).problems == ()
     assert not deploy(site(), [one], blobs, target, channels=[HUB]).written
+
+
+@pytest.mark.parametrize("kind", [CvmfsRepository, CvmfsIngest])
+def test_lists_for_clients_begin_at_the_root_of_the_repository(
+    kind: type[CvmfsRepository], in_memory: str, blobs: Blobs
+) -> None:
+    made = Server(f"{in_memory}/server", kind)
+    target = made.target("/lab/soft")
+    deploy(site(), [lock(blobs, "one")], blobs, target)
+    assert not deploy(site(), [lock(blobs, "one")], blobs, target).written
+    assert not plan_deploy(site(), [lock(blobs, "one")], blobs, target).rewritten
+    lists = f"{target.folder}/sites/example/cvmfs"
+    preloaded = Path(f"{lists}/preload.txt").read_text().splitlines()
+    exported = Path(f"{lists}/shrinkwrap.spec").read_text().splitlines()
+    assert exported == [*preloaded, "/lab/soft/sites/example"]
+    for line in exported:
+        assert os.path.exists(f"{made.home}/cvmfs/{NAME}{line.removesuffix('/*')}")
 
 
 def test_it_goes_on_and_back_and_removes(target: Target, blobs: Blobs) -> None:

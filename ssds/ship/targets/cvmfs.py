@@ -69,6 +69,7 @@ class CvmfsRepository:
             )
         self.repository = name
         self.name = f"{self.prefix}:{repository}"
+        self.inner = "/".join(parts)
         self.folder = os.path.join(settings.mount, name, *parts)
         self.settings = settings
         self.say = say

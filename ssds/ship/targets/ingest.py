@@ -64,16 +64,14 @@ class CvmfsIngest(CvmfsRepository):
             self._ingest(path, draft.removed, reason)
 
     def _ingest(self, path: str, removed: list[str], reason: str) -> None:
-        base = os.path.relpath(self.folder, os.path.join(self.settings.mount, self.repository))
-        inner = "" if base == "." else base + "/"
-        words = [word for gone in removed for word in ("-d", inner + gone)]
+        words = [w for gone in removed for w in ("-d", os.path.join(self.inner, gone))]
         if sum(map(len, words)) > _TOO_LONG:
             raise EnvironmentProblem(
                 f"{self.name}: {len(removed)} paths at once are too many to remove",
                 hint=f"Use the target cvmfs:{self.repository} for this change.",
                 code="D038",
             )
-        argv = ("ingest", "-t", path, "-b", inner.rstrip("/") or "/", *words, self.repository)
+        argv = ("ingest", "-t", path, "-b", self.inner or "/", *words, self.repository)
         deadline = time.monotonic() + self.settings.wait_s
         last = self.settings.wait_s <= 0
         while not self._ingested(argv, reason):

@@ -24,6 +24,8 @@ from ssds.ship.tree import IMAGES, OURS, SITES, TREE_LOCK, check_owner
 class PlainTree:
     """A folder, on a local disk or a shared one."""
 
+    inner = ""
+
     def __init__(self, folder: str) -> None:
         self.name = folder
         self.folder = os.path.abspath(folder)

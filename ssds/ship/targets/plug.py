@@ -164,6 +164,10 @@ class Target(Protocol):
     def folder(self) -> str:
         """Where the tree can be read."""
 
+    @property
+    def inner(self) -> str:
+        """The tree's folder in the repository that clients mount; empty where it is its root."""
+
     def exists(self) -> bool:
         """Whether there is a tree, or may be one; raises Refused where others' files stand."""
 
