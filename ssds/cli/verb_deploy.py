@@ -12,12 +12,12 @@ from ssds.cli.app import Context
 from ssds.cli.completing import complete_sites
 from ssds.cli.output import counted, print_json, say, table
 from ssds.core.errors import UnavailableError, UsageError
+from ssds.core.text import shown
 from ssds.recipe.model import Site
 from ssds.recipe.selectors import About, hits
 from ssds.ship.checking import check_tree
 from ssds.ship.collisions import Collision
 from ssds.ship.deploy import REMOVAL_LIMIT, DeployPlan, deploy, plan_deploy
-from ssds.ship.modules import printable
 from ssds.ship.targets.named import open_target
 from ssds.ship.targets.plug import Target
 from ssds.workspace import Workspace
@@ -116,7 +116,7 @@ def command(
     if not report.changes:
         say(f"the site {site.name} takes no release: look at its platforms, include and exclude")
     for release, path, text in report.notes[:NOTES_SHOWN]:
-        say(f"{release}: {printable('/' + path)}: {text}")
+        say(f"{release}: {shown('/' + path)}: {text}")
     if len(report.notes) > NOTES_SHOWN:
         say(f"and {len(report.notes) - NOTES_SHOWN} more of these; the images' markers name them")
     if not report.written:
@@ -190,7 +190,7 @@ def _check(place: Target, sites: list[str], as_json: bool) -> int:
         found = {"sites": list(report.sites), "images": report.images}
         print_json({**found, "problems": list(report.problems)})
     elif report.problems:
-        print("\n".join(printable(text) for text in report.problems))
+        print("\n".join(shown(text) for text in report.problems))
         print(
             f"{counted(len(report.problems), 'problem')}. To make good what can be: "
             f"ssds deploy --site {sites[0] if sites else 'SITE'} --to {shlex.quote(place.name)} "

@@ -27,5 +27,13 @@ def shown(text: str, *, lines: bool = False) -> str:
     return text if lines else _LINE_ENDS.sub(_escape, text)
 
 
+def blanked(text: str) -> str:
+    """Returns ``text`` with a space for each of these control characters; line ends and tabs stay.
+
+    For files in which an escape would mean something, such as modules.
+    """
+    return text if text.isprintable() else _CONTROL.sub(" ", text)
+
+
 def _escape(match: re.Match[str]) -> str:
     return match[0].encode("unicode_escape").decode()

@@ -12,11 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ssds.core.canonical import Json
+from ssds.core.text import blanked
 from ssds.ship.wrappers import fit_for_host
 
 TEXT_LIMIT = 20_000
 LINE_LIMIT = 1_000
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _EXTENSION = re.compile(r"[A-Za-z0-9_.+-]+")
 
 
@@ -126,20 +126,15 @@ def category_of(description: Mapping[str, Json]) -> str:
     return slug[:64] or "other"
 
 
-def printable(text: str) -> str:
-    """Returns ``text`` without control characters: it comes from outside and reaches terminals."""
-    return _CONTROL.sub(" ", text)
-
-
 def lua_text(text: str) -> str:
     """Returns one line of text as a Lua string in double quotes."""
-    line = printable(text).replace("\n", " ").replace("\t", " ")[:LINE_LIMIT]
+    line = blanked(text).replace("\n", " ").replace("\t", " ")[:LINE_LIMIT]
     return '"' + line.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def lua_long(text: str) -> str:
     """Returns text as a Lua long string whose brackets the text cannot close."""
-    clean = printable(text)[:TEXT_LIMIT]
+    clean = blanked(text)[:TEXT_LIMIT]
     level = 1
     while f"]{'=' * level}]" in clean or clean.endswith(f"]{'=' * level}"):
         level += 1

@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from ssds.core.text import blanked
 from ssds.ship.modules import (
     LINE_LIMIT,
     TEXT_LIMIT,
     ModuleFacts,
     help_text,
-    printable,
     whatis_rows,
 )
 
@@ -89,7 +89,7 @@ def tcl_text(text: str, *, lines: bool = False) -> str:
     Args:
         lines: keeps line ends.
     """
-    clean = printable(text)[: TEXT_LIMIT if lines else LINE_LIMIT]
+    clean = blanked(text)[: TEXT_LIMIT if lines else LINE_LIMIT]
     clean = _SPECIAL.sub(lambda found: "\\" + found[0], clean)
     clean = clean.replace("\t", " ").replace("\n", "\\n" if lines else " ")
     return '"' + "".join(c if c.isascii() else _escape(c) for c in clean) + '"'

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ssds.core.diagnostics import Diagnostic, Span
-from ssds.core.text import shown
+from ssds.core.text import blanked, shown
 
 
 @pytest.mark.parametrize(
@@ -28,6 +28,18 @@ def test_what_a_terminal_would_obey_is_written_as_an_escape(text: str, wanted: s
 
 def test_lines_are_kept_where_they_are_wanted() -> None:
     assert shown("one\n\ttwo\x07\r\n", lines=True) == "one\n\ttwo\\x07\\r\n"
+
+
+def test_blanked_text_has_a_space_for_each_of_them() -> None:
+    assert blanked("a\u202eb\u2066c\x1bd\u200fe\udcff\n\tf") == "a b c d e \n\tf"
+    assert blanked("no\xa0break, é, 日本") == "no\xa0break, é, 日本"
+
+
+@given(st.text(st.characters()))
+def test_blanked_text_has_nothing_that_shown_text_would_escape(text: str) -> None:
+    clean = blanked(text)
+    assert len(clean) == len(text)
+    assert shown(clean, lines=True) == clean
 
 
 @given(st.text(st.characters()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -90,6 +90,15 @@ def test_hostile_text_stays_inside_its_brackets(text: str) -> None:
     line = lua_text(text)
     assert "\n" not in line
     assert line.replace("\\\\", "").replace('\\"', "").count('"') == 2
+
+
+@pytest.mark.parametrize("text_of", [module_text, tcl.module_text])
+def test_no_text_of_a_registry_turns_the_direction_of_writing(
+    text_of: Callable[..., bytes],
+) -> None:
+    facts = replace(FACTS, description={"summary": "left\u202eright\u2066 on"})
+    text = text_of(facts, hidden=False).decode()
+    assert "left right  on" in text
 
 
 @pytest.mark.component("lmod")

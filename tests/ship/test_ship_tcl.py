@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from module_systems import FACTS, HOSTILE, shell_in
 from ship_makers import run
 
+from ssds.core.text import blanked
 from ssds.ship.tcl import module_text, modulerc_text, tcl_text
 
 GOLDEN = f"""\
@@ -72,9 +73,8 @@ def test_tcl_reads_every_text_as_it_is(tmp_path: Path) -> None:
 
     collect()
     texts += HOSTILE
-    from ssds.ship.modules import printable
 
-    expected = [printable(text).replace("\t", " ").replace("\n", " ") for text in texts]
+    expected = [blanked(text).replace("\t", " ").replace("\n", " ") for text in texts]
     rows = ["fconfigure stdout -encoding utf-8", "proc Show {} {"]
     rows += [f"puts {tcl_text(text)}" for text in texts]
     script = tmp_path / "show.tcl"
