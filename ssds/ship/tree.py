@@ -80,8 +80,11 @@ def check_owner(folder: str) -> bool:
     try:
         with open(os.path.join(folder, TREE_FILE), "rb") as file:
             version = json.loads(file.read(65536))["tree_version"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError) as error:
         if _strange(folder, names):
+            absent = isinstance(error, FileNotFoundError)
+            if absent and os.path.exists(os.path.join(folder, TREE_FILE)):
+                return check_owner(folder)  # another run has made the tree meanwhile
             raise Refused(
                 f"{folder} holds files and was not made by ssds",
                 hint="Choose an empty folder or one that ssds deployed before.",

@@ -33,6 +33,7 @@ from ssds.core.platform import Platform
 from ssds.lock.model import Lock, releasable
 from ssds.oci.blobs import Blobs
 from ssds.recipe.model import Channel
+from ssds.ship import tree
 from ssds.ship.deploy import deploy, plan_deploy, read_deployed
 from ssds.ship.images import find_program, image_problems, inside
 from ssds.ship.links import link_steps
@@ -304,6 +305,20 @@ def test_a_damaged_record_is_said(blobs: Blobs, target: str) -> None:
             file.write(text)
         with pytest.raises(SsdsError, match="damaged"):
             deploy(site(), [small(blobs)], blobs, target)
+
+
+def test_a_tree_that_another_run_makes_meanwhile_is_ours(
+    target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strange = tree._strange
+
+    def late(folder: str, names: list[str]) -> bool:
+        Path(f"{folder}/{tree.TREE_FILE}").write_bytes(tree.tree_file())
+        return strange(folder, names)
+
+    os.makedirs(f"{target}/{tree.OURS}")
+    monkeypatch.setattr(tree, "_strange", late)
+    assert tree.check_owner(target)
 
 
 def test_two_deploys_at_once_end_with_one_sound_tree(blobs: Blobs, target: str) -> None:
