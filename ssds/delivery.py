@@ -281,7 +281,7 @@ def change_rows(changes: Iterable[tuple[Change, ReleaseName]]) -> list[Row]:
                 verb=Verb(verb),
                 reason="channel",
                 text=f"{reason}: {tags}" if reason else tags,
-                marks=tuple(sorted({mark for change in group for mark in change.marks})),
+                marks=tuple(sorted({mark for c in group for mark in c.marks} - {"drift"})),
             )
         )
     return rows

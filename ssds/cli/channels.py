@@ -243,7 +243,7 @@ def push(
             code = 1
             continue
         for change in done:
-            if change.verb == "x" and change.reason.startswith("drift:"):
+            if change.verb == "x" and "drift" in change.marks:
                 say(f"REFUSED {change.what} on {channel.name}: {change.reason}")
                 code = 1
         count = sum(1 for change in done if change.effective)

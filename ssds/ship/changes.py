@@ -21,7 +21,8 @@ class Change:
         verb: one of VERBS; ``x`` is refused, ``?`` was never observed, ``unmanaged`` is shown and
             never touched.
         reason: why.
-        marks: ``irreversible`` where it cannot be taken back.
+        marks: ``irreversible`` where it cannot be taken back, ``drift`` where others made the
+            difference.
     """
 
     where: str

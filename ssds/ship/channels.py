@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # planning reads observations only: it needs none of these
 
 _REVISION = pattern(rf"(.+)-r([1-9][0-9]*)(?:{SUFFIX})?")
 _IRREVERSIBLE = frozenset({"irreversible"})
+DRIFT = frozenset({"drift"})
 BYTES = "bytes"
 """What stands behind a release's tag in a change that brings lost bytes back."""
 
@@ -204,8 +205,8 @@ def _tag_change(
 ) -> Change:
     digest = wanted.digest
 
-    def change(verb: str, reason: str, *, moves: bool = False) -> Change:
-        marks = _IRREVERSIBLE if moves else frozenset[str]()
+    def change(verb: str, reason: str, *, moves: bool = False, drift: bool = False) -> Change:
+        marks = (_IRREVERSIBLE if moves else frozenset()) | (DRIFT if drift else frozenset())
         return Change(where=channel.name, what=wanted.what, verb=verb, reason=reason, marks=marks)
 
     if observed is None:
@@ -218,11 +219,11 @@ def _tag_change(
         if wrote != digest:
             return change("+", f"new, {digest.short}")
         verb = "x" if channel.on_drift == "refuse" else "+"
-        return change(verb, f"drift: somebody removed {digest.short}")
+        return change(verb, f"drift: somebody removed {digest.short}", drift=True)
     if wrote is not None and there != wrote and (there not in known or not wanted.moves):
         reason = f"drift: somebody moved it from {wrote.short} to {there.short}"
         good = channel.on_drift == "repair" and (wanted.moves or wrote == digest)
-        return change("+" if good else "x", reason, moves=good)
+        return change("+" if good else "x", reason, moves=good, drift=True)
     if not wanted.moves:
         return change(
             "x", f"an immutable tag is {there.short} there, and {digest.short} in the lock"
@@ -251,6 +252,7 @@ def _lost_change(channel: Channel, what: str, observed: Observation | None) -> l
             what=f"{what} {BYTES}",
             verb="x" if channel.on_drift == "refuse" else "+",
             reason=f"drift: {lost[0].short}{more} is gone",
+            marks=DRIFT,
         )
     ]
 
@@ -262,8 +264,8 @@ def _attached_change(
     observed: Observation | None,
     before: Observation | None,
 ) -> Change:
-    def change(verb: str, reason: str) -> Change:
-        return Change(where=channel.name, what=what, verb=verb, reason=reason)
+    def change(verb: str, reason: str, marks: frozenset[str] = frozenset()) -> Change:
+        return Change(where=channel.name, what=what, verb=verb, reason=reason, marks=marks)
 
     if observed is None:
         return change("?", "never observed")
@@ -274,7 +276,7 @@ def _attached_change(
         return change("+", f"replaces {there.short}")
     if before is not None and item.held(before) == item.digest:
         verb = "x" if channel.on_drift == "refuse" else "+"
-        return change(verb, f"drift: somebody removed {item.digest.short}")
+        return change(verb, f"drift: somebody removed {item.digest.short}", DRIFT)
     return change("+", f"new, {item.digest.short}")
 
 

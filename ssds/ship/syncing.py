@@ -143,7 +143,7 @@ def _wrote(look: Look, after: Observation) -> dict[str, Digest]:
     """Returns what ssds wrote and others changed: so that it stays known as theirs."""
     found: dict[str, Digest] = {}
     for change in look.changes:
-        if change.verb != "x" or not change.reason.startswith("drift:") or look.before is None:
+        if change.verb != "x" or "drift" not in change.marks or look.before is None:
             continue
         wrote = look.before.wrote.get(change.what) or look.before.tags.get(change.what)
         if wrote is not None and after.tags.get(change.what) != wrote:

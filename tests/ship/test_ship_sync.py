@@ -19,9 +19,11 @@ from channel_places import (
     with_evidence,
 )
 from fault_registry import FaultRegistry, fault_registry
-from ship_makers import AMD64, digest_of
+from ship_makers import AMD64, digest_of, image, release, script, small_tar
 
 from ssds.core.canonical import canonical_bytes
+from ssds.core.model import ReleaseName
+from ssds.delivery import change_rows
 from ssds.lock.model import Lock
 from ssds.oci import types
 from ssds.oci.blobs import Blobs
@@ -29,6 +31,7 @@ from ssds.oci.names import fallback_tag
 from ssds.oci.registry import Registry
 from ssds.recipe.model import Channel
 from ssds.ship.backend_registry import RegistryChannel
+from ssds.ship.changes import Change
 from ssds.ship.channels import plan_channel
 from ssds.ship.evidence import STATEMENT_TYPE
 from ssds.ship.observation import Observation
@@ -89,7 +92,8 @@ def test_drift_is_told_apart_from_news_and_the_channel_says_what_is_done(
     assert [c.verb for c in gone] == [removed] * 3
     changes = [*changes, *gone]
     assert all(c.reason.startswith("drift: ") for c in changes)
-    marked = {c.what for c in changes if c.marks}
+    assert all("drift" in c.marks for c in changes)
+    marked = {c.what for c in changes if "irreversible" in c.marks}
     assert marked == ({"tool:1.0-r1", "tool:1.0"} if policy == "repair" else set())
 
 
@@ -259,6 +263,34 @@ def test_drift_is_seen_on_request_and_after_a_week_and_stays_known(
     assert sync(repairing, lock, other, at=1000 + TRUST_S)[0] == ["+ tool:1.0"]
     assert tags["1.0"] == str(found.index.digest)
     assert sync(lab, lock, other, at=1000 + TRUST_S)[0] == []
+
+
+def test_drift_of_a_refused_release_stays_known_and_is_repaired_when_it_agrees_again(
+    lab: Place, server: FaultRegistry
+) -> None:
+    lab = replace(lab, channel=replace(lab.channel, on_drift="repair"))
+    ours = lock_of(lab.blobs, "tool")
+    sync(lab, ours)
+    (found,) = all_of(ours)
+    server.tags["lab/tool"]["1.0"] = str(found.platforms[AMD64].manifest.digest)
+    half = image(lab.blobs, [small_tar({"bin/tool": script("another")})], ["tool"], {})
+    conflicting = release(lab.blobs, half)
+    lines, _ = sync(lab, conflicting, refresh=True)
+    assert lines[:2] == ["x tool:1.0-r1", "x tool:1.0"]
+    assert sync(lab, ours, refresh=True)[0] == ["+ tool:1.0"]
+    assert server.tags["lab/tool"]["1.0"] == str(found.index.digest)
+
+
+def test_the_plan_shows_no_mark_that_its_form_does_not_have() -> None:
+    drift = Change(
+        where="lab",
+        what="tool:1.0",
+        verb="+",
+        reason="",
+        marks=frozenset({"drift", "irreversible"}),
+    )
+    (row,) = change_rows([(drift, ReleaseName("tool", "1.0"))])
+    assert row.marks == ("irreversible",)
 
 
 def test_a_lost_blob_is_seen_by_refresh_and_brought_again(
