@@ -32,6 +32,7 @@ class Cache:
         impure: whether claims of what was made with network count.
         warnings: what was wrong, one line for each thing, ``most_warnings`` at most.
         faults: how many things were wrong.
+        retracted: how often something that it gave before turned out not to count.
         limit_s: the longest wait for one answer.
         down: why it counts for nothing now, or the empty string.
     """
@@ -44,6 +45,7 @@ class Cache:
         self.warnings: list[str] = []
         self.most_warnings = 5
         self.faults = 0
+        self.retracted = 0
         self.down = ""
         self.kept = Blobs(os.path.join(folder, "blobs"), name=f"the cache {name}")
         self._bad: set[Digest] = set()
@@ -196,6 +198,7 @@ class Cache:
             raise  # this machine's own trouble, a full disk for instance
         except SsdsError as error:
             self._bad.add(digest)
+            self.retracted += 1
             if not isinstance(error, IntegrityError):
                 self._ask_whether_up()
             if not self.down:

@@ -43,9 +43,9 @@ class Caches:
         return next((cache.name for cache in self.caches if cache.offers(digest)), "")
 
     @property
-    def faults(self) -> int:
-        """A number that grows whenever a claim or a cache turns out not to count."""
-        return sum(cache.faults for cache in self.caches)
+    def retracted(self) -> int:
+        """A number that grows whenever a claim that was given turns out not to count."""
+        return sum(cache.retracted for cache in self.caches)
 
     def notes(self) -> tuple[str, ...]:
         """Returns what a plan says: what was taken of each cache, and what was wrong."""

@@ -72,12 +72,16 @@ def make(
     Args:
         change: makes other facts of those that were found, for what-if questions.
     """
+    as_of = parse_date(asked.as_of)
+    graph = workspace.graph(as_of)
+    refuse_removal(lost_versions(workspace.catalog, workspace.locks.pins))
+    pushes = channels.look(workspace, refresh=asked.refresh)
+    caches = workspace.caches
     while True:
-        caches = workspace.caches
-        faults = caches.faults if caches else 0
-        planned = _make(workspace, asked, change)
-        if caches is None or caches.faults == faults:
-            return planned
+        retracted = caches.retracted if caches else 0
+        facts, delivery = _deliver(workspace, asked, change, graph, pushes)
+        if caches is None or caches.retracted == retracted:
+            return Planned(graph=graph, facts=facts, delivery=delivery, as_of=as_of, pushes=pushes)
 
 
 def cache_notes(workspace: Workspace) -> tuple[str, ...]:
@@ -104,11 +108,13 @@ class _Offers:
         return caches.offering(digest) if caches else ""
 
 
-def _make(workspace: Workspace, asked: Asked, change: Callable[[Facts], Facts]) -> Planned:
-    as_of = parse_date(asked.as_of)
-    graph = workspace.graph(as_of)
-    refuse_removal(lost_versions(workspace.catalog, workspace.locks.pins))
-    pushes = channels.look(workspace, refresh=asked.refresh)
+def _deliver(
+    workspace: Workspace,
+    asked: Asked,
+    change: Callable[[Facts], Facts],
+    graph: Graph,
+    pushes: channels.Pushes,
+) -> tuple[Facts, Delivery]:
     wishes = make_wishes(
         graph,
         selectors=asked.selectors,
@@ -137,7 +143,7 @@ def _make(workspace: Workspace, asked: Asked, change: Callable[[Facts], Facts]) 
         notes=(*pushes.notes, *cache_notes(workspace)),
         required_waits=required_waits(plan),
     )
-    return Planned(graph=graph, facts=facts, delivery=delivery, as_of=as_of, pushes=pushes)
+    return facts, delivery
 
 
 def present(

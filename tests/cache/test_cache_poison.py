@@ -218,6 +218,7 @@ def test_a_cache_that_is_down_is_a_warning(tmp_path: Path) -> None:
 
     (warning,) = caches.new_warnings()
     assert "does not answer" in warning
+    assert not caches.retracted, "nothing was believed of it"
 
 
 def test_a_slow_cache_is_given_up_after_its_time(
@@ -280,6 +281,7 @@ def test_a_cache_that_goes_away_while_bytes_come_gives_nothing_more(
 
     assert failed == set(wanted)
     assert len(caches.new_warnings()) == 1
+    assert caches.retracted
 
 
 def test_impure_claims_count_unless_the_settings_say_no(

@@ -7,12 +7,16 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cache_places import web_server
 from e2e_workspace import SETTINGS, Site
 from registry_server import running_registry
 from thorough import THOROUGH
+
+from ssds.cli import channels, planning
+from ssds.workspace import Workspace
 
 NewSite = Callable[[], Site]
 
@@ -119,6 +123,46 @@ def test_a_cache_that_is_down_costs_a_note_and_no_cache_says_nothing(site: Site)
     assert planned.out.count("note: cache ci: does not answer") == 1
     assert "note:" not in quiet.out
     assert "note:" not in local.out, "nothing was lacking, so nobody was asked"
+
+
+def looks(site: Site, monkeypatch: pytest.MonkeyPatch) -> tuple[list[str], tuple[str, ...]]:
+    """Plans ground and tiny; gives what was done in which order, and the notes."""
+    done: list[str] = []
+
+    def spied(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        def spy(*args: Any, **more: Any) -> Any:
+            done.append(name)
+            return real(*args, **more)
+
+        return spy
+
+    for where, name in ((planning, "make_plan"), (channels, "look")):
+        monkeypatch.setattr(where, name, spied(name, getattr(where, name)))
+    workspace = Workspace.open(str(site.workspace))
+    asked = planning.Asked(selectors=("ground", "tiny"))
+    return done, planning.make(workspace, asked).delivery.notes
+
+
+def test_a_cache_that_never_answered_makes_no_second_plan(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_cache(site, "http://127.0.0.1:9")
+    done, notes = looks(site, monkeypatch)
+    assert "does not answer" in str(notes)
+    assert done == ["look", "make_plan"]
+
+
+def test_what_a_cache_gave_and_lacks_makes_a_second_plan_and_no_second_look(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_cache(site, str(tmp_path / "remote"))
+    site.good("cache", "push", "ground")
+    new = clone(site, tmp_path / "clone")
+    shutil.rmtree(tmp_path / "remote/blobs")
+    done, notes = looks(new, monkeypatch)
+    assert "cannot be had" in str(notes)
+    assert done[:3] == ["look", "make_plan", "make_plan"]
+    assert done.count("look") == 1
 
 
 def test_apply_sends_what_it_made_where_the_settings_say_so(site: Site, tmp_path: Path) -> None:
