@@ -33,6 +33,7 @@ from ssds.lock.write import with_variant
 from ssds.oci import types
 from ssds.oci.blobs import Blobs
 from ssds.recipe.model import Site
+from ssds.ship.generation import Entry
 from ssds.sif.artefact import sif_manifest
 from ssds.sif.image import write_sif
 
@@ -53,6 +54,11 @@ ABOUT = {
         "deploy": {"environment": {"TOOL_DATA": "/opt/data"}},
     },
 }
+
+
+def first_image(entry: Entry) -> Digest:
+    """The image of the site's first choice."""
+    return next(iter(entry.images.values()))
 
 
 def site(**more: object) -> Site:

@@ -148,7 +148,6 @@ class Client:
         *,
         ok: frozenset[int],
         body: Callable[[], Any] | None = None,
-        attempts: int = ATTEMPTS,
     ) -> Any:
         """Returns the answer, its content not yet read.
 
@@ -157,7 +156,7 @@ class Client:
         """
         import requests
 
-        for attempt in range(1, attempts + 1):
+        for attempt in range(1, ATTEMPTS + 1):
             try:
                 response = self._session.request(
                     request.method,
@@ -173,14 +172,14 @@ class Client:
                 if response.status_code in ok:
                     return response
                 refusal = explain(response, request.method, self.address.host, self.address.path)
-            if not refusal.temporary or attempt == attempts:
+            if not refusal.temporary or attempt == ATTEMPTS:
                 raise refusal
             time.sleep(BACKOFF_S[min(attempt, len(BACKOFF_S)) - 1])
         raise AssertionError("unreachable")
 
-    def size(self, path: str, headers: Mapping[str, str] | None = None) -> int | None:
+    def size(self, path: str) -> int | None:
         """Asks for an object's size; None where it is not there."""
-        request = Request(method="HEAD", path=path, query={}, headers=headers or {})
+        request = Request(method="HEAD", path=path, query={}, headers={})
         response = self.send(request, ok=frozenset({200, 404}))
         response.close()
         if response.status_code == 404:

@@ -69,7 +69,6 @@ def deploy(
     target: str | Target,
     *,
     channels: Iterable[Channel] = (),
-    catalog_version: str = "",
     allow_remove: int = REMOVAL_LIMIT,
     repair: bool = False,
 ) -> DeployReport:
@@ -79,7 +78,6 @@ def deploy(
         blobs: where bytes come from; only images that are missing are read.
         target: a folder, or another place that holds a tree.
         channels: those that publish the releases; they give images their public names.
-        catalog_version: noted in the record, for people.
         allow_remove: how many releases may disappear.
         repair: look at images and modules that are there, and make anew what is not as deployed.
 
@@ -97,7 +95,6 @@ def deploy(
         blobs,
         place,
         channels=channels,
-        catalog_version=catalog_version,
         allow_remove=allow_remove,
         repair=repair,
         attached=_copies(known, selection),
@@ -111,7 +108,6 @@ def deploy_selection(
     place: Target,
     *,
     channels: Iterable[Channel] = (),
-    catalog_version: str = "",
     allow_remove: int = REMOVAL_LIMIT,
     repair: bool = False,
     attached: Mapping[str, bytes] = MappingProxyType({}),
@@ -143,7 +139,7 @@ def deploy_selection(
             if number and str(generation.digest) == before.content and not odd:
                 draft.point(site.name, number)
             else:
-                number = draft.switch(site.name, generation, work.names, catalog_version)
+                number = draft.switch(site.name, generation, work.names)
     return DeployReport(
         changes=work.changes,
         generation=number,

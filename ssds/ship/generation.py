@@ -75,11 +75,6 @@ class Entry:
         return f"{self.module}-r{self.revision}"
 
     @property
-    def image(self) -> Digest:
-        """The image of the site's first choice."""
-        return next(iter(self.images.values()))
-
-    @property
     def release(self) -> tuple[str, str]:
         """Name and public module name: what stays the same over revisions."""
         return (self.name, self.module)
@@ -138,20 +133,19 @@ class Generation:
         """The sha256 of the listing."""
         return sha256_of(self.listing)
 
-    def record(self, catalog_version: str) -> bytes:
+    def record(self) -> bytes:
         """Returns the bytes of ``deployment.json``."""
         return pretty_bytes(
             {
                 "deployment_version": RECORD_VERSION,
                 "site": self.site,
-                "catalog_version": catalog_version,
                 "content": str(self.digest),
                 "releases": [entry.to_dict() for entry in self.entries],
                 "collisions": [collision.to_dict() for collision in self.collisions],
             }
         )
 
-    def write(self, folder: str, catalog_version: str) -> None:
+    def write(self, folder: str) -> None:
         """Writes everything below ``folder``, a staging folder; the caller makes it durable."""
         os.makedirs(os.path.join(folder, "wrappers", SUPPORT, "root"))
         os.makedirs(os.path.join(folder, "modules"))
@@ -171,7 +165,7 @@ class Generation:
             local.make_folder(os.path.dirname(os.path.join(folder, path)))
             local.write(os.path.join(folder, path), data)
         local.write(os.path.join(folder, LISTING), self.listing)
-        local.write(os.path.join(folder, RECORD), self.record(catalog_version))
+        local.write(os.path.join(folder, RECORD), self.record())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -285,9 +279,7 @@ class Deployed:
     """
 
     number: int = 0
-    site: str = ""
     content: str = ""
-    catalog_version: str = ""
     entries: tuple[Entry, ...] = ()
 
 
@@ -299,9 +291,7 @@ def read_record(data: bytes, number: int) -> Deployed:
             raise InvalidValue(f"deployment_version {record['deployment_version']!r}")
         return Deployed(
             number=number,
-            site=str(record["site"]),
             content=str(record["content"]),
-            catalog_version=str(record["catalog_version"]),
             entries=tuple(_entry(item) for item in record["releases"]),
         )
     except (ValueError, KeyError, TypeError, RecursionError, SsdsError) as error:

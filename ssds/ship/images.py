@@ -22,13 +22,13 @@ from ssds.host.folders import discard_folder, scratch_folder, staged_folder, swe
 from ssds.lock.model import ReleaseHalf
 from ssds.oci.compress import decompress
 from ssds.oci.flatten import FlatTree
+from ssds.oci.programs import DEFAULT_PATH
 from ssds.oci.types import Config, Descriptor, parse_config, parse_manifest
 from ssds.oci.unpack import write_tree
 from ssds.ship.about import Reader
 from ssds.ship.fingerprint import of_folder, of_tree, shown
 from ssds.ship.published import CATALOG, Published, publish
 from ssds.ship.tree import image_path, marker_path
-from ssds.ship.wrappers import DEFAULT_PATH
 
 LINKS_LIMIT = 40
 MARKER_VERSION = 2
@@ -65,7 +65,6 @@ class Unpacked:
         notes: (path, what is with it) of what was left out or may surprise.
     """
 
-    folder: str
     written: bool
     notes: tuple[tuple[str, str], ...] = ()
 
@@ -102,7 +101,7 @@ def unpack_image(
     """
     folder = os.path.join(target, image_path(half.config.digest))
     if has_image(target, half.config.digest):
-        return Unpacked(folder=folder, written=False)
+        return Unpacked(written=False)
     config = config_of(blobs, half)
     marker = os.path.join(target, marker_path(half.config.digest))
     for path in (folder, marker):
@@ -118,7 +117,7 @@ def unpack_image(
             write_tree(published.tree, staging)
         data = marker_bytes(half.config.digest, published)
     atomic_write(marker, data, point="deploy.marker")
-    return Unpacked(folder=folder, written=True, notes=notes_of(published))
+    return Unpacked(written=True, notes=notes_of(published))
 
 
 def notes_of(published: Published) -> tuple[tuple[str, str], ...]:

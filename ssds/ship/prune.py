@@ -99,15 +99,18 @@ def plan_removal(
 def prune(
     target: str | Target,
     *,
+    now_s: float,
     keep: int = KEEP,
     grace_s: float = GRACE_S,
-    now_s: float = 0.0,
     only: str = "",
 ) -> tuple[str, ...]:
     """Removes generations beyond each site's newest ``keep``, and images after their grace period.
 
     A site's current generation always stays. Returns the paths that were removed, relative to the
     tree.
+
+    Args:
+        now_s: the time now, in seconds since the Unix epoch; graces are counted from it.
 
     Raises:
         IntegrityError: D027, an image that must live is not whole afterwards.

@@ -22,7 +22,6 @@ from ssds.oci.tarwriter import REGULAR, Member, TarWriter
 from ssds.oci.types import Config
 from ssds.sif.runtime import runtime_layer
 
-FORM = 1
 CATALOG = ".cvmfscatalog"
 CATALOG_LIMIT = 100_000
 CATALOG_LEAST = 1_000

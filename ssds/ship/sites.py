@@ -24,7 +24,6 @@ class Pick:
     Attributes:
         images: platform → image, the site's first choice first; the machine chooses at run time.
         module: the public module name's last part, ``VERSION[-VARIANT]``.
-        full: the hidden one, ``VERSION[-VARIANT]-rN``.
     """
 
     released: Released
@@ -44,11 +43,6 @@ class Pick:
     def module(self) -> str:
         """``VERSION[-VARIANT]``, fit for a file name."""
         return self.released.tag
-
-    @property
-    def full(self) -> str:
-        """``VERSION[-VARIANT]-rN``."""
-        return self.released.full_tag
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

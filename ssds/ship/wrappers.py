@@ -14,13 +14,13 @@ from functools import cache
 
 from ssds.core.errors import UnavailableError
 from ssds.core.platform import Platform
+from ssds.oci.programs import DEFAULT_PATH
 from ssds.recipe.model import Site
 from ssds.ship.selector import short
 from ssds.ship.sites import binds_of
 
 SUPPORT = ".ssds"
 FACTS = ".ssds-release"
-DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _RESERVED = frozenset({"PWD", "OLDPWD", "HOME", "IFS", "PS4", "PPID", "SHELLOPTS", "BASHOPTS"})
 

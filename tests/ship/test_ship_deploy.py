@@ -16,6 +16,7 @@ from kill_points import KILLED, forked, points_of
 from ship_makers import (
     ABOUT,
     AMD64,
+    first_image,
     image,
     release,
     root_tar,
@@ -173,7 +174,7 @@ def test_uncompressed_layers_serve_when_the_compressed_are_not_here(
 
 def _image(target: str) -> str:
     (entry,) = read_deployed(target, "example").entries
-    return f"{target}/.flat/{entry.image.hex[:2]}/{entry.image.hex}"
+    return f"{target}/.flat/{first_image(entry).hex[:2]}/{first_image(entry).hex}"
 
 
 def test_missing_bytes_are_named_and_nothing_appears(blobs: Blobs, target: str) -> None:
@@ -220,7 +221,7 @@ def test_files_that_appear_in_our_tree_stay(blobs: Blobs, target: str) -> None:
         os.makedirs(f"{target}/{path}")
     two = small(blobs, small_tar({"usr/bin/tool": script("echo two")}), before=lock)
     deploy(site(), [two], blobs, target)
-    prune(target, keep=1, grace_s=0)
+    prune(target, keep=1, grace_s=0, now_s=0)
     assert os.path.isdir(f"{target}/notes")
     assert os.path.isdir(f"{target}/.flat/notes")
 
@@ -234,10 +235,10 @@ def test_two_sites_share_images_and_each_has_its_own_generations(blobs: Blobs, t
     assert deploy(site(), [two], blobs, target).generation == 2
     assert os.readlink(f"{target}/sites/example/wrappers/tool/1.0") == "1.0-r2"
     assert os.readlink(f"{target}/sites/other/wrappers/tool/1.0") == "1.0-r1"
-    prune(target, keep=1, grace_s=0)
+    prune(target, keep=1, grace_s=0, now_s=0)
     for name in ("example", "other"):
         for entry in read_deployed(target, name).entries:
-            assert entry.current is False or image_problems(target, entry.image) == []
+            assert entry.current is False or image_problems(target, first_image(entry)) == []
 
 
 @pytest.mark.parametrize(
@@ -284,16 +285,16 @@ def test_prune_removes_old_generations_and_images_that_none_names(
     deploy(site(), [one, other], blobs, target)
     image_of_other = other.variants[""].platforms[AMD64].release.config.digest  # type: ignore[union-attr]
     deploy(site(), [one], blobs, target)
-    removed = prune(target, keep=1, grace_s=0)
+    removed = prune(target, keep=1, grace_s=0, now_s=0)
     assert ".ssds/sites/example/1" in removed
     assert any(image_of_other.hex in path for path in removed)
-    assert image_problems(target, read_deployed(target, "example").entries[0].image) == []
+    assert image_problems(target, first_image(read_deployed(target, "example").entries[0])) == []
     assert not deploy(site(), [one], blobs, target).written
 
 
 def test_an_image_that_lost_files_is_found(blobs: Blobs, target: str) -> None:
     deploy(site(), [small(blobs)], blobs, target)
-    digest = read_deployed(target, "example").entries[0].image
+    digest = first_image(read_deployed(target, "example").entries[0])
     os.unlink(f"{_image(target)}/usr/bin/tool")
     assert "files" in image_problems(target, digest)[0]
 
@@ -485,7 +486,7 @@ def check_whole(target: str, must: bool) -> None:
     found = read_deployed(target, "example")
     assert found.number or not must
     for entry in found.entries:
-        assert image_problems(target, entry.image) == []
+        assert image_problems(target, first_image(entry)) == []
         generation = f"{target}/.ssds/sites/example/current"
         assert os.path.exists(f"{generation}/modules/{entry.name}/{entry.full}.lua")
         for command in entry.commands:

@@ -194,7 +194,7 @@ def test_what_ssds_did_not_write_is_never_changed(
         Path(f"{tree}/{path}").write_text("theirs")
     for numbers in chosen:
         deploy(site(), [locks[n] for n in sorted(numbers)], blobs, tree, channels=[HUB])
-    prune(tree, keep=1, grace_s=0)
+    prune(tree, keep=1, grace_s=0, now_s=0)
     for path in theirs:
         assert Path(f"{tree}/{path}").read_text() == "theirs"
     steps = link_steps(tree, "example")

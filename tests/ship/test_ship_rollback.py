@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from kill_points import KILLED, forked, points_of
-from ship_makers import image, release, script, site, small_tar
+from ship_makers import first_image, image, release, script, site, small_tar
 
 from ssds.core.errors import IntegrityError, InvalidValue, Refused
 from ssds.lock.model import Lock
@@ -98,7 +98,7 @@ def test_a_check_says_by_path_what_is_wrong_and_repair_makes_it_good(
     tree: str, blobs: Blobs
 ) -> None:
     entry = read_deployed(tree, "example").entries[-1]
-    root = f".flat/{entry.image.hex[:2]}/{entry.image.hex}"
+    root = f".flat/{first_image(entry).hex[:2]}/{first_image(entry).hex}"
     os.unlink(f"{tree}/{root}/usr/bin/tool")
     os.chmod(f"{tree}/.ssds/sites/example/3/modules/tool/1.0.lua", 0o644)
     Path(f"{tree}/.ssds/sites/example/3/modules/tool/1.0.lua").write_text("x")
@@ -124,7 +124,7 @@ def test_a_check_refuses_what_is_no_tree_and_unknown_sites(tree: str, in_memory:
 def test_an_image_goes_after_its_grace_period_and_not_when_it_is_wanted_again(
     tree: str, blobs: Blobs
 ) -> None:
-    old = read_deployed(tree, "example").entries[0].image
+    old = first_image(read_deployed(tree, "example").entries[0])
     fresh = lock(blobs, "fresh")
     deploy(site(), [fresh], blobs, tree, channels=[HUB])
     removed = prune(tree, keep=1, grace_s=100, now_s=1000)
@@ -139,14 +139,14 @@ def test_an_image_goes_after_its_grace_period_and_not_when_it_is_wanted_again(
 
 
 def living(tree: str) -> set[str]:
-    return {str(entry.image) for entry in read_deployed(tree, "example").entries}
+    return {str(first_image(entry)) for entry in read_deployed(tree, "example").entries}
 
 
 def test_with_a_damaged_record_nothing_is_removed(tree: str) -> None:
     Path(f"{tree}/.ssds/sites/example/2/deployment.json").write_text("{")
     before = sorted(os.listdir(f"{tree}/.ssds/sites/example"))
     with pytest.raises(Exception, match="damaged"):
-        prune(tree, keep=2, grace_s=0)
+        prune(tree, keep=2, grace_s=0, now_s=0)
     assert sorted(os.listdir(f"{tree}/.ssds/sites/example")) == before
 
 
@@ -169,7 +169,7 @@ def test_without_a_readable_current_generation_nothing_is_removed(
 
     before = everything()
     for act in (
-        lambda: prune(tree, keep=1, grace_s=0),
+        lambda: prune(tree, keep=1, grace_s=0, now_s=0),
         lambda: deploy(site(), [lock(blobs, "new")], blobs, tree, channels=[HUB]),
         lambda: deploy(site(name="second"), [], blobs, tree, channels=[HUB]),
     ):
@@ -183,9 +183,9 @@ def test_without_a_readable_current_generation_nothing_is_removed(
 
 def test_what_must_live_is_checked_after_a_removal(tree: str) -> None:
     entry = read_deployed(tree, "example").entries[0]
-    os.unlink(f"{tree}/.flat/{entry.image.hex[:2]}/{entry.image.hex}/usr/bin/tool")
+    os.unlink(f"{tree}/.flat/{first_image(entry).hex[:2]}/{first_image(entry).hex}/usr/bin/tool")
     with pytest.raises(IntegrityError, match="after the removal"):
-        prune(tree, keep=1, grace_s=0)
+        prune(tree, keep=1, grace_s=0, now_s=0)
 
 
 @pytest.mark.parametrize("verb", ["rollback", "prune"])
@@ -194,7 +194,7 @@ def test_killed_anywhere_the_tree_is_sound_and_the_next_run_completes(
 ) -> None:
     acts = {
         "rollback": lambda where: rollback("example", where, to=1),
-        "prune": lambda where: prune(where, keep=1, grace_s=0),
+        "prune": lambda where: prune(where, keep=1, grace_s=0, now_s=0),
     }
     shutil.copytree(tree, f"{in_memory}/whole", symlinks=True)
     act = acts[verb]

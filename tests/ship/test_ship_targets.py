@@ -19,7 +19,7 @@ from pathlib import Path
 import cvmfs_standin
 import pytest
 from kill_points import KILLED, forked, points_of
-from ship_makers import image, release, script, site, small_tar
+from ship_makers import first_image, image, release, script, site, small_tar
 from thorough import THOROUGH, some
 
 from ssds.core.errors import EnvironmentProblem, Refused, SsdsError, UsageError
@@ -153,12 +153,12 @@ def test_it_goes_on_and_back_and_removes(target: Target, blobs: Blobs) -> None:
     two = lock(blobs, "two", one)
     other = lock(blobs, "other", name="other")
     deploy(site(), [one, other], blobs, target, channels=[HUB])
-    gone = read_deployed(target.folder, "example").entries[0].image
+    gone = first_image(read_deployed(target.folder, "example").entries[0])
     deploy(site(), [two], blobs, target, channels=[HUB])
     assert rollback("example", target) == (2, 1)
     assert check_tree(target.folder).problems == ()
     assert rollback("example", target, to=2) == (1, 2)
-    removed = prune(target, keep=1, grace_s=0)
+    removed = prune(target, keep=1, grace_s=0, now_s=0)
     assert any(gone.hex in path for path in removed)
     assert check_tree(target.folder).problems == ()
 
@@ -371,7 +371,7 @@ def test_garbage_is_collected_after_content_was_removed(server: Server, blobs: B
     one, other = lock(blobs, "one"), lock(blobs, "other", name="other")
     for locks in ([one, other], [one]):
         deploy(site(), locks, blobs, server.target())
-    prune(server.target(), keep=1, grace_s=0)
+    prune(server.target(), keep=1, grace_s=0, now_s=0)
     assert server.log[-1] == "gc -f"
     assert server.said == []
 
@@ -381,7 +381,7 @@ def test_a_name_that_is_no_repository_is_refused(server: Server) -> None:
         with pytest.raises(SsdsError, match="no name of a CVMFS repository"):
             CvmfsRepository(name, CvmfsSettings(state=server.home))
     missing = CvmfsRepository("none.example.org", server.target().settings)
-    for act in (missing.revision, lambda: prune(missing)):
+    for act in (missing.revision, lambda: prune(missing, now_s=0)):
         with pytest.raises(EnvironmentProblem, match="manifest"):
             act()
     with pytest.raises(UsageError, match="no number of seconds"):
@@ -443,7 +443,7 @@ def test_a_damaged_image_is_made_anew_and_nothing_of_the_old_stays(
 ) -> None:
     server, one = Server(f"{in_memory}/server", kind), lock(blobs, "one")
     deploy(site(), [one], blobs, server.target())
-    digest = read_deployed(server.target().folder, "example").entries[0].image
+    digest = first_image(read_deployed(server.target().folder, "example").entries[0])
     root = f"{server.target().folder}/{image_path(digest)}"
     os.unlink(f"{root}/usr/bin/tool")
     Path(f"{root}/usr/strange").write_text("x")
@@ -499,7 +499,7 @@ def test_killed_anywhere_nothing_half_is_public_and_the_next_run_completes(
     acts: dict[str, Callable[[], object]] = {
         "deploy": lambda: deploy(site(), more, blobs, base.target(), channels=[HUB]),
         "rollback": lambda: rollback("example", base.target(), to=1),
-        "prune": lambda: prune(base.target(), keep=1, grace_s=0),
+        "prune": lambda: prune(base.target(), keep=1, grace_s=0, now_s=0),
     }
     act = acts["deploy" if verb == "ingest" else verb]
     shutil.copytree(base.home, f"{in_memory}/kept", symlinks=True)

@@ -170,7 +170,7 @@ class IngestDraft(Draft):
         path = image_path(half.config.digest)
         marked = marker_path(half.config.digest) not in self.removed
         if marked and has_image(self.folder, half.config.digest):
-            return Unpacked(folder=path, written=False)
+            return Unpacked(written=False)
         self.remove(path)  # of a damaged image; what the server deletes goes before the tar comes
         config = config_of(blobs, half)
         write_point("deploy.image.open")
@@ -192,7 +192,7 @@ class IngestDraft(Draft):
             data = marker_bytes(half.config.digest, published)
             self._programs[half.config.digest] = programs_in(published.tree, config, half.offered)
         self._put(marker_path(half.config.digest), REGULAR, 0o644, data=data)
-        return Unpacked(folder=path, written=True, notes=notes_of(published))
+        return Unpacked(written=True, notes=notes_of(published))
 
     def programs(self, blobs: BlobSource, half: ReleaseHalf) -> Programs:
         """Returns where the commands of an image are that is there or was brought."""

@@ -72,9 +72,7 @@ class Draft(ABC):
         if not os.path.exists(os.path.join(self.folder, TREE_FILE)):
             self.file(TREE_FILE, tree_file(), "deploy.tree")
 
-    def switch(
-        self, site: str, generation: Generation, names: dict[str, Name], catalog_version: str
-    ) -> int:
+    def switch(self, site: str, generation: Generation, names: dict[str, Name]) -> int:
         """Writes a site's next generation and makes it the current one; returns its number."""
         root = site_path(site)
         newest = newest_number(self.folder, site)
@@ -84,7 +82,7 @@ class Draft(ABC):
                 self.remove(f"{root}/{name}")  # whole, of a deploy that was killed
         number = newest + 1
         public = os.path.join(self.folder, SITES, site)
-        write = partial(_write, generation, catalog_version, public)
+        write = partial(_write, generation, public)
         self.new_folder(f"{root}/{number}", write, "deploy.generation")
         self._show(site, number, names, generation.files.__getitem__)
         return number
@@ -144,9 +142,9 @@ class Draft(ABC):
             self.link(link, text, "deploy.link")
 
 
-def _write(generation: Generation, catalog_version: str, public: str, folder: str) -> None:
+def _write(generation: Generation, public: str, folder: str) -> None:
     """Writes a generation and, where Lmod is here, its spider cache: both appear at once."""
-    generation.write(folder, catalog_version)
+    generation.write(folder)
     if generation.lmod:
         write_spider_cache(folder, public)
     if found := lmod_files(folder):
