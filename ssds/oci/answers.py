@@ -130,13 +130,18 @@ def no_answer(error: BaseException, method: str, host: str) -> RegistryError:
             f"{host} does not speak TLS",
             hint="On your own machine a registry may: `insecure: true` for a channel, "
             "--plain-http for `ssds install`. Elsewhere give it a certificate.",
+            code="O078",
+        )
+    said = f"{host} gave no answer to {method}: {reason or type(error).__name__}"
+    if untrusted:
+        return RegistryError(
+            said,
+            hint="The certificate is not trusted: set ca_bundle to the authority's PEM file.",
             code="O089",
         )
     return RegistryError(
-        f"{host} gave no answer to {method}: {reason or type(error).__name__}",
-        hint="The certificate is not trusted: set ca_bundle to the authority's PEM file."
-        if untrusted
-        else "Check the address, the network and the proxy; then try again.",
-        code="O089" if untrusted else "O079",
-        temporary=not untrusted,
+        said,
+        hint="Check the address, the network and the proxy; then try again.",
+        code="O079",
+        temporary=True,
     )

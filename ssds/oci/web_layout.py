@@ -59,7 +59,11 @@ class WebLayout:
         return data
 
     def fetch(self, digest: Digest, size_bytes: int, sink: Sink) -> None:
-        """Writes a blob to ``sink``; a connection that breaks in its middle is an error."""
+        """Writes a blob to ``sink``.
+
+        Raises:
+            UnavailableError: O136, the connection broke in its middle; it cannot be had.
+        """
         counted = _Counted(sink)
 
         @contextlib.contextmanager
@@ -68,7 +72,7 @@ class WebLayout:
                 raise UnavailableError(
                     f"{self.path} broke off in the middle of {digest}",
                     hint="Try again.",
-                    code="O135",
+                    code="O136",
                 )
             yield counted
 

@@ -72,7 +72,7 @@ class _StoreBlobs(Blobs):
         return found
 
     def read(self, digest: Digest, limit_bytes: int = READ_LIMIT_BYTES) -> bytes:
-        """Returns the bytes, checked."""
+        """Returns the bytes; raises IntegrityError (O207) where they are damaged."""
         data = _read(self._store, blob_key(digest), limit_bytes)
         if data is None:
             raise self._absent(digest)
@@ -80,7 +80,7 @@ class _StoreBlobs(Blobs):
             raise IntegrityError(
                 f"the blob {digest} in {self.name} is damaged",
                 hint="`ssds sync --refresh` from a store that has it; remove the object first.",
-                code="O201",
+                code="O207",
             )
         return data
 

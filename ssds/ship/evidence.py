@@ -2,8 +2,7 @@
 
 An SBOM is attached as it is; what tests and scans found are in-toto statements about the image's
 manifest. Each is one manifest with a ``subject``; an annotation says which of ours it is, and of
-what: a list of referrers then tells all, and what others attached is never touched. Signatures of
-these manifests and of indexes will be referrers of a further kind.
+what: a list of referrers then tells all, and what others attached is never touched.
 
 Sources: OCI image specification 1.1, "Guidelines for Artifact Usage"; in-toto Attestation Framework
 1.0, Statement and the predicate "Test Result".

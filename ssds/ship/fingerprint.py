@@ -96,7 +96,7 @@ def of_tree(tree: FlatTree) -> Fingerprint:
 
 
 def of_folder(root: str) -> Fingerprint:
-    """Returns the fingerprint of a folder as it stands; what is unreadable counts as empty."""
+    """Returns the fingerprint of a folder as it stands; raises OSError where it is unreadable."""
 
     def rows_of(folder: str) -> Iterable[Row]:
         path = os.path.join(root, folder) if folder else root

@@ -64,7 +64,7 @@ def set_tags(store: ObjectStore, name: str, tags: Mapping[str, Descriptor]) -> N
     """Sets tags, all at once, and reads them back; all other entries stay.
 
     Raises:
-        IntegrityError: O201, the index does not show them, however often it is written.
+        IntegrityError: O208, the index does not show them, however often it is written.
     """
     key = index_key(name)
     refused: str | None = ""
@@ -88,7 +88,7 @@ def set_tags(store: ObjectStore, name: str, tags: Mapping[str, Descriptor]) -> N
     raise IntegrityError(
         f"{store.host} does not show the tags {', '.join(tags)} in {key}, which were written",
         hint="Another writer is at work, or a cache answers; run it again. Nothing was removed.",
-        code="O201",
+        code="O208",
     )
 
 

@@ -39,7 +39,7 @@ _MARKER = re.compile(r"[0-9a-f]{64}\.json")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Removal:
-    """What may go from a tree; pure but for reading it.
+    """What may go from a tree, and what must stay.
 
     Attributes:
         generations: their folders.
@@ -57,7 +57,7 @@ class Removal:
 def plan_removal(
     folder: str, *, keep: int, grace_s: float, now_s: float, only: str = ""
 ) -> Removal:
-    """Returns what may go: decided over all retained generations of all sites.
+    """Returns what may go, decided over all retained generations of all sites; changes nothing.
 
     Args:
         only: a site: others keep all generations, and of images only those of its own go.

@@ -13,11 +13,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from ssds.core.digest import Digest, sha256_of
-from ssds.core.errors import IntegrityError
+from ssds.core.errors import IntegrityError, UnavailableError
+from ssds.host.mirrors import Mirrors
 from ssds.oci import types
 from ssds.oci.answers import RegistryError
 from ssds.oci.credentials import Credentials
 from ssds.oci.registry import Registry
+from ssds.oci.web_layout import WebLayout
 
 USER = Credentials(user="u", password="hidden-word")
 DATA = b"0123456789" * 1000
@@ -102,6 +104,26 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     yield made
     made.server.shutdown()
     made.server.server_close()
+
+
+def test_a_layout_whose_server_breaks_off_says_so(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ssds.oci.web_layout._PAUSES_S", (0.0,))
+    server.routes[f"GET /a/blobs/sha256/{DIGEST.hex}"] = reply(
+        200, bytes(600_000), Content_Length="900000", Connection="close"
+    )
+    layout = WebLayout(f"http://{server.host}/a", Mirrors())
+    with pytest.raises(UnavailableError) as caught:
+        layout.fetch(DIGEST, 900_000, io.BytesIO())
+    assert caught.value.code == "O136"
+
+
+def test_a_registry_without_tls_says_so(server: Server) -> None:
+    with pytest.raises(RegistryError, match="does not speak TLS") as caught:
+        Registry(server.host, insecure=False, anonymous=True).fetch_manifest("a/b", "1.0")
+    assert caught.value.code == "O078"
+    assert "insecure: true" in caught.value.hint
 
 
 @pytest.fixture

@@ -11,12 +11,13 @@ from channel_places import CHANNEL, Place, Source, all_of, lock_of, sync
 from object_servers import UploadServer, upload_servers
 from ship_makers import AMD64, image, release, small_tar, with_sif
 
-from ssds.core.errors import SsdsError
+from ssds.core.errors import IntegrityError, SsdsError
 from ssds.objects.plug import ObjectStore, open_store, parse_address
 from ssds.oci import types
 from ssds.oci.blobs import Blobs
 from ssds.oci.transport import Access
-from ssds.ship.backend_objects import ObjectsChannel, sif_key
+from ssds.ship.backend_objects import ObjectsChannel, blob_key, sif_key
+from ssds.ship.bringing import bring
 from ssds.ship.object_tags import read_tags, set_tags
 
 INDEX = "/depot/tool/index.json"
@@ -94,11 +95,26 @@ def test_a_cache_that_answers_with_the_old_index_is_told_and_nothing_is_removed(
 ) -> None:
     set_tags(store_of(lab), "tool", {"0.9-r1": entry("old")})
     server.stale[INDEX] = server.objects[INDEX]
-    with pytest.raises(SsdsError, match=r"does not show the tags 1\.0-r1"):
+    with pytest.raises(SsdsError, match=r"does not show the tags 1\.0-r1") as caught:
         set_tags(store_of(lab), "tool", {"1.0-r1": entry("ours")})
+    assert caught.value.code == "O208"
     server.stale.clear()
     found, _ = read_tags(store_of(lab), "tool")
     assert set(found.tags) == {"0.9-r1", "1.0-r1"}
+
+
+def test_a_blob_that_is_damaged_in_the_store_is_not_taken(
+    lab: Place, server: UploadServer, tmp_path: Path
+) -> None:
+    lock = lock_of(lab.blobs, "tool")
+    sync(lab, lock)
+    (found,) = all_of(lock)
+    manifest = found.platforms[AMD64].manifest.digest
+    server.objects[f"/depot/{blob_key(manifest)}"] = b"{}"
+    elsewhere = Source(Blobs(str(tmp_path / "elsewhere")))
+    with pytest.raises(IntegrityError) as caught:
+        bring(lab.backend, found, {manifest}, elsewhere, lambda _: None)  # type: ignore[arg-type]
+    assert caught.value.code == "O207"
 
 
 def test_a_store_whose_marks_never_match_is_written_all_the_same(
