@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import concurrent.futures as cf
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from ssds.cache.cache import Cache
 from ssds.cache.entry import Entry
+from ssds.core.canonical import canonical_text
 from ssds.core.digest import ActionKey, Digest
 from ssds.core.model import Claim
 from ssds.oci.blobs import READ_LIMIT_BYTES, Blobs
@@ -21,18 +23,26 @@ class Caches:
     def __init__(self, caches: Sequence[Cache]) -> None:
         self.caches = tuple(caches)
         self._used: dict[ActionKey, list[tuple[Cache, Entry]]] = {}
+        self._chosen: dict[ActionKey, str] = {}
+        self._kept: set[tuple[str, ActionKey, str]] = set()
         self._owner: dict[Digest, Cache] = {}
         self._said = 0
 
     def find(self, key: ActionKey) -> tuple[Claim, ...]:
         """Returns the claims of a key, the first cache's first."""
         found = [(cache, entry) for cache in self.caches for entry in cache.entries(key)]
+        self._used.pop(key, None)
+        self._chosen.pop(key, None)
         if found:
             self._used[key] = found
             for cache, entry in found:
                 for digest in entry.sizes:
                     self._owner.setdefault(digest, cache)
         return tuple(entry.found_in(cache.name) for cache, entry in found)
+
+    def note_choices(self, origins: Mapping[ActionKey, str]) -> None:
+        """Notes where the claim comes from that a plan took for each key, empty for none."""
+        self._chosen.update((k, origin) for k, origin in origins.items() if k in self._used)
 
     def __contains__(self, digest: object) -> bool:
         """Whether some cache should have a blob."""
@@ -49,14 +59,12 @@ class Caches:
 
     def notes(self) -> tuple[str, ...]:
         """Returns what a plan says: what was taken of each cache, and what was wrong."""
-        used = {
-            cache.name: sum(1 for found in self._used.values() if found[0][0] is cache)
-            for cache in self.caches
-        }
+        first = {k: entry.found_in(c.name).origin for k, ((c, entry), *_) in self._used.items()}
+        used = Counter({**first, **self._chosen}.values())
         lines = []
         for cache in self.caches:
-            if used[cache.name] and not cache.down:
-                count = used[cache.name]
+            count = used[f"cache {cache.name}"]
+            if count and not cache.down:
                 what = f"{count} claim" + ("" if count == 1 else "s")
                 lines.append(f"cache {cache.name}: {what} taken, asked just now")
             lines += cache.warnings
@@ -106,14 +114,15 @@ class Caches:
         return any(cache.fetch(digest, blobs) for cache in self.caches if cache.offers(digest))
 
     def _keep_claims(self, store: Store) -> None:
-        whole = [
-            (entry.claim, entry.preimage.encode(), entry.node)
-            for entry in self._entries()
-            if all(store.blobs.has(d) for d in entry.claim.outputs.values())
-        ]
-        if whole:
-            store.claims.add_many(whole)
-
-    def _entries(self) -> Iterator[Entry]:
-        for found in self._used.values():
-            yield found[0][1]
+        """Keeps every claim that was found, once; which one counts is for each plan to say (C3)."""
+        new = {
+            mark: (entry.claim, entry.preimage.encode(), entry.node)
+            for found in self._used.values()
+            for _, entry in found
+            for mark in [(store.path, entry.claim.key, canonical_text(entry.claim.to_lock()))]
+            if mark not in self._kept
+            and all(store.blobs.has(d) for d in entry.claim.outputs.values())
+        }
+        if new:
+            store.claims.add_many(list(new.values()))
+            self._kept.update(new)

@@ -127,6 +127,10 @@ def _deliver(
     offers = _Offers(pushes, workspace)
     facts = replace(change(workspace.facts()), offered=offers)
     plan = reasons.explained(workspace, make_plan(graph, facts, wishes))
+    if workspace.caches:
+        steps = [s for s in plan.steps.values() if s.action]
+        origins = {s.action.key: s.claim.origin if s.claim else "" for s in steps if s.action}
+        workspace.caches.note_choices(origins)
     found = found_by_plan(plan, workspace.read_blob)
     rows = graph_rows(plan)
     rows += bring_rows(plan, offers.place)

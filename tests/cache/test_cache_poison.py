@@ -26,6 +26,7 @@ from ssds.cache.segment import SEGMENT_LIMIT_BYTES, SegmentName
 from ssds.cache.verify import verify
 from ssds.core.canonical import canonical_bytes
 from ssds.core.model import Claim
+from ssds.core.records import replace
 from ssds.store.store import Store
 
 
@@ -320,3 +321,55 @@ def test_segments_are_kept_and_a_damaged_copy_is_fetched_again(
 
     assert caches.new_warnings() == []
     assert len([line for line in served.asked if "/claims/" in line]) == 2
+
+
+@pytest.fixture
+def two(where: Where, store: Store, tmp_path: Path) -> tuple[Caches, Claim, Claim]:
+    """Two caches that claim two results of one key."""
+    claim = pushed(where, store)
+    blob = store.blobs.put(b"another result")
+    other = replace(claim, outputs={"metadata": blob})
+    elsewhere = Store.open(str(tmp_path / "elsewhere"))
+    elsewhere.blobs.put(b"another result")
+    elsewhere.claims.add(other, canonical_bytes(preimage_of("one")), "one@1.0:metadata")
+    second = Where(writing=str(tmp_path / "second"), reading=str(tmp_path / "second"))
+    push(second.writer(tmp_path / "w"), pairs(other), elsewhere)
+    readers = [where.reader(tmp_path / "a"), second.reader(tmp_path / "b")]
+    readers[1].name = "second"
+    return Caches(readers), claim, other
+
+
+def test_every_claim_that_was_found_is_kept_and_written_once(
+    two: tuple[Caches, Claim, Claim], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caches, claim, other = two
+    store = Store.open(str(tmp_path / "new"))
+    assert len(caches.find(claim.key)) == 2
+    assert not caches.bring([*claim.outputs.values(), *other.outputs.values()], store)
+    kept = [dict(known.outputs) for known in store.claims.find(claim.key)]
+    assert sorted(kept, key=str) == sorted(map(dict, (claim.outputs, other.outputs)), key=str)
+    monkeypatch.setattr(store.claims, "add_many", pytest.fail)
+    assert not caches.bring(claim.outputs.values(), store)
+
+
+def test_the_cache_whose_claim_a_plan_took_is_named(two: tuple[Caches, Claim, Claim]) -> None:
+    caches, claim, _ = two
+    origins = [found.origin for found in caches.find(claim.key)]
+    for origin in origins:
+        caches.note_choices({claim.key: origin})
+        assert caches.notes() == (f"{origin}: 1 claim taken, asked just now",)
+    caches.note_choices({claim.key: ""})
+    assert caches.notes() == ()
+
+
+def test_a_claim_that_is_found_no_more_is_not_counted(
+    where: Where, store: Store, tmp_path: Path
+) -> None:
+    claim = pushed(where, store)
+    (digest,) = claim.outputs.values()
+    caches = Caches([where.reader(tmp_path / "reader")])
+    assert caches.find(claim.key)
+    blob_file(where, digest).unlink()
+    assert caches.read(digest) is None
+    assert caches.find(claim.key) == ()
+    assert not any("taken" in note for note in caches.notes())
