@@ -7,6 +7,7 @@ same thing; its labels come from the setting ``runners``, its needs from the rec
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -54,22 +55,29 @@ def matrix(workspace: Workspace, asked: planning.Asked, most: int = MOST_JOBS) -
     lacking = {str(s.node.id.platform) for s in planned.plan.steps.values() if _unserved(s.text)}
     for platform in sorted(lacking):
         say(f"warning: no runner for {platform}; name one under `runners` in ssds.yaml")
+    sets = {str(name) for name in planned.graph.data}
+    running = {s.node.id.owner for s in planned.plan.steps.values() if s.runs} & sets
+    if running:
+        say(
+            f"warning: reference data sets are in no job: {', '.join(sorted(running))}; the apply "
+            "that follows the join makes them"
+        )
+    found = _groups(planned.graph, planned.plan)
+    count = sum(len(groups) for groups in found.values())
+    steps = Counter(
+        (s.node.id.owner, s.node.id.platform) for s in planned.plan.steps.values() if s.runs
+    )
     jobs: list[Json] = []
-    for platform, groups in _groups(planned.graph, planned.plan).items():
-        fair = max(1, most * len(groups) // max(1, _count(planned.graph, planned.plan)))
-        jobs += [
-            _job(workspace, planned.plan, platform, names, runners)
-            for names in _joined(groups, fair)
-        ]
+    for platform, groups in found.items():
+        fair = max(1, most * len(groups) // max(1, count))
+        for names in _joined(groups, fair):
+            job = _job(workspace, planned.plan, platform, names, runners)
+            jobs.append({**job, "steps": sum(steps[name, str(platform)] for name in names)})
     return {"include": jobs}
 
 
 def _unserved(text: str) -> bool:
     return text.startswith("no runner for ")
-
-
-def _count(graph: Graph, plan: Plan) -> int:
-    return sum(len(groups) for groups in _groups(graph, plan).values())
 
 
 def _labels(platform: Platform, runners: Mapping[Platform, tuple[str, ...]]) -> tuple[str, ...]:
@@ -137,11 +145,6 @@ def _job(
 ) -> dict[str, Json]:
     run_id = next((os.environ[name] for name in _RUN_VARIABLES if os.environ.get(name)), "0")
     labels: list[Json] = [text.replace(RUN_ID, run_id) for text in _labels(platform, runners)]
-    steps = [
-        step
-        for step in plan.steps.values()
-        if step.runs and step.node.id.owner in names and step.node.id.platform == str(platform)
-    ]
     needs: dict[str, int] = {}
     for name, release in workspace.catalog.releases.items():
         if str(name) in names:
@@ -158,7 +161,7 @@ def _job(
             for kind in ("publish", "sif")
             if NodeId(name, kind, str(platform)) in plan.steps
         ),
-        "steps": len(steps),
+        "steps": 0,
         **{key: needs.get(key, 0) for key in ("memory_mib", "disk_mib", "time_s")},
     }
     return job

@@ -12,6 +12,7 @@ from ssds.core.errors import EnvironmentProblem, Refused, UsageError
 from ssds.host.files import atomic_write, locked, remove_file
 from ssds.host.git import READ_S, in_checkout, run_git
 from ssds.lock.merge import merge_files
+from ssds.lock.read import DATA_FOLDER
 from ssds.workspace import LOCK_FOLDER, Workspace
 
 ATTRIBUTE = f"{LOCK_FOLDER}/*.lock.json merge=ssds-lock"
@@ -93,6 +94,17 @@ def join(workspace: Workspace, folders: tuple[str, ...]) -> list[str]:
                 changed.append(f"{LOCK_FOLDER}/{name}")
     workspace.forget_locks()
     return changed
+
+
+def data_locks(folders: tuple[str, ...]) -> list[str]:
+    """Returns the locks of reference data sets below these folders, which are not joined."""
+    return [
+        os.path.join(below, name)
+        for below in (os.path.join(folder, DATA_FOLDER) for folder in folders)
+        if os.path.isdir(below)
+        for name in sorted(os.listdir(below))
+        if name.endswith(SUFFIX)
+    ]
 
 
 def _joined(workspace: Workspace, name: str, base: bytes, paths: list[str]) -> bytes:

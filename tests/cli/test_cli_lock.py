@@ -162,6 +162,13 @@ def test_locks_of_several_machines_are_joined_or_nothing_is_written(
     joined = plain.good("lock", "join", str(tmp_path / "one"), str(tmp_path / "two"))
     assert joined.out == f"wrote lockfiles/{NAME}\n"
     assert own.read_bytes() == a_lock(amd64=section("new"), arm64=section("arm"))
+    assert joined.err == ""
+    (tmp_path / "two/data").mkdir()
+    (tmp_path / "two/data/words@1.0.lock.json").write_text("{}")
+    told = plain.good("lock", "join", str(tmp_path / "two"))
+    (line,) = told.err.splitlines()
+    assert "warning: " in line
+    assert "two/data/words@1.0.lock.json is not joined" in line
     own.unlink()
     plain.good("lock", "join", str(tmp_path / "two"))
     assert own.read_bytes() == made["two"]

@@ -90,3 +90,15 @@ def test_the_matrix_has_a_job_for_each_platform_with_its_runner_and_needs(
     nobody = site.good("plan", "--matrix")
     assert json.loads(nobody.out) == {"include": []}
     assert "no runner for linux/amd64" in nobody.err
+
+
+def test_data_sets_that_are_to_be_made_are_in_no_job_and_told(plain: Site) -> None:
+    plain.write("ssds.yaml", f"{SETTINGS}runners: {{linux/amd64: own}}\n")
+    assert "data sets" not in plain.good("plan", "--matrix").err
+    plain.write(
+        "catalog/data/two/1.0.yaml",
+        "title: Two\nlicenses: [MIT]\nsources: {a: {url: 'https://example.org/a'}}\n",
+    )
+    made = plain.good("plan", "--matrix")
+    assert "two@1.0" not in made.out
+    assert "warning: reference data sets are in no job: two@1.0" in made.err
