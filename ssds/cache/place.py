@@ -1,7 +1,8 @@
 """The plug: what a cache lies in. Three kinds: a folder, a web server's folder, a registry.
 
 A place keeps blobs by digest and a list of segments. A segment is listed after every blob of its
-claims is there; the list only grows, so two who push at once lose nothing.
+claims is there, and leaves the list only when a listed one holds all its lines; so two who push at
+once lose nothing.
 """
 
 from __future__ import annotations

@@ -44,8 +44,8 @@ def command(
 ) -> int:
     """Write what is released for others: an SHPC registry, a DUCC list, NeuroDesk's lists.
 
-    It reads locks and blobs only. Running it again renews what it wrote; other files in the folder
-    are left alone.
+    It reads the catalog, locks and blobs only. Running it again renews what it wrote; other files
+    in the folder are left alone.
     """
     from ssds.exports.folder import keep_export
 
@@ -74,11 +74,11 @@ def command(
         say(f"left out {', '.join(releases)}: {reason}")
     for path in kept.edited:
         say(f"left {path}: it is no longer wanted, but somebody changed it")
-    described = sum(not offer.about for offer in found)
-    if described:
+    undescribed = sum(not offer.about for offer in found)
+    if undescribed:
         say(
-            f"{counted(described, 'release')} without summary, licence or categories: their bytes "
-            "are not here. `ssds apply --fetch` brings them."
+            f"{counted(undescribed, 'release')} without summary, licence or categories: their "
+            "bytes are not here. `ssds apply --fetch` brings them."
         )
     if kept.written or kept.removed:
         print(
@@ -128,11 +128,11 @@ def _offers(workspace: Workspace, repositories: dict[str, str], site: Site | Non
     from ssds.ship.sites import select
 
     locks = tuple(workspace.locks.releases.values())
-    described = _Descriptions(workspace)
-    found = offers(locks, described, repositories)
+    undescribed = _Descriptions(workspace)
+    found = offers(locks, undescribed, repositories)
     if site is None:
         return found
-    taken = {pick.released.id for pick in select(site, locks, look_with(described)).picks}
+    taken = {pick.released.id for pick in select(site, locks, look_with(undescribed)).picks}
     return [offer for offer in found if offer.released.id in taken]
 
 

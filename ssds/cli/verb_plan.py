@@ -66,6 +66,12 @@ def command(
     options = planning.Asked(**asked)
     workspace = Workspace.open(context.folder).built_by(options.builder, no_cache=no_cache)
     _together(since=bool(since), matrix=matrix, markdown=markdown, out=out, as_json=as_json)
+    if matrix and detailed_exitcode:
+        raise UsageError(
+            "--matrix has no detailed exit code",
+            hint="Read `include` of the JSON: it is empty where nothing is to do.",
+            code="E129",
+        )
     if matrix:
         from ssds.cli.matrix import matrix as jobs
 

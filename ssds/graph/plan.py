@@ -56,7 +56,8 @@ class Facts:
         claims: action key → acceptable claims, the locked one first, then the earliest.
         has: the digests whose bytes are in the store.
         sizes: digest → size in bytes where a lock says it.
-        offered: digests whose bytes an observed channel has, or from which they can be unpacked.
+        offered: digests whose bytes an observed channel or a remote cache has, or from which they
+            can be unpacked.
         builder: platform → the empty string when it can be built here, else why not.
         sandbox: the empty string when what has no platform can run in a sandbox here, else why not.
         emulates: platform → why it counts as emulated here, or the empty string.

@@ -55,7 +55,7 @@ class DataLock:
     """The lock of one data set.
 
     Attributes:
-        about, environment, loc: as ``recipe.model.DataSet`` has them.
+        about, environment, loc: as ``recipe.data_model.DataSet`` has them.
         sources: source name → pin.
         actions: ``files``, ``index/<name>``, ``dataset`` → claim.
     """

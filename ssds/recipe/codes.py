@@ -216,7 +216,7 @@ _TABLE: dict[str, tuple[str, str]] = {
     "S011": ("selector matches no release", "Write name or name@version of a recipe."),
     "S012": (
         "not a folder to bind",
-        "Write /source[:/target[:ro|rw]]: absolute paths without .. or commas, each target once.",
+        "Write /source[:/target[:ro|rw]]: absolute paths without .. or commas.",
     ),
     "S013": ("not a platform", "Use linux/amd64 or linux/arm64, with an optional level."),
     "S014": ("unknown level", "Use v2, v3 or v4 of amd64, or a name of archspec: zen3."),
@@ -224,6 +224,7 @@ _TABLE: dict[str, tuple[str, str]] = {
     "S016": ("module of a runtime that is not used", "Add the runtime to runtimes."),
     "S017": ("default that no release has", "Write a version of that recipe, with -variant."),
     "S018": ("unknown sort of selector", "Use category:, licence: or label:."),
+    "S019": ("two binds with one target", "Keep one of them, or give it another target."),
     "G010": (
         "not a data set's file",
         'Name it catalog/data/SET/VERSION.yaml; SET in lower case, VERSION not "current".',

@@ -14,6 +14,7 @@ from ssds.core.diagnostics import Collector, Span
 from ssds.core.model import ReleaseName
 from ssds.core.patterns import pattern
 from ssds.recipe.address import Path
+from ssds.recipe.catalog import DATA_FOLDER
 from ssds.recipe.codes import diagnostic, near
 from ssds.recipe.data_model import DataSet, IndexStep, Placement
 from ssds.recipe.formats.scope import ENVIRONMENT_NAME, Report, Scope, names_of
@@ -25,7 +26,6 @@ from ssds.recipe.shared import plain_relative
 from ssds.recipe.steps import LocalTree, SourceRequest
 from ssds.recipe.yamlmarks import Spans, lies_in, load, read_file
 
-FOLDER = "data"
 PATH = "{path}"
 _ABOUT = ("title", "description", "licenses", "homepage", "categories", "citations")
 _SET = pattern(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
@@ -39,7 +39,7 @@ def read_data_sets(
 ) -> dict[ReleaseName, DataSet]:
     """Returns the data sets of a catalog, by name and version; ``collector`` has their problems."""
     found: dict[ReleaseName, DataSet] = {}
-    for path, name, version in _files(root, f"{catalog}/{FOLDER}", collector):
+    for path, name, version in _files(root, f"{catalog}/{DATA_FOLDER}", collector):
         own = Collector()
         data = read_file(os.path.join(root, path), path, own)
         document = None if data is None else load(data, path, own)

@@ -9,6 +9,9 @@ from ssds.core.model import ReleaseName
 from ssds.core.records import dataclass, field
 from ssds.recipe.steps import SourceRequest
 
+HOME = "data"
+"""The folder of a set's files: of its layers, and in the sandbox below the root."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placement:

@@ -250,7 +250,7 @@ def _site(name: str, data: Mapping[str, Any], report: Report) -> Site:
         if bind is None:
             report("S012", ("binds", index), ("found", text))
         elif targets.setdefault(bind[1], text) != text:
-            report("S012", ("binds", index), ("found", text), ("other", targets[bind[1]]))
+            report("S019", ("binds", index), ("found", text), ("other", targets[bind[1]]))
     if "hook" in data and not _absolute(data["hook"]):
         report("S015", ("hook",), ("found", data["hook"]))
     platforms = tuple(Platform(p) for p in data["platforms"])

@@ -286,6 +286,7 @@ def test_markdown_fits_a_comment_and_goes_alone(site: Site, repo: Repository) ->
     assert "<b>" not in page.replace("`", "").replace("'<b>'", "")
     assert "<details><summary><code>tiny@1.0</code>" in page
     check_error(site.run("plan", "--markdown", "--matrix"), "E128")
+    check_error(site.run("plan", "--matrix", "--detailed-exitcode"), "E129")
     check_error(site.run("plan", "--markdown", "--json", "--since", "main"), "E128")
     check_error(site.run("plan", "--since", "main", "--out", str(site.folder / "x")), "E128")
 

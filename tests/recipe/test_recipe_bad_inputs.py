@@ -264,7 +264,7 @@ ROWS: list[tuple[str, Mapping[str, str | bytes], str, str]] = [
     ("site bind relative", file("catalog/sites/hpc.yaml", SITE + "binds: ['/a:b']\n"), "S012",
      "catalog/sites/hpc.yaml:3:9"),
     ("site binds to one target", file("catalog/sites/hpc.yaml",
-     SITE + "binds: ['/a:/b:ro', '/b']\n"), "S012", "catalog/sites/hpc.yaml:3:21"),
+     SITE + "binds: ['/a:/b:ro', '/b']\n"), "S019", "catalog/sites/hpc.yaml:3:21"),
     ("site platform", file("catalog/sites/hpc.yaml", SITE.replace("amd64", "mips")), "S013",
      "catalog/sites/hpc.yaml:1:13"),
     ("site level", file("catalog/sites/hpc.yaml", SITE.replace("amd64", "amd64/zen33")), "S014",

@@ -29,10 +29,8 @@ from ssds.kinds.api import (
 )
 from ssds.oci.layers import ExportedLayer
 from ssds.oci.types import parse_config
+from ssds.recipe.data_model import HOME
 from ssds.store.trees import Trees
-
-HOME = "data"
-"""The folder of the files: of the layers, and in the sandbox below the root."""
 
 
 def run(bench: Bench) -> Outcome:

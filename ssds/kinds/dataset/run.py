@@ -8,9 +8,9 @@ from ssds.core.canonical import Json, canonical_bytes
 from ssds.core.errors import StepFailed
 from ssds.kinds.api import Bench, Outcome
 from ssds.oci.flatten import FlatTree, flatten
+from ssds.recipe.data_model import HOME
 
 SET_VERSION = 1
-HOME = "data"
 _CHUNK = 1 << 20
 
 

@@ -64,7 +64,7 @@ def check_times(results: Sequence[Result], field: str) -> None:
         others = f" and {len(late) - 3} more" if len(late) > 3 else ""
         names = f"{', '.join(map(repr, late[:3]))}{others}"
         raise StepFailed(
-            f"test {names} reached the time limit; the others ran, and the log has their results",
+            f"test {names} reached the time limit; the log has the results of those that ran",
             hint=f"Raise {field} of the test; a time-out is never remembered as a result.",
             code="E073",
         )
