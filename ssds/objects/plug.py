@@ -81,7 +81,10 @@ def parse_address(text: str) -> Address:
     """
     before, plus, _ = text.partition("+")
     kind, address = (before, text[len(before) + 1 :]) if plus and "/" not in before else ("", text)
-    found = urlsplit(address)
+    try:
+        found = urlsplit(address)
+    except ValueError:  # brackets that hold no address of IPv6
+        found = urlsplit("")
     path = found.path.strip("/")
     whole = found.scheme in ("http", "https") and found.hostname and "@" not in found.netloc
     if kind not in KINDS or not whole or (kind and not path) or found.fragment:

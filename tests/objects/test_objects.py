@@ -240,3 +240,9 @@ def test_a_refusal_is_told_with_its_status_and_tried_again_only_where_that_helps
         assert caught.value.status == status
         assert sum(line.startswith("PUT") for line in server.asked) == attempts
     assert store.read("nothing") is None
+
+
+@pytest.mark.parametrize("text", ["s3+https://[x/b", "https://[::1/x", "swift+https://]/v1/a/b"])
+def test_brackets_that_hold_no_address_are_told(text: str) -> None:
+    with pytest.raises(InvalidValue, match="is not the address of an object store"):
+        parse_address(text)
