@@ -6,18 +6,18 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import IO, Any, Protocol
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
 from ssds.core.digest import Digest
-from ssds.core.errors import IntegrityError, InvalidValue
+from ssds.core.errors import IntegrityError
 from ssds.core.records import dataclass
+from ssds.objects.address import Address
 from ssds.oci.answers import RegistryError, explain, no_answer, pieces
 from ssds.oci.transport import BACKOFF_S, Access, make_session
 
 ATTEMPTS = 3
 EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
-KINDS = {"s3": "s3", "swift": "swift", "": "put"}
-"""What stands before ``+http`` or ``+https`` in an address → who speaks it."""
+
 
 _PUT_OK = frozenset({200, 201, 204})
 _REFUSED = frozenset({404, 409, 412, 501})
@@ -55,59 +55,6 @@ class ObjectStore(Protocol):
 
     def copy(self, source: str, key: str, size_bytes: int) -> bool:
         """Copies an object inside the store; False where the store cannot."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Address:
-    """Where objects go: ``[s3+|swift+]https://host/path[?region=…]``.
-
-    Attributes:
-        kind: a value of KINDS.
-        base: scheme and host; path: what keys are put behind, without slashes at its ends.
-    """
-
-    kind: str
-    base: str
-    host: str
-    path: str
-    region: str = ""
-
-
-def parse_address(text: str) -> Address:
-    """Returns the parts of an address.
-
-    Raises:
-        InvalidValue: O200, it is none.
-    """
-    before, plus, _ = text.partition("+")
-    kind, address = (before, text[len(before) + 1 :]) if plus and "/" not in before else ("", text)
-    try:
-        found = urlsplit(address)
-    except ValueError:  # brackets that hold no address of IPv6
-        found = urlsplit("")
-    path = found.path.strip("/")
-    whole = found.scheme in ("http", "https") and found.hostname and "@" not in found.netloc
-    if kind not in KINDS or not whole or (kind and not path) or found.fragment:
-        raise InvalidValue(
-            f"{text[:120]!r} is not the address of an object store",
-            hint="Write s3+https://HOST/BUCKET/PREFIX, swift+https://HOST/v1/ACCOUNT/CONTAINER/… "
-            "or https://HOST/FOLDER; no user and no password.",
-            code="O200",
-        )
-    query = dict(p.partition("=")[::2] for p in found.query.split("&") if p)
-    if set(query) - {"region"}:
-        raise InvalidValue(
-            f"{text[:120]!r} has more than a region behind its question mark",
-            hint="Only ?region=NAME is known.",
-            code="O200",
-        )
-    return Address(
-        kind=KINDS[kind],
-        base=f"{found.scheme}://{found.netloc}",
-        host=found.netloc,
-        path=path,
-        region=query.get("region", ""),
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

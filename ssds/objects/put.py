@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ssds.core.digest import Digest
-from ssds.objects.plug import Address, Client, Opener, Request
+from ssds.objects.address import Address
+from ssds.objects.plug import Client, Opener, Request
 from ssds.oci.body import Body
 from ssds.oci.credentials import find_credentials
 from ssds.oci.transport import Access

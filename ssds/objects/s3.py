@@ -23,7 +23,8 @@ from ssds.core.digest import Digest
 from ssds.core.errors import UsageError
 from ssds.core.records import dataclass, field
 from ssds.host.files import write_point
-from ssds.objects.plug import EMPTY_SHA256, Address, Client, Opener, Request
+from ssds.objects.address import Address
+from ssds.objects.plug import EMPTY_SHA256, Client, Opener, Request
 from ssds.oci.answers import RegistryError, limited
 from ssds.oci.body import Body
 from ssds.oci.transport import Access

@@ -15,7 +15,8 @@ from typing import TypeVar
 from ssds.core.digest import Digest, sha256_of
 from ssds.core.errors import UsageError
 from ssds.host.files import write_point
-from ssds.objects.plug import Address, Client, Opener, Request, parse_address
+from ssds.objects.address import Address, parse_address
+from ssds.objects.plug import Client, Opener, Request
 from ssds.objects.put import put_stream
 from ssds.oci.answers import RegistryError
 from ssds.oci.body import Body

@@ -25,10 +25,6 @@ _REGISTRY = pattern(
     r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:]+\])(?::[0-9]{1,5})?"
     r"(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*"
 )
-_OBJECTS = pattern(
-    r"(?P<kind>s3\+|swift\+)?(?P<scheme>https?)://(?P<host>[A-Za-z0-9.:\[\]-]+)"
-    r"(?P<path>(?:/[A-Za-z0-9._~-]+)*/?)(?:\?region=[A-Za-z0-9-]+)?"
-)
 _LOOPBACK = pattern(r"(?:localhost|127\.[0-9.]+|\[::1\])(?::|/|$)")
 
 
@@ -194,12 +190,15 @@ def _check_objects(
     path: tuple[str | int, ...], address: str, item: Mapping[str, Any], report: Report
 ) -> None:
     """Reports what is no address of an object store, and plain http to another machine."""
-    found = _OBJECTS.fullmatch(address)
-    if not found or (found["kind"] and not found["path"].strip("/")):
+    from ssds.objects.address import parse_address
+
+    try:
+        found = parse_address(address)
+    except InvalidValue:
         report("C014", path, ("found", address))
-    elif found["scheme"] == "http" and not (
-        item.get("insecure") and _LOOPBACK.match(found["host"])
-    ):
+        return
+    plain = found.base.startswith("http://")
+    if plain and not (item.get("insecure") and _LOOPBACK.match(found.host)):
         report("C012", path, ("location", address))
 
 

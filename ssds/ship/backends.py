@@ -39,7 +39,8 @@ def open_channel(
         registry = Registry(host, insecure=channel.insecure, ca_bundle=ca_bundle, proxy=proxy)
         return RegistryChannel(registry, prefix)
     if channel.kind == "objects":
-        from ssds.objects.plug import open_store, parse_address
+        from ssds.objects.address import parse_address
+        from ssds.objects.plug import open_store
         from ssds.oci.transport import Access
         from ssds.ship.backend_objects import ObjectsChannel
 

@@ -14,7 +14,8 @@ from object_servers import UploadServer, running_s3, upload_servers
 from ssds.core.digest import Digest, sha256_of
 from ssds.core.errors import InvalidValue, SsdsError, UsageError
 from ssds.objects import s3, swift
-from ssds.objects.plug import ObjectStore, Request, open_store, parse_address, put_checked
+from ssds.objects.address import parse_address
+from ssds.objects.plug import ObjectStore, Request, open_store, put_checked
 from ssds.objects.s3 import S3, Keys, find_keys, signed
 from ssds.oci.answers import RegistryError
 from ssds.oci.transport import Access
