@@ -12,7 +12,8 @@ from object_servers import UploadServer, upload_servers
 from ship_makers import AMD64, image, release, small_tar, with_sif
 
 from ssds.core.errors import IntegrityError, SsdsError
-from ssds.objects.plug import ObjectStore, open_store, parse_address
+from ssds.objects.address import parse_address
+from ssds.objects.plug import ObjectStore, open_store
 from ssds.oci import types
 from ssds.oci.blobs import Blobs
 from ssds.oci.transport import Access
