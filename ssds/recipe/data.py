@@ -24,6 +24,7 @@ from ssds.recipe.model import Release
 from ssds.recipe.schema import schema
 from ssds.recipe.shared import plain_relative
 from ssds.recipe.steps import LocalTree, SourceRequest
+from ssds.recipe.work import TooMuch
 from ssds.recipe.yamlmarks import Spans, lies_in, load, read_file
 
 PATH = "{path}"
@@ -130,7 +131,10 @@ class _Reader:
             folder="",
         )
         items = self.data.get("sources", {}).items()
-        return TargetReader(scope, {n: (i, ("sources", n)) for n, i in items}).read_sources()
+        try:
+            return TargetReader(scope, {n: (i, ("sources", n)) for n, i in items}).read_sources()
+        except TooMuch:
+            return {}  # it was reported
 
     def _unpack(self, sources: Mapping[str, SourceRequest]) -> tuple[Placement, ...]:
         found = []

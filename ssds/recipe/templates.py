@@ -11,13 +11,26 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Mapping
+from contextvars import ContextVar
 from typing import Any
 
 from ssds.core.patterns import pattern
+from ssds.recipe.work import Work, inside
 
 MAX_OUTPUT = 262_144
 MAX_TEMPLATE = 262_144
 _MAX_NODES = 400
+
+_TEXT = 20
+_READ = 10
+_EXPRESSION = 100
+_PART = 1000
+"""Units of work for a text, for a character that jinja2 reads, for one of these in an expression,
+and for a part of an expression."""
+_AT_ONCE = 4
+"""Characters that one unit of work handles."""
+_WORK: ContextVar[tuple[Work, int]] = ContextVar("work")
+"""The budget of the text that is evaluated, and how many parts its expressions have."""
 
 Value = str | int
 
@@ -68,13 +81,24 @@ class TemplateProblem(Exception):
         self.name = text if code == "R036" else ""
 
 
-def render(text: str, names: Mapping[str, Value], *, limit: int = MAX_OUTPUT) -> str:
+def render(
+    text: str, names: Mapping[str, Value], *, limit: int = MAX_OUTPUT, work: Work | None = None
+) -> str:
     """Returns ``text`` with its expressions filled in from ``names``.
+
+    Args:
+        text: what a recipe says.
+        names: what it may name.
+        limit: the most characters that may come out.
+        work: pays for it; a budget of its own without.
 
     Raises:
         TemplateProblem: R035 syntax, R036 unknown name, R037 not allowed, R038 too much text,
             R039 fails when evaluated.
+        TooMuch: the budget does not suffice.
     """
+    work = work or Work()
+    work.spend(len(text) + _TEXT)
     if "{{" not in text:
         statement = _STATEMENT.search(text) if "{%" in text else None
         if statement:
@@ -87,7 +111,7 @@ def render(text: str, names: Mapping[str, Value], *, limit: int = MAX_OUTPUT) ->
         raise TemplateProblem("R037", "found", statement[0], offset=statement.start())
     pieces = _SIMPLE.split(text)
     if "{{" in "".join(pieces[::2]) or not RESERVED.isdisjoint(pieces[1::2]):
-        return _render_with_jinja(text, names, limit)
+        return _render_with_jinja(text, names, limit, work)
     size = 0
     for index in range(len(pieces)):
         if index % 2:
@@ -98,6 +122,7 @@ def render(text: str, names: Mapping[str, Value], *, limit: int = MAX_OUTPUT) ->
         size += len(pieces[index])
         if size > limit:
             raise TemplateProblem("R038", "limit", f"{limit} characters")
+    work.spend(size)
     return "".join(pieces)
 
 
@@ -106,15 +131,22 @@ def _offset(text: str, word: str) -> int:
     return found.start(1) if found else text.find("{{")
 
 
-def _render_with_jinja(text: str, names: Mapping[str, Value], limit: int) -> str:
+def _render_with_jinja(text: str, names: Mapping[str, Value], limit: int, work: Work) -> str:
     """Returns what ``render`` does, by way of jinja2."""
     from jinja2 import TemplateError, UndefinedError
     from jinja2.exceptions import TemplateSyntaxError
 
-    environment = _environment()
+    work.spend(len(names) + _READ * len(text) + _EXPRESSION * inside(text))
+    token = _WORK.set((work, _MAX_NODES))
     try:
-        _check_allowed(text, names)
-        result: str = environment.from_string(text).render(names)
+        template, parts, handled, named = _compiled(text)
+        for name in named:
+            if name not in names:
+                raise TemplateProblem("R036", "name", name, offset=_offset(text, name))
+            handled += len(str(names[name]))
+        work.spend(parts * (_PART + handled // _AT_ONCE))
+        _WORK.set((work, parts))
+        result: str = template.render(names)
     except TemplateSyntaxError as error:
         line = (error.lineno or 1) - 1
         offset = sum(len(part) + 1 for part in text.split("\n")[:line])
@@ -132,6 +164,9 @@ def _render_with_jinja(text: str, names: Mapping[str, Value], limit: int) -> str
         raise TemplateProblem("R039", "reason", f"{error}"[:200], offset=text.find("{{")) from error
     except RecursionError as error:
         raise TemplateProblem("R035", "reason", "nested too deeply") from error
+    finally:
+        _WORK.reset(token)
+    work.spend(len(result))
     if len(result) > limit:
         raise TemplateProblem("R038", "limit", f"{limit} characters")
     return result
@@ -143,7 +178,12 @@ def _environment() -> Any:
     from jinja2 import StrictUndefined
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-    environment = ImmutableSandboxedEnvironment(
+    class Sandbox(ImmutableSandboxedEnvironment):
+        def call(self, context: Any, obj: Any, /, *args: Any, **named: Any) -> Any:
+            _pay(getattr(obj, "__self__", ""), (*args, *named.values()))
+            return super().call(context, obj, *args, **named)
+
+    environment = Sandbox(
         block_start_string="\x00{%",
         block_end_string="%}\x00",
         comment_start_string="\x00{#",
@@ -171,14 +211,28 @@ def _printed(value: object) -> object:
     return value
 
 
+def _pay(value: object, arguments: tuple[object, ...]) -> None:
+    """Pays for looking for the arguments at every place of the value."""
+    given = sum(len(str(argument)) for argument in arguments)
+    _WORK.get()[0].spend(_TEXT + len(str(value)) * (1 + given) // _AT_ONCE)
+
+
+def _made(text: str) -> str:
+    """Returns a text that a filter made, paid for as often as the other parts may handle it."""
+    work, parts = _WORK.get()
+    work.spend(len(text) * parts // _AT_ONCE)
+    return text
+
+
 def _replace(value: object, old: str, new: str) -> str:
     """Returns ``value`` with ``old`` replaced; bounded before it is made."""
     text, old, new = str(value), str(old), str(new)
+    _pay(text, (old,))
     if not old:
         raise ValueError("replace needs a text to look for")
     if len(text) + text.count(old) * len(new) > MAX_OUTPUT:
         raise TemplateProblem("R038", "limit", f"{MAX_OUTPUT} characters")
-    return text.replace(old, new)
+    return _made(text.replace(old, new))
 
 
 def _join(values: object, separator: str = "") -> str:
@@ -188,7 +242,7 @@ def _join(values: object, separator: str = "") -> str:
     parts = [str(value) for value in values]
     if sum(map(len, parts)) + len(parts) * len(str(separator)) > MAX_OUTPUT:
         raise TemplateProblem("R038", "limit", f"{MAX_OUTPUT} characters")
-    return str(separator).join(parts)
+    return _made(str(separator).join(parts))
 
 
 def _int(value: object) -> int:
@@ -199,28 +253,35 @@ def _int(value: object) -> int:
     return int(text)
 
 
-def _check_allowed(text: str, names: Mapping[str, Value]) -> None:
-    """Checks every part of every expression against the allow-list."""
+@functools.lru_cache(maxsize=2048)
+def _compiled(text: str) -> tuple[Any, int, int, tuple[str, ...]]:
+    """Checks every part of every expression against the allow-list.
+
+    Returns:
+        The compiled template, how many parts its expressions have, how many characters stand in
+        their values, and which names they have, each as often as it stands there.
+    """
     from jinja2 import nodes
 
     plain = (
         nodes.Template, nodes.Output, nodes.TemplateData, nodes.Const, nodes.Concat, nodes.Add,
         nodes.Sub, nodes.Compare, nodes.Operand, nodes.CondExpr, nodes.And, nodes.Or, nodes.Not,
-        nodes.Slice, nodes.Neg, nodes.List, nodes.Tuple,
+        nodes.Slice, nodes.Neg, nodes.List, nodes.Tuple, nodes.Getitem, nodes.Keyword,
     )  # fmt: skip
     tree = _environment().parse(text)
-    count = 0
+    count = parts = size = 0
     stack = [tree]
     called: set[int] = set()
+    names: list[str] = []
     while stack:
         node = stack.pop()
         stack.extend(node.iter_child_nodes())
         count += 1
+        parts += not isinstance(node, nodes.TemplateData)
         if count > _MAX_NODES and not isinstance(node, nodes.TemplateData):
             raise TemplateProblem("R037", "found", f"more than {_MAX_NODES} parts")
         if isinstance(node, nodes.Name):
-            if node.name not in names:
-                raise TemplateProblem("R036", "name", node.name, offset=_offset(text, node.name))
+            names.append(node.name)
         elif isinstance(node, nodes.Filter):
             if node.name not in _FILTERS:
                 raise _refused(text, f"filter {node.name}")
@@ -232,8 +293,11 @@ def _check_allowed(text: str, names: Mapping[str, Value]) -> None:
         elif isinstance(node, nodes.Getattr):
             if id(node) not in called:
                 raise _refused(text, f".{node.attr}")
-        elif not isinstance(node, (*plain, nodes.Getitem, nodes.Keyword)):
+        elif not isinstance(node, plain):
             raise _refused(text, type(node).__name__)
+        elif isinstance(node, nodes.Const):
+            size += len(str(node.value))
+    return _environment().from_string(tree), parts, size, tuple(names)
 
 
 def _refused(text: str, what: str) -> TemplateProblem:

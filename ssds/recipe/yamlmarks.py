@@ -42,6 +42,11 @@ class Document:
         self._marks: Marks | None = None
         self._lines: list[str] | None = None
 
+    @property
+    def size_bytes(self) -> int:
+        """How long the file is."""
+        return len(self._text)
+
     def span(self, address: Path | str, *, key: bool = False) -> Span:
         """Returns the place of a value, or of its key; of the nearest part above when absent."""
         path = parse_address(address) if isinstance(address, str) else tuple(address)

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from ssds.recipe.formats.neurocontainers import jinja, jinja_sandbox
 from ssds.recipe.formats.neurocontainers.jinja import render
-from ssds.recipe.formats.neurocontainers.work import Function, Namespace, TooMuch, Work
+from ssds.recipe.formats.neurocontainers.work import Function, Namespace
 from ssds.recipe.templates import TemplateProblem
+from ssds.recipe.work import TooMuch, Work
 
 PARTS = {"version": "1.2", "n": 3, "half": 0.5, "yes": True, "list": [1, "a"], "none": None}
 PARTS["get_file"] = Function(lambda name: f"/files/{name}")

@@ -444,3 +444,31 @@ def test_a_wrong_environment_variable_is_named(tmp_path: Path, variable: str, te
 
 def test_a_missing_catalog_is_one_clear_error(tmp_path: Path) -> None:
     assert [d.code for d in read_all(tmp_path)] == ["K010"]
+
+
+LONG = "x" * 8000
+PRODUCTS = "(v|replace('x', 'yx')).strip(v|replace('x', 'zx'))"
+TOO_MUCH = {
+    "long texts for each of many targets": (
+        f"variables: {{v: '{LONG}'",
+        "".join(f"  - run: 'echo {n} {{{{ v }}}}'\n" for n in range(490)),
+    ),
+    "searches for long texts in long texts": (
+        f"variables: {{v: '{LONG}'",
+        f'  - run: "{{{{ {PRODUCTS} }}}}"\n',
+    ),
+}
+
+
+@pytest.mark.parametrize("case", sorted(TOO_MUCH))
+def test_a_recipe_that_is_much_work_is_refused_at_a_line(case: str, tmp_path: Path) -> None:
+    variables, steps = TOO_MUCH[case]
+    versions = "".join(f"  '{n}': {{}}\n" for n in range(90))
+    recipe = GOOD.replace('version: "1.0"\n', "versions:\n" + versions, 1)
+    recipe = recipe.replace("variables: {", variables + ", ").replace(
+        "build:\n", "build:\n" + steps
+    )
+    fill(tmp_path, {RECIPE: recipe})
+    found = [d for d in read_all(tmp_path) if d.code == "R123"]
+    assert len(found) == 1
+    assert found[0].span.line > 3

@@ -31,6 +31,7 @@ from ssds.recipe.schema import schema, schema_bytes
 from ssds.recipe.settings import read_settings
 from ssds.recipe.steps import CopyStep, RunStep
 from ssds.recipe.templates import TemplateProblem, _render_with_jinja, render
+from ssds.recipe.work import TooMuch, Work
 from ssds.recipe.yamlmarks import load
 
 FOLDER = Path(__file__).parents[2]
@@ -205,7 +206,9 @@ def test_the_short_way_and_jinja_give_one_text(parts: list[str]) -> None:
             return problem.code
 
     short = either(lambda: render(text, NAMES))
-    assert "{{" not in text or short == either(lambda: _render_with_jinja(text, NAMES, 1 << 18))
+    assert "{{" not in text or short == either(
+        lambda: _render_with_jinja(text, NAMES, 1 << 18, Work())
+    )
 
 
 @given(st.text("{}%#'\"()[]|.,+*~ nameversion_0", max_size=40))
@@ -216,6 +219,29 @@ def test_any_template_gives_text_or_a_problem(text: str) -> None:
     except TemplateProblem as problem:
         code = problem.code
     assert not code or code in every_code()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{ n + 1 }}", "{{ name ~ name ~ name }}", "{{ version.split('.')[0] }}",
+        "{{ version|replace('.', '-') }}", "{{ name|upper|lower|trim }}",
+    ],
+)  # fmt: skip
+def test_every_expression_costs_the_same_each_time_and_is_refused_in_the_end(text: str) -> None:
+    work = Work(200_000)
+    spent: list[int] = []
+
+    def once() -> bool:
+        before = work.left
+        render(text, NAMES, work=work)
+        spent.append(before - work.left)
+        return True
+
+    with pytest.raises(TooMuch):
+        all(once() for _ in range(1000))
+    assert len(spent) < 100
+    assert len(set(spent)) == 1
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,8 @@ from ssds.recipe.address import Path, format_address
 from ssds.recipe.codes import diagnostic, near
 from ssds.recipe.local import LocalProblem
 from ssds.recipe.steps import LocalTree
-from ssds.recipe.templates import RESERVED, TemplateProblem, Value, render
+from ssds.recipe.templates import MAX_OUTPUT, RESERVED, TemplateProblem, Value, render
+from ssds.recipe.work import MOST_WORK, TooMuch, Work
 from ssds.recipe.yamlmarks import Document
 
 ENVIRONMENT_NAME = pattern(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -23,6 +24,8 @@ PACKAGE = pattern(r"[a-z0-9][a-z0-9+.-]*[a-z0-9+.](?:=[0-9][A-Za-z0-9.+~:-]*)?")
 COMMAND = pattern(r"[A-Za-z0-9_][A-Za-z0-9_.+@%=,~:-]{0,127}")
 _PLAIN_PATH = pattern(r"(?:/(?!\.{1,2}(?:/|$))[^/\n]+)*/?")
 _PLATFORM_NAME = pattern(r"\b(?:platform|arch|machine|cpu_flags)\b")
+_NAME = 100
+"""Units of work for a name that is compared with an unknown one."""
 _RESERVED_ENVIRONMENT = pattern(r"SOURCE_DATE_EPOCH|SSDS_.*")
 
 Trees = Callable[[str, str], LocalTree]
@@ -34,12 +37,14 @@ class Report:
 
     Attributes:
         whole: False when parts with problems were left out; what is missing is then not named.
+        work: what reading the document may still cost.
     """
 
     def __init__(self, document: Document, collector: Collector, *, whole: bool = True) -> None:
         self.document = document
         self.collector = collector
         self.whole = whole
+        self.work = Work()
         self._bad = {d.span for d in collector if d.code[0] == "Y"}
 
     def __call__(
@@ -129,7 +134,7 @@ class Scope:
             if "{" in value and _PLATFORM_NAME.search(value):
                 self.dependent = True
             try:
-                self.names[name] = render(value, self.names, limit=8192)
+                self.names[name] = self._render(value, path, limit=8192)
             except TemplateProblem as problem:
                 if self.platform:
                     self.report.template(problem, path, value, self.names)
@@ -144,11 +149,37 @@ class Scope:
         if not self.dependent and _PLATFORM_NAME.search(value):
             self.dependent = True
         try:
-            return render(value, self.names)
+            return self._render(value, path)
         except TemplateProblem as problem:
             self.report.template(problem, path, value, self.names)
             self.failed = True
             return ""
+
+    def _render(self, text: str, path: Path, *, limit: int = MAX_OUTPUT) -> str:
+        work = self.report.work
+        try:
+            return render(text, self.names, limit=limit, work=work)
+        except TemplateProblem as problem:
+            if problem.code == "R036":
+                self.spend(_NAME * len(self.names), path)  # looks for what was meant
+            raise
+        except TooMuch:
+            raise self._told(path) from None
+
+    def spend(self, units: int, path: Path) -> None:
+        """Pays for what reading a part costs.
+
+        Raises:
+            TooMuch: the recipe's budget is spent, which was reported.
+        """
+        try:
+            self.report.work.spend(units)
+        except TooMuch:
+            raise self._told(path) from None
+
+    def _told(self, path: Path) -> TooMuch:
+        self.report("R123", path, ("limit", f"{MOST_WORK} units for one recipe"))
+        return TooMuch()
 
     def texts(self, values: Sequence[Value], path: Path) -> tuple[str, ...]:
         """Returns each of ``values`` rendered."""

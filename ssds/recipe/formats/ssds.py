@@ -25,9 +25,12 @@ from ssds.recipe.formats.ssds_steps import TargetReader
 from ssds.recipe.model import Base, Release, Target, Waiver
 from ssds.recipe.shared import Shared
 from ssds.recipe.steps import RecipeRef
+from ssds.recipe.work import TooMuch
 
 _DATE = pattern(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 MAX_TARGETS = 1_000
+_BYTE = 2
+"""Units of work for a byte of the file, for each target that is read."""
 _NOTHING: dict[str, Any] = {}
 
 
@@ -78,11 +81,14 @@ def read_recipe(
     if count > MAX_TARGETS:
         report("R076", ("name",), ("found", str(count)))
         return Reading()
-    releases = [
-        reader.release(version, variant)
-        for version in reader.versions
-        for variant in reader.variants
-    ]
+    try:
+        releases = [
+            reader.release(version, variant)
+            for version in reader.versions
+            for variant in reader.variants
+        ]
+    except TooMuch:
+        return Reading()
     if report.whole and not reader.lost:
         for name, path in reader.declared.items():
             if name not in reader.used:
@@ -263,6 +269,7 @@ class _RecipeReader:
     ) -> _First:
         """Returns one release on one platform."""
         scope = self.scope(identity, variant, platform)
+        scope.spend(_BYTE * self.report.document.size_bytes, ("name",))
         scope.variables(chosen.variables)
         reader = TargetReader(scope, chosen.sources)
         base, base_recipe = self.base(chosen, reader)

@@ -184,6 +184,7 @@ class TargetReader:
     ) -> tuple[Step, ...]:
         from ssds.recipe.formats.ssds_generators import written_out
 
+        self.scope.spend(_GENERATOR, path)
         found = written_out(kind, value, path, self.scope, self.sources, common)
         if found is None:
             self.lost = True
@@ -379,6 +380,8 @@ class TargetReader:
         )
 
 
+_GENERATOR = 20_000
+"""Units of work for a step that others' generators write out."""
 _ASSERTIONS = ("stdout", "stderr", "stdout_equals", "files", "exit_code")
 _STEPS = frozenset(
     ("run", "apt", "pip", "conda", "copy", "file", "env", "workdir", "user", "labels", "entrypoint")

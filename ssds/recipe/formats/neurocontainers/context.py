@@ -9,15 +9,10 @@ from ssds.core.platform import Platform
 from ssds.recipe.address import Path
 from ssds.recipe.formats.neurocontainers.files import Files
 from ssds.recipe.formats.neurocontainers.jinja import render
-from ssds.recipe.formats.neurocontainers.work import (
-    MOST_WORK,
-    Function,
-    Namespace,
-    TooMuch,
-    Work,
-)
+from ssds.recipe.formats.neurocontainers.work import Function, Namespace
 from ssds.recipe.formats.scope import Report
 from ssds.recipe.templates import TemplateProblem
+from ssds.recipe.work import MOST_WORK, TooMuch, Work
 
 _VALUE = 20
 _NAME = 300

@@ -14,7 +14,7 @@ from ssds.recipe.formats.neurocontainers.context import Context, Failed
 from ssds.recipe.formats.neurocontainers.files import Declared, seen_name, source_name
 from ssds.recipe.formats.neurocontainers.parts import KINDS, Place
 from ssds.recipe.formats.neurocontainers.presets import BadPreset, Preset
-from ssds.recipe.formats.neurocontainers.work import DIRECTIVE, TooMuch
+from ssds.recipe.formats.neurocontainers.work import DIRECTIVE
 from ssds.recipe.formats.scope import ENVIRONMENT_NAME
 from ssds.recipe.local import LocalProblem
 from ssds.recipe.shared import plain_relative
@@ -31,6 +31,7 @@ from ssds.recipe.steps import (
     WorkdirStep,
 )
 from ssds.recipe.templates import TemplateProblem
+from ssds.recipe.work import TooMuch
 
 _WEB = pattern(r"https?://[^\s/@]+(?:/\S*)?")
 _PLAIN_PATH = pattern(r"/[^\s\"'$\\]*")

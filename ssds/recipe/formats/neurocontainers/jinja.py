@@ -14,8 +14,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from ssds.core.patterns import pattern
-from ssds.recipe.formats.neurocontainers.work import HEAVIEST, Function, Work, heavy
+from ssds.recipe.formats.neurocontainers.work import HEAVIEST, Function, heavy
 from ssds.recipe.templates import RESERVED, TemplateProblem
+from ssds.recipe.work import Work, inside
 
 _MOST_NODES = 20_000
 _READ = 10
@@ -122,7 +123,7 @@ def _evaluated(text: str, names: Mapping[str, Any], strict: bool, work: Work) ->
 
     if len(text) > HEAVIEST:
         raise TemplateProblem("R038", "template", f"{len(text)} characters")
-    work.spend(_READ * len(text) + _EXPRESSION * _inside(text))
+    work.spend(_READ * len(text) + _EXPRESSION * inside(text))
     try:
         template, parts = _compiled(text, strict)
         work.spend(_PART * parts + len(names))
@@ -159,15 +160,6 @@ def _evaluated(text: str, names: Mapping[str, Any], strict: bool, work: Work) ->
     except (*_FAILURES, TemplateError) as error:
         reason = str(error)[:200] or type(error).__name__
         raise TemplateProblem("R039", "reason", reason, offset=_first(text)) from error
-
-
-def _inside(text: str) -> int:
-    """Returns how many characters stand in expressions and statements, about."""
-    size = 0
-    for piece in text.replace("{%", "{{").split("{{")[1:]:
-        end = min(at for at in (piece.find("}}"), piece.find("%}"), len(piece)) if at >= 0)
-        size += end + 2
-    return size
 
 
 def _first(text: str) -> int:

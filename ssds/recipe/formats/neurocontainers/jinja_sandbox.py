@@ -17,11 +17,11 @@ from ssds.recipe.formats.neurocontainers.work import (
     Drawn,
     Function,
     Namespace,
-    Work,
     heavy,
     weigh,
 )
 from ssds.recipe.templates import TemplateProblem
+from ssds.recipe.work import Work
 
 WORK: ContextVar[Work] = ContextVar("work")
 """The budget of the text that is rendered; a render inside of a render pays from the same."""

@@ -11,8 +11,9 @@ from typing import Any
 
 from ssds.core.records import dataclass
 from ssds.recipe.formats.neurocontainers import jinja, shell
-from ssds.recipe.formats.neurocontainers.work import Function, Namespace, Work
+from ssds.recipe.formats.neurocontainers.work import Function, Namespace
 from ssds.recipe.templates import TemplateProblem
+from ssds.recipe.work import Work
 
 FOLDER = "builder/templates"
 _MOST_PASSES = 20

@@ -13,11 +13,11 @@ from ssds.recipe.formats.neurocontainers.fulltest import FILE, FullTest, read_fu
 from ssds.recipe.formats.neurocontainers.grammar import check
 from ssds.recipe.formats.neurocontainers.targets import TargetReader, choices
 from ssds.recipe.formats.neurocontainers.values import load
-from ssds.recipe.formats.neurocontainers.work import TooMuch
 from ssds.recipe.formats.scope import Report, Trees
 from ssds.recipe.formats.ssds import Reading
 from ssds.recipe.model import Base, Release
 from ssds.recipe.schema import schema
+from ssds.recipe.work import TooMuch
 from ssds.recipe.yamlmarks import Spans, lies_in, read_file
 
 RECIPE_FILE = "build.yaml"

@@ -16,12 +16,12 @@ from ssds.recipe.formats.neurocontainers.context import Context, Failed
 from ssds.recipe.formats.neurocontainers.directives import Reader
 from ssds.recipe.formats.neurocontainers.files import Files
 from ssds.recipe.formats.neurocontainers.parts import Place
-from ssds.recipe.formats.neurocontainers.work import Work
 from ssds.recipe.formats.scope import COMMAND, Report, Trees
 from ssds.recipe.model import Deploy, Release, Target
 from ssds.recipe.rules import RESERVED_TAG
 from ssds.recipe.steps import EntrypointStep, EnvStep
 from ssds.recipe.uses import sources_of
+from ssds.recipe.work import Work
 
 ARCHITECTURES = {
     "x86_64": "linux/amd64", "amd64": "linux/amd64", "AMD64": "linux/amd64",

@@ -1,8 +1,7 @@
-"""What reading one recipe may cost: one budget for all of its texts, loops, files and targets.
+"""What values of their templates weigh; a recipe's budget is that of every format.
 
-A unit is about fifty nanoseconds. What is done is paid for before it is done, by the weight of what
-goes in, and again by the weight of what comes out; a text that is read twice is paid for twice, so
-that what a cache holds changes nothing. The most that a recipe of NeuroDesk's takes is a twentieth.
+What is done is paid for before it is done, by the weight of what goes in, and again by the weight
+of what comes out. The most that a recipe of NeuroDesk's takes is a twentieth of the budget.
 """
 
 from __future__ import annotations
@@ -12,47 +11,12 @@ from typing import Any
 
 from ssds.recipe.templates import TemplateProblem
 
-MOST_WORK = 40_000_000
-"""Units for one recipe."""
 HEAVIEST = 1 << 20
 """The most that one value may weigh."""
 DIRECTIVE = 1000
 """Units for a directive of a recipe or of a macro."""
 _LARGEST = 1 << 62
 _ITEM = 8
-
-
-class TooMuch(Exception):
-    """The budget is spent; nothing more of the recipe is read.
-
-    Attributes:
-        told: its diagnostic was given.
-    """
-
-    told = False
-
-
-class Work:
-    """The budget of one recipe.
-
-    Attributes:
-        left: units.
-    """
-
-    __slots__ = ("left",)
-
-    def __init__(self, units: int = MOST_WORK) -> None:
-        self.left = units
-
-    def spend(self, units: int) -> None:
-        """Takes units away.
-
-        Raises:
-            TooMuch: there are not that many.
-        """
-        self.left -= max(units, 0)
-        if self.left < 0:
-            raise TooMuch
 
 
 class Namespace:
