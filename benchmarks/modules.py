@@ -44,7 +44,8 @@ def ours(folder: str) -> tuple[float, float]:
     from ssds.core.digest import sha256_of
     from ssds.core.platform import Platform
     from ssds.recipe.model import Site
-    from ssds.ship.generation import Current, Entry, compose
+    from ssds.ship.composing import Current, compose
+    from ssds.ship.generation import Entry
     from ssds.ship.modules import ModuleFacts
     from ssds.ship.wrappers import ImageFacts, release_facts
 
@@ -79,10 +80,14 @@ def ours(folder: str) -> tuple[float, float]:
         releases.append(Current(entry=entry, facts=facts, wrapper=wrapper))
     made = compose(site, releases)
     composed = time.process_time() - start
-    made.write(folder, "")
+    os.makedirs(f"{folder}/1")
+    made.write(f"{folder}/1")
+    for part, content in made.parts.items():
+        os.makedirs(f"{folder}/parts/{part}")
+        content.write(f"{folder}/parts/{part}")
     spent = time.process_time() - start
-    modules = [f for _, _, files in os.walk(f"{folder}/modules") for f in files]
-    wrappers = [f for _, _, files in os.walk(f"{folder}/bin") for f in files]
+    modules = [f for _, _, files in os.walk(f"{folder}/1/modules", followlinks=True) for f in files]
+    wrappers = [f for _, _, files in os.walk(f"{folder}/1/bin") for f in files]
     assert len([m for m in modules if not m.startswith(".") and "-r" not in m]) == ENTRIES
     assert len(wrappers) == COMMANDS
     return spent, composed

@@ -46,6 +46,26 @@ def staged_folder(path: str, *, point: str) -> Iterator[str]:
 
 
 @contextlib.contextmanager
+def staged_folders(parent: str, *, point: str) -> Iterator[str]:
+    """Gives an empty folder; what the block put into it then stands in ``parent``, each whole.
+
+    All are durable when the first of them appears. Names must not be in ``parent`` yet. A killed
+    writer leaves some of them, whole, and what ``sweep_folders`` removes.
+    """
+    with scratch_folder(parent) as staging, explained(parent):
+        os.chmod(staging, 0o755)
+        write_point(f"{point}.open")
+        yield staging
+        sync_file_system(staging)
+        write_point(f"{point}.synced")
+        for name in sorted(os.listdir(staging)):
+            os.rename(os.path.join(staging, name), os.path.join(parent, name))
+            write_point(f"{point}.renamed")
+        sync_folder(parent)
+        write_point(f"{point}.durable")
+
+
+@contextlib.contextmanager
 def readable_for_all() -> Iterator[None]:
     """Lets everybody read what the block makes, whatever the umask says; it still says who writes.
 

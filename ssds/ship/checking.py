@@ -10,13 +10,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from ssds.core.digest import Digest
 from ssds.core.errors import InvalidValue, Refused
 from ssds.core.records import dataclass
-from ssds.ship.generation import LISTING, LMOD_LISTING, Deployed, lmod_files
+from ssds.ship.generation import LMOD_LISTING, Deployed, lmod_files
 from ssds.ship.images import image_problems
 from ssds.ship.links import link_steps
+from ssds.ship.parts import LISTING
 from ssds.ship.tree import (
     check_owner,
     generations,
     linked_number,
+    parts_path,
     public_link,
     read_generation,
     site_path,
@@ -104,36 +106,13 @@ def _read(folder: str, site: str, number: int, problems: list[str]) -> Deployed:
 
 
 def generation_problems(folder: str, site: str, deployed: Deployed) -> Iterator[str]:
-    """Gives what is wrong with the files of a generation."""
+    """Gives what is wrong with the files of a generation, and with its parts."""
     base = f"{site_path(site)}/{deployed.number}"
     root = os.path.join(folder, base)
-    try:
-        with open(os.path.join(root, LISTING), "rb") as file:
-            data = file.read()
-        if f"sha256:{hashlib.sha256(data).hexdigest()}" != deployed.content:
-            yield f"{base}/{LISTING}: not as it was deployed"
-            return
-        listing = json.loads(data)
-    except (OSError, ValueError) as error:
-        yield f"{base}/{LISTING}: cannot be read ({error})"
-        return
-    programs = set(listing["programs"])
-    for path, digest in listing["files"].items():
-        try:
-            with open(os.path.join(root, path), "rb") as file:
-                found = f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
-                runs = bool(os.fstat(file.fileno()).st_mode & 0o111)
-        except OSError as error:
-            yield f"{base}/{path}: {error.strerror}"
-            continue
-        if found != digest:
-            yield f"{base}/{path}: other bytes than were deployed"
-        elif path in programs and not runs:
-            yield f"{base}/{path}: cannot be run"
-    for path, target in listing["links"].items():
-        place = os.path.join(root, path)
-        if not os.path.islink(place) or os.readlink(place) != target:
-            yield f"{base}/{path}: not a link to {target}"
+    yield from _content_problems(folder, base, deployed.content)
+    for part in sorted({share.part for share in deployed.shares.values()}):
+        place = f"{parts_path(site)}/{part}"
+        yield from _content_problems(folder, place, f"sha256:{part}", shown=base)
     try:
         here, wanted = lmod_files(root), _lmod_listing(root)
     except (OSError, ValueError) as error:
@@ -142,6 +121,52 @@ def generation_problems(folder: str, site: str, deployed: Deployed) -> Iterator[
     for path in sorted({*here, *wanted}):
         if here.get(path) != wanted.get(path):
             yield f"{base}/{path}: not as it was deployed"
+
+
+def damaged_parts(folder: str, site: str, deployed: Deployed) -> frozenset[str]:
+    """Returns the parts of a generation that are not as they were deployed."""
+    base = parts_path(site)
+    parts = {share.part for share in deployed.shares.values()}
+    return frozenset(
+        p for p in parts if any(_content_problems(folder, f"{base}/{p}", f"sha256:{p}"))
+    )
+
+
+def _content_problems(folder: str, base: str, content: str, shown: str = "") -> Iterator[str]:
+    """Gives what is wrong with the folder ``base``, whose listing has the digest ``content``.
+
+    Args:
+        shown: the folder by which people see its files.
+    """
+    root = os.path.join(folder, base)
+    try:
+        with open(os.path.join(root, LISTING), "rb") as file:
+            data = file.read()
+        if f"sha256:{hashlib.sha256(data).hexdigest()}" != content:
+            yield f"{base}/{LISTING}: not as it was deployed"
+            return
+        listing = json.loads(data)
+    except (OSError, ValueError) as error:
+        yield f"{base}/{LISTING}: cannot be read ({error})"
+        return
+    shown = shown or base
+    programs = set(listing["programs"])
+    for path, digest in listing["files"].items():
+        try:
+            with open(os.path.join(root, path), "rb") as file:
+                found = f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+                runs = bool(os.fstat(file.fileno()).st_mode & 0o111)
+        except OSError as error:
+            yield f"{shown}/{path}: {error.strerror}"
+            continue
+        if found != digest:
+            yield f"{shown}/{path}: other bytes than were deployed"
+        elif path in programs and not runs:
+            yield f"{shown}/{path}: cannot be run"
+    for path, target in listing["links"].items():
+        place = os.path.join(root, path)
+        if not os.path.islink(place) or os.readlink(place) != target:
+            yield f"{shown}/{path}: not a link to {target}"
 
 
 def _lmod_listing(root: str) -> Mapping[str, str]:

@@ -17,7 +17,7 @@ from ssds.lock.model import Lock, ReleaseHalf
 from ssds.lock.write import lock_bytes
 from ssds.recipe.model import Channel, Site
 from ssds.ship.changes import Change
-from ssds.ship.checking import generation_problems
+from ssds.ship.checking import damaged_parts, generation_problems
 from ssds.ship.collisions import Collision
 from ssds.ship.generation import Deployed, Generation
 from ssds.ship.images import BlobSource, Programs, has_image, image_problems, programs_of_folder
@@ -37,6 +37,8 @@ from ssds.ship.targets.plug import Draft, Target
 from ssds.ship.tree import check_owner, marker_path, read_deployed
 
 __all__ = ["REMOVAL_LIMIT", "DeployPlan", "DeployReport", "deploy", "plan_deploy", "read_deployed"]
+
+Attached = Mapping[str, Mapping[str, Callable[[], bytes]]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,12 +112,13 @@ def deploy_selection(
     channels: Iterable[Channel] = (),
     allow_remove: int = REMOVAL_LIMIT,
     repair: bool = False,
-    attached: Mapping[str, bytes] = MappingProxyType({}),
+    attached: Attached = MappingProxyType({}),
 ) -> DeployReport:
     """Does what ``deploy`` does for releases that were chosen before.
 
     Args:
-        attached: path in the generation → bytes that lie there for people, as copies of the locks.
+        attached: software → path in its part → what gives bytes that lie there for people: copies
+            of the locks.
     """
     place.exists()
     with place.locked():
@@ -123,10 +126,11 @@ def deploy_selection(
         before = work.before
         check_removals(work.changes, allow_remove, place.name)
         broken = _broken(place.folder, selection) if repair else frozenset()
+        damaged = damaged_parts(place.folder, site.name, before) if repair else frozenset()
         odd = repair and any(generation_problems(place.folder, site.name, before))
         check_bytes(work.missing(broken))
         if work.whole(broken) and links_stand(place.folder, site.name):
-            made = work.compose_here()
+            made = work.compose_here(anew=repair)
             if str(made.digest) == before.content and not odd:
                 return _report(selection, work.changes, before.number, made.collisions)
         with place.change(f"deploy {site.name}") as draft:
@@ -134,12 +138,12 @@ def deploy_selection(
             for image in sorted(broken):
                 draft.remove(marker_path(image))
             written, notes = _bring_images(draft, selection, blobs)
-            generation = work.compose(draft.folder, partial(draft.programs, blobs))
+            generation = work.compose(draft.folder, partial(draft.programs, blobs), anew=repair)
             number = before.number
             if number and str(generation.digest) == before.content and not odd:
                 draft.point(site.name, number)
             else:
-                number = draft.switch(site.name, generation, work.names)
+                number = draft.switch(site.name, generation, work.names, damaged)
     return DeployReport(
         changes=work.changes,
         generation=number,
@@ -165,7 +169,7 @@ class _Work:
     changes: tuple[Change, ...]
     names: dict[str, Name]
     manifests: Mapping[str, Digest]
-    attached: Mapping[str, bytes]
+    attached: Attached
 
     def missing(self, broken: frozenset[Digest] = frozenset()) -> tuple[tuple[str, Digest], ...]:
         """The bytes that it needs and that are not here; broken images are made anew."""
@@ -180,8 +184,10 @@ class _Work:
         images = (half.config.digest for pick in self.selection.picks for half in pick.halves)
         return self.owned and all(i not in broken and has_image(self.folder, i) for i in images)
 
-    def compose(self, folder: str, programs_of: Callable[[ReleaseHalf], Programs]) -> Generation:
-        """Returns the site's next generation."""
+    def compose(
+        self, folder: str, programs_of: Callable[[ReleaseHalf], Programs], *, anew: bool = False
+    ) -> Generation:
+        """Returns the site's next generation; ``anew``: nothing of it is taken as it stands."""
         made = compose_site(
             self.site,
             self.selection,
@@ -190,15 +196,19 @@ class _Work:
             self.blobs,
             programs_of,
             inner=self.inner,
+            anew=anew,
         )
-        made.files |= {path: self.blobs.read(digest) for path, digest in self.manifests.items()}
-        made.files |= {LINKS: names_bytes(self.names), CATALOG: b""}
-        made.attached |= self.attached
+        made.own.files |= {path: self.blobs.read(digest) for path, digest in self.manifests.items()}
+        made.own.files |= {LINKS: names_bytes(self.names), CATALOG: b""}
+        for name, share in made.shares.items():
+            if share.part in made.parts:
+                made.parts[share.part].attached |= self.attached.get(name, {})
         return made
 
-    def compose_here(self) -> Generation:
+    def compose_here(self, *, anew: bool = False) -> Generation:
         """Returns it from the images that the tree has."""
-        return self.compose(self.folder, partial(programs_of_folder, self.folder, self.blobs))
+        programs_of = partial(programs_of_folder, self.folder, self.blobs)
+        return self.compose(self.folder, programs_of, anew=anew)
 
 
 def _work(
@@ -207,7 +217,7 @@ def _work(
     blobs: BlobSource,
     place: Target,
     channels: Iterable[Channel],
-    attached: Mapping[str, bytes],
+    attached: Attached,
 ) -> _Work:
     owned = check_owner(place.folder)
     before = read_deployed(place.folder, site.name)
@@ -272,14 +282,15 @@ def plan_deploy(
     )
 
 
-def _copies(locks: Iterable[Lock], selection: Selection) -> dict[str, bytes]:
-    """Returns the copies of locks that a generation holds."""
+def _copies(locks: Iterable[Lock], selection: Selection) -> Attached:
+    """Returns the copies of locks that parts hold."""
     taken = {(pick.released.id.name, pick.released.id.version) for pick in selection.picks}
-    return {
-        f"locks/{lock.name}@{lock.version}.lock.json": lock_bytes(lock)
-        for lock in locks
-        if (lock.name, lock.version) in taken
-    }
+    found: dict[str, dict[str, Callable[[], bytes]]] = {}
+    for lock in locks:
+        if (lock.name, lock.version) in taken:
+            path = f"locks/{lock.name}@{lock.version}.lock.json"
+            found.setdefault(lock.name, {})[path] = partial(lock_bytes, lock)
+    return found
 
 
 def _report(

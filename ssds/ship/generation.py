@@ -10,35 +10,20 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from ssds.core.canonical import Json, canonical_bytes, pretty_bytes
 from ssds.core.digest import Digest, sha256_of
 from ssds.core.errors import InvalidValue, SsdsError
-from ssds.core.model import ReleaseName
 from ssds.core.platform import Platform
 from ssds.host import local
-from ssds.recipe.model import Site
-from ssds.recipe.selectors import About, hits
-from ssds.ship.collisions import Collision, Offer, owners
-from ssds.ship.modules import ModuleFacts
-from ssds.ship.naming import (
-    default_modules,
-    folder_files,
-    module_files,
-    module_folder,
-    runtime_module,
-)
-from ssds.ship.selector import NAME as SELECTOR
-from ssds.ship.selector import selector_text
-from ssds.ship.wrappers import FACTS, SUPPORT, script, site_facts
+from ssds.ship.collisions import Collision
+from ssds.ship.parts import LISTING, Part, Share, read_shares
 
 RECORD = "deployment.json"
-LISTING = "listing.json"
 LMOD_LISTING = "lmod.json"
 RECORD_VERSION = 1
-ALL_COMMANDS = "bin"
 _FOLDER = re.compile(r"(modules|hierarchy)(/[a-z0-9-]+)?/[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -102,157 +87,56 @@ class Generation:
 
     Attributes:
         entries: what is deployed; current ones and older revisions.
-        files: path → bytes; programs: those of them that are executable.
-        links: path → target.
+        own: what only this generation has.
+        parts: name → part; of those that it links to, all that were composed anew.
+        shares: software → its part, also of those that stay as they are.
         lmod: whether Lmod reads its modules.
-        attached: path → bytes that lie beside, and make no new generation: copies of the locks.
     """
 
     site: str
     entries: list[Entry] = field(default_factory=list)
-    files: dict[str, bytes] = field(default_factory=dict)
-    programs: set[str] = field(default_factory=set)
-    links: dict[str, str] = field(default_factory=dict)
+    own: Part = field(default_factory=Part)
+    parts: dict[str, Part] = field(default_factory=dict)
+    shares: dict[str, Share] = field(default_factory=dict)
     collisions: tuple[Collision, ...] = ()
     lmod: bool = False
-    attached: dict[str, bytes] = field(default_factory=dict)
+
+    @property
+    def files(self) -> dict[str, bytes]:
+        """Path → bytes of what only this generation has."""
+        return self.own.files
 
     @property
     def listing(self) -> bytes:
         """The bytes that list everything in it; they stand in the folder too, for checks."""
-        listing: dict[str, Json] = {
-            "entries": [entry.to_dict() for entry in self.entries],
-            "files": {path: str(sha256_of(data)) for path, data in self.files.items()},
-            "programs": sorted(self.programs),
-            "links": self.links,
-        }
-        return canonical_bytes(listing)
+        entries: Json = [entry.to_dict() for entry in self.entries]
+        return canonical_bytes({"entries": entries, **self.own.fields()})
 
     @property
     def digest(self) -> Digest:
-        """The sha256 of the listing."""
+        """The sha256 of the listing, which names all parts by their content."""
         return sha256_of(self.listing)
 
-    def record(self) -> bytes:
+    def record(self, content: Digest) -> bytes:
         """Returns the bytes of ``deployment.json``."""
         return pretty_bytes(
             {
                 "deployment_version": RECORD_VERSION,
                 "site": self.site,
-                "content": str(self.digest),
+                "content": str(content),
                 "releases": [entry.to_dict() for entry in self.entries],
+                "parts": {name: share.to_json() for name, share in self.shares.items()},
                 "collisions": [collision.to_dict() for collision in self.collisions],
             }
         )
 
     def write(self, folder: str) -> None:
-        """Writes everything below ``folder``, a staging folder; the caller makes it durable."""
-        os.makedirs(os.path.join(folder, "wrappers", SUPPORT, "root"))
-        os.makedirs(os.path.join(folder, "modules"))
-        made = set()
-        for path in sorted({*self.files, *self.links}):
-            place = os.path.join(folder, path)
-            parent = os.path.dirname(place)
-            if parent not in made:
-                os.makedirs(parent, exist_ok=True)
-                made.add(parent)
-            if path in self.links:
-                local.symlink(self.links[path], place)
-            else:
-                mode = 0o755 if path in self.programs else 0o644
-                local.write(place, self.files[path], mode=mode)
-        for path, data in self.attached.items():
-            local.make_folder(os.path.dirname(os.path.join(folder, path)))
-            local.write(os.path.join(folder, path), data)
-        local.write(os.path.join(folder, LISTING), self.listing)
-        local.write(os.path.join(folder, RECORD), self.record())
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Current:
-    """A release that a site gets now.
-
-    Attributes:
-        entry: for the record.
-        facts: what its module says; its folder is set here.
-        wrapper: the wrappers' facts file.
-        about: what the site's selectors look at.
-    """
-
-    entry: Entry
-    facts: ModuleFacts
-    wrapper: bytes
-    about: About = field(default_factory=About)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Older:
-    """An earlier revision that stays loadable: its files as they were, by path."""
-
-    entry: Entry
-    modules: Mapping[str, bytes]
-    wrapper: bytes
-
-
-def compose(site: Site, releases: Sequence[Current], older: Sequence[Older] = ()) -> Generation:
-    """Returns a generation: modules, wrappers, and one folder with all commands of the site."""
-    made = Generation(site=site.name, lmod=site.modules != "tcl")
-    support = f"wrappers/{SUPPORT}"
-    made.files[f"{support}/wrapper"] = script("wrapper")
-    made.programs.add(f"{support}/wrapper")
-    made.files[f"{support}/plain"] = script("plain")
-    made.files[f"{support}/site"] = site_facts(site)
-    platforms = {Platform(name) for c in releases for name in c.entry.images}
-    platforms |= {Platform(name) for old in older for name in old.entry.images}
-    made.files[f"{support}/{SELECTOR}"] = selector_text(platforms)
-    current = [_placed(site, item) for item in releases]
-    for item in current:
-        made.files.update(module_files(site, item.facts, hidden=False))
-        made.files.update(module_files(site, item.facts, hidden=True))
-        made.links[f"wrappers/{item.entry.name}/{item.entry.module}"] = item.entry.full
-        _add(made, item.entry, item.wrapper)
-    for old in older:
-        made.files.update(old.modules)
-        _add(made, old.entry, old.wrapper)
-    chosen = default_modules(site, [item.entry for item in current])
-    made.files.update(folder_files(site, made.entries, chosen))
-    _all_commands(made, site, [c for c in current if chosen[c.entry.name] == c.entry.module])
-    made.entries.sort(key=lambda e: (e.name, e.module, e.revision))
-    return made
-
-
-def _placed(site: Site, item: Current) -> Current:
-    """Returns a release with the folder of its modules, and whether it is listed."""
-    facts = replace(item.facts, folder=module_folder(site, item.facts), needs=runtime_module(site))
-    released = ReleaseName(item.entry.name, item.entry.version, item.entry.variant)
-    hidden = hits(site.hidden, released, item.about)
-    entry = replace(item.entry, folder=facts.place, hidden=hidden)
-    return replace(item, entry=entry, facts=facts)
-
-
-def _add(made: Generation, entry: Entry, wrapper: bytes) -> None:
-    made.entries.append(entry)
-    folder = f"wrappers/{entry.name}/{entry.full}"
-    made.files[f"{folder}/{FACTS}"] = wrapper
-    for command in entry.commands:
-        made.links[f"{folder}/bin/{command}"] = f"../../../{SUPPORT}/wrapper"
-
-
-def _all_commands(made: Generation, site: Site, current: Sequence[Current]) -> None:
-    offers = [
-        Offer(
-            release=ReleaseName(c.entry.name, c.entry.version, c.entry.variant),
-            full=c.entry.full,
-            commands=c.entry.commands,
-            found=c.entry.found,
-            facts=c.about,
-        )
-        for c in current
-    ]
-    won, made.collisions = owners(site, offers)
-    for command, offer in won.items():
-        target = f"../wrappers/{offer.release.name}/{offer.full}/bin/{command}"
-        made.links[f"{ALL_COMMANDS}/{command}"] = target
+        """Writes its own files and links below ``folder``; the caller makes it durable."""
+        local.make_folder(os.path.join(folder, "modules"))
+        self.own.write_content(folder)
+        listing = self.listing
+        local.write_new(os.path.join(folder, LISTING), listing)
+        local.write_new(os.path.join(folder, RECORD), self.record(sha256_of(listing)))
 
 
 def lmod_files(folder: str) -> dict[str, str]:
@@ -276,11 +160,13 @@ class Deployed:
     Attributes:
         number: of the current generation, 0 where there is none.
         content: digest of its content, or the empty string.
+        shares: software → its part; none in a generation of an earlier ssds.
     """
 
     number: int = 0
     content: str = ""
     entries: tuple[Entry, ...] = ()
+    shares: Mapping[str, Share] = field(default_factory=dict)
 
 
 def read_record(data: bytes, number: int) -> Deployed:
@@ -293,6 +179,7 @@ def read_record(data: bytes, number: int) -> Deployed:
             number=number,
             content=str(record["content"]),
             entries=tuple(_entry(item) for item in record["releases"]),
+            shares=read_shares(record.get("parts", {})),
         )
     except (ValueError, KeyError, TypeError, RecursionError, SsdsError) as error:
         raise InvalidValue(

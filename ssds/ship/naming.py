@@ -102,7 +102,7 @@ def default_modules(site: Site, entries: Iterable[Named]) -> dict[str, str]:
 def folder_files(
     site: Site, entries: Sequence[Named], chosen: Mapping[str, str]
 ) -> dict[str, bytes]:
-    """Returns what says which versions are hidden and which is the default, and the openers."""
+    """Returns what says which versions are hidden and which is the default."""
     hidden: dict[str, set[str]] = {}
     names: dict[str, tuple[str, str]] = {}
     for entry in entries:
@@ -123,16 +123,16 @@ def folder_files(
             )
         if site.modules != "lmod":
             files[f"{folder}/.modulerc"] = tcl.modulerc_text(sorted(versions), name, default)
-        if top == "hierarchy":
-            files.update(_opener(site, folder.split("/")[1]))
     return files
 
 
-def _opener(site: Site, category: str) -> dict[str, bytes]:
+def openers(site: Site, folders: Iterable[str]) -> dict[str, bytes]:
+    """Returns the modules that open the categories of these folders (``naming: hierarchy``)."""
     files = {}
-    folder = f"hierarchy/{category}"
-    if site.modules != "tcl":
-        files[f"modules/{category}.lua"] = modules.opener_text(category, folder)
-    if site.modules != "lmod":
-        files[f"modules/{category}"] = tcl.opener_text(category, folder)
+    for category in sorted({f.split("/")[1] for f in folders if f.startswith("hierarchy/")}):
+        folder = f"hierarchy/{category}"
+        if site.modules != "tcl":
+            files[f"modules/{category}.lua"] = modules.opener_text(category, folder)
+        if site.modules != "lmod":
+            files[f"modules/{category}"] = tcl.opener_text(category, folder)
     return files

@@ -16,6 +16,7 @@ from ssds.core.digest import Digest
 from ssds.core.errors import IntegrityError
 from ssds.core.records import dataclass
 from ssds.ship.images import image_problems
+from ssds.ship.parts import NAME
 from ssds.ship.targets.plain import PlainTree
 from ssds.ship.targets.plug import Target
 from ssds.ship.tree import (
@@ -26,6 +27,7 @@ from ssds.ship.tree import (
     image_path,
     linked_number,
     marker_path,
+    parts_path,
     read_generation,
     site_path,
     sites_in,
@@ -42,13 +44,14 @@ class Removal:
     """What may go from a tree, and what must stay.
 
     Attributes:
-        generations: their folders.
+        generations: their folders; parts: folders of parts that no kept generation has.
         images: images whose grace period is over.
         waiting: image → since when nobody wants it, in seconds since the Unix epoch.
         living: images that must stay.
     """
 
     generations: tuple[str, ...]
+    parts: tuple[str, ...]
     images: tuple[Digest, ...]
     waiting: dict[Digest, int]
     living: frozenset[Digest]
@@ -67,6 +70,7 @@ def plan_removal(
     """
     living: set[Digest] = set()
     old: list[str] = []
+    parts: list[str] = []
     owned: set[Digest] = set()
     for site in sites_in(folder):
         numbers = generations(folder, site)
@@ -75,9 +79,13 @@ def plan_removal(
         for number in numbers if site == only else ():
             entries = read_generation(folder, site, number).entries
             owned |= {image for entry in entries for image in entry.images.values()}
+        shared: set[str] = set()
         for number in sorted(kept):
-            entries = read_generation(folder, site, number).entries
-            living |= {image for entry in entries for image in entry.images.values()}
+            deployed = read_generation(folder, site, number)
+            living |= {i for entry in deployed.entries for i in entry.images.values()}
+            shared |= {share.part for share in deployed.shares.values()}
+        if only in ("", site):
+            parts += [f"{parts_path(site)}/{p}" for p in _parts_in(folder, site) if p not in shared]
         old += [f"{site_path(site)}/{number}" for number in numbers if number not in kept]
     since = _unused(folder)
     waiting = {i: since.get(i, int(now_s)) for i in images_in(folder) if i not in living}
@@ -90,6 +98,7 @@ def plan_removal(
     )
     return Removal(
         generations=tuple(old),
+        parts=tuple(parts),
         images=due,
         waiting={i: at for i, at in waiting.items() if i not in due},
         living=frozenset(living),
@@ -123,9 +132,9 @@ def prune(
             return ()
         plan = plan_removal(place.folder, keep=keep, grace_s=grace_s, now_s=now_s, only=only)
         before = _unused(place.folder)
-        if plan.generations or plan.images or plan.waiting != before:
+        if plan.generations or plan.parts or plan.images or plan.waiting != before:
             with place.change("prune") as draft:
-                for path in plan.generations:
+                for path in (*plan.generations, *plan.parts):
                     draft.remove(path)
                 for image in plan.images:
                     draft.remove(image_path(image))
@@ -143,6 +152,11 @@ def prune(
             code="D027",
         )
     return (*plan.generations, *(image_path(image) for image in plan.images))
+
+
+def _parts_in(folder: str, site: str) -> list[str]:
+    path = os.path.join(folder, parts_path(site))
+    return sorted(n for n in os.listdir(path) if NAME.fullmatch(n)) if os.path.isdir(path) else []
 
 
 def images_in(folder: str) -> list[Digest]:

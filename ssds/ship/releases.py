@@ -3,22 +3,35 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from ssds.core.digest import sha256_of
 from ssds.core.errors import Refused, UnavailableError
 from ssds.core.platform import Platform
 from ssds.lock.model import Released, ReleaseHalf
 from ssds.recipe.model import Site
-from ssds.recipe.selectors import About, about
+from ssds.recipe.selectors import About, about, looks_inside
 from ssds.ship.about import Reader, read_about
 from ssds.ship.clients import client_files
-from ssds.ship.generation import Current, Deployed, Entry, Generation, Older, compose
+from ssds.ship.composing import (
+    Current,
+    Kept,
+    Older,
+    compose,
+    support_part,
+)
+from ssds.ship.generation import Deployed, Entry, Generation
 from ssds.ship.images import BlobSource, Programs, config_of, has_image
 from ssds.ship.modules import ModuleFacts
+from ssds.ship.parts import lacking
 from ssds.ship.sites import Look, Pick, Selection
-from ssds.ship.tree import image_path, site_path
+from ssds.ship.tree import image_path, parts_path, site_path
 from ssds.ship.wrappers import FACTS, ImageFacts, release_facts
+from ssds.version import VERSION
+
+FORM = 1
+"""Of modules and wrappers: raised when the same facts give other bytes (C9)."""
 
 
 def compose_site(
@@ -30,20 +43,120 @@ def compose_site(
     programs_of: Callable[[ReleaseHalf], Programs],
     *,
     inner: str = "",
+    anew: bool = False,
 ) -> Generation:
     """Returns the next generation of a site.
 
     Args:
-        before: what stands there; its earlier revisions stay loadable.
+        before: what stands there; its earlier revisions stay loadable, and the parts of software
+            that is made from the same stay as they are.
         folder: the tree; inner: its folder in the repository that clients mount.
         programs_of: where an image's commands are; the images of all picks are there.
+        anew: compose everything, whatever stands there.
 
     Raises:
         Refused: D014, images lack commands that their locks offer; all are named.
     """
+    picks: dict[str, list[Pick]] = {}
+    for pick in selection.picks:
+        picks.setdefault(pick.name, []).append(pick)
+    olds = _earlier(picks, before, folder)
+    made_from = _origins(site, picks, olds)
+    staying = {} if anew else _staying(site, picks, olds, made_from, before, folder)
+    kept = [
+        _kept(staying[name], several, site, blobs)
+        for name, several in picks.items()
+        if name in staying
+    ]
+    composed = [name for name in picks if name not in staying]
+    releases = _releases([p for name in composed for p in picks[name]], programs_of, blobs)
+    entries = (entry for name in composed for entry in olds.get(name, ()))
+    found = (_older(folder, site.name, before.number, entry) for entry in entries)
+    older = [old for old in found if old]
+    made = compose(site, releases, older, kept=kept, made_from=made_from)
+    images = [image_path(image) for entry in made.entries for image in entry.images.values()]
+    made.files.update(client_files(site, images, inner))
+    return made
+
+
+def _earlier(
+    picks: Mapping[str, Sequence[Pick]], before: Deployed, folder: str
+) -> dict[str, list[Entry]]:
+    """Returns name → the earlier revisions that stay loadable: their images are there."""
+    now = {(p.name, p.module): p.released.revision for several in picks.values() for p in several}
+    found: dict[str, list[Entry]] = {}
+    for entry in before.entries:
+        if now.get(entry.release, entry.revision) != entry.revision and all(
+            has_image(folder, image) for image in entry.images.values()
+        ):
+            found.setdefault(entry.name, []).append(replace(entry, current=False))
+    return found
+
+
+def _origins(
+    site: Site, picks: Mapping[str, Sequence[Pick]], olds: Mapping[str, Sequence[Entry]]
+) -> dict[str, str]:
+    """Returns name → digest of everything that its part is composed from."""
+    names = {Platform(p) for old in olds.values() for entry in old for p in entry.images}
+    names |= {platform for several in picks.values() for p in several for platform in p.images}
+    plain = replace(site, title="", include=(), exclude=(), prefer=(), cvmfs=None)
+    common = repr((FORM, VERSION, plain, support_part(site, names).name))
+    found = {}
+    for name, several in picks.items():
+        facts = [
+            (
+                str(pick.released.id),
+                pick.released.revision,
+                pick.released.index.digest,
+                pick.released.metadata,
+                sorted(pick.released.identifiers.items()),
+                [(p, h.config.digest, h.commands, h.found) for p, h in pick.images.items()],
+            )
+            for pick in several
+        ]
+        earlier = [(entry.full, list(entry.images.values())) for entry in olds.get(name, ())]
+        found[name] = sha256_of(f"{common}{facts!r}{earlier!r}".encode()).hex
+    return found
+
+
+def _staying(
+    site: Site,
+    picks: Mapping[str, Sequence[Pick]],
+    olds: Mapping[str, Sequence[Entry]],
+    made_from: Mapping[str, str],
+    before: Deployed,
+    folder: str,
+) -> dict[str, Kept]:
+    """Returns name → software whose part is there, made from the same."""
+    known = {(e.name, e.module, e.revision): e for e in before.entries}
+    same = {
+        n: s for n, s in before.shares.items() if s.made_from and s.made_from == made_from.get(n)
+    }
+    gone = lacking(os.path.join(folder, parts_path(site.name)), (s.part for s in same.values()))
+    found = {}
+    for name, share in same.items():
+        keys = [(name, pick.module, pick.released.revision) for pick in picks[name]]
+        if share.part not in gone and all(key in known for key in keys):
+            entries = (*(known[key] for key in keys), *olds.get(name, ()))
+            found[name] = Kept(share=share, entries=entries)
+    return found
+
+
+def _kept(known: Kept, picks: Sequence[Pick], site: Site, blobs: BlobSource) -> Kept:
+    """Returns it with what the site's ``prefer`` looks at."""
+    if not looks_inside(site.prefer):
+        return known
+    look = look_with(blobs)
+    abouts = {f"{pick.module}-r{pick.released.revision}": look(pick.released) for pick in picks}
+    return replace(known, abouts=abouts)
+
+
+def _releases(
+    picks: Iterable[Pick], programs_of: Callable[[ReleaseHalf], Programs], blobs: BlobSource
+) -> list[Current]:
     problems: list[str] = []
     releases = []
-    for pick in selection.picks:
+    for pick in picks:
         try:
             releases.append(_release(pick, programs_of, blobs))
         except Refused as error:
@@ -55,17 +168,7 @@ def compose_site(
             "deploy.commands in the recipe and apply again, or exclude the release.",
             code="D014",
         )
-    wanted = {item.entry.release for item in releases}
-    now = {(item.entry.release, item.entry.revision) for item in releases}
-    older = []
-    for entry in before.entries:
-        if entry.release in wanted and (entry.release, entry.revision) not in now:
-            kept = _older(folder, site.name, before.number, replace(entry, current=False))
-            older += [kept] if kept else []
-    made = compose(site, releases, older)
-    images = [image_path(image) for entry in made.entries for image in entry.images.values()]
-    made.files.update(client_files(site, images, inner))
-    return made
+    return releases
 
 
 def _release(

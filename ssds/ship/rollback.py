@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import os
 
 from ssds.core.errors import Refused
 from ssds.ship.images import has_image
 from ssds.ship.links import links_stand
+from ssds.ship.parts import lacking
 from ssds.ship.targets.plain import PlainTree
 from ssds.ship.targets.plug import Target
 from ssds.ship.tree import (
     check_owner,
     generations,
     linked_number,
+    parts_path,
     read_generation,
     sites_in,
 )
@@ -50,12 +53,15 @@ def rollback(site: str, target: str | Target, *, to: int = 0) -> tuple[int, int]
                 hint=f"It has: {', '.join(map(str, known)) or 'none'}; current is {current}.",
                 code="D025",
             )
-        entries = read_generation(place.folder, site, number).entries
-        images = {image for entry in entries for image in entry.images.values()}
+        wanted = read_generation(place.folder, site, number)
+        images = {image for entry in wanted.entries for image in entry.images.values()}
         lost = sorted(image.short for image in images if not has_image(place.folder, image))
+        shares = {share.part for share in wanted.shares.values()}
+        lost += lacking(os.path.join(place.folder, parts_path(site)), shares)
         if lost:
             raise Refused(
-                f"generation {number} of {site} needs images that are gone: {', '.join(lost)}",
+                f"generation {number} of {site} needs images or modules that are gone: "
+                f"{', '.join(lost)}",
                 hint="Deploy the older lock instead: it brings them back.",
                 code="D026",
             )

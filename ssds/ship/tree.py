@@ -5,6 +5,7 @@
     .flat/<2 hex>/<config hex>/             unpacked images, shared by all platforms and sites
     .ssds/tree.json                         the tree is ours
     .ssds/images/<2 hex>/<config hex>.json  an image's marker, written last
+    .ssds/sites/<site>/parts/<64 hex>/      modules and wrappers of one software, shared by them
     .ssds/sites/<site>/<n>/                 one generation of one site, written whole
     .ssds/sites/<site>/current -> <n>       the one link that is switched for that site
     .ssds/sites/<site>/newest -> <n>        only after a rollback: later ones stay
@@ -21,6 +22,7 @@ from ssds.core.digest import Digest
 from ssds.core.errors import InvalidValue, Refused
 from ssds.host.files import TEMPORARY_PREFIX, explained
 from ssds.ship.generation import RECORD, Deployed, read_record
+from ssds.ship.parts import PARTS
 
 OURS = ".ssds"
 IMAGES = ".flat"
@@ -47,6 +49,11 @@ def marker_path(config: Digest) -> str:
 def site_path(site: str) -> str:
     """Returns the folder of a site's generations, relative to the tree."""
     return f"{OURS}/{SITES}/{site}"
+
+
+def parts_path(site: str) -> str:
+    """Returns the folder of a site's parts, relative to the tree."""
+    return f"{site_path(site)}/{PARTS}"
 
 
 def public_link(site: str) -> tuple[str, str]:

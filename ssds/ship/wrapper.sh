@@ -37,7 +37,7 @@ while :; do
 done
 ssds_bin=$(CDPATH='' cd -P -- "$ssds_bin" && pwd -P) || ssds_fail "cannot enter $ssds_bin"
 ssds_wrappers=${ssds_bin%/*/*/*}
-ssds_top=${ssds_wrappers%/*/*/*/*/*}
+ssds_top=${ssds_wrappers%/*/*/*/*/*/*}
 
 ssds_program='' ssds_image='' ssds_release='' ssds_platforms=''
 ssds_runtimes='' ssds_binds='' ssds_site_gpu='' ssds_hook=''

@@ -69,7 +69,8 @@ def test_a_generation_holds_copies_of_the_locks_that_it_was_made_from(
     tree: str, blobs: Blobs
 ) -> None:
     two = lock(blobs, "two", lock(blobs, "one"))
-    path = f"{tree}/.ssds/sites/example/3/locks/tool@1.0.lock.json"
+    part = read_deployed(tree, "example").shares["tool"].part
+    path = f"{tree}/.ssds/sites/example/parts/{part}/locks/tool@1.0.lock.json"
     assert Path(path).read_bytes() == lock_bytes(two)
     other = lock(blobs, "other", name="other")
     assert not deploy(site(), [two, other], blobs, tree, channels=[HUB]).written

@@ -12,10 +12,11 @@ import contextlib
 import os
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import IO
 
 from ssds.core.errors import EnvironmentProblem
+from ssds.host import local
 from ssds.host.files import write_point
 from ssds.host.folders import scratch_folder
 from ssds.lock.model import ReleaseHalf
@@ -117,6 +118,7 @@ class IngestDraft(Draft):
         self._small: dict[str, Member] = {}
         self._bytes: dict[str, bytes] = {}
         self._folders: set[str] = set()
+        self._mirror: set[str] = set()
         self._programs: dict[str, Programs] = {}
         self._secrets: frozenset[tuple[int, int]] = frozenset()  # of the image that is written
 
@@ -141,23 +143,56 @@ class IngestDraft(Draft):
         self._bytes[path] = data
 
     def new_folder(self, path: str, write: Callable[[str], None], point: str) -> None:
-        """Puts a folder at ``path``; ``write`` fills an empty one."""
+        """Puts a folder at ``path``; ``write`` fills an empty one, beside what stands there."""
         write_point(f"{point}.put")
-        with scratch_folder(self._room) as scratch:
-            write(scratch)
-            for base, folders, files in os.walk(scratch):
-                for name in (*folders, *files):
-                    place = os.path.join(base, name)
-                    inner = f"{path}/{os.path.relpath(place, scratch)}"
-                    status = os.lstat(place)
-                    if stat.S_ISLNK(status.st_mode):
-                        self._put(inner, SYMLINK, 0o777, link=os.readlink(place))
-                    elif stat.S_ISDIR(status.st_mode):
-                        self._put(inner, FOLDER, 0o755)
-                    else:
-                        with open(place, "rb") as file:
-                            mode = 0o755 if status.st_mode & 0o100 else 0o644
-                            self._put(inner, REGULAR, mode, data=file.read())
+        place = self._mirrored(path)
+        write(place)
+        self._put_folder(path, place)
+
+    def new_folders(
+        self, path: str, writes: Mapping[str, Callable[[str], None]], point: str
+    ) -> None:
+        """Puts folders into ``path``: name → what fills an empty one."""
+        write_point(f"{point}.put")
+        for name, write in writes.items():
+            place = self._mirrored(f"{path}/{name}")
+            write(place)
+            self._put_folder(f"{path}/{name}", place)
+
+    def _mirrored(self, path: str) -> str:
+        """Makes an empty folder for ``path``, beside links to what the tree has beside it."""
+        made = os.path.join(self._room, "tree")
+        for number in range(1, path.count("/") + 2):
+            above = "/".join(path.split("/")[:number])
+            parent, name = os.path.split(above)
+            if above not in self._mirror:
+                self._mirror.add(above)
+                here = os.path.join(self.folder, parent)
+                local.make_folder(os.path.join(made, parent).rstrip("/"))
+                for other in os.listdir(here) if os.path.isdir(here) else ():
+                    link = os.path.join(made, parent, other)
+                    if other != name and not os.path.lexists(link):
+                        os.symlink(os.path.join(here, other), link)
+                place = os.path.join(made, above)
+                if os.path.islink(place):
+                    os.unlink(place)
+                local.make_folder(place)
+        return os.path.join(made, path)
+
+    def _put_folder(self, path: str, folder: str) -> None:
+        for base, folders, files in os.walk(folder):
+            for name in (*folders, *files):
+                place = os.path.join(base, name)
+                inner = f"{path}/{os.path.relpath(place, folder)}"
+                status = os.lstat(place)
+                if stat.S_ISLNK(status.st_mode):
+                    self._put(inner, SYMLINK, 0o777, link=os.readlink(place))
+                elif stat.S_ISDIR(status.st_mode):
+                    self._put(inner, FOLDER, 0o755)
+                else:
+                    with open(place, "rb") as file:
+                        mode = 0o755 if status.st_mode & 0o100 else 0o644
+                        self._put(inner, REGULAR, mode, data=file.read())
 
     def remove(self, path: str) -> None:
         """Removes a file, a link or a folder with all in it; nothing where it is not there."""

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from ssds.core.errors import Refused
 from ssds.host.files import atomic_symlink, atomic_write, locked, remove_file
-from ssds.host.folders import discard_folder, readable_for_all, staged_folder, sweep_folders
+from ssds.host.folders import (
+    discard_folder,
+    readable_for_all,
+    staged_folder,
+    staged_folders,
+    sweep_folders,
+)
 from ssds.lock.model import ReleaseHalf
 from ssds.ship.images import (
     BlobSource,
@@ -17,6 +23,7 @@ from ssds.ship.images import (
     programs_of_folder,
     unpack_image,
 )
+from ssds.ship.parts import PARTS
 from ssds.ship.targets.plug import Draft
 from ssds.ship.tree import IMAGES, OURS, SITES, TREE_LOCK, check_owner
 
@@ -68,7 +75,7 @@ class PlainDraft(Draft):
         names = os.listdir(sites) if os.path.isdir(sites) else []
         own = [os.path.join(sites, name) for name in names]
         ours = [os.path.join(self.folder, name) for name in ("", OURS, IMAGES, SITES)]
-        for folder in (*ours, sites, *own):
+        for folder in (*ours, sites, *own, *(os.path.join(path, PARTS) for path in own)):
             sweep_folders(folder)
 
     def _place(self, path: str) -> str:
@@ -108,6 +115,15 @@ class PlainDraft(Draft):
         discard_folder(place)
         with staged_folder(place, point=point) as staging:
             write(staging)
+
+    def new_folders(
+        self, path: str, writes: Mapping[str, Callable[[str], None]], point: str
+    ) -> None:
+        """Puts folders into ``path``: name → what fills an empty one. Each appears whole."""
+        with staged_folders(self._place(f"{path}/x").removesuffix("/x"), point=point) as staging:
+            for name, write in writes.items():
+                os.mkdir(os.path.join(staging, name), 0o755)
+                write(os.path.join(staging, name))
 
     def remove(self, path: str) -> None:
         """Removes a file, a link or a folder with all in it, and folders that became empty."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Protocol
 
@@ -21,12 +21,14 @@ from ssds.lock.model import ReleaseHalf
 from ssds.ship.generation import LMOD_LISTING, Generation, lmod_files
 from ssds.ship.images import BlobSource, Programs, Unpacked
 from ssds.ship.links import OWNED, Name, link_steps, owned_bytes, owned_paths, read_names
+from ssds.ship.parts import lacking
 from ssds.ship.tree import (
     SITES,
     TREE_FILE,
     generations,
     linked_number,
     newest_number,
+    parts_path,
     public_link,
     site_path,
     tree_file,
@@ -56,6 +58,12 @@ class Draft(ABC):
         """Puts a folder at ``path``; ``write`` fills an empty one. What stood there is replaced."""
 
     @abstractmethod
+    def new_folders(
+        self, path: str, writes: Mapping[str, Callable[[str], None]], point: str
+    ) -> None:
+        """Puts folders into ``path``: name → what fills an empty one. Each appears whole."""
+
+    @abstractmethod
     def remove(self, path: str) -> None:
         """Removes a file, a link or a folder with all in it; nothing where it is not there."""
 
@@ -72,8 +80,18 @@ class Draft(ABC):
         if not os.path.exists(os.path.join(self.folder, TREE_FILE)):
             self.file(TREE_FILE, tree_file(), "deploy.tree")
 
-    def switch(self, site: str, generation: Generation, names: dict[str, Name]) -> int:
-        """Writes a site's next generation and makes it the current one; returns its number."""
+    def switch(
+        self,
+        site: str,
+        generation: Generation,
+        names: dict[str, Name],
+        damaged: Iterable[str] = (),
+    ) -> int:
+        """Writes a site's next generation and makes it the current one; returns its number.
+
+        Args:
+            damaged: parts that are written anew.
+        """
         root = site_path(site)
         newest = newest_number(self.folder, site)
         path = os.path.join(self.folder, root)
@@ -81,6 +99,13 @@ class Draft(ABC):
             if name.isdecimal() and int(name) > newest:
                 self.remove(f"{root}/{name}")  # whole, of a deploy that was killed
         number = newest + 1
+        inner = parts_path(site)
+        for name in damaged:
+            self.remove(f"{inner}/{name}")
+        missing = {*lacking(os.path.join(self.folder, inner), generation.parts), *damaged}
+        writes = {n: part.write for n, part in generation.parts.items() if n in missing}
+        if writes:
+            self.new_folders(inner, writes, "deploy.parts")
         public = os.path.join(self.folder, SITES, site)
         write = partial(_write, generation, public)
         self.new_folder(f"{root}/{number}", write, "deploy.generation")

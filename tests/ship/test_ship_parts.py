@@ -1,0 +1,154 @@
+"""Parts: a deployment writes what differs, and generations share the rest."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from ship_makers import AMD64, digest_of, image, release, run, script, site, small_tar
+
+from ssds.lock.model import Lock
+from ssds.oci.blobs import Blobs
+from ssds.ship.checking import check_tree
+from ssds.ship.composing import Current, compose
+from ssds.ship.deploy import deploy, read_deployed
+from ssds.ship.generation import Entry
+from ssds.ship.modules import ModuleFacts
+from ssds.ship.prune import prune
+from ssds.ship.rollback import rollback
+from ssds.ship.wrappers import ImageFacts, release_facts
+
+NAMES = ("alpha", "beta", "gamma")
+
+
+def lock(blobs: Blobs, name: str, text: str = "one", before: Lock | None = None) -> Lock:
+    half = image(blobs, [small_tar({f"usr/bin/{name}": script(f"echo {text}")})], [name], {})
+    return release(blobs, half, name=name, before=before)
+
+
+@pytest.fixture
+def blobs(in_memory: str) -> Blobs:
+    return Blobs(f"{in_memory}/blobs")
+
+
+@pytest.fixture
+def locks(blobs: Blobs) -> list[Lock]:
+    return [lock(blobs, name) for name in NAMES]
+
+
+@pytest.fixture
+def tree(in_memory: str, blobs: Blobs, locks: list[Lock]) -> str:
+    deploy(site(), locks, blobs, f"{in_memory}/tree")
+    return f"{in_memory}/tree"
+
+
+def parts(tree: str) -> set[str]:
+    return set(os.listdir(f"{tree}/.ssds/sites/example/parts"))
+
+
+def part_of(tree: str, name: str) -> str:
+    return read_deployed(tree, "example").shares[name].part
+
+
+def test_one_changed_release_writes_one_part(tree: str, blobs: Blobs, locks: list[Lock]) -> None:
+    before, alpha = parts(tree), part_of(tree, "alpha")
+    inode = os.stat(f"{tree}/sites/example/modules/beta/1.0.lua").st_ino
+    changed = [lock(blobs, "alpha", "two", locks[0]), *locks[1:]]
+    assert deploy(site(), changed, blobs, tree).generation == 2
+    assert len(parts(tree) - before) == 1
+    assert part_of(tree, "alpha") != alpha
+    assert os.stat(f"{tree}/sites/example/modules/beta/1.0.lua").st_ino == inode
+    assert check_tree(tree).problems == ()
+
+
+def test_what_was_shared_is_what_composing_it_anew_gives(
+    tree: str, blobs: Blobs, locks: list[Lock]
+) -> None:
+    changed = [lock(blobs, "alpha", "two", locks[0]), *locks[1:]]
+    deploy(site(), changed, blobs, tree)
+    deploy(site(), changed[:2], blobs, tree)
+    assert not deploy(site(), changed[:2], blobs, tree, repair=True).written
+
+
+def test_a_word_of_the_site_reaches_every_part(tree: str, blobs: Blobs, locks: list[Lock]) -> None:
+    before = parts(tree)
+    deploy(site(gpu="none"), locks, blobs, tree)
+    assert len(parts(tree) - before) == len(NAMES) + 1
+    for name in NAMES:
+        facts = f"{tree}/sites/example/wrappers/{name}/../.ssds/site"
+        assert b"ssds_site_gpu='none'" in Path(facts).read_bytes()
+
+
+def test_parts_go_with_the_last_generation_that_has_them(
+    tree: str, blobs: Blobs, locks: list[Lock]
+) -> None:
+    first, alpha = parts(tree), part_of(tree, "alpha")
+    changed = [lock(blobs, "alpha", "two", locks[0]), *locks[1:]]
+    deploy(site(), changed, blobs, tree)
+    prune(tree, keep=2, grace_s=0, now_s=0)
+    assert parts(tree) > first
+    rollback("example", tree, to=1)
+    assert check_tree(tree).problems == ()
+    rollback("example", tree, to=2)
+    prune(tree, keep=1, grace_s=0, now_s=0)
+    assert first - parts(tree) == {alpha}
+    assert check_tree(tree).problems == ()
+
+
+def test_a_part_that_was_lost_is_refused_by_a_rollback_and_made_anew_by_a_deployment(
+    tree: str, blobs: Blobs, locks: list[Lock]
+) -> None:
+    deploy(site(), locks[1:], blobs, tree)
+    name = part_of(tree, "beta")
+    os.rename(f"{tree}/.ssds/sites/example/parts/{name}", f"{tree}/gone")
+    with pytest.raises(Exception, match="gone") as caught:
+        rollback("example", tree, to=1)
+    assert getattr(caught.value, "code", "") == "D026"
+    deploy(site(), locks[1:], blobs, tree, repair=True)
+    assert check_tree(tree).problems == ()
+
+
+def test_a_generation_of_an_earlier_ssds_is_followed_by_one_of_parts(
+    tree: str, blobs: Blobs, locks: list[Lock]
+) -> None:
+    record = Path(f"{tree}/.ssds/sites/example/1/deployment.json")
+    told = json.loads(record.read_bytes())
+    del told["parts"]
+    record.write_text(json.dumps(told))
+    assert deploy(site(), locks[1:], blobs, tree).generation == 2
+    assert check_tree(tree).problems == ()
+
+
+def test_the_bytes_of_a_part_change_with_its_form_only() -> None:
+    """Where they change, raise ``ssds.ship.releases.FORM``: trees keep parts of the same form."""
+    digest = digest_of("image")
+    facts = ImageFacts(folder=f".flat/{digest.hex}", programs={"tool": "/usr/bin/tool"})
+    entry = Entry(
+        name="tool",
+        version="1.0",
+        variant="",
+        revision=1,
+        module="1.0",
+        images={"linux/amd64": digest},
+        commands=("tool",),
+    )
+    release = Current(
+        entry=entry,
+        facts=ModuleFacts(
+            name="tool", version="1.0", revision=1, image=str(digest), commands=("tool",)
+        ),
+        wrapper=release_facts(release="tool@1.0-r1", images={AMD64: facts}, defaults={"A": "b"}),
+    )
+    made = compose(site(modules="both"), [release])
+    part = made.parts[made.shares["tool"].part]
+    del part.links["wrappers/.ssds"]  # the scripts, which the record names too
+    assert part.name[:16] == "75a4fa7e11df6f7c"
+
+
+def test_wrappers_and_modules_of_a_moved_tree_find_their_part(tree: str, in_memory: str) -> None:
+    moved = f"{in_memory}/moved"
+    os.rename(tree, moved)
+    done = run([f"{moved}/sites/example/bin/beta"], SSDS_RUNTIME="none")
+    assert b"SSDS_RUNTIME is 'none'" in done.stderr  # its facts, its site and its image were found
