@@ -71,6 +71,7 @@ source, and `…` stands for names and numbers.
 | T | the store, remote caches |
 | O | images, layouts, registries |
 | D | deployments and channels |
+| A | what others deployed and `ssds adopt` reads; these have a place |
 | V | advisory sets |
 | H | the builders `docker` and `buildah` |
 """
@@ -182,6 +183,7 @@ def all_codes() -> dict[str, set[str]]:
 
 def found_errors() -> dict[str, list[Found]]:
     """Returns the errors of the source by code, diagnostics of the user's files aside."""
+    from ssds.adopt.codes import CODES as ADOPT_CODES
     from ssds.lock.codes import CODES as LOCK_CODES
     from ssds.recipe.codes import every_code
 
@@ -191,7 +193,9 @@ def found_errors() -> dict[str, list[Found]]:
         if module == "ssds/recipe/codes.py":
             continue
         for found in _calls(ast.parse(path.read_text()), module):
-            if found.code in LOCK_CODES or (found.code in every_code() and "scan" not in module):
+            if found.code in {*LOCK_CODES, *ADOPT_CODES} or (
+                found.code in every_code() and "scan" not in module
+            ):
                 continue
             by_code.setdefault(found.code, []).append(found)
     for code, said in SAID.items():
@@ -199,6 +203,8 @@ def found_errors() -> dict[str, list[Found]]:
         by_code[code] = [Found(code, said, hints[0] if hints else "", "")]
     for code, (summary, hint) in LOCK_CODES.items():
         by_code[code] = [Found(code, summary, hint, "ssds/lock/codes.py")]
+    for code, (summary, hint) in ADOPT_CODES.items():
+        by_code[code] = [Found(code, summary, hint, "ssds/adopt/codes.py")]
     return dict(sorted(by_code.items()))
 
 

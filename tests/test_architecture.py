@@ -31,7 +31,7 @@ ORDER = [
     {"graph"},
     {"lock"},
     {"engine", "ship", "lint"},
-    {"delivery", "exports", "install"},
+    {"adopt", "delivery", "exports", "install"},
     {"saved", "audit"},
     {"workspace"},
     {"cli"},

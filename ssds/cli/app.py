@@ -17,6 +17,7 @@ VERBS = {
     "init": "make a workspace here",
     "new": "write a recipe to start from",
     "import": "write recipes of another format as recipes of this catalog",
+    "adopt": "write locks for what others deployed, where it is",
     "check": "check recipes, locks and settings",
     "lock": "pin what moves: bases, sources, packages",
     "outdated": "say what is newer than the locks",

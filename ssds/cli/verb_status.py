@@ -16,7 +16,7 @@ from ssds.cli.syncing import place_names
 from ssds.core.model import ReleaseName
 from ssds.graph.compile import Graph
 from ssds.graph.plan import Plan, Verb
-from ssds.lock.model import VariantLock
+from ssds.lock.model import Locks, VariantLock
 from ssds.workspace import Workspace
 
 
@@ -57,6 +57,7 @@ def command(
     for name in sorted(workspace.catalog.releases):
         variant = workspace.locks.get(name).variant(name)
         entries.append(_entry(name, variant, planned.plan, standing.get(str(name), [])))
+    entries += _adopted(workspace.locks)
     left = open_work.read_all(workspace, place_names(workspace))
     for entry in entries:
         entry["open"] = [
@@ -84,6 +85,25 @@ def command(
             say("`ssds sync` tries again.")
     alerts = [entry for entry in entries if entry["alert"]]
     return 3 if fail_on_alert and (alerts or left) else 0
+
+
+def _adopted(locks: Locks) -> list[dict[str, Any]]:
+    """Returns what there is to say of what others deployed: no revision, no evidence."""
+    words = ("revision", "tests", "gate")
+    return [
+        {
+            "release": str(lock.release_name(variant)),
+            **dict.fromkeys(words, "-"),
+            "index": "",
+            "platforms": ",".join(entry.platforms),
+            "state": "adopted",
+            "reproducible": "",
+            "alert": False,
+        }
+        for lock in locks.releases.values()
+        for variant, entry in lock.variants.items()
+        if entry.origin == "adopted"
+    ]
 
 
 def _cell(value: object) -> str:

@@ -24,6 +24,8 @@ RELEASE_KINDS = ("build", "publish", "sif")
 LATEST_KINDS = ("test", "deploytest", "sbom", "scan", "gate")
 IDENTIFIERS = ("concept_doi", "version_doi", "swhid", "rrid", "biotools", "bioconda")
 ORIGINS = ("built", "adopted")
+PLACES = ("list", "menu")
+"""Where an adopted release may be hidden."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,18 +82,40 @@ class ReleaseHalf:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AdoptedAbout:
+    """What the lists of others say of something that they deployed.
+
+    Attributes:
+        built: the day in its name, ``YYYYMMDD``, or the empty string.
+        categories: in their order.
+        applications: (name, command) of the entries of menus.
+        arguments: for the container runtime.
+        hidden: ``list``, ``menu``: where it is not shown.
+    """
+
+    built: str = ""
+    categories: tuple[str, ...] = ()
+    applications: tuple[tuple[str, str], ...] = ()
+    arguments: tuple[str, ...] = ()
+    hidden: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Adoption:
     """The release half of something that others deployed (C23); its evidence is "none".
 
     Attributes:
-        digest: the observed digest (an image's) or tree fingerprint.
-        locations: where those bytes are: absolute paths or image references.
+        digest: the observed digest (an image's) or, in blake3, a tree's fingerprint.
+        locations: where those bytes are: absolute paths or image references; the first was looked
+            at, the others are fallback sources.
         commands: as in ReleaseHalf.
+        about: what lists say of it.
     """
 
     digest: Digest
     locations: tuple[str, ...]
     commands: tuple[str, ...] = ()
+    about: AdoptedAbout = field(default_factory=AdoptedAbout)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,7 +21,9 @@ from ssds.lock.model import (
     LATEST_KINDS,
     LOCK_VERSION,
     ORIGINS,
+    PLACES,
     RELEASE_KINDS,
+    AdoptedAbout,
     Adoption,
     CatalogLock,
     IndexRecord,
@@ -38,6 +40,7 @@ from ssds.lock.parse_pins import platform_pins, shared_pins
 NAME = r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?"
 VERSION = r"[A-Za-z0-9][A-Za-z0-9._+~:-]{0,127}"
 VARIANT = r"[a-z0-9][a-z0-9._-]{0,63}"
+BUILT = r"[0-9]{8}"
 MODE = r"[a-z][a-z0-9-]*"
 OUTPUT = r"[a-z][a-z0-9_-]*(?:/[][A-Za-z0-9_.-]{1,64}){0,3}"
 
@@ -292,13 +295,38 @@ def _commands(c: Checker, value: object, path: Path) -> tuple[str, ...]:
 
 
 def _adoption(c: Checker, value: object, path: Path) -> Adoption:
-    top = c.map(value, path, required="evidence digest locations", optional="commands")
+    top = c.map(value, path, required="evidence digest locations", optional="commands about")
     c.choice(top.get("evidence", MISSING), (*path, "evidence"), ("none",))
     at = (*path, "locations")
     return Adoption(
         digest=c.digest(top.get("digest", MISSING), (*path, "digest"), ""),
         locations=tuple(c.text(v, p) for p, v in c.items(top.get("locations", MISSING), at)),
         commands=_commands(c, top.get("commands", []), (*path, "commands")),
+        about=_about(c, top.get("about", {}), (*path, "about")),
+    )
+
+
+def _about(c: Checker, value: object, path: Path) -> AdoptedAbout:
+    top = c.map(value, path, optional="built categories applications arguments hidden")
+
+    def texts(key: str) -> tuple[str, ...]:
+        return tuple(c.text(v, at) for at, v in c.items(top.get(key, []), (*path, key)))
+
+    applications = []
+    for at, item in c.items(top.get("applications", []), (*path, "applications")):
+        entry = c.map(item, at, required="name command")
+        name = c.text(entry.get("name", MISSING), (*at, "name"))
+        applications.append((name, c.text(entry.get("command", MISSING), (*at, "command"))))
+    hidden = [
+        c.choice(v, at, PLACES) for at, v in c.items(top.get("hidden", []), (*path, "hidden"))
+    ]
+    at = (*path, "built")
+    return AdoptedAbout(
+        built=c.text(top["built"], at, pattern=BUILT) if "built" in top else "",
+        categories=texts("categories"),
+        applications=tuple(applications),
+        arguments=texts("arguments"),
+        hidden=tuple(hidden),
     )
 
 

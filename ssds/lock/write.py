@@ -20,6 +20,7 @@ from ssds.host.files import atomic_write, locked, remove_file, sweep
 from ssds.lock.model import (
     DEFAULT_VARIANT,
     LOCK_VERSION,
+    AdoptedAbout,
     Adoption,
     CatalogLock,
     IndexRecord,
@@ -122,7 +123,23 @@ def _adoption(adopted: Adoption) -> Json:
         "digest": str(adopted.digest),
         "locations": list(adopted.locations),
         "commands": sorted(adopted.commands),
+        **_filled({"about": _about(adopted.about)}),
     }
+
+
+def _about(about: AdoptedAbout) -> dict[str, Json]:
+    applications: list[Json] = [
+        {"name": name, "command": command} for name, command in about.applications
+    ]
+    return _filled(
+        {
+            "built": about.built,
+            "categories": list(about.categories),
+            "applications": applications,
+            "arguments": list(about.arguments),
+            "hidden": list(about.hidden),
+        }
+    )
 
 
 def _pins(pins: PlatformPins) -> dict[str, Json]:

@@ -1,0 +1,107 @@
+"""Joins what several sources say of one release; tells where they contradict each other. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from ssds.adopt.model import Listed, Seen
+from ssds.core.errors import InvalidValue
+from ssds.core.platform import Platform
+from ssds.core.records import dataclass, replace
+from ssds.lock.model import AdoptedAbout, Adoption
+
+_FIELDS = ("name", "version", "built")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What lists say of a name and version.
+
+    Attributes:
+        built: the days that they name; more than one is a contradiction.
+        about: the rest, joined; the first list's order.
+    """
+
+    built: frozenset[str]
+    about: AdoptedAbout
+
+
+def facts_of(listed: Iterable[Listed]) -> Facts:
+    """Returns what several lists say of one name and version."""
+    built: set[str] = set()
+    about = AdoptedAbout()
+    for entry in listed:
+        built.add(entry.about.built)
+        about = _joined(about, entry.about)
+    return Facts(built=frozenset(built - {""}), about=about)
+
+
+def _joined(one: AdoptedAbout, other: AdoptedAbout) -> AdoptedAbout:
+    return AdoptedAbout(
+        built=one.built or other.built,
+        categories=tuple(dict.fromkeys((*one.categories, *other.categories))),
+        applications=tuple(dict.fromkeys((*one.applications, *other.applications))),
+        arguments=tuple(dict.fromkeys((*one.arguments, *other.arguments))),
+        hidden=tuple(sorted({*one.hidden, *other.hidden})),
+    )
+
+
+def adoption_of(
+    found: Sequence[Seen],
+    platform: Platform,
+    facts: Facts,
+    fallbacks: Sequence[str],
+    old: Adoption | None,
+) -> tuple[Adoption, str]:
+    """Returns one build's adoption on a platform, or why its places contradict each other.
+
+    Folders, files and images of registries have digests that cannot be compared: the first source's
+    is taken, the others' places are fallbacks. Two of one kind must have one digest.
+    """
+    first = found[0]
+    digest = first.platforms[platform]
+    kinds: dict[str, Seen] = {}
+    why = ""
+    for one in found:
+        same = kinds.setdefault(_kind(one, platform), one)
+        if same.platforms[platform] != one.platforms[platform]:
+            why = f"{same.place} and {one.place} have different bytes"
+    places = [one.place for one in found] + [place for one in found for place in one.more]
+    places += [filled(text, first) for text in fallbacks]
+    commands = next((one.commands for one in found if one.commands), ())
+    about = replace(facts.about, built=first.id.built or facts.about.built)
+    if old is not None and old.digest == digest:
+        places += old.locations
+        commands = commands or old.commands
+        if facts.about == AdoptedAbout():
+            about = replace(old.about, built=about.built or old.about.built)
+    locations = tuple(dict.fromkeys(places))
+    return Adoption(digest=digest, locations=locations, commands=commands, about=about), why
+
+
+def _kind(one: Seen, platform: Platform) -> str:
+    if not one.place.startswith("/"):
+        return "image"
+    return "folder" if one.platforms[platform].algorithm == "blake3" else "file"
+
+
+def filled(template: str, one: Seen) -> str:
+    """Returns a fallback source of one build."""
+    text = template
+    for name in _FIELDS:
+        text = text.replace("{" + name + "}", str(getattr(one.id, name)))
+    return text
+
+
+def check_fallback(template: str) -> str:
+    """Returns a template; raises InvalidValue (E216) where it names nothing of a release."""
+    rest = template
+    for name in _FIELDS:
+        rest = rest.replace("{" + name + "}", "")
+    if rest == template or set(rest) & set("{}") or not template.isprintable() or " " in template:
+        raise InvalidValue(
+            f"{template[:200]!r} is no fallback source",
+            hint="Write an image reference or an address with {name}, {version} and {built} in it.",
+            code="E216",
+        )
+    return template

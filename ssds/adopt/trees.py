@@ -1,0 +1,118 @@
+"""A tree in NeuroDesk's layout, on CVMFS or a plain disk.
+
+::
+
+    containers/<name>_<version>_<YYYYMMDD>/<the same>.simg   an unpacked folder or a SIF file
+    containers/<name>_<version>_<YYYYMMDD>/commands.txt      a command per line; wrappers beside it
+    containers/modules/<name>/<version>.lua                  which build the name and version mean
+"""
+
+from __future__ import annotations
+
+import os
+import re
+
+from ssds.adopt.codes import diagnostic
+from ssds.adopt.images import SUFFIXES, inside, is_image, look_at
+from ssds.adopt.memory import Memory
+from ssds.adopt.model import BuildName, Reading, Seen, build_name, good_commands
+from ssds.core.diagnostics import Diagnostic, Span
+from ssds.core.errors import InvalidValue, UsageError
+from ssds.host import local
+
+CONTAINERS = "containers"
+MODULES = "modules"
+COMMANDS = "commands.txt"
+TEXT_LIMIT_BYTES = 4 << 20
+_PATH = re.compile(r'prepend_path\(\s*"PATH"\s*,\s*"([^"\n]{1,4096})"|prepend-path\s+PATH\s+(\S+)')
+
+
+def read_tree(place: str, memory: Memory) -> Reading:
+    """Returns the builds of a tree; ``place`` holds ``containers``, or is that folder."""
+    top = os.path.abspath(place)
+    folder = os.path.join(top, CONTAINERS)
+    if not os.path.isdir(folder):
+        folder = top
+    if not os.path.isdir(folder):
+        raise UsageError(f"there is no folder {place}", hint="Name the tree.", code="E211")
+    seen: list[Seen] = []
+    unmanaged: list[tuple[str, str]] = []
+    problems: list[Diagnostic] = []
+    modules: dict[tuple[str, str], str] = {}
+    for name in sorted(os.listdir(folder)):
+        path = os.path.join(folder, name)
+        if name == MODULES or name.startswith("."):
+            continue
+        if not os.path.isdir(path):
+            unmanaged.append((path, "not a folder of a build"))
+            continue
+        if os.path.islink(path) and not inside(top, path):
+            problems.append(diagnostic("A004", Span(path=path), target=os.path.realpath(path)))
+            unmanaged.append((path, "a link out of the tree"))
+            continue
+        found = build_name(name)
+        if found is None:
+            _strange(name, path, problems)
+            unmanaged.append((path, "its name is not NAME_VERSION_YYYYMMDD"))
+            continue
+        image = _image(top, path, name, problems)
+        if not image:
+            unmanaged.append((path, "it has no image: disabled, or not finished"))
+            continue
+        current = _current(folder, found, modules)
+        commands = _commands(path, problems)
+        one = look_at(found, image, memory, problems, commands=commands, chosen=current == name)
+        if one is None:
+            unmanaged.append((path, "its image cannot be read"))
+        else:
+            seen.append(one)
+    return Reading(seen=tuple(seen), unmanaged=tuple(unmanaged), problems=tuple(problems))
+
+
+def _strange(name: str, path: str, problems: list[Diagnostic]) -> None:
+    """Tells a folder that looks like a build and whose name no lock can hold."""
+    if re.search(r"_[0-9]{8}$", name):
+        problems.append(diagnostic("A003", Span(path=path), found=name))
+
+
+def _image(top: str, path: str, name: str, problems: list[Diagnostic]) -> str:
+    for suffix in SUFFIXES:
+        image = os.path.join(path, name + suffix)
+        if os.path.islink(image):
+            if inside(top, image):
+                return os.path.realpath(image)
+            problems.append(diagnostic("A004", Span(path=image), target=os.path.realpath(image)))
+        elif is_image(image):
+            return image
+    return ""
+
+
+def _commands(path: str, problems: list[Diagnostic]) -> tuple[str, ...]:
+    span = os.path.join(path, COMMANDS)
+    try:
+        data = local.read_below(path, COMMANDS, TEXT_LIMIT_BYTES)
+    except InvalidValue as error:
+        problems.append(diagnostic("A006", Span(path=span), reason=error.message))
+        return ()
+    good, bad = good_commands((data or b"").decode("utf-8", "replace").split("\n"))
+    for line, text in bad:
+        problems.append(diagnostic("A006", Span(path=span, line=line, column=1), found=text))
+    return good
+
+
+def _current(folder: str, found: BuildName, known: dict[tuple[str, str], str]) -> str:
+    """Returns the build that the module of a name and version leads to, or the empty string."""
+    key = (found.name, found.version)
+    if key not in known:
+        known[key] = ""
+        for suffix in (".lua", ""):
+            name = f"{MODULES}/{found.name}/{found.version}{suffix}"
+            try:
+                data = local.read_below(folder, name, TEXT_LIMIT_BYTES) or b""
+            except InvalidValue:
+                continue
+            places = [a or b for a, b in _PATH.findall(data.decode("utf-8", "replace"))]
+            if places:
+                known[key] = os.path.basename(places[-1].rstrip("/"))
+                break
+    return known[key]

@@ -1,0 +1,49 @@
+"""Writes what was planned into locks: each re-read, changed and renamed under its guard (C20)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+
+from ssds.adopt.plan import Adoptions
+from ssds.core.errors import Refused
+from ssds.core.platform import Platform
+from ssds.core.records import replace
+from ssds.lock.model import Adoption, Lock, PlatformLock, VariantLock, lock_file_name
+from ssds.lock.write import update_lock
+
+
+def write_adoptions(planned: Adoptions, folder: str, guard: Callable[[str], str]) -> int:
+    """Writes the locks; returns how many changed.
+
+    Args:
+        folder: that of the locks.
+        guard: gives the guard of a lock file by its name.
+
+    Raises:
+        Refused: E218, a lock became one of something built meanwhile.
+    """
+    changed = 0
+    for (name, version), platforms in sorted(planned.writes.items()):
+        file = lock_file_name(name, version)
+
+        def change(lock: Lock, found: Mapping[Platform, Adoption] = platforms) -> Lock:
+            return with_adoptions(lock, found)
+
+        changed += update_lock(
+            os.path.join(folder, file), guard=guard(file), name=name, version=version, change=change
+        )
+    return changed
+
+
+def with_adoptions(lock: Lock, found: Mapping[Platform, Adoption]) -> Lock:
+    """Returns ``lock`` with what was adopted on some platforms; the others stay."""
+    old = lock.variants.get("", VariantLock(origin="adopted"))
+    if old.origin != "adopted":
+        raise Refused(
+            f"{lock.name}@{lock.version} was built here meanwhile",
+            hint="Run ssds adopt again.",
+            code="E218",
+        )
+    platforms = {**old.platforms, **{p: PlatformLock(adopted=a) for p, a in found.items()}}
+    return replace(lock, variants={**lock.variants, "": replace(old, platforms=platforms)})
