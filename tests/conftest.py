@@ -63,6 +63,9 @@ def _environment_modules() -> bool:
     return bool(modulecmd()) and _has("tclsh")
 
 
+TRIXIE = "/usr/local/lib/ssds-test/trixie/bin"
+"""cosign and a skopeo that verifies: Debian 12 has neither (.ci/packages test)."""
+
 COMPONENTS = {
     "apt": _apt,
     "pip": _pip,
@@ -84,6 +87,7 @@ COMPONENTS = {
     "root": lambda: os.geteuid() == 0,
     "squashfs": lambda: _has("unsquashfs", "mksquashfs"),
     "apptainer": _apptainer,
+    "cosign": lambda: _has(f"{TRIXIE}/cosign", f"{TRIXIE}/skopeo"),
     "binfmt": lambda: os.path.exists("/proc/sys/fs/binfmt_misc/qemu-aarch64"),
 }
 

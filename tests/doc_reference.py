@@ -74,6 +74,7 @@ source, and `…` stands for names and numbers.
 | A | what others deployed and `ssds adopt` reads; these have a place |
 | V | advisory sets |
 | H | the builders `docker` and `buildah` |
+| X | keys and signatures |
 """
 
 

@@ -39,6 +39,9 @@ VERBS = {
     "install": "install a tool for yourself, from a registry or a layout",
     "uninstall": "take a tool of yours away",
     "list": "list the tools that you installed",
+    "key": "make a key that signs, or show its public half",
+    "sign": "sign locks and other files",
+    "verify": "say what signatures prove, offline",
     "export": "write what is released as SHPC, DUCC and NeuroDesk read it",
     "audit": "rebuild a release elsewhere and compare every byte",
     "rollback": "make an earlier deployment of a site the current one",
@@ -100,7 +103,7 @@ class _Verbs(click.Group):
     epilog="Exit codes: 0 done, 1 an error or a failed step, 3 something is held. "
     "`plan --detailed-exitcode`: 0 nothing to do, 2 something to do, 3 held or waiting. "
     "`lock --check`: 2 a pin is missing or stale. `outdated`: 2 something is newer. "
-    "`audit`: 4 a rebuild differs.",
+    "`audit`: 4 a rebuild differs. `verify`: 4 something is not proven.",
 )
 @click.version_option(VERSION, "-V", "--version", prog_name="ssds", message="%(prog)s %(version)s")
 @click.option(

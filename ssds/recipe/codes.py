@@ -271,6 +271,11 @@ _TABLE: dict[str, tuple[str, str]] = {
         "this version of ssds can verify no signature",
         "Write trust: unsigned where everybody who can write there may decide what you run.",
     ),
+    "W022": (
+        "a workspace may not choose the key that signs",
+        "Set trust.sign in your own settings, or SSDS_SIGNING_KEY.",
+    ),
+    "W023": ("public key is missing", "Name an existing file; `ssds key show` prints a key."),
     "W021": ("two caches of one name", "Give each cache a name of its own."),
     "W015": ("catalog folder leaves the workspace", "Write a relative path without .. parts."),
 }

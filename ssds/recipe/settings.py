@@ -34,6 +34,7 @@ BUILDERS = ("embedded", "docker", "buildah")
 """Those of ``builders.NAMES``; that room is not needed to read settings."""
 _SANDBOXES = ("auto", "identity", "subuid", "trusted")
 
+SIGNING_VARIABLE = "SSDS_SIGNING_KEY"
 ENVIRONMENT = {
     "SSDS_STORE": "store.path",
     "SSDS_SANDBOX": "sandbox",
@@ -44,6 +45,23 @@ ENVIRONMENT = {
     "SSDS_BUILDER": "builder",
 }
 """Environment variable → setting. ``SSDS_MIRROR_DEBIAN`` and the like set ``mirrors``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrustSetting:
+    """Whom a person or a workspace trusts.
+
+    Attributes:
+        keys: name → the absolute path of a public key.
+        sign: the address of the key that signs (``ssds.trust.open``), or the empty string.
+    """
+
+    keys: Mapping[str, str] = field(default_factory=dict)
+    sign: str = ""
+
+    def over(self, below: TrustSetting) -> TrustSetting:
+        """Returns this where it says something, else what ``below`` says."""
+        return TrustSetting(keys=self.keys or below.keys, sign=self.sign or below.sign)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +83,7 @@ class Settings:
         builder: who runs build steps: ``embedded``, ``docker`` or ``buildah``.
         runners: platform → labels of the CI runners that build for it.
         caches: remote caches, in the order in which they are asked.
+        trust: whose signatures count, and the key that signs.
         files: the files that were read, nearest first.
     """
 
@@ -82,6 +101,7 @@ class Settings:
     builder: str = "embedded"
     runners: Mapping[Platform, tuple[str, ...]] = field(default_factory=dict)
     caches: tuple[CacheSetting, ...] = ()
+    trust: TrustSetting = field(default_factory=TrustSetting)
     files: tuple[str, ...] = ()
 
 
@@ -147,6 +167,7 @@ def read_settings(
     values: dict[str, Any] = {}
     mirrors: dict[str, tuple[str, ...]] = {}
     images: dict[str, str] = {}
+    trust = TrustSetting(sign=environment.get(SIGNING_VARIABLE, ""))
     files: list[str] = []
     home = user_file(environment)
     for path, shown, base in (
@@ -163,6 +184,7 @@ def read_settings(
         found = _read_file(path, shown, base, own, _home(environment))
         mirrors.update(found.pop("mirrors", {}))
         images.update(found.pop("images", {}))
+        trust = trust.over(found.pop("trust", TrustSetting()))  # a person's own counts first
         values.update(found)
     found = _read_environment(environment, own)
     mirrors.update(found.pop("mirrors", {}))
@@ -170,7 +192,7 @@ def read_settings(
     values.setdefault("store_path", default_store(environment))
     if collector is None:
         own.raise_if_failed()
-    return Settings(**values, mirrors=mirrors, images=images, files=tuple(files))
+    return Settings(**values, mirrors=mirrors, images=images, trust=trust, files=tuple(files))
 
 
 def _read_file(path: str, shown: str, base: str, collector: Collector, home: str) -> dict[str, Any]:
@@ -197,10 +219,12 @@ def _read_file(path: str, shown: str, base: str, collector: Collector, home: str
                 report("W013", (key,), ("found", values[key]))
         elif key in ("platforms", "runners"):
             values[key] = _by_platform(item)
-        elif key == "cache":
+        elif key in ("cache", "trust"):
             from ssds.recipe.cache_settings import caches
+            from ssds.recipe.trust_settings import trust_setting
 
-            values["caches"] = caches(item, lambda text: _absolute(text, base, home), report)
+            name, read = ("caches", caches) if key == "cache" else (key, trust_setting)
+            values[name] = read(item, lambda text: _absolute(text, base, home), report)
         elif key == "catalog" and isinstance(item, dict):
             named = {f: _absolute(top, base, home) for f, top in item.items() if f != "ssds"}
             values["checkouts"] = {f: _shown(top, base) for f, top in named.items()}

@@ -319,6 +319,8 @@ ROWS: list[tuple[str, Mapping[str, str | bytes], str, str]] = [
     ("cache twice",
      file("ssds.yaml", "cache: [{name: a, location: x, trust: unsigned}, "
           "{name: a, location: y, trust: unsigned}]\n"), "W021", "ssds.yaml:1:57"),
+    ("trust sign", file("ssds.yaml", "trust: {sign: lab.key}\n"), "W022", "ssds.yaml:1:15"),
+    ("trust key", file("ssds.yaml", "trust: {keys: {lab: no.pub}}\n"), "W023", "ssds.yaml:1:21"),
     ("settings bundle", file("ssds.yaml", "ca_bundle: none.pem\n"), "W013", "ssds.yaml:1:12"),
     ("settings platform", file("ssds.yaml", "platforms: [x]\n"), "W014", "ssds.yaml:1:13"),
     ("settings catalog", file("ssds.yaml", "catalog: ../x\n"), "W015", "ssds.yaml:1:10"),

@@ -1,0 +1,103 @@
+"""Keys for the command line: which are trusted, which one signs, and where passwords come from."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ssds.cli.app import Context
+from ssds.core.errors import UsageError
+from ssds.recipe.settings import TrustSetting, find_root, is_workspace, read_settings
+
+if TYPE_CHECKING:
+    from ssds.trust.keys import PublicKey, Signer
+
+PASSWORDS = ("SSDS_KEY_PASSWORD", "COSIGN_PASSWORD")
+
+
+def trust(context: Context) -> TrustSetting:
+    """Returns what the settings say of trust, in a workspace or outside of one."""
+    folder = os.path.abspath(context.folder or ".")
+    try:
+        folder = folder if is_workspace(folder) else find_root(folder)
+    except UsageError:
+        folder = os.devnull  # no workspace: only the person's own settings
+    return read_settings(folder, os.environ).trust
+
+
+def trusted_keys(context: Context, files: Sequence[str]) -> tuple[PublicKey, ...]:
+    """Returns the keys of ``--key``, or those that the settings name.
+
+    Raises:
+        UsageError: E240, there is none.
+    """
+    from ssds.trust.open import read_public_file
+
+    if files:
+        return tuple(read_public_file(path) for path in files)
+    keys = trust(context).keys
+    if not keys:
+        raise UsageError(
+            "no key is trusted here, so nothing can be proven",
+            hint="Pass --key FILE.pub, or name keys in the settings: trust.keys.",
+            code="E240",
+        )
+    return tuple(read_public_file(path, name) for name, path in sorted(keys.items()))
+
+
+def signer(context: Context, address: str = "") -> Signer:
+    """Returns the key of ``--key``, or the one that the settings name.
+
+    Raises:
+        UsageError: E241, there is none.
+    """
+    from ssds.trust.open import open_signer
+
+    address = address or trust(context).sign
+    if not address:
+        raise UsageError(
+            "no key is named that could sign",
+            hint="Pass --key, set SSDS_SIGNING_KEY, or trust.sign in your own settings; "
+            "`ssds key new` makes a key.",
+            code="E241",
+        )
+    return open_signer(address, os.environ, password)
+
+
+def password() -> bytes:
+    """Returns the password of a key: of the environment, or asked for on the terminal.
+
+    Raises:
+        UsageError: E242, there is no terminal to ask on.
+    """
+    given = _given_password()
+    return given if given is not None else _asked("Password of the key: ")
+
+
+def new_password() -> bytes:
+    """Returns the password of a new key, asked for twice; raises UsageError as ``password``."""
+    given = _given_password()
+    if given is not None:
+        return given
+    first = _asked("Password of the new key: ")
+    if first != _asked("Again: "):
+        raise UsageError("the two passwords differ", hint="Try again.", code="E243")
+    return first
+
+
+def _given_password() -> bytes | None:
+    return next((os.environ[n].encode() for n in PASSWORDS if n in os.environ), None)
+
+
+def _asked(prompt: str) -> bytes:
+    import getpass
+
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise UsageError(
+            "the key's password is asked for, and there is no terminal to ask on",
+            hint=f"Set {PASSWORDS[0]} (empty for none).",
+            code="E242",
+        )
+    return getpass.getpass(prompt).encode()

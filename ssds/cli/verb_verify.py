@@ -1,0 +1,76 @@
+"""``ssds verify``: what signatures prove, said in words, offline."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import click
+
+from ssds.cli import signing
+from ssds.cli.app import Context
+from ssds.cli.output import print_json, show
+
+if TYPE_CHECKING:
+    from ssds.trust.keys import PublicKey
+    from ssds.trust.report import Report
+    from ssds.verify.memory import Memory, Seen
+
+EXIT_UNVERIFIED = 4
+
+
+@click.command("verify")
+@click.argument("targets", nargs=-1, required=True, metavar="TARGET...")
+@click.option("--key", "files", multiple=True, metavar="FILE", help="A public key to trust.")
+@click.option("--bundle", default="", metavar="FILE", help="The signature, if not beside TARGET.")
+@click.option("--allow-older", is_flag=True, help="Accept an older revision than seen before.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def command(
+    context: Context,
+    /,
+    targets: tuple[str, ...],
+    files: tuple[str, ...],
+    bundle: str,
+    allow_older: bool,
+    as_json: bool,
+) -> int:
+    """Say what the signatures of a TARGET prove, and what nobody proves.
+
+    TARGET is a lock or any other file with FILE.sigstore.json beside it.
+
+    Without --key the keys that the settings name (`trust.keys`) count. Exit code 4 where a target
+    is not signed by one of them, or not what was signed.
+
+    The newest revisions that were verified are remembered (~/.local/state/ssds/verified.json):
+    an older lock, signed as it is, is refused later.
+    """
+    from ssds.verify.memory import default_path, read_memory, remember
+
+    keys = signing.trusted_keys(context, files)
+    place = default_path(os.environ)
+    memory = None if allow_older else read_memory(place)
+    reports = []
+    for target in targets:
+        report, seen = _verify(target, keys, bundle, memory)
+        remember(place, seen)
+        reports.append(report)
+    if as_json:
+        print_json({"targets": [report.to_dict() for report in reports]})
+    else:
+        for report in reports:
+            show("\n".join(report.lines()))
+    return 0 if all(report.good for report in reports) else EXIT_UNVERIFIED
+
+
+def _verify(
+    target: str, keys: tuple[PublicKey, ...], bundle: str, memory: Memory | None
+) -> tuple[Report, dict[str, Seen]]:
+    from ssds.lock.read import SUFFIX
+    from ssds.trust.files import verify_file
+
+    if target.endswith(SUFFIX):
+        from ssds.verify.locks import verify_lock
+
+        return verify_lock(target, keys, bundle, memory)
+    return verify_file(target, keys, bundle)[0], {}

@@ -1,0 +1,1 @@
+"""Keys and signatures: who vouches for bytes, checked offline and in words."""

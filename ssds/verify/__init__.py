@@ -1,0 +1,1 @@
+"""What the signatures of locks, images and sites prove, offline and in words."""

@@ -1,0 +1,91 @@
+"""Signed lock files: the bytes, what they are about, and whether they are not older ones."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from ssds.core.diagnostics import Collector
+from ssds.core.records import replace
+from ssds.lock.model import Lock
+from ssds.lock.read import CATALOG_LOCK, parse_catalog_lock_bytes, parse_lock_bytes
+from ssds.trust.files import verify_file
+from ssds.trust.keys import PublicKey
+from ssds.trust.report import Report
+from ssds.verify.memory import Memory, Seen
+
+
+def verify_lock(
+    path: str,
+    keys: Sequence[PublicKey],
+    bundle: str = "",
+    memory: Memory | None = None,
+) -> tuple[Report, dict[str, Seen]]:
+    """Returns what a lock's signature proves, and the revisions that are proven by it.
+
+    Args:
+        memory: what was verified before; None refuses no older lock.
+    """
+    report, data = verify_file(path, keys, bundle)
+    if not report.good:
+        return report, {}
+    problems = Collector()
+    if os.path.basename(path) == CATALOG_LOCK:
+        parse_catalog_lock_bytes(data, path, problems)
+        lock = None
+    else:
+        lock = parse_lock_bytes(data, path, problems)
+    wrong = [f"{d.summary}: {d.address or path} ({d.code})" for d in problems]
+    if lock is None:
+        return replace(report, wrong=tuple(wrong)), {}
+    seen = _revisions(lock)
+    if memory is not None:
+        wrong += [why for release, found in seen.items() if (why := memory.why_not(release, found))]
+    proven = [*report.proven, *_words(lock)]
+    unproven = (*report.unproven, *_missing(lock))
+    return (
+        replace(report, proven=tuple(proven), wrong=tuple(wrong), unproven=unproven),
+        {} if wrong else seen,
+    )
+
+
+def _revisions(lock: Lock) -> dict[str, Seen]:
+    return {
+        str(lock.release_name(name)): Seen(revision=variant.revision, index=variant.index.digest)
+        for name, variant in lock.variants.items()
+        if variant.index is not None and variant.revision
+    }
+
+
+def _words(lock: Lock) -> list[str]:
+    """Returns what the lock says, now that somebody vouches for it."""
+    found = []
+    for name, variant in sorted(lock.variants.items()):
+        if variant.index is None:
+            continue
+        platforms = " ".join(map(str, variant.index.platforms))
+        found.append(
+            f"{lock.release_name(name)} r{variant.revision} is the index {variant.index.digest} "
+            f"({platforms})"
+        )
+        for platform, section in sorted(variant.platforms.items()):
+            passed = [k for k, c in section.latest.items() if c.verdict == "pass"]
+            if passed:
+                found.append(f"{platform}: the lock says that {', '.join(sorted(passed))} passed")
+            emulated = section.release and any(c.emulated for c in section.release.actions.values())
+            if emulated:
+                found.append(f"{platform}: the lock says that it was built by emulation")
+    return found
+
+
+def _missing(lock: Lock) -> list[str]:
+    """Returns what the lock itself does not claim."""
+    found = []
+    for name, variant in sorted(lock.variants.items()):
+        for platform, section in sorted(variant.platforms.items()):
+            where = f"{lock.release_name(name)} on {platform}"
+            if section.release is not None and "test" not in section.latest:
+                found.append(f"{where}: tests; the lock names none")
+            if section.release is not None and "scan" not in section.latest:
+                found.append(f"{where}: a scan; the lock names none")
+    return found
