@@ -84,6 +84,7 @@ COMPONENTS = {
     "dpkg": lambda: _has("dpkg"),
     "graphviz": lambda: _has("dot"),
     "syft": lambda: _has("syft"),
+    "rpm": lambda: _has("rpm", "rpmbuild"),
     "root": lambda: os.geteuid() == 0,
     "squashfs": lambda: _has("unsquashfs", "mksquashfs"),
     "apptainer": _apptainer,

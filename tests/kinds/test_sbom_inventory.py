@@ -201,7 +201,7 @@ def test_a_hostile_language_record_is_reported_and_harms_nothing(tmp_path, path,
 
 @pytest.mark.parametrize(
     ("path", "system"),
-    [("var/lib/rpm/rpmdb.sqlite", "rpm"), ("lib/apk/db/installed", "apk")],
+    [("var/lib/rpm/Packages", "rpm"), ("var/lib/pacman/local/a-1/desc", "pacman")],
 )
 def test_a_database_that_cannot_be_read_is_not_passed_over(workshop, path, system):
     outcome = make(workshop, layer({path: "x"}))

@@ -13,11 +13,10 @@ from dataclasses import dataclass
 
 from ssds.core.canonical import Json, canonical_bytes
 from ssds.core.digest import Digest
+from ssds.kinds.sbom.component import TRIVY, component_of, property_of, purl_of
 from ssds.kinds.sbom.inventory import Distribution, Inventory
-from ssds.kinds.sbom.package import Package, printable
 from ssds.oci.types import Config, rfc3339
 
-_TRIVY = "aquasecurity:trivy:"
 _ROOT = "image"
 
 
@@ -32,7 +31,7 @@ class Subject:
 
 def document(inventory: Inventory, subject: Subject) -> dict[str, Json]:
     """Returns the CycloneDX 1.6 document, ready for ``canonical_bytes``."""
-    components = [_component(p, inventory.distribution) for p in inventory.packages]
+    components = [component_of(p, inventory.distribution) for p in inventory.packages]
     components += _operating_system(inventory.distribution)
     components += _software(subject.slice)
     metadata: dict[str, Json] = {
@@ -57,27 +56,16 @@ def _serial(subject: Subject) -> str:
     return f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_OID, name)}"
 
 
-def _property(name: str, value: str) -> Json:
-    return {"name": name, "value": value}
-
-
-def _purl(kind: str, namespace: str, name: str, version: str, qualifiers: Mapping[str, str]) -> str:
-    from packageurl import PackageURL
-
-    stated = {k: v for k, v in qualifiers.items() if v}
-    return PackageURL(kind, namespace or None, name, version, stated or None).to_string()
-
-
 def _image(subject: Subject) -> dict[str, Json]:
     release = subject.slice["release"]
     assert isinstance(release, Mapping)
-    layers = [_property(f"{_TRIVY}DiffID", str(d)) for d in subject.config.diff_ids]
+    layers = [property_of(f"{TRIVY}DiffID", str(d)) for d in subject.config.diff_ids]
     return {
         "type": "container",
         "bom-ref": _ROOT,
         "name": release["name"],
         "version": release["version"],
-        "properties": [_property(f"{_TRIVY}ImageID", str(subject.digest)), *layers],
+        "properties": [property_of(f"{TRIVY}ImageID", str(subject.digest)), *layers],
     }
 
 
@@ -89,15 +77,15 @@ def _tool(node: Mapping[str, Json]) -> dict[str, Json]:
 
 def _coverage(inventory: Inventory) -> list[Json]:
     owned = [
-        _property(f"ssds:files:{name}", str(count))
+        property_of(f"ssds:files:{name}", str(count))
         for name, count in sorted(inventory.owned.items())
     ]
     return [
-        _property("ssds:files:total", str(inventory.files)),
-        _property("ssds:files:unowned", str(inventory.unowned)),
+        property_of("ssds:files:total", str(inventory.files)),
+        property_of("ssds:files:unowned", str(inventory.unowned)),
         *owned,
-        *(_property("ssds:unread-database", name) for name in inventory.unread),
-        *(_property("ssds:unreadable", path) for path in inventory.unreadable),
+        *(property_of("ssds:unread-database", name) for name in inventory.unread),
+        *(property_of("ssds:unreadable", path) for path in inventory.unreadable),
     ]
 
 
@@ -112,94 +100,11 @@ def _operating_system(distribution: Distribution) -> list[dict[str, Json]]:
             "version": distribution.version or distribution.codename or "unknown",
             "description": distribution.title,
             "properties": [
-                _property(f"{_TRIVY}Class", "os-pkgs"),
-                _property(f"{_TRIVY}Type", distribution.id),
+                property_of(f"{TRIVY}Class", "os-pkgs"),
+                property_of(f"{TRIVY}Type", distribution.id),
             ],
         }
     ]
-
-
-def _component(package: Package, distribution: Distribution) -> dict[str, Json]:
-    make = {"deb": _deb, "pypi": _python, "conda": _conda}[package.type]
-    component = make(package, distribution)
-    if package.licence:
-        component["licenses"] = [
-            {"expression": package.licence}
-            if package.spdx
-            else {"license": {"name": package.licence}}
-        ]
-    return component
-
-
-def _deb(package: Package, distribution: Distribution) -> dict[str, Json]:
-    upstream = "" if package.source == package.name else package.source
-    if package.source_version != package.version:
-        upstream = f"{package.source}@{package.source_version}"
-    purl = _purl(
-        "deb",
-        distribution.id or "debian",
-        package.name,
-        package.version,
-        {"arch": package.architecture, "distro": distribution.qualifier, "upstream": upstream},
-    )
-    return {
-        "type": "library",
-        "bom-ref": purl,
-        "name": package.name,
-        "version": package.version,
-        "purl": purl,
-        "properties": [
-            _property(f"{_TRIVY}PkgID", f"{package.name}@{package.version}"),
-            _property(f"{_TRIVY}PkgType", distribution.id or "debian"),
-            _property(f"{_TRIVY}SrcName", package.source),
-            _property(f"{_TRIVY}SrcVersion", package.source_version),
-        ],
-    }
-
-
-def _python(package: Package, _: Distribution) -> dict[str, Json]:
-    purl = _purl("pypi", "", package.name, package.version, {})
-    return _with_place(
-        {
-            "type": "library",
-            "name": package.name,
-            "version": package.version,
-            "purl": purl,
-            "properties": [
-                *([_property("ssds:owned-by", package.owner)] if package.owner else []),
-                _property(f"{_TRIVY}PkgType", "python-pkg"),
-                _property(f"{_TRIVY}FilePath", printable(package.location)),
-            ],
-        },
-        purl,
-        package,
-    )
-
-
-def _conda(package: Package, _: Distribution) -> dict[str, Json]:
-    purl = _purl("conda", "", package.name, package.version, dict(package.qualifiers))
-    return _with_place(
-        {
-            "type": "library",
-            "name": package.name,
-            "version": package.version,
-            "purl": purl,
-            "properties": [
-                _property(f"{_TRIVY}PkgType", "conda-pkg"),
-                _property(f"{_TRIVY}FilePath", printable(package.location)),
-            ],
-        },
-        purl,
-        package,
-    )
-
-
-def _with_place(component: dict[str, Json], purl: str, package: Package) -> dict[str, Json]:
-    """Adds reference and place; the same package may lie in several places."""
-    place = printable(package.location)
-    component["bom-ref"] = f"{purl}#{place}"
-    component["evidence"] = {"occurrences": [{"location": f"/{place}"}]}
-    return component
 
 
 def _software(node: Mapping[str, Json]) -> list[dict[str, Json]]:
@@ -212,7 +117,7 @@ def _software(node: Mapping[str, Json]) -> list[dict[str, Json]]:
         return []
     digests = [s["sha256"] for s in sources if isinstance(s, Mapping) and "sha256" in s]
     checksum = f"sha256:{digests[0]}" if len(digests) == 1 else ""
-    purl = _purl("generic", "", name, version, {"checksum": checksum})
+    purl = purl_of("generic", "", name, version, {"checksum": checksum})
     component: dict[str, Json] = {
         "type": "application",
         "bom-ref": f"declared:{purl}",
@@ -220,7 +125,7 @@ def _software(node: Mapping[str, Json]) -> list[dict[str, Json]]:
         "version": version,
         "purl": purl,
         "properties": [
-            _property("ssds:declared", "recipe"),
+            property_of("ssds:declared", "recipe"),
             *(p for s in sources if isinstance(s, Mapping) for p in _source(s)),
             *_identifiers(software.get("identifiers", {})),
         ],
@@ -236,7 +141,7 @@ def _software(node: Mapping[str, Json]) -> list[dict[str, Json]]:
 def _source(source: Mapping[str, Json]) -> list[Json]:
     """Returns one source's facts as properties: its digest, its Debian or PyPI name."""
     return [
-        _property(f"ssds:source:{source['name']}:{key}", str(source[key]))
+        property_of(f"ssds:source:{source['name']}:{key}", str(source[key]))
         for key in ("deb_src", "pypi", "sha256")
         if key in source
     ]
@@ -246,7 +151,7 @@ def _identifiers(identifiers: Json) -> list[Json]:
     if not isinstance(identifiers, Mapping):
         return []
     return [
-        _property(f"ssds:identifier:{key}", str(value))
+        property_of(f"ssds:identifier:{key}", str(value))
         for key, value in sorted(identifiers.items())
     ]
 

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from ssds.kinds.sbom import inventory_conda, inventory_dpkg, inventory_python
+from ssds.kinds.sbom import (
+    inventory_apk,
+    inventory_conda,
+    inventory_dpkg,
+    inventory_languages,
+    inventory_python,
+    inventory_rpm,
+)
 from ssds.kinds.sbom.package import Found, Owners, Package
 from ssds.oci.flatten import FlatTree
 
 OS_RELEASE_LIMIT_BYTES = 64 * 1024
 _ASSIGNMENT = re.compile(r"([A-Z][A-Z0-9_]*)=(.*)")
-_DATABASES = ("var/lib/dpkg/", "var/lib/apt/")
-_UNREAD = {
-    "rpm": ("var/lib/rpm", "usr/lib/sysimage/rpm"),
-    "apk": ("lib/apk/db/installed", "usr/lib/apk/db/installed"),
-    "pacman": ("var/lib/pacman/local",),
-}
-"""Databases that this inventory cannot read; their packages must not pass as absent."""
+_DATABASES = (
+    "var/lib/dpkg/",
+    "var/lib/apt/",
+    "var/lib/rpm/",
+    "usr/lib/sysimage/rpm/",
+    "lib/apk/db/",
+    "usr/lib/apk/db/",
+)
+_PACMAN = "var/lib/pacman/local"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +54,7 @@ class Inventory:
         distribution: what os-release says.
         packages: sorted.
         files: files and symbolic links in the image, package databases aside.
-        owned: how many of them each package system knows (``deb``, ``pypi``, ``conda``).
+        owned: how many of them each package system knows (``deb``, ``pypi``, ``conda`` …).
         unreadable: paths of package records that could not be read, sorted.
         unread: package systems whose database is there but is not read (``rpm``), sorted.
     """
@@ -69,20 +78,42 @@ def take(tree: FlatTree) -> Inventory:
     Raises:
         IntegrityError: the package database of the distribution is damaged.
     """
-    deb = inventory_dpkg.read(tree)
-    python = inventory_python.read(tree)
-    conda = inventory_conda.read(tree)
-    owners: Owners = {}
-    for found in (conda, python, deb):
-        owners.update(found.owners)
+    system = _together([r.read(tree) for r in (inventory_dpkg, inventory_rpm, inventory_apk)])
+    languages = [
+        inventory_conda.read(tree),
+        inventory_languages.read_npm(tree),
+        inventory_languages.read_r(tree),
+        inventory_languages.read_julia(tree),
+        inventory_python.read(tree),
+    ]
+    rest = _together(languages)
+    owners = {**rest.owners, **system.owners}
     return Inventory(
         distribution=read_distribution(tree),
-        packages=tuple(sorted((*deb.packages, *_with_owner(python, deb), *conda.packages))),
+        packages=tuple(sorted((*system.packages, *_with_owner(rest, system)))),
         files=sum(1 for _ in _counted(tree)),
         owned=_owned(tree, owners),
-        unreadable=tuple(sorted((*python.unreadable, *conda.unreadable))),
-        unread=tuple(sorted(n for n, at in _UNREAD.items() if any(_filled(tree, p) for p in at))),
+        unreadable=tuple(sorted(rest.unreadable)),
+        unread=_unread(tree),
     )
+
+
+def _together(found: Sequence[Found]) -> Found:
+    """Returns what several readers found; of two that claim a file, the later one has it."""
+    owners: Owners = {}
+    for one in found:
+        owners.update(one.owners)
+    return Found(
+        packages=tuple(p for one in found for p in one.packages),
+        owners=owners,
+        unreadable=tuple(path for one in found for path in one.unreadable),
+    )
+
+
+def _unread(tree: FlatTree) -> tuple[str, ...]:
+    """Returns the systems whose database is not read: their packages must not pass as absent."""
+    rpm = ("rpm",) if inventory_rpm.is_unread(tree) else ()
+    return (*(("pacman",) if _filled(tree, _PACMAN) else ()), *rpm)
 
 
 def _filled(tree: FlatTree, path: str) -> bool:
@@ -91,10 +122,10 @@ def _filled(tree: FlatTree, path: str) -> bool:
     return entry is not None and (entry.type == "file" or bool(tree.names(path)))
 
 
-def _with_owner(found: Found, deb: Found) -> list[Package]:
+def _with_owner(found: Found, system: Found) -> list[Package]:
     """Returns language packages, each with the distribution package that installed it."""
     return [
-        replace(p, owner=owner[1]) if (owner := deb.owners.get(p.location)) else p
+        replace(p, owner=owner[1]) if (owner := system.owners.get(p.location)) else p
         for p in found.packages
     ]
 

@@ -13,7 +13,7 @@ class Package:
     """One package that a database in the image names.
 
     Attributes:
-        type: the purl's type: ``deb pypi conda``.
+        type: the purl's type: ``deb rpm apk pypi conda npm cran bioconductor julia``.
         source, source_version: of a distribution package, where it was built from.
         location: the path of its record, without a leading slash.
         owner: the distribution package that installed a language package, or the empty string.

@@ -11,7 +11,7 @@ from ssds.recipe.model import Target
 from ssds.recipe.uses import build_sources
 
 KIND_VERSION = 1
-INVENTORY: dict[str, Json] = {"name": "ssds-inventory", "version": 1}
+INVENTORY: dict[str, Json] = {"name": "ssds-inventory", "version": 2}
 """What reads the image; raise the version when its answers change."""
 _STATED = ("name", "version", "licenses", "homepage", "identifiers")
 

@@ -2,7 +2,7 @@
 
 Reads CycloneDX 1.4 to 1.6 JSON: our own, and those of others. The source name and version of a
 distribution package come from the ``aquasecurity:trivy:Src*`` properties or, without them, from
-the purl qualifier ``upstream=``.
+the purl qualifier ``upstream=``; of rpm packages this may be the source package's file name.
 """
 
 from __future__ import annotations
@@ -11,29 +11,45 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ssds.core.errors import IntegrityError
+from ssds.core.patterns import pattern
 from ssds.oci.document import Place, load_document
 
 LIMIT_BYTES = 64 * 1024 * 1024
 LIMIT_COMPONENTS = 200_000
 OWNED_BY = "ssds:owned-by"
 UNREAD = "ssds:unread-database"
-_DISTRIBUTIONS = {"debian": "Debian", "ubuntu": "Ubuntu"}
+_DISTRIBUTIONS = {
+    "almalinux": "AlmaLinux:{major}",
+    "alpine": "Alpine:v{minor}",
+    "chainguard": "Chainguard",
+    "debian": "Debian:{major}",
+    "mageia": "Mageia:{major}",
+    "openeuler": "openEuler:{release}",
+    "opensuse-leap": "openSUSE:Leap {release}",
+    "rhel": "Red Hat:{major}",
+    "rocky": "Rocky Linux:{major}",
+    "ubuntu": "Ubuntu:{release}",
+    "wolfi": "Wolfi",
+}
+"""os-release's id → OSV's ecosystem."""
+_SYSTEMS = ("deb", "rpm", "apk")
 _ECOSYSTEMS = {
-    "apk": "Alpine",
+    "bioconductor": "Bioconductor",
     "cargo": "crates.io",
     "composer": "Packagist",
     "cran": "CRAN",
     "gem": "RubyGems",
     "golang": "Go",
     "hex": "Hex",
+    "julia": "Julia",
     "maven": "Maven",
     "npm": "npm",
     "nuget": "NuGet",
     "pub": "Pub",
     "pypi": "PyPI",
-    "rpm": "rpm",
 }
 """purl type → OSV's ecosystem; types that are not here have no advisories anywhere."""
+_SOURCE_RPM = pattern(r"(.+)-([^-]+)-([^-]+)\.(?:no)?src\.rpm")
 _REMEDY = "Give the SBOM that the sbom node made, or CycloneDX JSON of version 1.4 to 1.6."
 
 
@@ -116,7 +132,10 @@ def _package(item: Place) -> Package | None:
     version = parts.version or item.text("version", "")
     properties = _properties(item)
     owner = properties.get(OWNED_BY, "")
-    if parts.type == "deb":
+    if parts.type in _SYSTEMS:
+        epoch = parts.qualifiers.get("epoch", "")
+        if parts.type == "rpm" and epoch not in ("", "0") and ":" not in version:
+            version = f"{epoch}:{version}"
         source, source_version = _source(item, parts, properties, version)
         return Package(
             ecosystem=_distribution(parts),
@@ -124,13 +143,13 @@ def _package(item: Place) -> Package | None:
             version=version,
             source=source,
             source_version=source_version,
-            type="deb",
+            type=parts.type,
         )
     return Package(
         ecosystem=_ECOSYSTEMS.get(parts.type, ""),
         name=name,
         version=version,
-        source=parts.name,
+        source=_language_name(parts),
         source_version=version,
         type=parts.type,
         owner=owner,
@@ -169,17 +188,23 @@ def _properties(item: Place) -> dict[str, str]:
     }
 
 
+def _language_name(parts: _Purl) -> str:
+    """Returns the name that advisories use: ``@scope/name``, ``group:artifact``, a module path."""
+    if not parts.namespace:
+        return parts.name
+    return f"{parts.namespace}{':' if parts.type == 'maven' else '/'}{parts.name}"
+
+
 def _distribution(parts: _Purl) -> str:
-    """Returns OSV's ecosystem for a Debian-like package: ``debian-12`` gives ``Debian:12``."""
-    family = _DISTRIBUTIONS.get(parts.namespace.lower(), "")
-    release = parts.qualifiers.get("distro", "").partition("-")[2]
-    if not family:
-        return parts.namespace or "deb"
-    return f"{family}:{_major(family, release)}" if release else family
-
-
-def _major(family: str, release: str) -> str:
-    return release.partition(".")[0] if family == "Debian" else release
+    """Returns OSV's ecosystem: ``debian-12`` gives ``Debian:12``; without a release no release."""
+    family, _, release = parts.qualifiers.get("distro", "").rpartition("-")
+    form = _DISTRIBUTIONS.get(parts.namespace.lower()) or _DISTRIBUTIONS.get(family.lower())
+    if form is None:
+        return parts.namespace or parts.type
+    if not release:
+        return form.partition(":")[0]
+    numbers = release.split(".")
+    return form.format(release=release, major=numbers[0], minor=".".join(numbers[:2]))
 
 
 def _source(
@@ -194,7 +219,13 @@ def _source(
             return name, version
         text = f"{epoch}:{upstream}" if epoch and epoch != "0" else upstream
         return name, f"{text}-{revision}" if revision else text
-    name, _, source_version = parts.qualifiers.get("upstream", "").partition("@")
+    upstream = parts.qualifiers.get("upstream", "")
+    named = _SOURCE_RPM.fullmatch(upstream) if parts.type == "rpm" else None
+    if named:
+        epoch = parts.qualifiers.get("epoch", "0")
+        text = f"{named[2]}-{named[3]}"
+        return named[1], text if epoch in ("", "0") else f"{epoch}:{text}"
+    name, _, source_version = upstream.partition("@")
     if name:
         return name, source_version or version
     return parts.name or item.text("name"), version
