@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from ship_makers import AMD64, image, key, release, script, small_tar
 
@@ -19,7 +20,7 @@ from ssds.ship.backend_registry import RegistryChannel
 from ssds.ship.object_tags import set_tags
 from ssds.ship.observation import Observation
 from ssds.ship.plug import Backend
-from ssds.ship.pushing import Pushed, apply_changes
+from ssds.ship.pushing import Pushed
 from ssds.ship.syncing import Look, carry_out, look_at
 
 CHANNEL = Channel(name="local", kind="layout", location="out")
@@ -55,15 +56,11 @@ class Place:
             registry.push_manifest(repository, tag, media_type, data)
 
     def push(self, *locks: Lock) -> tuple[list[str], Observation]:
-        found = [r for lock in locks for r in releasable(lock)]
-        changes, after = apply_changes(
-            self.channel,
-            self.backend,
-            found,
-            self.source,
-            now=7,  # type: ignore[arg-type]
-        )
-        return as_lines(changes), after
+        """Syncs after a look at every tag; raises the first error."""
+        changes, done = sync(self, *locks, at=7, anew=True, kept=True)
+        for error in done.failed.values():
+            raise error
+        return changes, done.after
 
 
 class Source:
@@ -106,16 +103,17 @@ def all_of(*locks: Lock) -> list[Released]:
     return [r for lock in locks for r in releasable(lock)]
 
 
-def look(place: Place, *locks: Lock, at: int = 1000, refresh: bool = False) -> Look:
+def look(place: Place, *locks: Lock, at: int = 1000, refresh: bool = False, **more: Any) -> Look:
     def read(digest: Digest) -> bytes | None:
         return place.blobs.read(digest) if place.blobs.has(digest) else None
 
-    return look_at(place.channel, place.backend, all_of(*locks), read=read, now=at, refresh=refresh)
+    found = all_of(*locks)
+    return look_at(place.channel, place.backend, found, read=read, now=at, deep=refresh, **more)
 
 
 def sync(
-    place: Place, *locks: Lock, at: int = 1000, refresh: bool = False
+    place: Place, *locks: Lock, at: int = 1000, kept: bool = False, **more: Any
 ) -> tuple[list[str], Pushed]:
-    found = look(place, *locks, at=at, refresh=refresh)
+    found = look(place, *locks, at=at, **more)
     done = carry_out(found, place.source, now=at)  # type: ignore[arg-type]
-    return [line for line in as_lines(done.changes) if line[0] != "="], done
+    return [line for line in as_lines(done.changes) if kept or line[0] != "="], done

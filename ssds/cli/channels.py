@@ -10,12 +10,12 @@ from __future__ import annotations
 import functools
 import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from ssds.cli.output import report_error, say
+from ssds.cli.output import say
 from ssds.core.digest import Digest
-from ssds.core.errors import SsdsError
+from ssds.core.errors import SsdsError, UnavailableError
 from ssds.core.model import NodeId, ReleaseName
 from ssds.core.records import dataclass, field, replace
 from ssds.graph.compile import Graph
@@ -23,9 +23,7 @@ from ssds.graph.plan import Plan, Verb
 from ssds.lock.model import Released, releasable
 from ssds.recipe.model import Channel
 from ssds.ship.changes import Change
-from ssds.ship.channels import offers, plan_channel, wanted_tags
 from ssds.ship.observation import Observation, read_observation, state_of, write_observation
-from ssds.ship.sifs import with_sifs
 from ssds.workspace import Workspace
 
 if TYPE_CHECKING:  # a plan needs no backend
@@ -54,7 +52,7 @@ class Pushes:
         """Returns the nodes whose bytes a push needs and the store lacks (C2)."""
         found: set[NodeId] = set()
         for change, name in self.changes:
-            if change.effective and _missing(workspace, name):
+            if change.effective and lacks_bytes(workspace, name):
                 found |= _image_nodes(graph, name)
         return frozenset(found)
 
@@ -85,25 +83,42 @@ def _is_whole(name: ReleaseName, plan: Plan, graph: Graph) -> bool:
 
 
 def look(workspace: Workspace, *, refresh: bool) -> Pushes:
-    """Compares every channel that the catalog uses with its observation."""
+    """Compares every channel that the catalog uses, and its replicas, with its observation."""
     changes: list[tuple[Change, ReleaseName]] = []
     notes = []
     offered: dict[Digest, list[tuple[Channel, Released]]] = {}
     for channel, releases in used(workspace).items():
-        observed = _observation(workspace, channel, releases, refresh=refresh)
-        note, _ = _note(channel.name, observed, int(time.time()))
-        notes += [note] if note else []
-        if observed is None:
-            continue
-        for released in releases:
-            for digest in offers(released, observed):
-                offered.setdefault(digest, []).append((channel, released))
-        whose = owners(channel, releases)
-        for change in plan_channel(channel, releases, observed):
-            owner = whose.get(change.what.partition(" ")[0])
-            if owner is not None:
-                changes.append((change, owner))
+        for place in places(channel):
+            known, note = _known(workspace, place, releases, refresh=refresh)
+            notes += [note] if note and (refresh or place.name == channel.name) else []
+            if known is None:
+                continue
+            from ssds.ship.channels import offers, plan_channel
+
+            for released in releases:
+                for digest in offers(released, known):
+                    offered.setdefault(digest, []).append((place, released))
+            found = plan_channel(place, releases, known, before=known)
+            changes += [(change, change.release) for change in found if change.release]
     return Pushes(changes=tuple(changes), notes=tuple(notes), offers=offered)
+
+
+def _known(
+    workspace: Workspace, place: Channel, releases: list[Released], *, refresh: bool
+) -> tuple[Observation | None, str]:
+    """Returns what is known of a place, with what ssds wrote there, and a note on it."""
+    known = read_observation(observation_path(workspace, place))
+    if refresh:
+        from ssds.ship.syncing import look_at
+
+        look = functools.partial(look_at, read=lambda _: None, now=int(time.time()), anew=True)
+        try:
+            known = look(place, backend(workspace, place), releases, remembered=known).noted()
+        except UnavailableError as error:
+            why = error.message.replace("\n", "; ")
+            return known, f"channel {place.name} does not answer: {why}"
+        write_observation(observation_path(workspace, place), known)
+    return known, _note(place.name, known, int(time.time()))[0]
 
 
 def _note(name: str, observed: Observation | None, now_s: int) -> tuple[str, int]:
@@ -188,95 +203,13 @@ def states(workspace: Workspace, names: Iterable[ReleaseName]) -> States:
     seen: dict[str, Observation | None] = {}
     for name in names:
         for channel in workspace.catalog.releases[name].channels:
-            if channel not in seen:
-                path = observation_path(workspace, workspace.catalog.channels[channel])
-                seen[channel] = read_observation(path)
-            observed = seen[channel]
-            if observed is not None:
-                found[channel, name] = state_of(name, observed)
+            for place in places(workspace.catalog.channels[channel]):
+                if place.name not in seen:
+                    seen[place.name] = read_observation(observation_path(workspace, place))
+                observed = seen[place.name]
+                if observed is not None:
+                    found[place.name, name] = state_of(name, observed)
     return found
-
-
-def push(
-    workspace: Workspace,
-    names: frozenset[ReleaseName],
-    *,
-    refresh: bool,
-    expected: States | None = None,
-) -> int:
-    """Carries out the changes of these releases on observed channels; returns 1 on a failure.
-
-    With ``expected`` (of a saved plan) only its pairs are pushed, and only where the channel,
-    looked at anew, still holds what it held.
-    """
-    from ssds.ship.pushing import apply_changes
-
-    code = 0
-    for channel, releases in used(workspace).items():
-        remembered = read_observation(observation_path(workspace, channel))
-        if not refresh and remembered is None:
-            continue
-        ready = [r for r in releases if r.id in names and not _missing(workspace, r.id)]
-        if expected is not None:
-            ready = [r for r in ready if (channel.name, r.id) in expected]
-            if not ready:
-                continue
-        try:
-            if expected is not None:
-                ready, stale = _as_expected(workspace, channel, releases, ready, expected)
-                code = 1 if stale else code
-                if not ready:
-                    continue
-            done, _ = apply_changes(
-                channel,
-                backend(workspace, channel),
-                ready,
-                workspace.store,
-                now=int(time.time()),
-                remembered=remembered,
-                say=functools.partial(said, channel.name),
-            )
-            _observation(workspace, channel, releases, refresh=True)
-        except SsdsError as error:
-            say(f"FAILED channel {channel.name}")
-            report_error(error)
-            code = 1
-            continue
-        for change in done:
-            if change.verb == "x" and "drift" in change.marks:
-                say(f"REFUSED {change.what} on {channel.name}: {change.reason}")
-                code = 1
-        count = sum(1 for change in done if change.effective)
-        if count:
-            print(f"Pushed to {channel.name}: {count} changes.")
-    return code
-
-
-def _as_expected(
-    workspace: Workspace,
-    channel: Channel,
-    releases: list[Released],
-    ready: list[Released],
-    expected: States,
-) -> tuple[list[Released], bool]:
-    """Looks at the channel anew; returns the releases to push, and whether one was refused."""
-    observed = _observation(workspace, channel, releases, refresh=True)
-    assert observed is not None
-    whose = owners(channel, releases)
-    changes = [c for c in plan_channel(channel, releases, observed) if c.effective]
-    changing = {whose.get(change.what.partition(" ")[0]) for change in changes}
-    good = []
-    for released in ready:
-        if released.id not in changing:
-            continue
-        if state_of(released.id, observed) == expected[channel.name, released.id]:
-            good.append(released)
-        else:
-            say(
-                f"STALE {released.id}:push/{channel.name}: the channel holds something else than "
-                "when the plan was made"
-            )
-    return good, len(good) < sum(1 for r in ready if r.id in changing)
 
 
 def said(channel: str, line: str) -> None:
@@ -312,13 +245,13 @@ def used_by(workspace: Workspace) -> dict[str, set[str]]:
     return found
 
 
-def owners(channel: Channel, releases: Sequence[Released]) -> dict[str, ReleaseName]:
-    """Returns ``name:tag`` → the release that it should name."""
-    return {
-        f"{name}:{tag}": released.id
-        for name, tags in wanted_tags(channel, releases).items()
-        for tag, (released, _) in with_sifs(channel, tags).items()
-    }
+def places(channel: Channel) -> list[Channel]:
+    """Returns a channel and its replicas, each a place of its own: ``depot``, ``depot.2``."""
+    others = [
+        replace(channel, name=f"{channel.name}.{number}", location=address, replicas=())
+        for number, address in enumerate(channel.replicas, start=2)
+    ]
+    return [replace(channel, replicas=()), *others]
 
 
 def observation_path(workspace: Workspace, channel: Channel) -> str:
@@ -330,19 +263,7 @@ def _file(workspace: Workspace, name: str) -> str:
     return os.path.join(workspace.state_folder, "observed", f"{name}.json")
 
 
-def _observation(
-    workspace: Workspace, channel: Channel, releases: list[Released], *, refresh: bool
-) -> Observation | None:
-    if not refresh:
-        return read_observation(observation_path(workspace, channel))
-    from ssds.ship.pushing import observe
-
-    found = observe(backend(workspace, channel), releases, int(time.time()))
-    write_observation(observation_path(workspace, channel), found)
-    return found
-
-
-def _missing(workspace: Workspace, name: ReleaseName) -> bool:
+def lacks_bytes(workspace: Workspace, name: ReleaseName) -> bool:
     """Whether the store lacks bytes of the locked release."""
     store = workspace.store_if_there
     if store is None:

@@ -66,23 +66,22 @@ def _path(workspace: Workspace, channel: str) -> str:
 
 def read_all(workspace: Workspace, channels: Container[str]) -> list[OpenWork]:
     """Returns what is left to do on these channels; notes that cannot be read count as none."""
-    found = []
-    for channel in _noted(workspace):
-        if channel not in channels:
-            continue
-        try:
-            with open(_path(workspace, channel), "rb") as file:
-                document = json.loads(file.read(16 * 1024 * 1024))
-            if document["open_version"] != _VERSION:
-                continue
-            found.append(
-                OpenWork(
-                    channel=channel,
-                    at=int(document["at"]),
-                    reason=str(document["reason"]),
-                    releases={str(k): str(v) for k, v in document["releases"].items()},
-                )
-            )
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            continue
-    return found
+    names = [name for name in _noted(workspace) if name in channels]
+    return [work for name in names if (work := read(workspace, name)) is not None]
+
+
+def read(workspace: Workspace, channel: str) -> OpenWork | None:
+    """Returns what is left to do on a channel; None where nothing is noted that can be read."""
+    try:
+        with open(_path(workspace, channel), "rb") as file:
+            document = json.loads(file.read(16 * 1024 * 1024))
+        if document["open_version"] != _VERSION:
+            return None
+        return OpenWork(
+            channel=channel,
+            at=int(document["at"]),
+            reason=str(document["reason"]),
+            releases={str(k): str(v) for k, v in document["releases"].items()},
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None

@@ -17,6 +17,7 @@ from ssds.core.records import dataclass, field, replace
 from ssds.lock.model import Released, releasable
 from ssds.recipe.model import Channel
 from ssds.ship.bringing import bring
+from ssds.ship.channels import BYTES
 from ssds.ship.observation import read_observation, write_observation
 from ssds.ship.plug import lost_parts
 from ssds.ship.pushing import Pushed
@@ -35,18 +36,25 @@ class Asked:
 
     Attributes:
         to: channels by name; none for all that the catalog uses.
+        only: releases; None for all.
         refresh: look at everything; repair: put back what others moved.
     """
 
     to: tuple[str, ...] = ()
+    only: frozenset[ReleaseName] | None = None
     refresh: bool = False
     repair: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Looks:
-    """Every channel beside the locks, or why it could not be looked at."""
+    """Every channel beside the locks, or why it could not be looked at.
 
+    Attributes:
+        only: the releases that are asked for; None for all.
+    """
+
+    only: frozenset[ReleaseName] | None = None
     looks: Mapping[str, Look] = field(default_factory=dict)
     failed: Mapping[str, SsdsError] = field(default_factory=dict)
 
@@ -76,7 +84,7 @@ def targets(workspace: Workspace, asked: Asked) -> dict[Channel, list[Released]]
                 )
         found = {c: r for c, r in found.items() if c.name in asked.to}
         found |= {known[n]: [] for n in asked.to if n not in {c.name for c in found}}
-    found = {place: r for c, r in found.items() for place in _places(c)}
+    found = {place: r for c, r in found.items() for place in channels.places(c)}
     if asked.repair:
         found = {replace(c, on_drift="repair"): r for c, r in found.items()}
     return found
@@ -85,15 +93,6 @@ def targets(workspace: Workspace, asked: Asked) -> dict[Channel, list[Released]]
 def place_names(workspace: Workspace) -> frozenset[str]:
     """Returns the names of all channels that a sync without choice goes to, replicas too."""
     return frozenset(channel.name for channel in targets(workspace, Asked()))
-
-
-def _places(channel: Channel) -> list[Channel]:
-    """Returns a channel and its replicas, each a place of its own: ``depot``, ``depot.2``."""
-    others = [
-        replace(channel, name=f"{channel.name}.{number}", location=address, replicas=())
-        for number, address in enumerate(channel.replicas, start=2)
-    ]
-    return [replace(channel, replicas=()), *others]
 
 
 def look(workspace: Workspace, wanted: Mapping[Channel, Sequence[Released]], asked: Asked) -> Looks:
@@ -108,12 +107,14 @@ def look(workspace: Workspace, wanted: Mapping[Channel, Sequence[Released]], ask
             read=workspace.read_blob,
             now=int(time.time()),
             remembered=read_observation(channels.observation_path(workspace, channel)),
-            refresh=asked.refresh,
+            only=asked.only,
+            deep=asked.refresh,
         )
 
     found = _at_once(one, wanted.items())
     looks = {c.name: f for (c, _), f in zip(wanted.items(), found, strict=True)}
     return Looks(
+        only=asked.only,
         looks={name: f for name, f in looks.items() if isinstance(f, Look)},
         failed={name: f for name, f in looks.items() if isinstance(f, SsdsError)},
     )
@@ -147,30 +148,46 @@ def carry_out_all(
             write_observation(channels.observation_path(workspace, item.channel), result.after)
     open_work.forget_others(workspace, place_names(workspace) | {*done, *failed})
     for name in {*done, *failed}:
-        _note(workspace, name, done.get(name), failed.get(name))
+        look = looks.looks.get(name)
+        _note(workspace, _left(name, done.get(name), failed.get(name)), look, looks.only)
     return done, failed
 
 
-def _note(
-    workspace: Workspace, channel: str, done: Pushed | None, failed: SsdsError | None
-) -> None:
+def _left(channel: str, done: Pushed | None, failed: SsdsError | None) -> open_work.OpenWork:
     left: dict[str, str] = {}
     if done is not None:
         left = {str(release): error.message for release, error in done.failed.items()}
         for change in done.changes:
             if change.verb == "x":
                 left.setdefault(change.what.partition(" ")[0], change.reason)
-    reason = failed.message if failed else ""
-    work = open_work.OpenWork(channel=channel, at=int(time.time()), reason=reason, releases=left)
+    return open_work.OpenWork(
+        channel=channel,
+        at=int(time.time()),
+        reason=failed.message if failed else "",
+        releases=left,
+    )
+
+
+def _note(
+    workspace: Workspace,
+    work: open_work.OpenWork,
+    look: Look | None,
+    only: frozenset[ReleaseName] | None,
+) -> None:
+    """Keeps what is left to do; what was not asked about stays as it was noted."""
+    earlier = open_work.read(workspace, work.channel) if only is not None else None
+    if earlier is not None:
+        changes = look.changes if look else ()
+        mine = {str(n) for n in only or ()} | {c.what.partition(" ")[0] for c in changes}
+        others = {k: v for k, v in earlier.releases.items() if k not in mine}
+        reason = work.reason or earlier.reason
+        work = replace(work, releases={**others, **work.releases}, reason=reason)
     open_work.note(workspace, work)
 
 
 def _bring_missing(workspace: Workspace, look: Look) -> None:
     """Brings what a push needs and the store lacks from other channels of the catalog."""
-    for released in _to_push(look):
-        wanted = _missing(workspace, look.channel, released)
-        if not wanted:
-            continue
+    for released, wanted in _missing(workspace, look):
         others = [c for c in workspace.catalog.channels.values() if c.name != look.channel.name]
         for channel in (*others, look.channel):
             said = functools.partial(channels.said, f"{channel.name} → {released.id}")
@@ -182,24 +199,27 @@ def _bring_missing(workspace: Workspace, look: Look) -> None:
                 continue  # what comes from nowhere is told by the push itself
 
 
-def _to_push(look: Look) -> list[Released]:
-    names = {c.what.partition(":")[0] for c in look.changes if c.effective}
-    todo = {c.what.partition(" ")[0] for c in look.changes if c.effective}
-    owners: set[ReleaseName] = set()
-    for what, owner in channels.owners(look.channel, look.releases).items():
-        if what in todo:
-            owners.add(owner)
-    return [r for r in look.releases if r.id.name in names and r.id in owners]
+def _missing(workspace: Workspace, look: Look) -> list[tuple[Released, set[Digest]]]:
+    """Returns the releases of which something is to be brought, with what the store lacks of it.
 
-
-def _missing(workspace: Workspace, channel: Channel, released: Released) -> set[Digest]:
-    blobs = workspace.store.blobs
-    found = set(lost_parts(released, lambda digest, _: blobs.has(digest)))
-    others = [released.index.digest, *([released.metadata] if released.metadata else [])]
-    if channel.sif:
-        for sif in released.sifs.values():
-            others += [sif.file.digest, sif.manifest.digest]
-    return found | {digest for digest in others if not blobs.has(digest)}
+    Where only evidence is attached, the image is in the channel and not needed here.
+    """
+    todo: dict[ReleaseName, set[str]] = {}
+    for change in look.changes:
+        if change.effective and change.release:
+            todo.setdefault(change.release, set()).add(change.what.partition(" ")[2])
+    has = workspace.store.blobs.has
+    found = []
+    for released in (r for r in look.releases if r.id in todo):
+        needed = [released.metadata] if released.metadata else []
+        if not todo[released.id].isdisjoint({"", BYTES}):
+            needed += [released.index.digest]
+            needed += lost_parts(released, lambda digest, _: has(digest))
+            sifs = released.sifs.values() if look.channel.sif else ()
+            needed += [digest for s in sifs for digest in (s.file.digest, s.manifest.digest)]
+        if lacking := {digest for digest in needed if not has(digest)}:
+            found.append((released, lacking))
+    return found
 
 
 def _at_once(work: Callable[[In], Out], items: Iterable[In]) -> list[Out | SsdsError]:

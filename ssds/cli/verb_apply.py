@@ -114,7 +114,7 @@ class _Run:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Pushing:
-    """What is pushed afterwards; ``expected`` as in ``channels.push``."""
+    """What is pushed afterwards; ``expected`` as in ``pushing.push``."""
 
     names: frozenset[ReleaseName]
     refresh: bool
@@ -231,10 +231,12 @@ def _carry_out(
         caching.send(workspace, result)
         code = applied.exit_code(result)
         if pushing.names and not result.stopped:
-            pushed = channels.push(
+            from ssds.cli.pushing import push
+
+            pushed = push(
                 workspace, pushing.names, refresh=pushing.refresh, expected=pushing.expected
             )
-            code = pushed or code
+            code = pushed if pushed == 1 else code or pushed
     return result, locks, code
 
 

@@ -7,24 +7,23 @@ from typing import Any
 
 import click
 
-from ssds.cli import syncing
+from ssds.cli import synced, syncing
 from ssds.cli.app import Context
-from ssds.cli.completing import complete_channels
-from ssds.cli.output import counted, print_json, report_error, size_text, table
+from ssds.cli.completing import complete_channels, complete_releases
+from ssds.cli.output import counted, print_json, size_text, table
+from ssds.cli.releases import select
 from ssds.cli.syncing import Asked, Looks
 from ssds.core.errors import Refused, SsdsError
+from ssds.core.records import replace
 from ssds.ship.changes import Change
-from ssds.ship.channels import wanted_tags
 from ssds.ship.pushing import Pushed
-from ssds.ship.sifs import SUFFIX
-from ssds.ship.syncing import Look
 from ssds.workspace import Workspace
 
-EXIT_REFUSED = 3
 _SHOWN = 200
 
 
 @click.command("sync")
+@click.argument("selectors", nargs=-1, metavar="[SELECTOR]...", shell_complete=complete_releases)
 @click.option(
     "--to",
     "to",
@@ -44,6 +43,7 @@ _SHOWN = 200
 def command(
     context: Context,
     /,
+    selectors: tuple[str, ...],
     to: tuple[str, ...],
     dry_run: bool,
     refresh: bool,
@@ -53,6 +53,8 @@ def command(
 ) -> int:
     """Make channels agree with the locks: images, SBOMs, evidence, SIF files, tags.
 
+    Selectors (`samtools`, `samtools@1.16.1`) choose releases; without any, all that are locked.
+
     Nothing is built and no recipe is compiled. Only missing bytes move. A channel that does not
     answer blocks no other; what is left is shown by `ssds status` and done by the next sync.
 
@@ -61,6 +63,9 @@ def command(
     workspace = Workspace.open(context.folder)
     asked = Asked(to=to, refresh=refresh, repair=repair)
     wanted = syncing.targets(workspace, asked)
+    if selectors:
+        known = {released.id: released for found in wanted.values() for released in found}
+        asked = replace(asked, only=frozenset(select(known, selectors)))
     looks = syncing.look(workspace, wanted, asked)
     done: dict[str, Pushed] = {}
     failed = dict(looks.failed)
@@ -73,51 +78,13 @@ def command(
         workspace.check_writable()
         with workspace.store.shared():
             done, failed = syncing.carry_out_all(workspace, looks)
-    for name, error in failed.items():
-        print(f"FAILED channel {name}", file=sys.stderr)
-        report_error(error)
-    for name, pushed in done.items():
-        _show_failed(name, pushed)
+    synced.show_failed(done, failed)
     if as_json:
         print_json(_to_dict(looks, done, failed))
     elif not dry_run:
-        _show_done(looks, done)
-    return _exit_code(looks, done, failed)
-
-
-def _show_failed(name: str, pushed: Pushed) -> None:
-    """Prints what failed: one error of each cause whole, the other releases by name."""
-    causes: dict[str, list[tuple[str, SsdsError]]] = {}
-    for release, error in sorted(pushed.failed.items()):
-        causes.setdefault(error.code, []).append((str(release), error))
-    for failures in causes.values():
-        first, error = failures[0]
-        print(f"FAILED {first} to {name}", file=sys.stderr)
-        report_error(error)
-        if len(failures) > 1:
-            others = ", ".join(release for release, _ in failures[1:])
-            print(f"  and for the same cause: {others}", file=sys.stderr)
-
-
-def _written(look: Look, pushed: Pushed) -> int:
-    """Returns how many changes were carried out: those of failed releases were not."""
-    owners = {
-        f"{name}:{tag}": released.id
-        for name, tags in wanted_tags(look.channel, look.releases).items()
-        for tag, released in tags.items()
-    }
-    return sum(
-        owners.get(change.what.partition(" ")[0].removesuffix(SUFFIX)) not in pushed.failed
-        for change in pushed.changes
-        if change.effective
-    )
-
-
-def _exit_code(looks: Looks, done: dict[str, Pushed], failed: dict[str, SsdsError]) -> int:
-    if failed or any(pushed.failed for pushed in done.values()):
-        return 1
-    refused = any(c.verb == "x" for look in looks.looks.values() for c in look.changes)
-    return EXIT_REFUSED if refused else 0
+        _show_done(done)
+    refused = sum(c.verb == "x" for look in looks.looks.values() for c in look.changes)
+    return synced.exit_code(done, failed, refused)
 
 
 def _show(looks: Looks) -> None:
@@ -144,9 +111,9 @@ def _counts(changes: tuple[Change, ...]) -> str:
     return ", ".join(found) or "nothing to deliver"
 
 
-def _show_done(looks: Looks, done: dict[str, Pushed]) -> None:
+def _show_done(done: dict[str, Pushed]) -> None:
     for name, pushed in done.items():
-        count = _written(looks.looks[name], pushed)
+        count = synced.written(pushed)
         if not count and not pushed.failed:
             refused = sum(change.verb == "x" for change in pushed.changes)
             print(f"Nothing to do on {name}" + (f"; {refused} refused." if refused else "."))

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from ssds.core.digest import Digest
 from ssds.core.platform import Platform
 from ssds.core.records import replace
-from ssds.lock.model import Released
 from ssds.oci import types
 from ssds.oci.blobs import Blobs
 from ssds.oci.copy import HasBlobs, fetch_release
@@ -16,8 +15,32 @@ from ssds.oci.names import fallback_tag
 from ssds.oci.types import Descriptor
 from ssds.ship.channels import Attachment
 from ssds.ship.evidence import attached, attached_blob, our_kind
-from ssds.ship.observation import Observation, evidence_key
-from ssds.ship.plug import lost_parts
+from ssds.ship.plug import Seen
+
+
+class _Seen:
+    """The tags of one name, as they were read."""
+
+    def __init__(self, layout: Layout | None, tags: Mapping[str, Digest]) -> None:
+        self._layout = layout
+        self.tags = tags
+
+    def attached(self, subject: Digest) -> Mapping[str, Digest]:
+        """Returns kind → what of ours is attached to an index or a manifest."""
+        layout = self._layout
+        if layout is None:
+            return {}
+        entries = _entries(layout, self.tags.get(fallback_tag(subject)))
+        return attached(entries, lambda e: layout.read(e.digest))
+
+    def has(self, digest: Digest, manifest: bool) -> bool:
+        """Whether it is there; one folder serves all names."""
+        del manifest
+        return self._layout is not None and self._layout.blobs.has(digest)
+
+
+def _entries(layout: Layout, listed: Digest | None) -> tuple[Descriptor, ...]:
+    return types.parse_index(layout.read(listed)).manifests if listed else ()
 
 
 class LayoutChannel:
@@ -27,40 +50,14 @@ class LayoutChannel:
         """Takes the folder's path; it is made by the first push."""
         self.path = path
 
-    def observe(self, wanted: Mapping[str, Sequence[Released]], *, deep: bool) -> Observation:
-        """Returns the tags of these repositories, and what is attached to these releases."""
-        if not_made_yet(self.path):
-            return Observation(at=0)
-        layout = Layout(self.path, create=False)
-        tags = {
-            text: descriptor.digest
-            for text, descriptor in layout.tags().items()
-            if text.partition(":")[0] in wanted
-        }
-        metadata: dict[Digest, Digest] = {}
-        evidence: dict[str, Digest] = {}
-        lost: dict[str, tuple[Digest, ...]] = {}
-        for name, releases in wanted.items():
-            for released in releases:
-                full = f"{name}:{released.full_tag}"
-                if tags.get(full) != released.index.digest:
-                    continue
-                for subject in (
-                    released.index.digest,
-                    *(half.manifest.digest for half in released.platforms.values()),
-                ):
-                    entries = self._entries(layout, tags.get(f"{name}:{fallback_tag(subject)}"))
-                    for kind, digest in attached(entries, lambda e: layout.read(e.digest)).items():
-                        if kind == "metadata":
-                            metadata[subject] = digest
-                        else:
-                            evidence[evidence_key(subject, kind)] = digest
-                if deep and (gone := lost_parts(released, lambda d, _: layout.blobs.has(d))):
-                    lost[full] = gone
-        return Observation(at=0, tags=tags, metadata=metadata, evidence=evidence, lost=lost)
-
-    def _entries(self, layout: Layout, listed: Digest | None) -> tuple[Descriptor, ...]:
-        return types.parse_index(layout.read(listed)).manifests if listed else ()
+    def looker(self) -> Callable[[str], Seen]:
+        """Returns what looks at a repository; the folder's tags are read once."""
+        found: dict[str, dict[str, Digest]] = {}
+        layout = None if not_made_yet(self.path) else Layout(self.path, create=False)
+        for text, descriptor in layout.tags().items() if layout else ():
+            name, _, tag = text.partition(":")
+            found.setdefault(name, {})[tag] = descriptor.digest
+        return lambda name: _Seen(layout, found.get(name, {}))
 
     def has(self, name: str, item: Descriptor, *, manifest: bool) -> bool:
         """Whether it is there with its size; one folder serves all names."""
@@ -69,6 +66,12 @@ class LayoutChannel:
             return False
         blobs = Layout(self.path).blobs
         return blobs.has(item.digest) and blobs.size(item.digest) == item.size_bytes
+
+    def document(self, name: str, digest: Digest) -> bytes | None:
+        """Returns the bytes of a manifest or an index."""
+        del name
+        layout = Layout(self.path, create=False)
+        return layout.read(digest) if layout.blobs.has(digest) else None
 
     def put_blob(self, name: str, item: Descriptor, blobs: Blobs, elsewhere: str) -> bool:
         """Copies a blob, checked on the way."""
@@ -93,7 +96,7 @@ class LayoutChannel:
         known = layout.tags().get(tag)
         others = [
             entry
-            for entry in self._entries(layout, known.digest if known else None)
+            for entry in _entries(layout, known.digest if known else None)
             if our_kind(entry) != item.kind
         ]
         parsed = types.parse_manifest(manifest)
@@ -129,7 +132,7 @@ class LayoutChannel:
         """Returns the metadata blob that refers to the index, or None."""
         layout = Layout(self.path, create=False)
         known = layout.tags().get(f"{name}:{fallback_tag(index.digest)}")
-        for entry in self._entries(layout, known.digest if known else None):
+        for entry in _entries(layout, known.digest if known else None):
             if our_kind(entry) == "metadata":
                 blob = attached_blob(layout.read(entry.digest))
                 if blob is not None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import functools
 import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import IO, TYPE_CHECKING
 
 from ssds.core.digest import Digest, sha256_of
@@ -19,7 +18,6 @@ from ssds.core.errors import IntegrityError, UnavailableError
 from ssds.core.patterns import pattern
 from ssds.core.platform import Platform
 from ssds.core.records import replace
-from ssds.lock.model import Released
 from ssds.objects.plug import ObjectStore, check, digest_at, put_checked
 from ssds.oci import types
 from ssds.oci.blobs import READ_LIMIT_BYTES, Blobs
@@ -30,14 +28,13 @@ from ssds.oci.types import Descriptor
 from ssds.ship.channels import Attachment
 from ssds.ship.evidence import attached, attached_blob, our_kind
 from ssds.ship.object_tags import limited_bytes, read_tags, set_tags
-from ssds.ship.observation import OBSERVATION_LIMIT_BYTES, Observation, evidence_key
-from ssds.ship.plug import lost_parts
+from ssds.ship.observation import OBSERVATION_LIMIT_BYTES
+from ssds.ship.plug import Seen
 from ssds.ship.sifs import SUFFIX
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-LOOKERS = 8
 STATE = "ssds-state.json"
 _SIF_TAG = pattern(rf"((.+)-r[1-9][0-9]*){SUFFIX}")
 
@@ -130,6 +127,36 @@ class _Stream(io.RawIOBase):
         return count
 
 
+class _Seen:
+    """The tags of one name, as they were read."""
+
+    def __init__(self, blobs: Blobs, entries: Mapping[str, Descriptor]) -> None:
+        self._blobs = blobs
+        self._entries = entries
+        self.tags = {tag: entry.digest for tag, entry in entries.items()}
+
+    def attached(self, subject: Digest) -> Mapping[str, Digest]:
+        """Returns kind → what of ours is attached to an index or a manifest."""
+        listed = _listed(self._blobs, self._entries, subject)
+        return attached(listed, functools.partial(_document, self._blobs))
+
+    def has(self, digest: Digest, manifest: bool) -> bool:
+        """Whether it is there; all names share what is kept by digest."""
+        del manifest
+        return self._blobs.has(digest)
+
+
+def _listed(
+    blobs: Blobs, entries: Mapping[str, Descriptor], subject: Digest
+) -> tuple[Descriptor, ...]:
+    known = entries.get(fallback_tag(subject))
+    return types.parse_index(_document(blobs, known)).manifests if known else ()
+
+
+def _document(blobs: Blobs, entry: Descriptor) -> bytes:
+    return blobs.read(entry.digest, DOCUMENT_LIMIT_BYTES)
+
+
 class ObjectsChannel:
     """Releases in an object store."""
 
@@ -138,62 +165,24 @@ class ObjectsChannel:
         self.store = store
         self._blobs = _StoreBlobs(store)
 
-    def observe(self, wanted: Mapping[str, Sequence[Released]], *, deep: bool) -> Observation:
-        """Returns the tags of these names, and what is attached to these releases."""
-        with ThreadPoolExecutor(max_workers=LOOKERS, thread_name_prefix="look") as pool:
-            asked = [pool.submit(self._observe_one, n, r, deep) for n, r in wanted.items()]
-            seen = [future.result() for future in asked]
-        found = Observation(at=0)
-        for one in seen:
-            found = Observation(
-                at=0,
-                tags={**found.tags, **one.tags},
-                metadata={**found.metadata, **one.metadata},
-                evidence={**found.evidence, **one.evidence},
-                lost={**found.lost, **one.lost},
-            )
-        return found
-
-    def _observe_one(self, name: str, releases: Sequence[Released], deep: bool) -> Observation:
-        entries = self._entries(name)
-        tags = {f"{name}:{tag}": e.digest for tag, e in entries.items()}
-        metadata: dict[Digest, Digest] = {}
-        evidence: dict[str, Digest] = {}
-        lost: dict[str, tuple[Digest, ...]] = {}
-        has = functools.cache(self._blobs.has)
-        for released in releases:
-            full = f"{name}:{released.full_tag}"
-            if tags.get(full) != released.index.digest:
-                continue
-            for subject in (
-                released.index.digest,
-                *(half.manifest.digest for half in released.platforms.values()),
-            ):
-                listed = self._listed(entries, subject)
-                for kind, digest in attached(listed, self._document).items():
-                    if kind == "metadata":
-                        metadata[subject] = digest
-                    else:
-                        evidence[evidence_key(subject, kind)] = digest
-            if deep and (gone := lost_parts(released, lambda d, _: has(d))):
-                lost[full] = gone
-        return Observation(at=0, tags=tags, metadata=metadata, evidence=evidence, lost=lost)
+    def looker(self) -> Callable[[str], Seen]:
+        """Returns what reads the index of a name: one round trip tells all of its tags."""
+        return lambda name: _Seen(self._blobs, self._entries(name))
 
     def _entries(self, name: str) -> dict[str, Descriptor]:
         """Returns tag → what it names."""
         return read_tags(self.store, name)[0].tags
 
-    def _listed(self, entries: Mapping[str, Descriptor], subject: Digest) -> tuple[Descriptor, ...]:
-        known = entries.get(fallback_tag(subject))
-        return types.parse_index(self._document(known)).manifests if known else ()
-
-    def _document(self, entry: Descriptor) -> bytes:
-        return self._blobs.read(entry.digest, DOCUMENT_LIMIT_BYTES)
-
     def has(self, name: str, item: Descriptor, *, manifest: bool) -> bool:
         """Whether it is there with its size; all names share what is kept by digest."""
         del name, manifest
         return self.store.size(blob_key(item.digest)) == item.size_bytes
+
+    def document(self, name: str, digest: Digest) -> bytes | None:
+        """Returns the bytes of a manifest or an index."""
+        del name
+        found = self._blobs.has(digest)
+        return self._blobs.read(digest, DOCUMENT_LIMIT_BYTES) if found else None
 
     def put_blob(self, name: str, item: Descriptor, blobs: Blobs, elsewhere: str) -> bool:
         """Sends a blob and reads it back."""
@@ -216,7 +205,7 @@ class ObjectsChannel:
         """Makes ``manifest`` the one of its kind at its subject; those of others stay."""
         for data in (content, types.EMPTY_BYTES, manifest):
             self._put(data)
-        known = self._listed(self._entries(name), item.subject)
+        known = _listed(self._blobs, self._entries(name), item.subject)
         parsed = types.parse_manifest(manifest)
         entry = replace(
             types.descriptor_of(manifest, types.MANIFEST),
@@ -243,9 +232,9 @@ class ObjectsChannel:
     def _sif_files(self, root: Descriptor) -> Iterator[tuple[Platform | None, Descriptor]]:
         entries = [root]
         if root.media_type == types.INDEX:
-            entries = list(types.parse_index(self._document(root)).manifests)
+            entries = list(types.parse_index(_document(self._blobs, root)).manifests)
         for entry in entries:
-            for layer in types.parse_manifest(self._document(entry)).layers:
+            for layer in types.parse_manifest(_document(self._blobs, entry)).layers:
                 yield entry.platform, layer
 
     def _name(self, key: str, file: Descriptor) -> None:
@@ -282,9 +271,9 @@ class ObjectsChannel:
 
     def fetch_metadata(self, name: str, index: Descriptor) -> bytes | None:
         """Returns the metadata blob that refers to the index, or None."""
-        for entry in self._listed(self._entries(name), index.digest):
+        for entry in _listed(self._blobs, self._entries(name), index.digest):
             if our_kind(entry) == "metadata":
-                blob = attached_blob(self._document(entry))
+                blob = attached_blob(_document(self._blobs, entry))
                 if blob is not None:
                     return self._blobs.read(blob)
         return None

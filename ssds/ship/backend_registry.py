@@ -6,13 +6,11 @@ import contextlib
 import functools
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import IO
 
 from ssds.core.digest import Digest
 from ssds.core.errors import IntegrityError
 from ssds.core.platform import Platform
-from ssds.lock.model import Released
 from ssds.oci import types
 from ssds.oci.answers import RegistryError
 from ssds.oci.blobs import Blobs
@@ -21,15 +19,45 @@ from ssds.oci.registry import Registry
 from ssds.oci.types import Descriptor
 from ssds.ship.channels import Attachment
 from ssds.ship.evidence import attached, attached_blob, our_kind
-from ssds.ship.observation import OBSERVATION_LIMIT_BYTES, Observation, evidence_key
-from ssds.ship.plug import lost_parts
-
-LOOKERS = 8
-"""So many repositories are asked at once."""
+from ssds.ship.observation import OBSERVATION_LIMIT_BYTES
+from ssds.ship.plug import Seen
 
 STATE_REPOSITORY = "ssds-state"
 STATE_TAG = "state"
 STATE_TYPE = "application/vnd.ssds.channel-state.v1+json"
+
+
+class _Seen:
+    """One repository; every question is a round trip."""
+
+    def __init__(self, registry: Registry, repository: str) -> None:
+        self._registry = registry
+        self._repository = repository
+
+    @functools.cached_property
+    def tags(self) -> Mapping[str, Digest]:
+        """Tag → what it names, lists of referrers less."""
+        found = {}
+        for tag in self._registry.tags(self._repository):
+            if tag.startswith("sha256-"):
+                continue
+            there = self._registry.head_manifest(self._repository, tag)
+            if there is not None:
+                found[tag] = there.digest
+        return found
+
+    def attached(self, subject: Digest) -> Mapping[str, Digest]:
+        """Returns kind → what of ours is attached to an index or a manifest."""
+        return attached(
+            self._registry.referrers(self._repository, subject),
+            lambda entry: self._registry.fetch_manifest(self._repository, entry.digest)[1],
+        )
+
+    def has(self, digest: Digest, manifest: bool) -> bool:
+        """Whether it is there."""
+        if manifest:
+            return self._registry.head_manifest(self._repository, digest) is not None
+        return self._registry.has_blob(self._repository, digest)
 
 
 class RegistryChannel:
@@ -44,72 +72,9 @@ class RegistryChannel:
     def _repository(self, name: str) -> str:
         return f"{self.prefix}/{name}"
 
-    def observe(self, wanted: Mapping[str, Sequence[Released]], *, deep: bool) -> Observation:
-        """Returns the tags of these repositories, and what is attached to these releases."""
-        tags: dict[str, Digest] = {}
-        metadata: dict[Digest, Digest] = {}
-        evidence: dict[str, Digest] = {}
-        lost: dict[str, tuple[Digest, ...]] = {}
-        with ThreadPoolExecutor(max_workers=LOOKERS, thread_name_prefix="look") as pool:
-            asked = [pool.submit(self._observe_one, n, r, deep) for n, r in wanted.items()]
-            try:
-                seen = [future.result() for future in asked]
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
-        for found in seen:
-            tags |= found.tags
-            metadata |= found.metadata
-            evidence |= found.evidence
-            lost |= found.lost
-        return Observation(at=0, tags=tags, metadata=metadata, evidence=evidence, lost=lost)
-
-    def _observe_one(self, name: str, releases: Sequence[Released], deep: bool) -> Observation:
-        repository = self._repository(name)
-        tags: dict[str, Digest] = {}
-        metadata: dict[Digest, Digest] = {}
-        evidence: dict[str, Digest] = {}
-        lost: dict[str, tuple[Digest, ...]] = {}
-        for tag in self.registry.tags(repository):
-            if tag.startswith("sha256-"):
-                continue  # a list of referrers
-            found = self.registry.head_manifest(repository, tag)
-            if found is not None:
-                tags[f"{name}:{tag}"] = found.digest
-        asked: dict[tuple[Digest, bool], bool] = {}
-
-        def has(digest: Digest, manifest: bool) -> bool:
-            if (digest, manifest) not in asked:
-                asked[digest, manifest] = (
-                    self.registry.head_manifest(repository, digest) is not None
-                    if manifest
-                    else self.registry.has_blob(repository, digest)
-                )
-            return asked[digest, manifest]
-
-        for released in releases:
-            full = f"{name}:{released.full_tag}"
-            if tags.get(full) != released.index.digest:
-                continue
-            halves = released.platforms
-            for subject in (
-                released.index.digest,
-                *(h.manifest.digest for p, h in halves.items() if released.evidence.get(p)),
-            ):
-                for kind, digest in self._attached(repository, subject).items():
-                    if kind == "metadata":
-                        metadata[subject] = digest
-                    else:
-                        evidence[evidence_key(subject, kind)] = digest
-            if deep and (gone := lost_parts(released, has)):
-                lost[full] = gone
-        return Observation(at=0, tags=tags, metadata=metadata, evidence=evidence, lost=lost)
-
-    def _attached(self, repository: str, subject: Digest) -> dict[str, Digest]:
-        return attached(
-            self.registry.referrers(repository, subject),
-            lambda entry: self.registry.fetch_manifest(repository, entry.digest)[1],
-        )
+    def looker(self) -> Callable[[str], Seen]:
+        """Returns what asks a repository."""
+        return lambda name: _Seen(self.registry, self._repository(name))
 
     def has(self, name: str, item: Descriptor, *, manifest: bool) -> bool:
         """Whether the registry says that it has it, with its size."""
@@ -117,6 +82,15 @@ class RegistryChannel:
         if manifest:
             return self.registry.head_manifest(repository, item.digest) is not None
         return self.registry.blob_size(repository, item.digest) in (item.size_bytes, -1)
+
+    def document(self, name: str, digest: Digest) -> bytes | None:
+        """Returns the bytes of a manifest or an index."""
+        try:
+            return self.registry.fetch_manifest(self._repository(name), digest)[1]
+        except RegistryError as error:
+            if error.status == 404:
+                return None
+            raise
 
     def put_blob(self, name: str, item: Descriptor, blobs: Blobs, elsewhere: str) -> bool:
         """Sends a blob as a stream, or mounts it."""

@@ -7,7 +7,7 @@ is that of the releases that it concerns, and of no others.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from ssds.core.digest import Digest
@@ -21,6 +21,7 @@ from ssds.oci.types import Descriptor
 from ssds.ship.channels import Attachment
 from ssds.ship.evidence import referrer
 from ssds.ship.plug import Backend
+from ssds.ship.putting_back import put_back
 
 SMALL_BYTES = 64 * 1024
 """Sending so little again costs no more than asking whether it is there."""
@@ -88,6 +89,13 @@ class Work:
             left = [j for j in jobs if j.released.id in plans and j.released.id not in self.failed]
             self._all([pool.submit(self._finish, j, plans[j.released.id]) for j in left], pool)
 
+    def put_back(self, name: str, tag: str, digest: Digest, released: Released) -> None:
+        """Makes an immutable tag that somebody moved name again what it named."""
+        with _Failing(self, (released.id,)):
+            self._check_stopping()
+            self._say(f"{name}: {tag} names {digest.short} again")
+            put_back(self._backend, name, tag, digest)
+
     def _all(self, futures: Sequence[Future[None]], pool: ThreadPoolExecutor) -> None:
         try:
             for future in futures:
@@ -97,14 +105,14 @@ class Work:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 
-    def _failing(self, jobs: Sequence[Job]) -> _Failing:
-        return _Failing(self, jobs)
+    def _failing(self, jobs: Iterable[Job]) -> _Failing:
+        return _Failing(self, [job.released.id for job in jobs])
 
-    def fail(self, jobs: Sequence[Job], error: SsdsError) -> None:
+    def fail(self, releases: Iterable[ReleaseName], error: SsdsError) -> None:
         """Notes why releases are left out."""
         with self._guard:
-            for job in jobs:
-                self.failed.setdefault(job.released.id, error)
+            for release in releases:
+                self.failed.setdefault(release, error)
 
     def _parts(self, job: Job) -> list[tuple[Descriptor, bytes | None]]:
         found: dict[Digest, tuple[Descriptor, bytes | None]] = {}
@@ -170,15 +178,15 @@ class Work:
 class _Failing:
     """A block whose error is that of some releases, and of no others."""
 
-    def __init__(self, work: Work, jobs: Sequence[Job]) -> None:
+    def __init__(self, work: Work, releases: Sequence[ReleaseName]) -> None:
         self._work = work
-        self._jobs = jobs
+        self._releases = releases
 
     def __enter__(self) -> None:
         pass
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
         if isinstance(error, SsdsError):
-            self._work.fail(self._jobs, error)
+            self._work.fail(self._releases, error)
             return True
         return False

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ssds.core.canonical import Json
+from ssds.core.model import ReleaseName
 from ssds.core.records import dataclass
 
+DRIFT = frozenset({"drift"})
+IRREVERSIBLE = frozenset({"irreversible"})
 VERBS = ("=", "+", "?", "-", "x", "w", "unmanaged")
 WORDS = {"=": "keep", "+": "run", "?": "unknown", "-": "remove", "x": "refused", "w": "waiting"}
 
@@ -23,6 +26,7 @@ class Change:
         reason: why.
         marks: ``irreversible`` where it cannot be taken back, ``drift`` where others made the
             difference.
+        release: of a channel's change, whose it is; None for what ssds does not manage.
     """
 
     where: str
@@ -30,6 +34,7 @@ class Change:
     verb: str
     reason: str
     marks: frozenset[str] = frozenset()
+    release: ReleaseName | None = None
 
     @property
     def effective(self) -> bool:

@@ -9,26 +9,24 @@ and never touched. Metadata, SBOMs and evidence are referrers. This file plans a
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ssds.core.digest import Digest
 from ssds.core.errors import InvalidValue
-from ssds.core.patterns import pattern
+from ssds.core.model import ReleaseName
 from ssds.core.platform import Platform
 from ssds.core.records import dataclass, replace
 from ssds.core.versions import version_key
 from ssds.lock.model import Released
 from ssds.recipe.model import Channel
-from ssds.ship.changes import Change
+from ssds.ship.changes import DRIFT, IRREVERSIBLE, Change
 from ssds.ship.observation import Observation, evidence_key
+from ssds.ship.revisions import REVISION, earlier_changes, forward, revisions
 from ssds.ship.sifs import SUFFIX, offered_sifs, with_sifs
 
 if TYPE_CHECKING:  # planning reads observations only: it needs none of these
     from ssds.oci.types import Descriptor
 
-_REVISION = pattern(rf"(.+)-r([1-9][0-9]*)(?:{SUFFIX})?")
-_IRREVERSIBLE = frozenset({"irreversible"})
-DRIFT = frozenset({"drift"})
 BYTES = "bytes"
 """What stands behind a release's tag in a change that brings lost bytes back."""
 
@@ -137,21 +135,21 @@ def plan_channel(
     *,
     before: Observation | None = None,
     evidence: Mapping[Digest, Sequence[Attachment]] | None = None,
+    only: Container[ReleaseName] | None = None,
 ) -> tuple[Change, ...]:
     """Returns what differs between the locks' releases and the last observation; pure.
 
     Args:
         before: what ssds knew or wrote there: what differs from it is drift, made by others.
         evidence: index digest of a release → what should be attached to its images.
+        only: the releases whose changes are wanted; what tags name is decided over all.
     """
     changes: list[Change] = []
     by_name = _tags_by_name(observed)
     for name, tags in sorted(wanted_tags(channel, releases).items()):
         wanted = with_sifs(channel, tags)
         there = by_name.get(name, {})
-        known = frozenset({d for _, d in wanted.values()}).union(
-            digest for tag, digest in there.items() if _REVISION.fullmatch(tag)
-        )
+        known = revisions(wanted, there)
         refused: set[str] = set()
         for tag, (released, digest) in wanted.items():  # what others wait for comes first
             what = Wanted(name=name, tag=tag, released=released, digest=digest)
@@ -165,13 +163,17 @@ def plan_channel(
             for item in (*metadata_of(released), *more):
                 what_text = f"{name}:{released.full_tag} {item.label}"
                 found.append(_attached_change(channel, what_text, item, observed, before))
-            changes += [_unless_refused(c, released.full_tag, refused) for c in found]
+            changes += [
+                replace(_unless_refused(c, released.full_tag, refused), release=released.id)
+                for c in found
+            ]
+        changes += earlier_changes(channel, name, wanted, there, before)
         changes += [
             Change(where=channel.name, what=f"{name}:{tag}", verb="unmanaged", reason="not of ssds")
             for tag in sorted(there)
             if tag not in wanted and not _ours(tag, tags)
         ]
-    return tuple(changes)
+    return tuple(c for c in changes if only is None or (c.release and c.release in only))
 
 
 def _unless_refused(change: Change, first: str, refused: Container[str]) -> Change:
@@ -179,7 +181,7 @@ def _unless_refused(change: Change, first: str, refused: Container[str]) -> Chan
     if not change.effective or first not in refused:
         return change
     reason = "its immutable tag is refused"
-    return replace(change, verb="x", reason=reason, marks=change.marks - _IRREVERSIBLE)
+    return replace(change, verb="x", reason=reason, marks=change.marks - IRREVERSIBLE)
 
 
 def _tags_by_name(observed: Observation | None) -> dict[str, dict[str, Digest]]:
@@ -193,7 +195,7 @@ def _tags_by_name(observed: Observation | None) -> dict[str, dict[str, Digest]]:
 def _ours(tag: str, tags: Container[str]) -> bool:
     """Whether a tag is an earlier revision, a SIF file or a list of referrers: ours, and kept."""
     beside = tag.endswith(SUFFIX) and tag.removesuffix(SUFFIX) in tags
-    return beside or bool(_REVISION.fullmatch(tag)) or tag.startswith("sha256-")
+    return beside or bool(REVISION.fullmatch(tag)) or tag.startswith("sha256-")
 
 
 def _tag_change(
@@ -201,13 +203,20 @@ def _tag_change(
     wanted: Wanted,
     observed: Observation | None,
     before: Observation | None,
-    known: frozenset[Digest],
+    known: Mapping[Digest, tuple[Any, int]],
 ) -> Change:
     digest = wanted.digest
 
     def change(verb: str, reason: str, *, moves: bool = False, drift: bool = False) -> Change:
-        marks = (_IRREVERSIBLE if moves else frozenset()) | (DRIFT if drift else frozenset())
-        return Change(where=channel.name, what=wanted.what, verb=verb, reason=reason, marks=marks)
+        marks = (IRREVERSIBLE if moves else frozenset()) | (DRIFT if drift else frozenset())
+        return Change(
+            where=channel.name,
+            what=wanted.what,
+            verb=verb,
+            reason=reason,
+            marks=marks,
+            release=wanted.released.id,
+        )
 
     if observed is None:
         return change("?", "never observed")
@@ -220,7 +229,7 @@ def _tag_change(
             return change("+", f"new, {digest.short}")
         verb = "x" if channel.on_drift == "refuse" else "+"
         return change(verb, f"drift: somebody removed {digest.short}", drift=True)
-    if wrote is not None and there != wrote and (there not in known or not wanted.moves):
+    if wrote not in (None, there) and not (wanted.moves and forward(wrote, there, digest, known)):
         reason = f"drift: somebody moved it from {wrote.short} to {there.short}"
         good = channel.on_drift == "repair" and (wanted.moves or wrote == digest)
         return change("+" if good else "x", reason, moves=good, drift=True)
@@ -233,7 +242,7 @@ def _tag_change(
     return change("+", f"moves from {there.short} to {wanted.released.full_tag}", moves=True)
 
 
-def _written(wanted: Wanted, before: Observation | None, known: frozenset[Digest]) -> Digest | None:
+def _written(wanted: Wanted, before: Observation | None, known: Container[Digest]) -> Digest | None:
     """Returns what ssds wrote under a tag the last time, where that is known."""
     if before is None:
         return None

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Protocol
 from ssds.core.digest import Digest
 from ssds.core.platform import Platform
 from ssds.lock.model import Released
-from ssds.ship.observation import Observation
 
 if TYPE_CHECKING:
     from ssds.oci.blobs import Blobs
@@ -20,19 +19,31 @@ if TYPE_CHECKING:
     from ssds.ship.channels import Attachment
 
 
+class Seen(Protocol):
+    """One repository of a place."""
+
+    @property
+    def tags(self) -> Mapping[str, Digest]:
+        """Tag → what it names; empty where there is no such repository."""
+
+    def attached(self, subject: Digest) -> Mapping[str, Digest]:
+        """Returns kind → what of ours is attached to an index or a manifest."""
+
+    def has(self, digest: Digest, manifest: bool) -> bool:
+        """Whether a manifest or a blob is there."""
+
+
 class Backend(Protocol):
     """A place with repositories and tags; threads may share it."""
 
-    def observe(self, wanted: Mapping[str, Sequence[Released]], *, deep: bool) -> Observation:
-        """Returns the tags of these repositories, and what is attached to these releases.
-
-        Args:
-            wanted: repository → the releases that should be there.
-            deep: also ask for every manifest and blob of the releases whose tags are there.
-        """
+    def looker(self) -> Callable[[str], Seen]:
+        """Returns what looks at a repository by its name, as the place is from now on."""
 
     def has(self, name: str, item: Descriptor, *, manifest: bool) -> bool:
         """Whether a blob or a manifest is there, whole as far as can be told without reading."""
+
+    def document(self, name: str, digest: Digest) -> bytes | None:
+        """Returns the bytes of a manifest or an index, checked; None where it is not there."""
 
     def put_blob(self, name: str, item: Descriptor, blobs: Blobs, elsewhere: str) -> bool:
         """Brings a blob that is not there; False where it was mounted and no byte moved.

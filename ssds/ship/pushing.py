@@ -19,7 +19,7 @@ from ssds.lock.model import Released
 from ssds.oci.copy import HasBlobs
 from ssds.recipe.model import Channel
 from ssds.ship.carrying import Job, Say, Work
-from ssds.ship.changes import Change
+from ssds.ship.changes import DRIFT, Change
 from ssds.ship.channels import (
     BYTES,
     Attachment,
@@ -28,10 +28,11 @@ from ssds.ship.channels import (
     plan_channel,
     wanted_tags,
 )
+from ssds.ship.looking import observe, subjects_of
 from ssds.ship.observation import Observation
 from ssds.ship.plug import Backend
+from ssds.ship.revisions import earlier_tags
 from ssds.ship.sifs import lay_out, with_sifs
-from ssds.ship.state import read_state
 
 Evidence = Mapping[Digest, Sequence[Attachment]]
 
@@ -55,65 +56,13 @@ class Pushed:
     size_bytes: int = 0
 
 
-def observe(
-    backend: Backend, releases: Sequence[Released], at: int, *, deep: bool = False
-) -> Observation:
-    """Looks at the channel: all tags of the releases' names; ``at`` is the time now."""
-    wanted: dict[str, list[Released]] = {}
-    for released in sorted(releases, key=lambda r: r.id):
-        wanted.setdefault(released.id.name, []).append(released)
-    found = backend.observe(wanted, deep=deep)
-    return Observation(
-        at=at,
-        tags=found.tags,
-        metadata=found.metadata,
-        evidence=found.evidence,
-        lost=found.lost,
-    )
-
-
-def subjects_of(releases: Iterable[Released]) -> frozenset[Digest]:
-    """Returns the indexes and manifests that something may be attached to."""
-    found: set[Digest] = set()
-    for released in releases:
-        found.add(released.index.digest)
-        found |= {half.manifest.digest for half in released.platforms.values()}
-    return frozenset(found)
-
-
-def apply_changes(
-    channel: Channel,
-    backend: Backend,
-    releases: Sequence[Released],
-    source: HasBlobs,
-    *,
-    now: int,
-    remembered: Observation | None = None,
-    say: Say = lambda _: None,
-) -> tuple[tuple[Change, ...], Observation]:
-    """Looks anew, brings what is missing, reads back; returns what it did and what is there now.
-
-    What differs from the place's state, or else from what is ``remembered``, is drift.
-
-    Raises:
-        SsdsError: that of the first release that could not be brought; the others are there.
-    """
-    before = read_state(backend) or remembered
-    observed = observe(backend, releases, now)
-    done = push(
-        channel, backend, releases, source, observed=observed, before=before, now=now, say=say
-    )
-    for error in done.failed.values():
-        raise error
-    return done.changes, done.after
-
-
 def push(
     channel: Channel,
     backend: Backend,
     releases: Sequence[Released],
     source: HasBlobs,
     *,
+    changes: Sequence[Change],
     observed: Observation,
     now: int,
     before: Observation | None = None,
@@ -121,33 +70,61 @@ def push(
     say: Say = lambda _: None,
     stopping: threading.Event | None = None,
 ) -> Pushed:
-    """Brings what differs from ``observed``, reads back what it touched.
+    """Carries changes out, reads back what it touched.
 
     Args:
         releases: all that the channel should have.
+        changes: as ``plan_channel`` gives them for ``observed``; of some releases or of all.
         before, evidence: as for ``plan_channel``.
         stopping: set by another thread: nothing further is begun.
     """
-    changes = plan_channel(channel, releases, observed, before=before, evidence=evidence)
     found = _jobs(channel, releases, changes, source, evidence or {})
     work = Work(backend, source, say, stopping or threading.Event())
     work.mountable = _known_places(releases, observed)
     work.run(found)
+    earlier = _earlier(channel, releases, changes, observed, before)
+    for name, tag, wrote, released in earlier:
+        work.put_back(name, tag, wrote, released)
     failed = dict(work.failed)
-    touched = {job.name for job in found}
+    touched = {job.name for job in found} | {name for name, *_ in earlier}
     seen = [released for released in releases if released.id.name in touched]
     after = observed
     if seen:
         after = observed.with_names(touched, subjects_of(seen), observe(backend, seen, now))
-        failed |= _still_different(channel, seen, after, failed, evidence, before)
+        only = frozenset(change.release for change in changes if change.release)
+        left = plan_channel(channel, seen, after, before=before, evidence=evidence, only=only)
+        failed |= _still_different(channel, left, failed)
     return Pushed(
-        changes=changes,
+        changes=tuple(changes),
         after=after,
         failed=failed,
         sent=tuple(work.sent),
         mounted=work.mounted,
         size_bytes=work.size_bytes,
     )
+
+
+def _earlier(
+    channel: Channel,
+    releases: Sequence[Released],
+    changes: Sequence[Change],
+    observed: Observation,
+    before: Observation | None,
+) -> list[tuple[str, str, Digest, Released]]:
+    """Returns name, tag, what ssds wrote, and whose it is, of tags to be put back."""
+    todo = {change.what for change in changes if change.effective and change.marks >= DRIFT}
+    found = []
+    for name, tags in wanted_tags(channel, releases).items() if todo else ():
+        there = {
+            t.partition(":")[2]: d for t, d in observed.tags.items() if t.partition(":")[0] == name
+        }
+        earlier = earlier_tags(name, with_sifs(channel, tags), there, before)
+        found += [
+            (name, tag, wrote, released)
+            for tag, (wrote, released) in earlier.items()
+            if f"{name}:{tag}" in todo
+        ]
+    return found
 
 
 def _jobs(
@@ -172,7 +149,7 @@ def _jobs(
             whole = images or f"{full} {BYTES}" in todo
             if not (whole or files or items):
                 continue
-            roots = [index_descriptor(released)] if whole or items else []
+            roots = [index_descriptor(released)] if whole else []
             wanted_now = dict.fromkeys(images, index_descriptor(released))
             if files:
                 roots.append(lay_out(released, source))
@@ -203,24 +180,15 @@ def _known_places(releases: Iterable[Released], observed: Observation) -> dict[D
 
 
 def _still_different(
-    channel: Channel,
-    seen: Sequence[Released],
-    after: Observation,
-    failed: Mapping[ReleaseName, SsdsError],
-    evidence: Evidence | None,
-    before: Observation | None,
+    channel: Channel, left: Sequence[Change], failed: Mapping[ReleaseName, SsdsError]
 ) -> dict[ReleaseName, SsdsError]:
     """Returns the releases that differ although they were brought: another writer is at work."""
-    left = plan_channel(channel, seen, after, before=before, evidence=evidence)
-    wrong = {c.what.partition(" ")[0]: c for c in left if c.effective}
     found: dict[ReleaseName, SsdsError] = {}
-    for name, tags in wanted_tags(channel, seen).items():
-        for tag, (released, _) in with_sifs(channel, tags).items():
-            change = wrong.get(f"{name}:{tag}")
-            if change is not None and released.id not in failed:
-                found[released.id] = Refused(
-                    f"{channel.name} still differs after the push: {change.what} ({change.reason})",
-                    hint="Another writer is at work there; try again.",
-                    code="D031",
-                )
+    for change in left:
+        if change.effective and change.release and change.release not in failed:
+            found[change.release] = Refused(
+                f"{channel.name} still differs after the push: {change.what} ({change.reason})",
+                hint="Another writer is at work there; try again.",
+                code="D031",
+            )
     return found

@@ -354,6 +354,10 @@ def test_what_a_plan_releases_is_pushed_as_by_a_plain_apply(offered: Site, tmp_p
     offered.good("apply", out(offered))
     assert tags(offered) == tags(plain)
     assert any(name.endswith("1.0-r2") for name in tags(offered)), tags(offered)
+    offered.good("plan", "ground", "--refresh", "--detailed-exitcode")
+    shown = offered.good("sync", "--json").out  # without --yes: there is nothing to write
+    assert json.loads(shown)["channels"]["team"]["changes"] == []
+    assert json.loads(shown)["channels"]["team"]["kept"] > 6  # what is attached too
     again = tags(offered)
     assert "done already" in offered.good("apply", out(offered)).out
     assert tags(offered) == again

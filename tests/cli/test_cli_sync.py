@@ -172,6 +172,24 @@ def test_what_others_moved_is_refused_until_somebody_says_repair(
     assert tags["1.0"] == ours
 
 
+def test_selectors_choose_releases_and_the_rest_stays_open(
+    tmp_path: Path, server: FaultRegistry
+) -> None:
+    site = make_site(tmp_path, team=registry(server.host))
+    refused = ("/alpha/blobs/uploads", "/beta/blobs/uploads")
+    server.fault = lambda method, path: "403" if any(r in path for r in refused) else ""
+    assert site.run("sync", "--yes").code == 1
+    server.fault = lambda method, path: ""
+    assert "Synced team: 6 changes" in site.good("sync", "alpha", "--yes").out
+    assert set(server.tags["lab/alpha"]) == {"1.0-r1", "1.0", "latest"}
+    assert "lab/beta" not in server.tags
+    left = site.good("status").err
+    assert ("beta@1.0" in left, "alpha@1.0" in left) == (True, False)
+    site.good("sync", "beta@1.0", "--yes")
+    assert site.good("status", "--fail-on-alert").err == ""
+    assert 'error[E032]: "alfa" names no release' in site.run("sync", "alfa").err
+
+
 def test_an_unknown_channel_is_named_with_those_that_are_known(tmp_path: Path) -> None:
     ended = make_site(tmp_path, folder=FOLDER).run("sync", "--to", "folded")
     assert ended.code == 1

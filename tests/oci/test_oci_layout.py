@@ -184,7 +184,7 @@ def test_a_layout_whose_writer_was_killed_before_its_mark_is_not_made_yet(tmp_pa
     (tmp_path / "index.json").write_text("{}")
     assert not_made_yet(str(tmp_path))
     channel = LayoutChannel(str(tmp_path))
-    assert channel.observe({"a": ()}, deep=False).tags == {}
+    assert channel.looker()("a").tags == {}
     (tmp_path / "thesis.txt").write_text("mine")
     assert not not_made_yet(str(tmp_path))
     assert not not_made_yet(Layout(str(tmp_path / "made")).path)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from channel_places import CHANNEL, Place, Source, as_lines
+from channel_places import CHANNEL, Place, Source, as_lines, sync
 from ship_makers import AMD64, digest_of, image, key, release, script, small_tar
 
 from ssds.core.errors import InvalidValue, SsdsError
@@ -32,8 +32,9 @@ from ssds.ship.channels import (
     wanted_tags,
 )
 from ssds.ship.evidence import METADATA_TYPE, referrer
+from ssds.ship.looking import observe
 from ssds.ship.observation import Observation, read_observation, write_observation
-from ssds.ship.pushing import apply_changes, observe
+from ssds.ship.record import RECORD_TYPE
 
 
 def released(text: str, name: str = "tool", version: str = "1.0", **more: object) -> Released:
@@ -170,13 +171,13 @@ def lock_of(place: Place, text: str, before: Lock | None = None, **more: object)
 def test_a_push_is_read_back_and_a_second_one_has_nothing_to_do(place: Place) -> None:
     lock = lock_of(place, "one")
     lines, after = place.push(lock)
-    assert [line[0] for line in lines] == ["+"] * 4
+    assert [line[0] for line in lines] == ["+"] * 5
     (found,) = releasable(lock)
     assert after.tags["tool:1.0-r1"] == after.tags["tool:latest"] == found.index.digest
     assert after.metadata == {found.index.digest: found.metadata}
     assert after.at == 7
     lines, again = place.push(lock)
-    assert [line[0] for line in lines] == ["="] * 4
+    assert [line[0] for line in lines] == ["="] * 5
     assert again == after
 
 
@@ -196,9 +197,77 @@ def test_new_metadata_replaces_the_referrer_and_moves_no_tag(place: Place) -> No
     place.push(one)
     changed = lock_of(place, "one", before=one, about={"fields": {"summary": "new"}})
     lines, after = place.push(changed)
-    assert [line for line in lines if line[0] == "+"] == ["+ tool:1.0-r1 metadata"]
+    told = [line for line in lines if line[0] == "+"]
+    assert told == ["+ tool:1.0-r1 metadata", "+ tool:1.0-r1 release"]
     (found,) = releasable(changed)
     assert after.metadata == {found.index.digest: found.metadata}
+
+
+def test_tags_that_were_moved_to_another_known_revision_are_drift_too(place: Place) -> None:
+    one = lock_of(place, "one")
+    place.push(one)
+    two = lock_of(place, "two", before=one)
+    _, before = place.push(two)
+    first, second = (releasable(lock)[0].index.digest for lock in (one, two))
+    place.set_tag("tool", "1.0", first)
+    place.set_tag("tool", "1.0-r1", second)
+    more = {"kept": False, "remembered": before, "anew": True}
+    lines, done = sync(place, two, **more)
+    assert lines == ["x tool:1.0", "x tool:1.0-r1"]
+    assert "drift" in done.changes[1].marks
+    assert sync(place, two, remembered=done.after)[0] == lines
+    repairing = replace(place, channel=replace(place.channel, on_drift="repair"))
+    lines, done = sync(repairing, two, remembered=done.after)
+    assert lines == ["+ tool:1.0", "+ tool:1.0-r1"]
+    assert not done.failed
+    assert (done.after.tags["tool:1.0"], done.after.tags["tool:1.0-r1"]) == (second, first)
+    assert sync(place, two, remembered=done.after, anew=True)[0] == []
+
+
+def test_a_tag_that_another_workspace_moved_on_is_no_drift(tmp_path: Path) -> None:
+    revisions = [released(t, revision=n) for n, t in enumerate("abc", start=1)]
+    names = {f"tool:1.0-r{n}": r.index.digest for n, r in enumerate(revisions, start=1)}
+    first, second, _ = names.values()
+    before = Observation(at=1, tags={"tool:1.0-r1": first, "tool:1.0": first})
+    now = Observation(at=2, tags={**names, "tool:1.0": second})
+    changes = plan_channel(CHANNEL, revisions[2:], now, before=before)
+    (change,) = [c for c in changes if c.what == "tool:1.0"]
+    assert (change.verb, "drift" in change.marks) == ("+", False)
+
+
+def test_some_of_the_releases_are_delivered_as_all_of_them_say(place: Place) -> None:
+    old, new = lock_of(place, "old"), lock_of(place, "new", version="2.0")
+    chosen = frozenset({releasable(old)[0].id})
+    lines, done = sync(place, old, new, only=chosen)
+    assert lines == [
+        "+ tool:1.0-r1",
+        "+ tool:1.0",
+        "+ tool:1.0-r1 metadata",
+        "+ tool:1.0-r1 release",
+    ]
+    assert "tool:latest" not in done.after.tags
+    lines, done = sync(place, old, new, remembered=done.after)
+    assert "+ tool:latest" in lines
+    assert not any("1.0" in line for line in lines)
+    assert done.after.tags["tool:latest"] == releasable(new)[0].index.digest
+
+
+def test_an_earlier_revision_whose_bytes_are_gone_is_told_and_its_tag_left(tmp_path: Path) -> None:
+    blobs = Blobs(str(tmp_path / "blobs"))
+    repairing = replace(CHANNEL, on_drift="repair")
+    backend = open_channel(repairing, str(tmp_path))
+    place = Place(backend=backend, channel=repairing, source=Source(blobs), blobs=blobs)
+    one = lock_of(place, "one")
+    place.push(one)
+    two = lock_of(place, "two", before=one)
+    _, before = place.push(two)
+    first, second = (releasable(lock)[0] for lock in (one, two))
+    place.set_tag("tool", "1.0-r1", second.index.digest)
+    Layout(str(tmp_path / "out")).blobs.remove(first.platforms[AMD64].layers[0].digest)
+    lines, done = sync(place, two, remembered=before)
+    assert lines == ["+ tool:1.0-r1"]
+    assert [error.code for error in done.failed.values()] == ["D037"]
+    assert done.after.tags["tool:1.0-r1"] == second.index.digest
 
 
 def test_a_removed_tag_comes_back_and_a_strangers_tag_stays(place: Place) -> None:
@@ -288,7 +357,7 @@ def test_skopeo_reads_a_release_from_the_layout(tmp_path: Path) -> None:
     half = image(blobs, [small_tar({"bin/tool": script("x")})], ["tool"], {})
     lock = release(blobs, half)
     backend = open_channel(CHANNEL, str(tmp_path))
-    apply_changes(CHANNEL, backend, releasable(lock), Source(blobs), now=1)
+    Place(backend=backend, channel=CHANNEL, source=Source(blobs), blobs=blobs).push(lock)
     shown = subprocess.run(
         ["skopeo", "inspect", "--raw", f"oci:{tmp_path}/out:tool:1.0-r1"],
         capture_output=True,
@@ -303,7 +372,7 @@ def test_referrers_of_others_stay_in_the_layout(tmp_path: Path) -> None:
     lock = release(blobs, half)
     backend = LayoutChannel(str(tmp_path / "out"))
     (found,) = releasable(lock)
-    apply_changes(CHANNEL, backend, [found], Source(blobs), now=1)
+    Place(backend=backend, channel=CHANNEL, source=Source(blobs), blobs=blobs).push(lock)
     layout = Layout(backend.path)
     other = types.manifest_bytes(
         config=types.descriptor_of(b"{}", types.EMPTY),
@@ -321,7 +390,11 @@ def test_referrers_of_others_stay_in_the_layout(tmp_path: Path) -> None:
     (item,) = metadata_of(found)
     backend.attach("tool", item, *referrer(item, b"{}"))
     kinds = types.parse_index(layout.read(layout.tags()[tag].digest)).manifests
-    assert sorted(e.artifact_type for e in kinds) == ["application/example", METADATA_TYPE]
+    assert sorted(e.artifact_type for e in kinds) == [
+        "application/example",
+        METADATA_TYPE,
+        RECORD_TYPE,
+    ]
 
 
 def test_looking_at_a_layout_that_is_not_there_makes_nothing(tmp_path: Path) -> None:
