@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from ssds.core.digest import Digest
 from ssds.core.errors import InvalidValue, Refused
 from ssds.core.records import dataclass
-from ssds.ship.generation import LMOD_LISTING, Deployed, lmod_files
+from ssds.ship.generation import LMOD_LISTING, Deployed, lmod_files, lmod_listing
 from ssds.ship.images import image_problems
 from ssds.ship.links import link_steps
 from ssds.ship.parts import LISTING
@@ -114,7 +114,7 @@ def generation_problems(folder: str, site: str, deployed: Deployed) -> Iterator[
         place = f"{parts_path(site)}/{part}"
         yield from _content_problems(folder, place, f"sha256:{part}", shown=base)
     try:
-        here, wanted = lmod_files(root), _lmod_listing(root)
+        here, wanted = lmod_files(root), lmod_listing(root)
     except (OSError, ValueError) as error:
         yield f"{base}/{LMOD_LISTING}: its files cannot be compared ({error})"
         return
@@ -167,14 +167,3 @@ def _content_problems(folder: str, base: str, content: str, shown: str = "") -> 
         place = os.path.join(root, path)
         if not os.path.islink(place) or os.readlink(place) != target:
             yield f"{shown}/{path}: not a link to {target}"
-
-
-def _lmod_listing(root: str) -> Mapping[str, str]:
-    try:
-        with open(os.path.join(root, LMOD_LISTING), "rb") as file:
-            found = json.loads(file.read())
-    except FileNotFoundError:
-        return {}  # there was no Lmod where it was deployed
-    if not isinstance(found, dict):
-        raise ValueError("it is no object")
-    return found

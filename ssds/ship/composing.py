@@ -85,7 +85,7 @@ def compose(
         kept: software that is in neither ``releases`` nor ``older``.
         made_from: software → digest of what it is composed from, for the record.
     """
-    made = Generation(site=site.name, lmod=site.modules != "tcl")
+    made = Generation(site=site.name, lmod=site.modules != "tcl", flat=site.naming == "flat")
     current = [_placed(site, item) for item in releases]
     staying = [entry for item in kept for entry in item.entries]
     made.entries = [*(c.entry for c in current), *(old.entry for old in older), *staying]

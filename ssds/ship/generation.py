@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ssds.core.canonical import Json, canonical_bytes, pretty_bytes
+from ssds.core.canonical import Json, canonical_bytes, canonical_text
 from ssds.core.digest import Digest, sha256_of
 from ssds.core.errors import InvalidValue, SsdsError
 from ssds.core.platform import Platform
@@ -90,7 +90,8 @@ class Generation:
         own: what only this generation has.
         parts: name → part; of those that it links to, all that were composed anew.
         shares: software → its part, also of those that stay as they are.
-        lmod: whether Lmod reads its modules.
+        lmod: whether Lmod reads its modules; flat: whether its folder of modules has a folder for
+            each software and nothing else.
     """
 
     site: str
@@ -100,6 +101,7 @@ class Generation:
     shares: dict[str, Share] = field(default_factory=dict)
     collisions: tuple[Collision, ...] = ()
     lmod: bool = False
+    flat: bool = False
 
     @property
     def files(self) -> dict[str, bytes]:
@@ -118,17 +120,16 @@ class Generation:
         return sha256_of(self.listing)
 
     def record(self, content: Digest) -> bytes:
-        """Returns the bytes of ``deployment.json``."""
-        return pretty_bytes(
-            {
-                "deployment_version": RECORD_VERSION,
-                "site": self.site,
-                "content": str(content),
-                "releases": [entry.to_dict() for entry in self.entries],
-                "parts": {name: share.to_json() for name, share in self.shares.items()},
-                "collisions": [collision.to_dict() for collision in self.collisions],
-            }
-        )
+        """Returns the bytes of ``deployment.json``: a line for each release."""
+        told = {
+            "deployment_version": RECORD_VERSION,
+            "site": self.site,
+            "content": str(content),
+            "parts": {name: share.to_json() for name, share in self.shares.items()},
+            "collisions": [collision.to_dict() for collision in self.collisions],
+        }
+        rows = ",\n".join(canonical_text(entry.to_dict()) for entry in self.entries)
+        return f'{canonical_text(told)[:-1]},\n"releases":[\n{rows}]}}\n'.encode()
 
     def write(self, folder: str) -> None:
         """Writes its own files and links below ``folder``; the caller makes it durable."""
@@ -151,6 +152,27 @@ def lmod_files(folder: str) -> dict[str, str]:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
             found[os.path.relpath(place, folder)] = f"sha256:{digest}"
     return found
+
+
+def lmod_listing(folder: str) -> Mapping[str, str]:
+    """Returns what ``lmod_files`` gave when it was deployed; raises OSError, ValueError."""
+    try:
+        with open(os.path.join(folder, LMOD_LISTING), "rb") as file:
+            found = json.loads(file.read())
+    except FileNotFoundError:
+        return {}  # there was no Lmod where it was deployed
+    if not isinstance(found, dict):
+        raise ValueError("it is no object")
+    return found
+
+
+def lmod_stands(folder: str) -> bool:
+    """Whether a generation has a spider cache, as it was deployed."""
+    try:
+        found = lmod_files(folder)
+        return bool(found) and found == lmod_listing(folder)
+    except (OSError, ValueError):
+        return False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,7 @@ from ssds.core.errors import SsdsError
 from ssds.host import local
 from ssds.host.spider import write_spider_cache
 from ssds.lock.model import ReleaseHalf
-from ssds.ship.generation import LMOD_LISTING, Generation, lmod_files
+from ssds.ship.generation import LMOD_LISTING, Generation, lmod_files, lmod_stands
 from ssds.ship.images import BlobSource, Programs, Unpacked
 from ssds.ship.links import OWNED, Name, link_steps, owned_bytes, owned_paths, read_names
 from ssds.ship.parts import lacking
@@ -30,6 +30,7 @@ from ssds.ship.tree import (
     newest_number,
     parts_path,
     public_link,
+    read_generation,
     site_path,
     tree_file,
 )
@@ -93,6 +94,7 @@ class Draft(ABC):
             damaged: parts that are written anew.
         """
         root = site_path(site)
+        before = self._same_modules(site, generation)
         newest = newest_number(self.folder, site)
         path = os.path.join(self.folder, root)
         for name in os.listdir(path) if os.path.isdir(path) else ():
@@ -106,11 +108,22 @@ class Draft(ABC):
         writes = {n: part.write for n, part in generation.parts.items() if n in missing}
         if writes:
             self.new_folders(inner, writes, "deploy.parts")
-        public = os.path.join(self.folder, SITES, site)
-        write = partial(_write, generation, public)
+        write = partial(_write, generation, os.path.join(self.folder, SITES, site), *before)
         self.new_folder(f"{root}/{number}", write, "deploy.generation")
         self._show(site, number, names, generation.files.__getitem__)
         return number
+
+    def _same_modules(self, site: str, generation: Generation) -> tuple[str, frozenset[str]]:
+        """Returns the folder of the site's generation now, and whose modules are the same there.
+
+        Empty where its spider cache is not as it was deployed, or is no list of software.
+        """
+        number = linked_number(self.folder, site, "current")
+        folder = os.path.join(self.folder, site_path(site), str(number))
+        if not generation.flat or not number or not lmod_stands(folder):
+            return "", frozenset()
+        shares = read_generation(self.folder, site, number).shares
+        return folder, frozenset(n for n, s in generation.shares.items() if shares.get(n) == s)
 
     def point(self, site: str, number: int) -> None:
         """Makes a generation that is there the current one, its names and public link stand."""
@@ -167,11 +180,13 @@ class Draft(ABC):
             self.link(link, text, "deploy.link")
 
 
-def _write(generation: Generation, public: str, folder: str) -> None:
+def _write(
+    generation: Generation, public: str, before: str, stays: frozenset[str], folder: str
+) -> None:
     """Writes a generation and, where Lmod is here, its spider cache: both appear at once."""
     generation.write(folder)
     if generation.lmod:
-        write_spider_cache(folder, public)
+        write_spider_cache(folder, public, before=before, stays=stays)
     if found := lmod_files(folder):
         local.write(os.path.join(folder, LMOD_LISTING), canonical_bytes({**found}))
 
