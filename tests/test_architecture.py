@@ -33,8 +33,6 @@ ORDER = [
     {"lock"},
     {"engine", "ship", "lint"},
     {"adopt", "delivery", "exports", "install"},
-    {"saved", "audit"},
-    {"delivery", "exports", "install"},
     {"saved", "audit", "verify"},
     {"workspace"},
     {"cli"},

@@ -13,6 +13,7 @@ from ssds.recipe.settings import TrustSetting, find_root, is_workspace, read_set
 
 if TYPE_CHECKING:
     from ssds.trust.keys import PublicKey, Signer
+    from ssds.workspace import Workspace
 
 PASSWORDS = ("SSDS_KEY_PASSWORD", "COSIGN_PASSWORD")
 
@@ -64,6 +65,14 @@ def signer(context: Context, address: str = "") -> Signer:
             code="E241",
         )
     return open_signer(address, os.environ, password)
+
+
+def releases_signer(workspace: Workspace) -> Signer | None:
+    """Returns the key that signs releases, where the settings name one."""
+    from ssds.trust.open import open_signer
+
+    address = workspace.settings.trust.sign
+    return open_signer(address, os.environ, password) if address else None
 
 
 def password() -> bytes:

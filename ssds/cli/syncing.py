@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from ssds.cli import channels, open_work
+from ssds.cli import channels, open_work, signing
 from ssds.core.digest import Digest
 from ssds.core.errors import SsdsError, UsageError
 from ssds.core.model import ReleaseName
@@ -21,6 +21,7 @@ from ssds.ship.channels import BYTES
 from ssds.ship.observation import read_observation, write_observation
 from ssds.ship.plug import lost_parts
 from ssds.ship.pushing import Pushed
+from ssds.ship.signatures import Signing
 from ssds.ship.syncing import Look, carry_out, look_at
 from ssds.workspace import Workspace
 
@@ -97,6 +98,7 @@ def place_names(workspace: Workspace) -> frozenset[str]:
 
 def look(workspace: Workspace, wanted: Mapping[Channel, Sequence[Released]], asked: Asked) -> Looks:
     """Looks at all channels at once; one that does not answer is told and blocks no other."""
+    signer = signing.releases_signer(workspace)
 
     def one(item: tuple[Channel, Sequence[Released]]) -> Look:
         channel, releases = item
@@ -109,6 +111,7 @@ def look(workspace: Workspace, wanted: Mapping[Channel, Sequence[Released]], ask
             remembered=read_observation(channels.observation_path(workspace, channel)),
             only=asked.only,
             deep=asked.refresh,
+            signing=Signing(signer=signer, channel=channel) if signer else None,
         )
 
     found = _at_once(one, wanted.items())

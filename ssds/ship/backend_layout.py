@@ -16,6 +16,8 @@ from ssds.oci.types import Descriptor
 from ssds.ship.channels import Attachment
 from ssds.ship.evidence import attached, attached_blob, our_kind
 from ssds.ship.plug import Seen
+from ssds.ship.signatures import CosignLayer
+from ssds.trust.simple import signature_tag, with_signature
 
 
 class _Seen:
@@ -32,6 +34,10 @@ class _Seen:
             return {}
         entries = _entries(layout, self.tags.get(fallback_tag(subject)))
         return attached(entries, lambda e: layout.read(e.digest))
+
+    def signed(self, subject: Digest) -> bool:
+        """Whether something stands under cosign's tag of an index or a manifest."""
+        return signature_tag(subject) in self.tags
 
     def has(self, digest: Digest, manifest: bool) -> bool:
         """Whether it is there; one folder serves all names."""
@@ -108,6 +114,17 @@ class LayoutChannel:
         listed = types.index_bytes([*others, entry])
         layout.put_blob(listed)
         layout.set_tags({tag: types.descriptor_of(listed, types.INDEX)})
+
+    def attach_signature(self, name: str, subject: Digest, layer: CosignLayer) -> None:
+        """Adds a signature under cosign's tag of the subject; those of others stay."""
+        layout = Layout(self.path)
+        tag = f"{name}:{signature_tag(subject)}"
+        known = layout.tags().get(tag)
+        old = layout.read(known.digest) if known else None
+        manifest, blobs = with_signature(old, layer.payload, layer.signature)
+        for data in (*blobs, manifest):
+            layout.put_blob(data)
+        layout.set_tags({tag: types.descriptor_of(manifest, types.MANIFEST)})
 
     def tag(
         self, name: str, tags: Mapping[str, Descriptor], documents: Mapping[Digest, bytes]

@@ -31,6 +31,8 @@ from ssds.ship.object_tags import limited_bytes, read_tags, set_tags
 from ssds.ship.observation import OBSERVATION_LIMIT_BYTES
 from ssds.ship.plug import Seen
 from ssds.ship.sifs import SUFFIX
+from ssds.ship.signatures import CosignLayer
+from ssds.trust.simple import signature_tag, with_signature
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -140,6 +142,10 @@ class _Seen:
         listed = _listed(self._blobs, self._entries, subject)
         return attached(listed, functools.partial(_document, self._blobs))
 
+    def signed(self, subject: Digest) -> bool:
+        """Whether something stands under cosign's tag of an index or a manifest."""
+        return signature_tag(subject) in self.tags
+
     def has(self, digest: Digest, manifest: bool) -> bool:
         """Whether it is there; all names share what is kept by digest."""
         del manifest
@@ -216,6 +222,16 @@ class ObjectsChannel:
         self._put(listed)
         listing = types.descriptor_of(listed, types.INDEX)
         set_tags(self.store, name, {fallback_tag(item.subject): listing})
+
+    def attach_signature(self, name: str, subject: Digest, layer: CosignLayer) -> None:
+        """Adds a signature under cosign's tag of the subject; those of others stay."""
+        tag = signature_tag(subject)
+        known = self._entries(name).get(tag)
+        old = self.document(name, known.digest) if known else None
+        manifest, blobs = with_signature(old, layer.payload, layer.signature)
+        for data in (*blobs, manifest):
+            self._put(data)
+        set_tags(self.store, name, {tag: types.descriptor_of(manifest, types.MANIFEST)})
 
     def tag(
         self, name: str, tags: Mapping[str, Descriptor], documents: Mapping[Digest, bytes]

@@ -8,7 +8,7 @@ import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import IO
 
-from ssds.core.digest import Digest
+from ssds.core.digest import Digest, sha256_of
 from ssds.core.errors import IntegrityError
 from ssds.core.platform import Platform
 from ssds.oci import types
@@ -21,6 +21,8 @@ from ssds.ship.channels import Attachment
 from ssds.ship.evidence import attached, attached_blob, our_kind
 from ssds.ship.observation import OBSERVATION_LIMIT_BYTES
 from ssds.ship.plug import Seen
+from ssds.ship.signatures import CosignLayer
+from ssds.trust.simple import signature_tag, with_signature
 
 STATE_REPOSITORY = "ssds-state"
 STATE_TAG = "state"
@@ -35,10 +37,14 @@ class _Seen:
         self._repository = repository
 
     @functools.cached_property
+    def _all_tags(self) -> frozenset[str]:
+        return frozenset(self._registry.tags(self._repository))
+
+    @functools.cached_property
     def tags(self) -> Mapping[str, Digest]:
         """Tag → what it names, lists of referrers less."""
         found = {}
-        for tag in self._registry.tags(self._repository):
+        for tag in self._all_tags:
             if tag.startswith("sha256-"):
                 continue
             there = self._registry.head_manifest(self._repository, tag)
@@ -52,6 +58,10 @@ class _Seen:
             self._registry.referrers(self._repository, subject),
             lambda entry: self._registry.fetch_manifest(self._repository, entry.digest)[1],
         )
+
+    def signed(self, subject: Digest) -> bool:
+        """Whether something stands under cosign's tag of an index or a manifest."""
+        return signature_tag(subject) in self._all_tags
 
     def has(self, digest: Digest, manifest: bool) -> bool:
         """Whether it is there."""
@@ -159,6 +169,22 @@ class RegistryChannel:
             opener = functools.partial(io.BytesIO, types.EMPTY_BYTES)
             self.registry.push_blob(repository, empty.digest, empty.size_bytes, opener)
             self._with_empty.add(repository)
+
+    def attach_signature(self, name: str, subject: Digest, layer: CosignLayer) -> None:
+        """Adds a signature under cosign's tag of the subject; those of others stay."""
+        repository = self._repository(name)
+        tag = signature_tag(subject)
+        try:
+            old = self.registry.fetch_manifest(repository, tag)[1]
+        except RegistryError as error:
+            if error.status != 404:
+                raise
+            old = None
+        manifest, blobs = with_signature(old, layer.payload, layer.signature)
+        for data in blobs:
+            opener = functools.partial(io.BytesIO, data)
+            self.registry.push_blob(repository, sha256_of(data), len(data), opener, missing=True)
+        self.registry.push_manifest(repository, tag, types.MANIFEST, manifest)
 
     def tag(
         self, name: str, tags: Mapping[str, Descriptor], documents: Mapping[Digest, bytes]

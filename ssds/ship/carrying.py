@@ -161,6 +161,12 @@ class Work:
                     self._check_stopping()
                     data = attachment.content or self._source.blobs.read(attachment.digest)
                     manifest, content = referrer(attachment, data)
+                    if (
+                        attachment.cosign is not None
+                    ):  # first: the referrer says that both are there
+                        subject = attachment.subject
+                        self._backend.attach_signature(job.name, subject, attachment.cosign)
+                        write_point("sync.signed")
                     self._backend.attach(job.name, attachment, manifest, content)
                     write_point("sync.attached")
                 if job.tags:

@@ -26,6 +26,7 @@ from ssds.ship.sifs import SUFFIX, offered_sifs, with_sifs
 
 if TYPE_CHECKING:  # planning reads observations only: it needs none of these
     from ssds.oci.types import Descriptor
+    from ssds.ship.signatures import CosignLayer
 
 BYTES = "bytes"
 """What stands behind a release's tag in a change that brings lost bytes back."""
@@ -74,6 +75,7 @@ class Attachment:
         digest: of the metadata blob, the SBOM, the report, the findings.
         platform: None for an index.
         content: its bytes, where they are no blob of the store.
+        cosign: of a signature: what stands under cosign's tag.
     """
 
     kind: str
@@ -82,6 +84,7 @@ class Attachment:
     digest: Digest
     platform: Platform | None = None
     content: bytes = b""
+    cosign: CosignLayer | None = None
 
     @property
     def label(self) -> str:

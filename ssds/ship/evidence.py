@@ -23,6 +23,8 @@ from ssds.lock.model import Released, ReleaseHalf
 from ssds.ship.channels import Attachment
 from ssds.ship.observation import Observation
 from ssds.ship.record import RECORD_TYPE, release_record
+from ssds.trust.bundle import BUNDLE_TYPE
+from ssds.trust.statement import SIGNED
 
 if TYPE_CHECKING:
     from ssds.oci.types import Descriptor, Manifest
@@ -32,6 +34,11 @@ SBOM_TYPE = "application/vnd.cyclonedx+json"
 STATEMENT_TYPE = "application/vnd.in-toto+json"
 KIND_ANNOTATION = "vnd.ssds.kind"
 DIGEST_ANNOTATION = "vnd.ssds.evidence"
+BUNDLE_ANNOTATIONS = {
+    "dev.sigstore.bundle.content": "dsse-envelope",
+    "dev.sigstore.bundle.predicateType": SIGNED,
+}
+"""What cosign 3 looks for in a list of referrers."""
 _TEST_RESULT = "https://in-toto.io/attestation/test-result/v0.1"
 _FINDINGS = "urn:ssds:findings:1"
 _OUTPUTS = {"sbom": "sbom", "test": "report", "deploytest": "report", "scan": "findings"}
@@ -102,6 +109,8 @@ def document_of(attachment: Attachment, data: bytes) -> tuple[str, bytes]:
         return METADATA_TYPE, data
     if attachment.kind == "release":
         return RECORD_TYPE, data
+    if attachment.kind == "signature":
+        return BUNDLE_TYPE, data
     if attachment.kind == "sbom":
         return SBOM_TYPE, data
     if attachment.kind == "scan":
@@ -164,6 +173,7 @@ def referrer(attachment: Attachment, data: bytes) -> tuple[bytes, bytes]:
         subject=subject,
         artifact_type=artifact_type,
         annotations={
+            **(BUNDLE_ANNOTATIONS if artifact_type == BUNDLE_TYPE else {}),
             KIND_ANNOTATION: attachment.kind,
             DIGEST_ANNOTATION: str(attachment.digest),
         },

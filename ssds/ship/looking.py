@@ -10,6 +10,7 @@ from ssds.core.digest import Digest
 from ssds.lock.model import Released
 from ssds.ship.observation import Observation, evidence_key
 from ssds.ship.plug import Backend, Seen, lost_parts
+from ssds.ship.signatures import KIND as SIGNATURE
 
 LOOKERS = 8
 """So many repositories are asked at once."""
@@ -57,8 +58,10 @@ def _observe_one(
         full = f"{name}:{released.full_tag}"
         if tags.get(full) != released.index.digest:
             continue
-        for subject in subjects_of([released]):
+        for subject in _asked(released, seen):
             for kind, digest in seen.attached(subject).items():
+                if kind == SIGNATURE and not seen.signed(subject):
+                    continue  # half of it is gone: both are brought again
                 if kind == "metadata":
                     metadata[subject] = digest
                 else:
@@ -68,11 +71,19 @@ def _observe_one(
     return Observation(at=0, tags=tags, metadata=metadata, evidence=evidence, lost=lost)
 
 
+def _asked(released: Released, seen: Seen) -> frozenset[Digest]:
+    """Returns the index, and the manifests of which there is evidence or a signature."""
+    found = {released.index.digest}
+    for platform, half in released.platforms.items():
+        if released.evidence.get(platform) or seen.signed(half.manifest.digest):
+            found.add(half.manifest.digest)
+    return frozenset(found)
+
+
 def subjects_of(releases: Iterable[Released]) -> frozenset[Digest]:
-    """Returns the indexes, and the manifests of which there is evidence: what is attached to."""
+    """Returns the indexes and manifests that something may be attached to."""
     found: set[Digest] = set()
     for released in releases:
         found.add(released.index.digest)
-        halves = released.platforms.items()
-        found |= {half.manifest.digest for p, half in halves if released.evidence.get(p)}
+        found |= {half.manifest.digest for half in released.platforms.values()}
     return frozenset(found)

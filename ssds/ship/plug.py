@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ssds.oci.copy import HasBlobs
     from ssds.oci.types import Descriptor
     from ssds.ship.channels import Attachment
+    from ssds.ship.signatures import CosignLayer
 
 
 class Seen(Protocol):
@@ -28,6 +29,9 @@ class Seen(Protocol):
 
     def attached(self, subject: Digest) -> Mapping[str, Digest]:
         """Returns kind → what of ours is attached to an index or a manifest."""
+
+    def signed(self, subject: Digest) -> bool:
+        """Whether something stands under cosign's tag of an index or a manifest."""
 
     def has(self, digest: Digest, manifest: bool) -> bool:
         """Whether a manifest or a blob is there."""
@@ -61,6 +65,9 @@ class Backend(Protocol):
 
     def attach(self, name: str, item: Attachment, manifest: bytes, content: bytes) -> None:
         """Makes ``manifest``, with ``content`` as its blob, the one of its kind at its subject."""
+
+    def attach_signature(self, name: str, subject: Digest, layer: CosignLayer) -> None:
+        """Adds a signature under cosign's tag of the subject; those of others stay."""
 
     def tag(
         self, name: str, tags: Mapping[str, Descriptor], documents: Mapping[Digest, bytes]

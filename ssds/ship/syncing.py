@@ -24,6 +24,7 @@ from ssds.ship.looking import observe, subjects_of
 from ssds.ship.observation import Observation, observation_bytes
 from ssds.ship.plug import Backend
 from ssds.ship.pushing import Pushed, push
+from ssds.ship.signatures import Signing
 from ssds.ship.state import read_state
 
 TRUST_S = 7 * 24 * 3600
@@ -85,6 +86,7 @@ def look_at(
     only: frozenset[ReleaseName] | None = None,
     anew: bool = False,
     deep: bool = False,
+    signing: Signing | None = None,
 ) -> Look:
     """Compares a channel with the locks' releases.
 
@@ -94,6 +96,7 @@ def look_at(
         now: seconds since the Unix epoch.
         remembered: what this workspace saw the last time, for places without a state.
         anew: believe no state; deep: and ask for every manifest and blob.
+        signing: signs what has no signature of its key; None for no signatures.
 
     Raises:
         UnavailableError: the place does not answer.
@@ -106,13 +109,13 @@ def look_at(
     else:
         names = frozenset(r.id.name for r in chosen(releases, only))
         if young:
-            names &= _differing(channel, releases, before, read, only)
+            names &= _differing(channel, releases, before, read, only, signing)
         asked = [r for r in releases if r.id.name in names]
         observed = before
         if asked:
             seen = observe(backend, asked, now, deep=deep)
             observed = before.with_names(names, subjects_of(asked), seen)
-    evidence = evidence_for(chosen(releases, only), observed, read)
+    evidence = evidence_for(chosen(releases, only), observed, read, signing)
     changes = plan_channel(channel, releases, observed, before=before, evidence=evidence, only=only)
     return Look(
         channel=channel,
@@ -128,10 +131,17 @@ def look_at(
 
 
 def evidence_for(
-    releases: Sequence[Released], observed: Observation, read: Read
+    releases: Sequence[Released],
+    observed: Observation,
+    read: Read,
+    signing: Signing | None = None,
 ) -> dict[Digest, list[Attachment]]:
     """Returns index digest → what should be attached to its images."""
-    return {r.index.digest: found for r in releases if (found := evidence_of(r, observed, read))}
+    found = {r.index.digest: evidence_of(r, observed, read) for r in releases}
+    if signing is not None:
+        for released in releases:
+            found[released.index.digest] += signing.attachments(released, observed)
+    return {index: attachments for index, attachments in found.items() if attachments}
 
 
 def _differing(
@@ -140,9 +150,10 @@ def _differing(
     state: Observation,
     read: Read,
     only: frozenset[ReleaseName] | None,
+    signing: Signing | None,
 ) -> frozenset[str]:
     """Returns the repositories of which the state does not say what the locks say."""
-    evidence = evidence_for(chosen(releases, only), state, read)
+    evidence = evidence_for(chosen(releases, only), state, read, signing)
     changes = plan_channel(channel, releases, state, evidence=evidence, only=only)
     return frozenset(
         c.what.partition(":")[0] for c in changes if c.verb not in ("=", "unmanaged")

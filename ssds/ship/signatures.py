@@ -1,0 +1,100 @@
+"""Signatures of releases: of the index and of each platform's manifest, in both of cosign's ways.
+
+One is a payload under the tag ``sha256-<hex>.sig``, which registries of today replicate and skopeo
+verifies; the other is a sigstore bundle as a referrer. The index's names the release, so that a
+signed index under another version's tag is told. What is signed decides whether it is there
+already, not the signature: nobody signs twice.
+"""
+
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING
+
+from ssds.core.canonical import Json, canonical_bytes
+from ssds.core.digest import Digest, sha256_of
+from ssds.core.platform import Platform
+from ssds.core.records import dataclass, replace
+from ssds.lock.model import Released
+from ssds.recipe.model import Channel
+from ssds.ship.channels import Attachment
+from ssds.ship.observation import Observation
+from ssds.trust.simple import payload_bytes
+from ssds.trust.statement import SIGNED, statement_bytes
+
+if TYPE_CHECKING:
+    from ssds.trust.keys import Signer
+
+KIND = "signature"
+RELEASE = "org.ssds.release"
+REVISION = "org.ssds.revision"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CosignLayer:
+    """What stands under the tag of an image's signatures: the payload, and its base64 signature."""
+
+    payload: bytes
+    signature: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signing:
+    """Signs what a channel gets."""
+
+    signer: Signer
+    channel: Channel
+
+    def attachments(self, released: Released, observed: Observation | None) -> list[Attachment]:
+        """Returns the signatures that a release should have; made where they are not there."""
+        index = released.index
+        says: dict[str, Json] = {RELEASE: str(released.id), REVISION: released.revision}
+        found = [self._attachment(released, index.digest, index.size_bytes, None, says, observed)]
+        for platform, half in released.platforms.items():
+            manifest = half.manifest
+            found.append(
+                self._attachment(
+                    released, manifest.digest, manifest.size_bytes, platform, {}, observed
+                )
+            )
+        return found
+
+    def _attachment(
+        self,
+        released: Released,
+        subject: Digest,
+        size_bytes: int,
+        platform: Platform | None,
+        says: dict[str, Json],
+        observed: Observation | None,
+    ) -> Attachment:
+        reference = repository(self.channel, released.id.name)
+        key = self.signer.public
+        statement = statement_bytes(subject, reference, SIGNED, says)
+        identity = canonical_bytes({"key": str(key.id), "statement": str(sha256_of(statement))})
+        wanted = Attachment(
+            kind=KIND,
+            subject=subject,
+            size_bytes=size_bytes,
+            digest=sha256_of(identity),
+            platform=platform,
+        )
+        if observed is not None and wanted.held(observed) == wanted.digest:
+            return wanted
+        from ssds.trust.bundle import envelope_bundle
+        from ssds.trust.envelope import sign_envelope
+
+        payload = payload_bytes(reference, subject, says)
+        signature = base64.b64encode(self.signer.sign(payload)).decode()
+        return replace(
+            wanted,
+            content=envelope_bundle(sign_envelope(statement, self.signer), key),
+            cosign=CosignLayer(payload=payload, signature=signature),
+        )
+
+
+def repository(channel: Channel, name: str) -> str:
+    """Returns the name by which a signature calls a repository: in full for a registry."""
+    if channel.kind == "registry":
+        return f"{channel.location.strip('/')}/{name}"
+    return name
