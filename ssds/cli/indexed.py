@@ -29,7 +29,7 @@ from ssds.graph.index.table import (
 from ssds.graph.plan import Plan, Verb
 from ssds.lock.make import locked_claims
 from ssds.lock.model import Locks
-from ssds.recipe.homes import Home
+from ssds.recipe.homes import Home, home_with
 from ssds.workspace import LOCK_FOLDER, Workspace
 
 OFF = "SSDS_INDEX"
@@ -259,11 +259,17 @@ class Session(Memory):
         built_on: dict[str, set[str]] = {}
         for edge in workspace.reading.edges:
             built_on.setdefault(edge.release.name, set()).add(edge.to.name)
+        absent = set()
+        for user, names in workspace.reading.looked.items():
+            known = {n for n in names if home_with(workspace.root, workspace.homes, n) is not None}
+            built_on.setdefault(user, set()).update(known)
+            absent |= {user} if known != names else set()
         busy = {
             unit_of(row.node.rpartition(":")[0])
             for row in planned.delivery.rows
             if row.verb is not Verb.REUSE
         }
+        busy |= absent  # what would be built on a recipe that is not there is read each time
         busy |= {r.name for r in lacking(planned.plan, workspace.locks, workspace.catalog.releases)}
         return describe(
             planned.graph,

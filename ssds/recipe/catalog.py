@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ssds.core.diagnostics import Collector, Span
 from ssds.core.model import ReleaseName
-from ssds.core.records import dataclass, replace
+from ssds.core.records import dataclass, field, replace
 from ssds.recipe.codes import diagnostic
 from ssds.recipe.formats.scope import Report, Trees
 from ssds.recipe.formats.ssds import Edge, Reading, read_recipe
@@ -44,12 +44,14 @@ class CatalogReading:
         spans: (path, address) → place, read when asked.
         collector: every problem of every file.
         edges: recipe → recipe, with their places (C16).
+        looked: recipe → those whose versions decide what it is built on, there or not.
     """
 
     catalog: Catalog
     spans: Spans
     collector: Collector
     edges: tuple[Edge, ...] = ()
+    looked: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
 class Documents(Protocol):
@@ -128,7 +130,7 @@ def read_catalog(
     shared = read_shared(root, catalog, spans, collector)
     readers = _Readers(root, spans, shared, collector, documents)
     places = _places(root, homes(catalog, checkouts), only, collector)
-    releases, edges, bases, broken = _read_recipes(readers, places)
+    releases, edges, bases, broken, looked = _read_recipes(readers, places)
     whole = shared if only is None else replace(shared, sites={})
     check_releases(releases, edges, whole, broken, spans, collector, catalog)
     data: Mapping[ReleaseName, DataSet] = {}
@@ -151,6 +153,7 @@ def read_catalog(
         spans=spans,
         collector=collector,
         edges=tuple(edges),
+        looked=looked,
     )
 
 
@@ -234,12 +237,13 @@ def _places(
 
 def _read_recipes(
     readers: _Readers, places: _Places
-) -> tuple[list[Release], list[Edge], dict[str, Base], set[str]]:
-    """Returns releases, edges and images of the recipes, and the names of those with errors."""
+) -> tuple[list[Release], list[Edge], dict[str, Base], set[str], dict[str, frozenset[str]]]:
+    """Returns releases, edges, images, the names of those with errors, and who looked at whom."""
     releases: list[Release] = []
     bases: dict[str, Base] = {}
     edges: list[Edge] = []
     broken: set[str] = set()
+    looked: dict[str, frozenset[str]] = {}
     while places.waiting:
         name = places.waiting.pop()
         home = places.known[name]
@@ -250,8 +254,10 @@ def _read_recipes(
         releases += reading.releases
         edges += reading.edges
         bases.update((base.name, base) for base in reading.bases)
-        places.named({edge.to.name for edge in reading.edges})
-    return releases, edges, bases, broken
+        if reading.looked:
+            looked[name] = reading.looked
+        places.named({edge.to.name for edge in reading.edges} | reading.looked)
+    return releases, edges, bases, broken, looked
 
 
 def local_trees(root: str) -> Trees:

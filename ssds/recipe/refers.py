@@ -18,6 +18,8 @@ from ssds.recipe.yamlmarks import load, read_file
 _KEY = pattern(rb"recipe[\"']?\s*:|\\[xuU]")
 """What a text has that refers to another recipe; an escape may hide the word."""
 _TEMPLATE = "{{"
+_PUBLISHED = pattern(rb"(?:vnmd|neurodesk)(?:/caid)?/([a-z0-9.-]*)(\{?)|\\[xuU]")
+"""What a text has that may name an image of another recipe of its checkout."""
 
 
 class References:
@@ -25,7 +27,7 @@ class References:
 
     Args:
         root: the workspace's folder.
-        homes: the folders of recipes; only our own format has references.
+        homes: the folders of recipes.
     """
 
     def __init__(self, root: str, homes: Sequence[Home]) -> None:
@@ -78,12 +80,35 @@ class References:
         return frozenset(name for names in found for name in names)
 
     def _read(self, name: str) -> frozenset[str] | None:
-        path = next(h.path(name) for h in self._homes if h.format == "ssds")
-        data = read_file(os.path.join(self._root, path), path, Collector())
-        if data is None or not _KEY.search(data):
-            return frozenset()
-        document = load(data, path, Collector())
-        return _named(document.data) if document.usable else None
+        found: set[str] = set()
+        for home in self._homes:
+            path = home.path(name)
+            data = read_file(os.path.join(self._root, path), path, Collector())
+            if data is None:
+                continue
+            named = _own(data, path) if home.format == "ssds" else _published(data)
+            if named is None:
+                return None
+            found |= named
+        return frozenset(found)
+
+
+def _published(data: bytes) -> frozenset[str] | None:
+    """Returns whose images a text may name; None where that is a template, or hidden."""
+    found = set()
+    for match in _PUBLISHED.finditer(data):
+        if match[1] is None or match[2]:
+            return None
+        found.add(match[1].decode())
+    return frozenset(found)
+
+
+def _own(data: bytes, path: str) -> frozenset[str] | None:
+    """Returns the recipes that a recipe of our own format names."""
+    if not _KEY.search(data):
+        return frozenset()
+    document = load(data, path, Collector())
+    return _named(document.data) if document.usable else None
 
 
 def _named(data: object) -> frozenset[str] | None:

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from neurocontainers_checkout import HEAD, recipe, write_checkout
+from index_law import told
+from neurocontainers_checkout import AMD64, BUILD, HEAD, NAME, recipe, write_checkout
 
 from ssds.cli import indexed, planning
 from ssds.graph.index.changes import Changes
@@ -121,3 +122,36 @@ def test_check_plan_explain_and_render_work_on_a_checkout(workspace: Path) -> No
     assert code == 0
     assert text.splitlines()[1] == "FROM docker.io/library/debian:12"
     assert "RUN x" in text
+
+
+def test_the_index_notices_that_the_recipe_of_a_published_image_comes_changes_and_goes(
+    workspace: Path,
+) -> None:
+    checkout = workspace.parent / "checkout"
+    upper = recipe("- run: [x]", build=BUILD.replace("debian:12", "vnmd/lower_1.0:20200905"))
+    write_checkout(checkout, upper)
+
+    def lower(version: str) -> None:
+        head = HEAD.replace("name: small", "name: lower").replace("1.0", version)
+        write_checkout(checkout, recipe("- run: [x]", head=head), name="lower")
+
+    edits = (
+        lambda: lower("2.0"),
+        lambda: lower("1.0"),
+        lambda: shutil.rmtree(checkout / "recipes/lower"),
+    )
+    bases = []
+    for edit in (lambda: None, *edits):
+        edit()
+        time.sleep(0.1)
+        wanted = told(workspace, planning.Asked(), index=False)
+        for _ in range(2):
+            assert told(workspace, planning.Asked(), index=True) == wanted
+        reading = Workspace.open(str(workspace)).reading
+        bases.append(reading.catalog.releases[NAME].targets[AMD64].base_recipe)
+        session = indexed.Session(Workspace.open(str(workspace)), planning.Asked())
+        assert session.open()
+        number = session.table.names.index("small")
+        bases.append([session.table.names[n] for n in session.table.builds_on(number)])
+    assert [b is not None for b in bases[::2]] == [False, False, True, False]
+    assert bases[1::2] == [[], ["lower"], ["lower"], []]

@@ -51,11 +51,13 @@ class Reading:
 
     Attributes:
         bases: images of registries that it names itself, each called by its whole reference.
+        looked: recipes whose versions it asked for; what it gives may change with them.
     """
 
     releases: tuple[Release, ...] = ()
     edges: tuple[Edge, ...] = ()
     bases: tuple[Base, ...] = ()
+    looked: frozenset[str] = frozenset()
 
 
 def read_recipe(

@@ -1,9 +1,10 @@
-"""The parts of a checkout that its recipes share: macros and templates, each read once."""
+"""What recipes of a checkout read beside their own: macros, templates, other recipes, each once."""
 
 from __future__ import annotations
 
 import functools
 import os
+from collections.abc import Mapping
 from typing import Any
 
 from ssds.core.diagnostics import Collector, Span
@@ -18,6 +19,7 @@ from ssds.recipe.shared import plain_relative
 from ssds.recipe.yamlmarks import Document, lies_in, read_file
 
 MACROS = "macros"
+RECIPES = "recipes"
 SHARED = (MACROS, FOLDER)
 """Folders of a checkout whose files recipes may read."""
 
@@ -55,6 +57,7 @@ class Checkout:
         self._folder = folder
         self._collector = collector
         self._macros: dict[str, Macro] = {}
+        self._recipes: dict[str, Mapping[str, Any] | None] = {}
         self._presets: dict[str, dict[str, Any] | None] = {}
 
     def macro(self, name: str) -> Macro:
@@ -98,6 +101,17 @@ class Checkout:
                     found = document.data
             self._presets[name] = found
         return self._presets[name]
+
+    def recipe(self, name: str) -> Mapping[str, Any] | None:
+        """Returns what ``recipes/NAME/build.yaml`` says; None where it is missing or wrong."""
+        if name not in self._recipes:
+            own = Collector()  # what is wrong with it is told when it is read itself
+            plain = "/" not in name and name[:1] not in ("", ".")
+            document = self._load(f"{RECIPES}/{name}/build.yaml", own) if plain else None
+            form = schema("neurocontainers", "N")
+            value = form.check(document, own) if document is not None else None
+            self._recipes[name] = None if own.failed else value
+        return self._recipes[name]
 
     def preset_names(self) -> list[str]:
         """Returns the names of the templates that are there."""

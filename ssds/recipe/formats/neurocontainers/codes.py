@@ -53,6 +53,10 @@ WARNINGS: dict[str, tuple[str, str]] = {
         "Use https: anybody on the way can change what comes, and the lock holds what came first.",
     ),
     "N050": ("base image without a version", "Name a tag that stays, best with its digest."),
+    "N055": (
+        "base is an image of a recipe that is here in another version",
+        "It is used as it was published; name the version here, and the two are built together.",
+    ),
     "N051": ("version is whatever is newest", "Name a version: latest is another one next month."),
     "N052": (
         "not an SPDX licence expression in the NeuroDesk recipe",

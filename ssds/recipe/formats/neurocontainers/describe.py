@@ -20,7 +20,7 @@ from ssds.recipe.steps import LocalTree
 from ssds.recipe.yamlmarks import Document, lies_in, read_file
 
 if TYPE_CHECKING:
-    from ssds.recipe.formats.neurocontainers.targets import Chosen
+    from ssds.recipe.formats.neurocontainers.choices import Chosen
 
 _BUILT = frozenset(("build", "files", "variables", "name", "version", "architectures", "tests"))
 """What is no description."""
@@ -54,12 +54,6 @@ class Beside:
             return path, ""
         data = read_file(place, path, Collector())
         return path, (data or b"").decode("utf-8", "replace")
-
-
-def variant_name(name: str) -> str:
-    """Returns our name of a variant: ``_`` becomes ``-``, a digit in front gets a ``v``."""
-    plain = name.replace("_", "-")
-    return f"v{plain}" if plain[:1].isdecimal() else plain
 
 
 def metadata(

@@ -7,7 +7,7 @@ from typing import Any
 
 from ssds.recipe.address import Path
 from ssds.recipe.codes import near
-from ssds.recipe.formats.neurocontainers.describe import variant_name
+from ssds.recipe.formats.neurocontainers.choices import variant_name
 from ssds.recipe.formats.neurocontainers.parts import KINDS, MORE_KEYS
 from ssds.recipe.formats.scope import Report
 

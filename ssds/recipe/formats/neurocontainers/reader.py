@@ -8,10 +8,11 @@ from ssds.core.diagnostics import Collector, Span
 from ssds.core.records import replace
 from ssds.recipe.codes import diagnostic
 from ssds.recipe.formats.neurocontainers.checkout import Checkout
+from ssds.recipe.formats.neurocontainers.choices import choices
 from ssds.recipe.formats.neurocontainers.describe import Beside, check_licenses
 from ssds.recipe.formats.neurocontainers.fulltest import FILE, FullTest, read_fulltest
 from ssds.recipe.formats.neurocontainers.grammar import check
-from ssds.recipe.formats.neurocontainers.targets import TargetReader, choices
+from ssds.recipe.formats.neurocontainers.targets import TargetReader
 from ssds.recipe.formats.neurocontainers.values import load
 from ssds.recipe.formats.scope import Report, Trees
 from ssds.recipe.formats.ssds import Reading
@@ -80,9 +81,12 @@ class RecipeReader:
         tests = self._tests(folder, str(value["version"]), collector)
         if tests is not None:
             releases = [_tested(release, tests) for release in releases]
-        names = dict.fromkeys(t.base for r in releases for t in r.targets.values())
+        names = dict.fromkeys(t.base for r in releases for t in r.targets.values() if t.base)
         return Reading(
-            releases=tuple(releases), bases=tuple(Base(name=name, image=name) for name in names)
+            releases=tuple(releases),
+            edges=tuple(reader.edges),
+            bases=tuple(Base(name=name, image=name) for name in names),
+            looked=frozenset(reader.looked),
         )
 
     def _tests(self, folder: str, version: str, collector: Collector) -> FullTest | None:

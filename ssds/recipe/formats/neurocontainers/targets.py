@@ -2,78 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from ssds.core.errors import InvalidValue
 from ssds.core.model import ReleaseName
 from ssds.core.platform import Platform
-from ssds.core.records import dataclass, replace
+from ssds.core.records import replace
 from ssds.oci.image_name import parse_image_name
 from ssds.recipe.formats.neurocontainers import describe, frame
 from ssds.recipe.formats.neurocontainers.checkout import Checkout
+from ssds.recipe.formats.neurocontainers.choices import Chosen, release_name, selector_of
 from ssds.recipe.formats.neurocontainers.context import Context, Failed
 from ssds.recipe.formats.neurocontainers.directives import Reader
 from ssds.recipe.formats.neurocontainers.files import Files
 from ssds.recipe.formats.neurocontainers.parts import Place
+from ssds.recipe.formats.neurocontainers.published import held, recipe_of
 from ssds.recipe.formats.scope import COMMAND, Report, Trees
+from ssds.recipe.formats.ssds import Edge
 from ssds.recipe.model import Deploy, Release, Target
-from ssds.recipe.rules import RESERVED_TAG
-from ssds.recipe.steps import EntrypointStep, EnvStep
+from ssds.recipe.steps import EntrypointStep, EnvStep, RecipeRef
 from ssds.recipe.uses import sources_of
 from ssds.recipe.work import Work
-
-ARCHITECTURES = {
-    "x86_64": "linux/amd64", "amd64": "linux/amd64", "AMD64": "linux/amd64",
-    "aarch64": "linux/arm64", "arm64": "linux/arm64", "ARM64": "linux/arm64",
-}  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Chosen:
-    """One version in one variant: what differs between the releases of a recipe.
-
-    Attributes:
-        version: with the suffixes of its options.
-        variant: theirs, as the recipe names it, or the empty text.
-        options: all of them.
-        platforms: in the recipe's order, the first one required.
-    """
-
-    version: str
-    variant: str
-    options: Mapping[str, bool]
-    platforms: tuple[Platform, ...]
-
-
-def selector_of(variant: str, platform: Platform) -> str:
-    """Returns how their builder names a variant on an architecture (``gpu_arm64``)."""
-    arm = platform.architecture == "arm64"
-    return "_".join(part for part in (variant, "arm64" if arm else "") if part)
-
-
-def choices(data: Mapping[str, Any]) -> Iterator[Chosen]:
-    """Gives a recipe's own release, one for each option that marks the version, its variants."""
-    options: dict[str, Any] = data.get("options") or {}
-    usual = {name: bool((item or {}).get("default", False)) for name, item in options.items()}
-    names = [ARCHITECTURES[a] for a in data["architectures"] if a in ARCHITECTURES]
-    first = "linux/amd64" if "linux/amd64" in names else names[0]
-    platforms = tuple(Platform(p) for p in dict.fromkeys((first, *names)))
-
-    def version(chosen: Mapping[str, bool]) -> str:
-        marks = [str((options[n] or {}).get("version_suffix") or "") for n in chosen if chosen[n]]
-        return str(data["version"]) + "".join(marks)
-
-    yield Chosen(version=version(usual), variant="", options=usual, platforms=platforms)
-    for name, item in options.items():
-        if (item or {}).get("version_suffix") and not usual[name]:
-            chosen = {**usual, name: True}
-            yield Chosen(version=version(chosen), variant="", options=chosen, platforms=platforms)
-    for name, item in (data.get("variants") or {}).items():
-        own = item.get("architectures") or [item.get("architecture") or ""]
-        on = tuple(Platform(ARCHITECTURES[a]) for a in own if a) or platforms[:1]
-        chosen = {**usual, **(item.get("options") or {})}
-        yield Chosen(version=version(chosen), variant=name, options=chosen, platforms=on)
 
 
 class TargetReader:
@@ -97,15 +47,12 @@ class TargetReader:
         self.beside = beside
         self.build: Mapping[str, Any] = data["build"]
         self.work = Work()
+        self.edges: list[Edge] = []
+        self.looked: set[str] = set()
 
     def release(self, chosen: Chosen) -> Release | None:
         """Returns one release; None after a problem that leaves nothing to read."""
-        version = (
-            f"{chosen.version}.0" if RESERVED_TAG.fullmatch(chosen.version) else chosen.version
-        )
-        identity = ReleaseName(
-            str(self.data["name"]), version, describe.variant_name(chosen.variant)
-        )
+        identity = release_name(self.data, chosen)
         targets: dict[Platform, Target] = {}
         first: Context | None = None
         for platform in chosen.platforms:
@@ -159,7 +106,7 @@ class TargetReader:
                 reader.declare(item, Place(report=self.report, path=("files", index)))
             except Failed:
                 self.report.whole = False
-        base = self.base(context)
+        base, base_recipe = self.base(context, identity, platform)
         self.before(reader, build)
         for index, item in enumerate(self.build.get("directives") or ()):
             reader.apply(item, build.below("directives", index))
@@ -170,6 +117,7 @@ class TargetReader:
             platform=platform,
             required=True,
             base=base,
+            base_recipe=base_recipe,
             sources={n: s for n, s in context.files.sources.items() if n in used},
             steps=tuple(reader.steps),
             tests=(),  # fulltest.yaml: a reader of its own
@@ -196,18 +144,41 @@ class TargetReader:
             drop_localedef=bool(self.build.get("fix-locale-def", False)),
         )
 
-    def base(self, context: Context) -> str:
-        """Returns the reference of the base image in its full form."""
+    def base(
+        self, context: Context, identity: ReleaseName, platform: Platform
+    ) -> tuple[str, RecipeRef | None]:
+        """Returns the base image's full reference, or the recipe that makes it (C16)."""
         path = ("build", "base-image")
         text = context.text(str(self.build["base-image"]), self.report, path)
         try:
             image = parse_image_name(text)
-            if not image.digest and image.tag in ("", "latest"):
-                self.report("N050", path, ("found", text))
-            return str(image)
         except InvalidValue as error:
             self.report("N013", path, ("found", text), ("reason", error.message))
             raise Failed from error
+        below = recipe_of(image)
+        if below is not None and below.name != identity.name:
+            self.looked.add(below.name)
+            data = self.checkout.recipe(below.name)
+            reference = held(data, below, platform)
+            if reference is not None:
+                address = ".".join(path)
+                self.edges.append(
+                    Edge(
+                        release=identity,
+                        platform=platform,
+                        to=reference,
+                        path=self.report.document.path,
+                        address=address,
+                    )
+                )
+                return "", reference
+            if data is not None:
+                self.report(
+                    "N055", path, ("image", text), ("here", f"{below.name} {data['version']}")
+                )
+        if not image.digest and image.tag in ("", "latest"):
+            self.report("N050", path, ("found", text))
+        return str(image), None
 
     def before(self, reader: Reader, build: Place) -> None:
         """Adds what every image gets before the recipe's own steps."""
