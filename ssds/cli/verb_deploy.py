@@ -14,7 +14,7 @@ from ssds.cli.output import counted, print_json, say, table
 from ssds.core.errors import UnavailableError, UsageError
 from ssds.core.text import shown
 from ssds.recipe.model import Site
-from ssds.recipe.selectors import About, hits
+from ssds.recipe.selectors import About, about, hits
 from ssds.ship.checking import check_tree
 from ssds.ship.collisions import Collision
 from ssds.ship.deploy import REMOVAL_LIMIT, DeployPlan, deploy, plan_deploy
@@ -80,9 +80,11 @@ def command(
         )
     site, locks = sites[site_name], tuple(workspace.locks.releases.values())
     unlocked = _unlocked(workspace, site)
+    data = tuple(workspace.data_locks.values()) if site.data else ()
+    channels = workspace.catalog.channels.values()
     if dry_run:
-        channels = workspace.catalog.channels.values()
-        planned = plan_deploy(site, locks, workspace.store.blobs, place, channels=channels)
+        blobs = workspace.store.blobs
+        planned = plan_deploy(site, locks, blobs, place, channels=channels, data=data)
         return _show_plan(planned, unlocked, as_json)
     store = workspace.store
     try:
@@ -92,7 +94,8 @@ def command(
                 locks,
                 store.blobs,
                 place,
-                channels=workspace.catalog.channels.values(),
+                channels=channels,
+                data=data,
                 allow_remove=allow_remove,
                 repair=repair,
             )
@@ -106,6 +109,7 @@ def command(
                 "generation": report.generation,
                 "written": report.written,
                 "images_written": report.images_written,
+                "data_written": report.data_written,
                 "left_out": [list(pair) for pair in report.left_out],
                 "collisions": [collision.to_dict() for collision in report.collisions],
             }
@@ -126,20 +130,27 @@ def command(
         if site.modules != "tcl" and not os.path.isdir(os.path.join(folder, "lmod")):
             say("no spider cache was made for Lmod: Lmod is not here, or the tree's path is odd")
         modules = shlex.quote(os.path.join(folder, "modules"))
+        sets = f", {counted(report.data_written, 'data set')}" if report.data_written else ""
         print(
             f"Deployed generation {report.generation} to {target}: "
-            f"{counted(report.images_written, 'image')} unpacked. `module use {modules}`"
+            f"{counted(report.images_written, 'image')}{sets} unpacked. `module use {modules}`"
         )
     return 0
 
 
 def _unlocked(workspace: Workspace, site: Site) -> list[tuple[str, str]]:
-    """Returns the releases that a site names, and that no lock has yet."""
+    """Returns the releases and data sets that a site names, and that no lock has yet."""
+    data = workspace.catalog.data if site.data else {}
+    unmade = sorted(
+        name
+        for name, found in data.items()
+        if name not in workspace.data_locks and hits(site.data, name, about(found.about, {}))
+    )
     return [
         (str(name), f"not released yet: ssds apply {name.name}")
         for name in sorted(workspace.catalog.releases)
         if not workspace.locks.get(name).variants and hits(site.include, name, About())
-    ]
+    ] + [(str(name), f"not made yet: ssds apply {name.name}") for name in unmade]
 
 
 def _tell(left_out: Iterable[tuple[str, str]], collisions: Iterable[Collision]) -> None:
@@ -187,7 +198,7 @@ def _show_plan(planned: DeployPlan, unlocked: list[tuple[str, str]], as_json: bo
 def _check(place: Target, sites: list[str], as_json: bool) -> int:
     report = check_tree(place.folder, sites)
     if as_json:
-        found = {"sites": list(report.sites), "images": report.images}
+        found = {"sites": list(report.sites), "images": report.images, "data": report.data}
         print_json({**found, "problems": list(report.problems)})
     elif report.problems:
         print("\n".join(shown(text) for text in report.problems))
@@ -198,7 +209,9 @@ def _check(place: Target, sites: list[str], as_json: bool) -> int:
         )
     else:
         sites_text = " ".join(report.sites)
+        sets = f", {counted(report.data, 'data set')}" if report.data else ""
         print(
-            f"{place.name} is as it was deployed: {sites_text}, {counted(report.images, 'image')}."
+            f"{place.name} is as it was deployed: {sites_text}, "
+            f"{counted(report.images, 'image')}{sets}."
         )
     return 1 if report.problems else 0

@@ -27,7 +27,7 @@ from ssds.lock.read import DATA_FOLDER, SUFFIX, diagnostic, parse_bytes, read_by
 from ssds.lock.write import replace_file, source_to_dict, text_of
 from ssds.recipe.data_model import DataSet
 
-_VERSION = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+_VERSION = r"(?!current$)[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 _ACTION = r"files|index/[a-z0-9][a-z0-9_-]{0,63}|dataset"
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 _TABLE = r"[a-z][a-z0-9_]{0,63}"
@@ -290,6 +290,11 @@ def made_of(text: bytes, content: Digest) -> MadeSet:
     )
 
 
+def data_lock_bytes(lock: DataLock) -> bytes:
+    """Returns the bytes of a lock's file."""
+    return text_of(lock.to_dict()).encode()
+
+
 def update_data_lock(
     folder: str, name: ReleaseName, *, guard: str, change: Callable[[DataLock], DataLock | None]
 ) -> bool:
@@ -313,4 +318,4 @@ def update_data_lock(
         if new is None:
             return remove_file(path, point="data-lock")
         os.makedirs(place, exist_ok=True)
-        return replace_file(path, text_of(new.to_dict()).encode(), point="data-lock")
+        return replace_file(path, data_lock_bytes(new), point="data-lock")

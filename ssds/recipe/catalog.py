@@ -28,7 +28,7 @@ from ssds.recipe.shared import Shared, read_shared
 from ssds.recipe.yamlmarks import Document, Spans, lies_in, load, read_file
 
 if TYPE_CHECKING:
-    from ssds.recipe.data_model import DataSet
+    from ssds.recipe.data_model import DataSets
 
 RECIPE_FILE = FORMATS["ssds"].file
 DATA_FOLDER = "data"
@@ -132,10 +132,10 @@ def read_catalog(
     places = _places(root, homes(catalog, checkouts), only, collector)
     releases, edges, bases, broken, looked = _read_recipes(readers, places)
     whole = shared if only is None else replace(shared, sites={})
-    check_releases(releases, edges, whole, broken, spans, collector, catalog)
-    data: Mapping[ReleaseName, DataSet] = {}
+    data: DataSets | None = None
     if only is None and has_data(root, catalog):
         data = _data_sets(root, catalog, (releases, broken), spans, collector)
+    check_releases(releases, edges, whole, data, broken, spans, collector, catalog)
     chosen: dict[ReleaseName, Release] = {}
     for release in releases:
         chosen.setdefault(release.id, release)
@@ -147,7 +147,7 @@ def read_catalog(
             channels=shared.channels or {},
             sites=shared.sites,
             advisories=shared.advisories or {},
-            data=data,
+            data=data.known if data else {},
             salt=shared.salt,
         ),
         spans=spans,
@@ -168,12 +168,12 @@ def _data_sets(
     recipes: tuple[list[Release], set[str]],
     spans: Spans,
     collector: Collector,
-) -> Mapping[ReleaseName, DataSet]:
+) -> DataSets:
     """Returns the reference data sets; the reader is imported only where there are any."""
     from ssds.recipe import data
 
     sets = data.read_data_sets(root, catalog, spans, collector)
-    data.check_data_sets(sets, *recipes, spans, collector)
+    data.check_data_sets(sets.known, *recipes, spans, collector)
     return sets
 
 

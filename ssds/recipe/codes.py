@@ -229,6 +229,10 @@ _TABLE: dict[str, tuple[str, str]] = {
     "S017": ("default that no release has", "Write a version of that recipe, with -variant."),
     "S018": ("unknown sort of selector", "Use category:, licence: or label:."),
     "S019": ("two binds with one target", "Keep one of them, or give it another target."),
+    "S020": (
+        "selector matches no data set",
+        "Write SET or SET@VERSION of catalog/data, category:… or licence:….",
+    ),
     "G010": (
         "not a data set's file",
         'Name it catalog/data/SET/VERSION.yaml; SET in lower case, VERSION not "current".',

@@ -16,7 +16,7 @@ from ssds.core.patterns import pattern
 from ssds.recipe.address import Path
 from ssds.recipe.catalog import DATA_FOLDER
 from ssds.recipe.codes import diagnostic, near
-from ssds.recipe.data_model import DataSet, IndexStep, Placement
+from ssds.recipe.data_model import DataSet, DataSets, IndexStep, Placement
 from ssds.recipe.formats.scope import ENVIRONMENT_NAME, Report, Scope, names_of
 from ssds.recipe.formats.ssds_metadata import license_problem
 from ssds.recipe.formats.ssds_steps import TargetReader
@@ -35,11 +35,10 @@ _BRACES = pattern(r"\{[^{}]*\}|[{}]")
 _TIME_LIMIT_S = 3600
 
 
-def read_data_sets(
-    root: str, catalog: str, spans: Spans, collector: Collector
-) -> dict[ReleaseName, DataSet]:
+def read_data_sets(root: str, catalog: str, spans: Spans, collector: Collector) -> DataSets:
     """Returns the data sets of a catalog, by name and version; ``collector`` has their problems."""
     found: dict[ReleaseName, DataSet] = {}
+    broken: set[str] = set()
     for path, name, version in _files(root, f"{catalog}/{DATA_FOLDER}", collector):
         own = Collector()
         data = read_file(os.path.join(root, path), path, own)
@@ -51,8 +50,10 @@ def read_data_sets(
                 report = Report(document, own, whole=value is document.data)
                 read = _Reader(value, report, ReleaseName(name, version), path).read()
                 found[read.id] = read
+        if own.failed:
+            broken.add(name)
         collector.extend(own)
-    return found
+    return DataSets(known=found, broken=frozenset(broken))
 
 
 def _files(root: str, folder: str, collector: Collector) -> Iterable[tuple[str, str, str]]:

@@ -65,3 +65,15 @@ class DataSet:
     environment: Mapping[str, str] = field(default_factory=dict)
     loc: Mapping[str, Json] = field(default_factory=dict)
     resources: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataSets:
+    """The data sets of a catalog.
+
+    Attributes:
+        broken: names of sets with files that have errors.
+    """
+
+    known: Mapping[ReleaseName, DataSet] = field(default_factory=dict)
+    broken: frozenset[str] = frozenset()

@@ -248,6 +248,7 @@ class Site:
         platforms: in order of preference; each architecture ends in its generic image.
         include, exclude: selectors: ``samtools``, ``samtools@1.16.1``, ``fsl*``,
             ``category:…``, ``licence:…``, ``label:KEY[=VALUE]``; empty include means all.
+        data: selectors of reference data sets, without labels; empty means none.
         runtimes: container runtimes to look for, in order; ``plain`` is the shipped script (C22).
         runtime_modules: runtime → the site's module that brings it.
         binds: host folders that programs see.
@@ -266,6 +267,7 @@ class Site:
     platforms: tuple[Platform, ...] = ()
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    data: tuple[str, ...] = ()
     runtimes: tuple[str, ...] = ("apptainer", "singularity", "plain")
     runtime_modules: Mapping[str, str] = field(default_factory=dict)
     binds: tuple[str, ...] = ()

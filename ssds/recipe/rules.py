@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import graphlib
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from ssds.core.diagnostics import Collector
 from ssds.core.model import ReleaseName
@@ -15,6 +16,9 @@ from ssds.recipe.ranges import joined
 from ssds.recipe.shared import Shared
 from ssds.recipe.yamlmarks import Spans
 
+if TYPE_CHECKING:
+    from ssds.recipe.data_model import DataSets
+
 RESERVED_TAG = pattern(r"latest|.*-r[0-9]+|.*-sif")
 """What tags of ssds mean something by themselves."""
 
@@ -23,6 +27,7 @@ def check_releases(
     releases: Sequence[Release],
     edges: Sequence[Edge],
     shared: Shared,
+    data: DataSets | None,
     broken: set[str],
     spans: Spans,
     collector: Collector,
@@ -33,7 +38,7 @@ def check_releases(
     Args:
         releases: of the recipes without errors.
         edges: recipe → recipe.
-        shared: for the sites' selectors.
+        shared, data: for the sites' selectors.
         broken: names of recipes that have errors of their own; nothing is said about them.
         spans: gives places.
         collector: takes the problems.
@@ -48,7 +53,7 @@ def check_releases(
     if shared.sites:
         from ssds.recipe.site_rules import check_sites  # a catalog without sites needs none of it
 
-        check_sites(known, shared.sites.values(), broken, spans, collector, catalog)
+        check_sites(known, shared.sites.values(), data, broken, spans, collector, catalog)
 
 
 def _place(release: Release) -> str:

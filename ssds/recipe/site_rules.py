@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from ssds.core.diagnostics import Collector
 from ssds.core.model import ReleaseName
 from ssds.recipe.codes import diagnostic, near
+from ssds.recipe.data_model import DataSets
 from ssds.recipe.model import Release, Site
 from ssds.recipe.selectors import SORTS, About, about, hits, names_of, sort_of
 from ssds.recipe.yamlmarks import Spans
@@ -19,19 +20,21 @@ _LISTS = ("include", "exclude", "hidden", "prefer")
 def check_sites(
     known: Known,
     sites: Iterable[Site],
+    data: DataSets | None,
     broken: set[str],
     spans: Spans,
     collector: Collector,
     catalog: str,
 ) -> None:
-    """Reports selectors that take no release, and defaults that no release has.
+    """Reports selectors that take no release or data set, and defaults that nothing has.
 
     Args:
-        known: recipe → its releases.
+        known: recipe → its releases; data: the reference data sets, if there are any.
         broken: names of recipes that have errors of their own; nothing is said about them.
         catalog: the catalog's folder.
     """
     words = _Words(known)
+    data = data or DataSets()
     for site in sites:
         path = f"{catalog}/sites/{site.name}.yaml"
         for key in _LISTS:
@@ -42,15 +45,35 @@ def check_sites(
                     facts = (("selector", selector),)
                     span = spans(path, address)
                     collector.add(diagnostic(code, span, address, facts, first=first))
+        for index, selector in enumerate(site.data):
+            hint = _data_problem(selector, data)
+            if hint is not None:
+                address = f"data[{index}]"
+                span, facts = spans(path, address), (("selector", selector),)
+                collector.add(diagnostic("S020", span, address, facts, first=hint))
         for name, version in site.defaults.items():
             tags = {release.tag for release in known.get(name, ())}
-            if version in tags or name in broken:
+            tags |= {found.version for found in data.known if found.name == name}
+            if version in tags or name in broken or name in data.broken:
                 continue
             address = f"defaults.{name}"
             choice = (("found", f"{name}/{version}"), ("known", ", ".join(sorted(tags)) or "none"))
             first = near(version, tags) if tags else near(name, set(known))
             span = spans(path, address)
             collector.add(diagnostic("S017", span, address, choice, first=first))
+
+
+def _data_problem(selector: str, data: DataSets) -> str | None:
+    """Returns a suggestion for a selector that takes no data set; None for one that does."""
+    sort = sort_of(selector)
+    if sort in ("", "category", "licence"):
+        if selector.partition("@")[0] in data.broken or (data.broken and (sort or "*" in selector)):
+            return None
+        if any(
+            hits((selector,), found.id, about(found.about, {})) for found in data.known.values()
+        ):
+            return None
+    return near(selector, {name for id_ in data.known for name in names_of(id_)})
 
 
 class _Words:

@@ -14,6 +14,7 @@ from ssds.ship.generation import LMOD_LISTING, Deployed, lmod_files, lmod_listin
 from ssds.ship.images import image_problems
 from ssds.ship.links import link_steps
 from ssds.ship.parts import LISTING
+from ssds.ship.refdata.content import set_problems
 from ssds.ship.tree import (
     check_owner,
     generations,
@@ -32,12 +33,13 @@ class TreeReport:
 
     Attributes:
         sites: the sites that were looked at.
-        images: how many images.
+        images: how many images; data: how many data sets.
         problems: one line each, the path first.
     """
 
     sites: tuple[str, ...]
     images: int
+    data: int
     problems: tuple[str, ...]
 
 
@@ -61,6 +63,7 @@ def check_tree(folder: str, sites: Sequence[str] = ()) -> TreeReport:
     looked = tuple(sorted(set(sites) or known))
     problems: list[str] = []
     images: set[Digest] = set()
+    sets: set[Digest] = set()
     for site in looked:
         link, text = public_link(site)
         if not os.path.islink(path := os.path.join(folder, link)) or os.readlink(path) != text:
@@ -72,15 +75,18 @@ def check_tree(folder: str, sites: Sequence[str] = ()) -> TreeReport:
             continue
         for number in numbers:
             deployed = _read(folder, site, number, problems)
-            images |= {i for entry in deployed.entries for i in entry.images.values()}
+            images |= deployed.images
+            sets |= deployed.sets
             if deployed.number and number == current:
                 problems += generation_problems(folder, site, deployed)
         if current not in numbers:
             problems.append(f"{site_path(site)}/current: not there")
     for image in sorted(images):
         problems += image_problems(folder, image)
+    for digest in sorted(sets):
+        problems += set_problems(folder, digest)
     problems += _name_problems(folder, looked[0])
-    return TreeReport(sites=looked, images=len(images), problems=tuple(problems))
+    return TreeReport(sites=looked, images=len(images), data=len(sets), problems=tuple(problems))
 
 
 def _name_problems(folder: str, site: str) -> Iterator[str]:

@@ -23,7 +23,7 @@ def client_files(site: Site, images: Iterable[str], inner: str) -> dict[str, byt
     """Returns path → bytes of all of them, relative to the site's folder.
 
     Args:
-        images: the folders of the site's images, relative to the tree.
+        images: the folders of the site's images and data sets, relative to the tree.
         inner: the tree's folder in the repository; empty where it is its root.
     """
     preload = preload_text(site, images, inner)

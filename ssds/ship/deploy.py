@@ -13,6 +13,7 @@ from functools import partial
 from types import MappingProxyType
 
 from ssds.core.digest import Digest
+from ssds.lock.data import DataLock
 from ssds.lock.model import Lock, ReleaseHalf
 from ssds.lock.write import lock_bytes
 from ssds.recipe.model import Channel, Site
@@ -30,11 +31,13 @@ from ssds.ship.planning import (
     site_changes,
 )
 from ssds.ship.published import CATALOG
+from ssds.ship.refdata.choice import data_digests, select_data
+from ssds.ship.refdata.content import has_set, needed_bytes, set_problems
 from ssds.ship.releases import compose_site, look_with
 from ssds.ship.sites import Selection, binds_of, select
 from ssds.ship.targets.plain import PlainTree
 from ssds.ship.targets.plug import Draft, Target
-from ssds.ship.tree import check_owner, marker_path, read_deployed
+from ssds.ship.tree import check_owner, data_marker, marker_path, read_deployed
 
 __all__ = ["REMOVAL_LIMIT", "DeployPlan", "DeployReport", "deploy", "plan_deploy", "read_deployed"]
 
@@ -49,7 +52,7 @@ class DeployReport:
         changes: by release; ``=`` where nothing was to do.
         generation: the number of the site's current generation.
         written: False when the tree was as it should be and nothing was written.
-        images_written: how many images were unpacked.
+        images_written: how many images were unpacked; data_written: how many data sets.
         left_out: (release, reason) of what the site asks for and did not get.
         notes: (release, path, what is with it): left out of an image, or may surprise.
         collisions: commands that several releases offer, and who has them.
@@ -59,6 +62,7 @@ class DeployReport:
     generation: int
     written: bool
     images_written: int
+    data_written: int = 0
     left_out: tuple[tuple[str, str], ...] = ()
     notes: tuple[tuple[str, str, str], ...] = ()
     collisions: tuple[Collision, ...] = ()
@@ -71,6 +75,7 @@ def deploy(
     target: str | Target,
     *,
     channels: Iterable[Channel] = (),
+    data: Iterable[DataLock] = (),
     allow_remove: int = REMOVAL_LIMIT,
     repair: bool = False,
 ) -> DeployReport:
@@ -80,7 +85,8 @@ def deploy(
         blobs: where bytes come from; only images that are missing are read.
         target: a folder, or another place that holds a tree.
         channels: those that publish the releases; they give images their public names.
-        allow_remove: how many releases may disappear.
+        data: locks of data sets, of which the site's ``data`` chooses.
+        allow_remove: how many releases and data sets may disappear.
         repair: look at images and modules that are there, and make anew what is not as deployed.
 
     Raises:
@@ -90,7 +96,7 @@ def deploy(
     """
     place = PlainTree(target) if isinstance(target, str) else target
     known = list(locks)
-    selection = select(site, known, look_with(blobs))
+    selection = _select(site, known, data, blobs)
     return deploy_selection(
         site,
         selection,
@@ -135,9 +141,11 @@ def deploy_selection(
                 return _report(selection, work.changes, before.number, made.collisions)
         with place.change(f"deploy {site.name}") as draft:
             draft.claim()
-            for image in sorted(broken):
-                draft.remove(marker_path(image))
+            for digest in sorted(broken):
+                draft.remove(marker_path(digest))
+                draft.remove(data_marker(digest))
             written, notes = _bring_images(draft, selection, blobs)
+            sets, more = _bring_data(draft, selection, blobs)
             generation = work.compose(draft.folder, partial(draft.programs, blobs), anew=repair)
             number = before.number
             if number and str(generation.digest) == before.content and not odd:
@@ -149,8 +157,9 @@ def deploy_selection(
         generation=number,
         written=True,
         images_written=written,
+        data_written=sets,
         left_out=selection.left_out,
-        notes=tuple(notes),
+        notes=(*notes, *more),
         collisions=generation.collisions,
     )
 
@@ -172,17 +181,33 @@ class _Work:
     attached: Attached
 
     def missing(self, broken: frozenset[Digest] = frozenset()) -> tuple[tuple[str, Digest], ...]:
-        """The bytes that it needs and that are not here; broken images are made anew."""
-        return missing_bytes(
+        """The bytes that it needs and that are not here; what is broken is made anew."""
+        images = missing_bytes(
             self.selection.picks,
             has=self.blobs.has,
             has_image=lambda image: image not in broken and has_image(self.folder, image),
         )
+        data = [
+            (str(lock.id), digest)
+            for lock in self.selection.data
+            if self._lacks(lock, broken)
+            for digest in needed_bytes(lock)
+            if not self.blobs.has(digest)
+        ]
+        return (*images, *data)
+
+    def _lacks(self, lock: DataLock, broken: frozenset[Digest]) -> bool:
+        digest = needed_bytes(lock)[0]
+        return digest in broken or not has_set(self.folder, digest)
 
     def whole(self, broken: frozenset[Digest] = frozenset()) -> bool:
-        """Whether the tree is ours and has every image."""
+        """Whether the tree is ours and has every image and data set."""
         images = (half.config.digest for pick in self.selection.picks for half in pick.halves)
-        return self.owned and all(i not in broken and has_image(self.folder, i) for i in images)
+        return (
+            self.owned
+            and all(i not in broken and has_image(self.folder, i) for i in images)
+            and not any(self._lacks(lock, broken) for lock in self.selection.data)
+        )
 
     def compose(
         self, folder: str, programs_of: Callable[[ReleaseHalf], Programs], *, anew: bool = False
@@ -263,11 +288,12 @@ def plan_deploy(
     target: str | Target,
     *,
     channels: Iterable[Channel] = (),
+    data: Iterable[DataLock] = (),
 ) -> DeployPlan:
     """Returns what ``deploy`` would do; nothing is written, and no image is unpacked."""
     place = PlainTree(target) if isinstance(target, str) else target
     known = list(locks)
-    selection = select(site, known, look_with(blobs))
+    selection = _select(site, known, data, blobs)
     binds_of(site)
     work = _work(site, selection, blobs, place, channels, _copies(known, selection))
     missing = work.missing()
@@ -280,6 +306,16 @@ def plan_deploy(
         rewritten=made is None or not stands or str(made.digest) != work.before.content,
         collisions=made.collisions if made is not None else (),
     )
+
+
+def _select(
+    site: Site, locks: Iterable[Lock], data: Iterable[DataLock], blobs: BlobSource
+) -> Selection:
+    found = select(site, locks, look_with(blobs))
+    if not site.data:
+        return found
+    sets, left = select_data(site, data)
+    return replace(found, data=sets, left_out=(*found.left_out, *left))
 
 
 def _copies(locks: Iterable[Lock], selection: Selection) -> Attached:
@@ -311,7 +347,21 @@ def _report(
 
 def _broken(folder: str, selection: Selection) -> frozenset[Digest]:
     images = {half.config.digest for pick in selection.picks for half in pick.halves}
-    return frozenset(i for i in images if has_image(folder, i) and image_problems(folder, i))
+    odd = [i for i in images if has_image(folder, i) and image_problems(folder, i)]
+    sets = data_digests(selection.data)
+    odd += [d for d in sets if has_set(folder, d) and set_problems(folder, d)]
+    return frozenset(odd)
+
+
+def _bring_data(
+    draft: Draft, selection: Selection, blobs: BlobSource
+) -> tuple[int, list[tuple[str, str, str]]]:
+    written, notes = 0, []
+    for lock in selection.data:
+        done = draft.data(lock, blobs)
+        written += done.written
+        notes += [(str(lock.id), path, text) for path, text in done.notes]
+    return written, notes
 
 
 def _bring_images(

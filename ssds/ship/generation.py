@@ -20,6 +20,7 @@ from ssds.core.platform import Platform
 from ssds.host import local
 from ssds.ship.collisions import Collision
 from ssds.ship.parts import LISTING, Part, Share, read_shares
+from ssds.ship.refdata.entry import DataEntry, data_entry
 
 RECORD = "deployment.json"
 LMOD_LISTING = "lmod.json"
@@ -87,6 +88,7 @@ class Generation:
 
     Attributes:
         entries: what is deployed; current ones and older revisions.
+        data: data sets; current ones and older contents.
         own: what only this generation has.
         parts: name → part; of those that it links to, all that were composed anew.
         shares: software → its part, also of those that stay as they are.
@@ -96,6 +98,7 @@ class Generation:
 
     site: str
     entries: list[Entry] = field(default_factory=list)
+    data: list[DataEntry] = field(default_factory=list)
     own: Part = field(default_factory=Part)
     parts: dict[str, Part] = field(default_factory=dict)
     shares: dict[str, Share] = field(default_factory=dict)
@@ -111,8 +114,10 @@ class Generation:
     @property
     def listing(self) -> bytes:
         """The bytes that list everything in it; they stand in the folder too, for checks."""
-        entries: Json = [entry.to_dict() for entry in self.entries]
-        return canonical_bytes({"entries": entries, **self.own.fields()})
+        found: dict[str, Json] = {"entries": [entry.to_dict() for entry in self.entries]}
+        if self.data:
+            found["data"] = [entry.to_dict() for entry in self.data]
+        return canonical_bytes({**found, **self.own.fields()})
 
     @property
     def digest(self) -> Digest:
@@ -121,13 +126,15 @@ class Generation:
 
     def record(self, content: Digest) -> bytes:
         """Returns the bytes of ``deployment.json``: a line for each release."""
-        told = {
+        told: dict[str, Json] = {
             "deployment_version": RECORD_VERSION,
             "site": self.site,
             "content": str(content),
             "parts": {name: share.to_json() for name, share in self.shares.items()},
             "collisions": [collision.to_dict() for collision in self.collisions],
         }
+        if self.data:
+            told["data"] = [entry.to_dict() for entry in self.data]
         rows = ",\n".join(canonical_text(entry.to_dict()) for entry in self.entries)
         return f'{canonical_text(told)[:-1]},\n"releases":[\n{rows}]}}\n'.encode()
 
@@ -189,6 +196,17 @@ class Deployed:
     content: str = ""
     entries: tuple[Entry, ...] = ()
     shares: Mapping[str, Share] = field(default_factory=dict)
+    data: tuple[DataEntry, ...] = ()
+
+    @property
+    def images(self) -> set[Digest]:
+        """The images that it needs."""
+        return {image for entry in self.entries for image in entry.images.values()}
+
+    @property
+    def sets(self) -> set[Digest]:
+        """The data sets that it needs."""
+        return {entry.digest for entry in self.data if entry.current}
 
 
 def read_record(data: bytes, number: int) -> Deployed:
@@ -202,6 +220,7 @@ def read_record(data: bytes, number: int) -> Deployed:
             content=str(record["content"]),
             entries=tuple(_entry(item) for item in record["releases"]),
             shares=read_shares(record.get("parts", {})),
+            data=tuple(data_entry(item) for item in record.get("data", ())),
         )
     except (ValueError, KeyError, TypeError, RecursionError, SsdsError) as error:
         raise InvalidValue(

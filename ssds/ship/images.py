@@ -131,15 +131,18 @@ def notes_of(published: Published) -> tuple[tuple[str, str], ...]:
     return tuple((path, text) for paths, text in told for path in paths)
 
 
-def marker_bytes(config: Digest, published: Published) -> bytes:
-    """Returns the marker of an image: what its folder must hold, to check it at any time.
+def marker_bytes(digest: Digest, published: Published, what: str = "config") -> bytes:
+    """Returns the marker of a folder: what it must hold, to check it at any time.
 
     One that no reader would take lacks what only tells people where a difference is.
+
+    Args:
+        digest: what names the folder; ``what`` it is the digest of.
     """
     found = of_tree(published.tree)
     brief: dict[str, Json] = {
         "marker_version": MARKER_VERSION,
-        "config": str(config),
+        what: str(digest),
         "tree": found.digest,
         "files": found.files,
         "folders": found.folders,
@@ -278,10 +281,10 @@ def _is_program(root: str | FlatTree, path: str) -> bool:
     return entry is not None and entry.type == "file" and bool(entry.mode & 0o111)
 
 
-def marker_of(target: str, config: Digest) -> Mapping[str, object]:
-    """Returns the marker of an image; empty where there is none."""
+def _marker(path: str) -> Mapping[str, object]:
+    """Returns a marker; empty where there is none."""
     try:
-        with open(os.path.join(target, marker_path(config)), "rb") as file:
+        with open(path, "rb") as file:
             found = json.loads(file.read(MARKER_LIMIT_BYTES))
     except (OSError, ValueError):
         return {}
@@ -290,11 +293,15 @@ def marker_of(target: str, config: Digest) -> Mapping[str, object]:
 
 def image_problems(target: str, config: Digest) -> list[str]:
     """Returns what is wrong with a deployed image, by path; it reads names, not content."""
-    marker = marker_of(target, config)
-    path = image_path(config)
+    return folder_problems(target, image_path(config), marker_path(config), "image")
+
+
+def folder_problems(target: str, path: str, marker_at: str, what: str) -> list[str]:
+    """Returns what of a folder differs from its marker, by path."""
+    marker = _marker(os.path.join(target, marker_at))
     folder = os.path.join(target, path)
     if not marker or not os.path.isdir(folder):
-        return [f"{path}: the image is not complete"]
+        return [f"{path}: the {what} is not complete"]
     try:
         found = of_folder(folder)
     except OSError as error:

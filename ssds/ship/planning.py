@@ -9,13 +9,14 @@ from ssds.core.errors import Refused, UnavailableError
 from ssds.recipe.model import Site
 from ssds.ship.changes import Change, removals
 from ssds.ship.generation import Deployed
+from ssds.ship.refdata.choice import data_changes
 from ssds.ship.sites import Pick, Selection
 
 REMOVAL_LIMIT = 5
 
 
 def site_changes(site: Site, selection: Selection, before: Deployed) -> tuple[Change, ...]:
-    """Returns the changes of a site by release, ``=`` where nothing is to do."""
+    """Returns the changes of a site by release and data set, ``=`` where nothing is to do."""
     current = {entry.release: entry for entry in before.entries if entry.current}
     found = []
     for pick in selection.picks:
@@ -33,7 +34,7 @@ def site_changes(site: Site, selection: Selection, before: Deployed) -> tuple[Ch
     for (name, module), _ in sorted(current.items()):
         reason = "no longer asked for by the site or no longer locked"
         found.append(Change(where=site.name, what=f"{name}/{module}", verb="-", reason=reason))
-    return tuple(found)
+    return (*found, *data_changes(site, selection.data, before.data))
 
 
 def check_removals(changes: Sequence[Change], allowed: int, where: str) -> None:
@@ -41,7 +42,7 @@ def check_removals(changes: Sequence[Change], allowed: int, where: str) -> None:
     count = removals(changes)
     if count > allowed:
         raise Refused(
-            f"this would remove {count} releases from {where}",
+            f"this would remove {count} releases or data sets from {where}",
             hint=f"If that is meant, allow it: --allow-remove {count}.",
             code="D013",
         )

@@ -1,15 +1,15 @@
 """Removes what a tree keeps of earlier deployments; never anything that ssds did not write.
 
 Modules, wrappers and links go with a deployment at once. A generation beyond the newest few goes
-next, and an image that no retained generation of any site names goes after a grace period: jobs
-that still run from it end in peace, and clients of CVMFS see the removal first in their catalogs.
+next, and an image or a data set that no retained generation of any site names goes after a grace
+period: jobs that still use it end in peace, and clients of CVMFS see the removal first in their
+catalogs.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import re
 
 from ssds.core.canonical import pretty_bytes
 from ssds.core.digest import Digest
@@ -17,15 +17,20 @@ from ssds.core.errors import IntegrityError
 from ssds.core.records import dataclass
 from ssds.ship.images import image_problems
 from ssds.ship.parts import NAME
+from ssds.ship.refdata.content import set_problems
 from ssds.ship.targets.plain import PlainTree
 from ssds.ship.targets.plug import Target
 from ssds.ship.tree import (
+    DATA,
     MARKERS,
     OURS,
     check_owner,
+    data_marker,
+    data_path,
     generations,
     image_path,
     linked_number,
+    marked,
     marker_path,
     parts_path,
     read_generation,
@@ -36,7 +41,6 @@ from ssds.ship.tree import (
 UNUSED = f"{OURS}/unused.json"
 KEEP = 3
 GRACE_S = 14 * 86400.0
-_MARKER = re.compile(r"[0-9a-f]{64}\.json")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,16 +49,23 @@ class Removal:
 
     Attributes:
         generations: their folders; parts: folders of parts that no kept generation has.
-        images: images whose grace period is over.
-        waiting: image → since when nobody wants it, in seconds since the Unix epoch.
-        living: images that must stay.
+        images, sets: images and data sets whose grace period is over.
+        waiting: image or data set → since when nobody wants it, in seconds since the Unix epoch.
+        living, living_sets: images and data sets that must stay.
     """
 
     generations: tuple[str, ...]
     parts: tuple[str, ...]
     images: tuple[Digest, ...]
+    sets: tuple[Digest, ...]
     waiting: dict[Digest, int]
     living: frozenset[Digest]
+    living_sets: frozenset[Digest]
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """The folders of what goes but for the generations."""
+        return (*map(image_path, self.images), *map(data_path, self.sets))
 
 
 def plan_removal(
@@ -63,12 +74,13 @@ def plan_removal(
     """Returns what may go, decided over all retained generations of all sites; changes nothing.
 
     Args:
-        only: a site: others keep all generations, and of images only those of its own go.
+        only: a site: others keep all generations, and of images and data only its own go.
 
     Raises:
         InvalidValue: D012, a record is damaged: nothing may go then.
     """
     living: set[Digest] = set()
+    living_sets: set[Digest] = set()
     old: list[str] = []
     parts: list[str] = []
     owned: set[Digest] = set()
@@ -77,31 +89,34 @@ def plan_removal(
         newest = numbers[-max(1, keep) :] if only in ("", site) else numbers
         kept = {*newest, linked_number(folder, site, "current")} - {0}
         for number in numbers if site == only else ():
-            entries = read_generation(folder, site, number).entries
-            owned |= {image for entry in entries for image in entry.images.values()}
+            found = read_generation(folder, site, number)
+            owned |= found.images | found.sets
         shared: set[str] = set()
         for number in sorted(kept):
-            deployed = read_generation(folder, site, number)
-            living |= {i for entry in deployed.entries for i in entry.images.values()}
-            shared |= {share.part for share in deployed.shares.values()}
+            found = read_generation(folder, site, number)
+            living |= found.images
+            living_sets |= found.sets
+            shared |= {share.part for share in found.shares.values()}
         if only in ("", site):
             parts += [f"{parts_path(site)}/{p}" for p in _parts_in(folder, site) if p not in shared]
         old += [f"{site_path(site)}/{number}" for number in numbers if number not in kept]
     since = _unused(folder)
-    waiting = {i: since.get(i, int(now_s)) for i in images_in(folder) if i not in living}
-    due = tuple(
-        sorted(
-            image
-            for image, at in waiting.items()
-            if now_s - at >= grace_s and (not only or image in owned)
-        )
+    sets = frozenset(marked(folder, DATA))
+    unused = ({*marked(folder, MARKERS)} - living) | (sets - living_sets)
+    waiting = {digest: since.get(digest, int(now_s)) for digest in sorted(unused)}
+    due = sorted(
+        digest
+        for digest, at in waiting.items()
+        if now_s - at >= grace_s and (not only or digest in owned)
     )
     return Removal(
         generations=tuple(old),
         parts=tuple(parts),
-        images=due,
-        waiting={i: at for i, at in waiting.items() if i not in due},
+        images=tuple(digest for digest in due if digest not in sets),
+        sets=tuple(digest for digest in due if digest in sets),
+        waiting={digest: at for digest, at in waiting.items() if digest not in due},
         living=frozenset(living),
+        living_sets=frozenset(living_sets),
     )
 
 
@@ -113,7 +128,7 @@ def prune(
     grace_s: float = GRACE_S,
     only: str = "",
 ) -> tuple[str, ...]:
-    """Removes generations beyond each site's newest ``keep``, and images after their grace period.
+    """Removes generations beyond each site's newest ``keep``; images and data after their grace.
 
     A site's current generation always stays. Returns the paths that were removed, relative to the
     tree.
@@ -122,7 +137,7 @@ def prune(
         now_s: the time now, in seconds since the Unix epoch; graces are counted from it.
 
     Raises:
-        IntegrityError: D027, an image that must live is not whole afterwards.
+        IntegrityError: D027, an image or data set that must live is not whole afterwards.
     """
     place = PlainTree(target) if isinstance(target, str) else target
     if not place.exists():
@@ -132,26 +147,27 @@ def prune(
             return ()
         plan = plan_removal(place.folder, keep=keep, grace_s=grace_s, now_s=now_s, only=only)
         before = _unused(place.folder)
-        if plan.generations or plan.parts or plan.images or plan.waiting != before:
+        if plan.generations or plan.parts or plan.folders or plan.waiting != before:
             with place.change("prune") as draft:
                 for path in (*plan.generations, *plan.parts):
                     draft.remove(path)
                 for image in plan.images:
                     draft.remove(image_path(image))
                     draft.remove(marker_path(image))
+                for digest in plan.sets:
+                    draft.remove(data_path(digest))
+                    draft.remove(data_marker(digest))
                 draft.file(UNUSED, _unused_bytes(plan.waiting), "deploy.unused")
-            if plan.images:
+            if plan.folders:
                 place.collect()
-        problems = [
-            text for image in sorted(plan.living) for text in image_problems(place.folder, image)
-        ]
+        problems = _lost(place.folder, plan)
     if problems:
         raise IntegrityError(
             f"after the removal {len(problems)} things are wrong, the first is {problems[0]}",
             hint="`ssds deploy --check` names all; deploy again to bring images back.",
             code="D027",
         )
-    return (*plan.generations, *(image_path(image) for image in plan.images))
+    return (*plan.generations, *plan.folders)
 
 
 def _parts_in(folder: str, site: str) -> list[str]:
@@ -159,20 +175,14 @@ def _parts_in(folder: str, site: str) -> list[str]:
     return sorted(n for n in os.listdir(path) if NAME.fullmatch(n)) if os.path.isdir(path) else []
 
 
-def images_in(folder: str) -> list[Digest]:
-    """Returns the images that have a marker of ours."""
-    found = []
-    root = os.path.join(folder, MARKERS)
-    for bucket in sorted(os.listdir(root)) if os.path.isdir(root) else ():
-        inner = os.path.join(root, bucket)
-        names = sorted(os.listdir(inner)) if os.path.isdir(inner) else []
-        hexes = [n[:-5] for n in names if _MARKER.fullmatch(n) and n[:2] == bucket]
-        found += [Digest(f"sha256:{text}") for text in hexes]
-    return found
+def _lost(folder: str, plan: Removal) -> list[str]:
+    """Returns what is wrong with images and data sets that must live."""
+    lost = [text for image in sorted(plan.living) for text in image_problems(folder, image)]
+    return lost + [text for d in sorted(plan.living_sets) for text in set_problems(folder, d)]
 
 
 def _unused(folder: str) -> dict[Digest, int]:
-    """Returns since when images are wanted by nobody; a damaged list starts all periods anew."""
+    """Returns since when nobody wants what is there; a damaged list starts all periods anew."""
     try:
         with open(os.path.join(folder, UNUSED), "rb") as file:
             found = json.loads(file.read())["images"]

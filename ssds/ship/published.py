@@ -26,7 +26,7 @@ CATALOG = ".cvmfscatalog"
 CATALOG_LIMIT = 100_000
 CATALOG_LEAST = 1_000
 LARGE_BYTES = 1024 << 20
-_RESERVED = re.compile(r"\.cvmfs(catalog|autocatalog|dirtab|graft-.*)", re.DOTALL)
+RESERVED = re.compile(r"\.cvmfs(catalog|autocatalog|dirtab|graft-.*)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +61,7 @@ def publish(layer_tars: list[str], config: Config, scratch: str) -> Published:
         IntegrityError: a damaged or hostile layer.
     """
     tree = flatten(layer_tars)
-    reserved = [e.path for e in tree.walk() if _RESERVED.fullmatch(os.path.basename(e.path))]
+    reserved = [e.path for e in tree.walk() if RESERVED.fullmatch(os.path.basename(e.path))]
     for path in reserved:
         tree.remove(path)
     epoch = max(config.created or 0, 0)

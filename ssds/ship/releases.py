@@ -26,7 +26,7 @@ from ssds.ship.images import BlobSource, Programs, config_of, has_image
 from ssds.ship.modules import ModuleFacts
 from ssds.ship.parts import lacking
 from ssds.ship.sites import Look, Pick, Selection
-from ssds.ship.tree import image_path, parts_path, site_path
+from ssds.ship.tree import data_path, image_path, parts_path, site_path
 from ssds.ship.wrappers import FACTS, ImageFacts, release_facts
 from ssds.version import VERSION
 
@@ -74,7 +74,12 @@ def compose_site(
     found = (_older(folder, site.name, before.number, entry) for entry in entries)
     older = [old for old in found if old]
     made = compose(site, releases, older, kept=kept, made_from=made_from)
+    if selection.data or before.data:
+        from ssds.ship.refdata.compose import add_data
+
+        add_data(made, site, selection.data, before, folder)
     images = [image_path(image) for entry in made.entries for image in entry.images.values()]
+    images += [data_path(entry.digest) for entry in made.data if entry.current]
     made.files.update(client_files(site, images, inner))
     return made
 

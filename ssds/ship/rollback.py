@@ -9,6 +9,7 @@ from ssds.core.errors import Refused
 from ssds.ship.images import has_image
 from ssds.ship.links import links_stand
 from ssds.ship.parts import lacking
+from ssds.ship.refdata.content import has_set
 from ssds.ship.targets.plain import PlainTree
 from ssds.ship.targets.plug import Target
 from ssds.ship.tree import (
@@ -32,7 +33,7 @@ def rollback(site: str, target: str | Target, *, to: int = 0) -> tuple[int, int]
 
     Raises:
         Refused: D024 the tree holds no such site, D025 there is no such generation, D026 an image
-            of it is no longer whole.
+            or a data set of it is no longer whole.
     """
     place = PlainTree(target) if isinstance(target, str) else target
     with place.locked() if place.exists() else contextlib.nullcontext():
@@ -54,13 +55,13 @@ def rollback(site: str, target: str | Target, *, to: int = 0) -> tuple[int, int]
                 code="D025",
             )
         wanted = read_generation(place.folder, site, number)
-        images = {image for entry in wanted.entries for image in entry.images.values()}
-        lost = sorted(image.short for image in images if not has_image(place.folder, image))
+        lost = sorted(i.short for i in wanted.images if not has_image(place.folder, i))
+        lost += sorted(d.short for d in wanted.sets if not has_set(place.folder, d))
         shares = {share.part for share in wanted.shares.values()}
         lost += lacking(os.path.join(place.folder, parts_path(site)), shares)
         if lost:
             raise Refused(
-                f"generation {number} of {site} needs images or modules that are gone: "
+                f"generation {number} of {site} needs images, data or modules that are gone: "
                 f"{', '.join(lost)}",
                 hint="Deploy the older lock instead: it brings them back.",
                 code="D026",

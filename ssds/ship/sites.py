@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ssds.core.errors import InvalidValue
 from ssds.core.model import ReleaseName
 from ssds.core.platform import Platform
+from ssds.lock.data import DataLock
 from ssds.lock.model import Lock, Released, ReleaseHalf, blocked, releasable
 from ssds.recipe.model import Site
 from ssds.recipe.selectors import About, hits, looks_inside
@@ -47,10 +48,11 @@ class Pick:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """What a site gets, and what it does not get, with a reason each."""
+    """What a site gets, data sets too, and what it does not get, with a reason each."""
 
     picks: tuple[Pick, ...]
     left_out: tuple[tuple[str, str], ...]
+    data: tuple[DataLock, ...] = ()
 
 
 def select(site: Site, locks: Iterable[Lock], look: Look = lambda _: _NOTHING) -> Selection:

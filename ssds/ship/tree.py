@@ -5,6 +5,8 @@
     .flat/<2 hex>/<config hex>/             unpacked images, shared by all platforms and sites
     .ssds/tree.json                         the tree is ours
     .ssds/images/<2 hex>/<config hex>.json  an image's marker, written last
+    .ssds/data/<2 hex>/<set hex>/           files of data sets, shared by all sites
+    .ssds/data/<2 hex>/<set hex>.json       a set's marker, written last
     .ssds/sites/<site>/parts/<64 hex>/      modules and wrappers of one software, shared by them
     .ssds/sites/<site>/<n>/                 one generation of one site, written whole
     .ssds/sites/<site>/current -> <n>       the one link that is switched for that site
@@ -16,6 +18,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 
 from ssds.core.canonical import pretty_bytes
 from ssds.core.digest import Digest
@@ -30,9 +33,11 @@ SITES = "sites"
 TREE_FILE = f"{OURS}/tree.json"
 TREE_LOCK = f"{OURS}/lock"
 MARKERS = f"{OURS}/images"
+DATA = f"{OURS}/data"
 TREE_VERSION = 1
 _SERVERS = ("new_repository", ".cvmfsdirtab", ".cvmfscatalog")
 """What ``cvmfs_server`` and its owner put into a new repository."""
+_MARKER = re.compile(r"[0-9a-f]{64}\.json")
 _EARLIER = (".generations", ".ssds-site.json")
 
 
@@ -44,6 +49,28 @@ def image_path(config: Digest) -> str:
 def marker_path(config: Digest) -> str:
     """Returns the place of an image's marker, relative to the tree."""
     return f"{MARKERS}/{config.hex[:2]}/{config.hex}.json"
+
+
+def data_path(digest: Digest) -> str:
+    """Returns a data set's folder, relative to the tree."""
+    return f"{DATA}/{digest.hex[:2]}/{digest.hex}"
+
+
+def data_marker(digest: Digest) -> str:
+    """Returns the place of a data set's marker, relative to the tree."""
+    return f"{data_path(digest)}.json"
+
+
+def marked(folder: str, markers: str) -> list[Digest]:
+    """Returns the digests that have a marker of ours below ``markers`` (MARKERS, DATA)."""
+    found = []
+    root = os.path.join(folder, markers)
+    for bucket in sorted(os.listdir(root)) if os.path.isdir(root) else ():
+        inner = os.path.join(root, bucket)
+        names = sorted(os.listdir(inner)) if os.path.isdir(inner) else []
+        hexes = [n[:-5] for n in names if _MARKER.fullmatch(n) and n[:2] == bucket]
+        found += [Digest(f"sha256:{text}") for text in hexes]
+    return found
 
 
 def site_path(site: str) -> str:

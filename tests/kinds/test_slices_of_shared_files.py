@@ -62,6 +62,7 @@ SHARED: dict[str, dict[str, Any]] = {
     "catalog/advisories.yaml": {"set": SET_PATH, "second": "catalog/advisories/second.json"},
     "catalog/sites/lab.yaml": {
         "title": "Lab", "platforms": ["linux/amd64"], "include": ["full"], "exclude": ["other"],
+        "data": [],
         "runtimes": ["apptainer", "singularity", "podman", "plain"], "binds": ["/data"],
         "modules": "lmod", "naming": "flat",
         "runtime_modules": {}, "gpu": "auto", "hook": "/etc/a.sh", "defaults": {}, "hidden": [],
@@ -118,6 +119,7 @@ ROWS: dict[tuple[str, str], tuple[str, Any, str, str]] = {
     ("catalog/sites/lab.yaml", "platforms"): ("platforms", ["linux/arm64"], "", ""),
     ("catalog/sites/lab.yaml", "include"): ("include", [], "", ""),
     ("catalog/sites/lab.yaml", "exclude"): ("exclude", [], "", ""),
+    ("catalog/sites/lab.yaml", "data"): ("data", [], "", ""),
     ("catalog/sites/lab.yaml", "runtimes"): ("runtimes", ["plain"], "", ""),
     ("catalog/sites/lab.yaml", "binds"): ("binds", [], "", ""),
     ("catalog/sites/lab.yaml", "modules"): ("modules", "tcl", "", ""),
@@ -166,6 +168,7 @@ ROWS: dict[tuple[str, str], tuple[str, Any, str, str]] = {
     ("ssds.yaml", "cache[].timeout_s"): ("cache[0].timeout_s", 5, "", ""),
 }  # fmt: skip
 ONE_VALUE = {
+    ("catalog/sites/lab.yaml", "data"),  # its catalog has no data sets
     ("catalog/channels.yaml", "*.kind"),
     ("ssds.yaml", "cache[].trust"),
 }

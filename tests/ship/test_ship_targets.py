@@ -10,14 +10,13 @@ import functools
 import io
 import os
 import shutil
-import sys
 import tarfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import cvmfs_standin
 import pytest
+from cvmfs_place import NAME, Server
 from kill_points import KILLED, forked, points_of
 from ship_makers import first_image, image, release, script, site, small_tar
 from thorough import THOROUGH, some
@@ -38,57 +37,11 @@ from ssds.ship.targets.plug import Target
 from ssds.ship.tree import image_path, marker_path
 
 HUB = Channel(name="hub", kind="registry", location="registry.example.org/lab")
-NAME = "software.example.org"
 
 
 def lock(blobs: Blobs, text: str, before: Lock | None = None, name: str = "tool") -> Lock:
     half = image(blobs, [small_tar({"usr/bin/tool": script(f"echo {text}")})], ["tool"], {})
     return release(blobs, half, name=name, before=before)
-
-
-@dataclass
-class Server:
-    """A stand-in with one repository, and a driver for it."""
-
-    home: str
-    kind: type[CvmfsRepository] = CvmfsRepository
-    said: list[str] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        cvmfs_standin.make(self.home, NAME)
-        command = f"{self.home}/cvmfs_server"
-        script = Path(cvmfs_standin.__file__ or "")
-        Path(command).write_text(
-            f"#!/bin/sh\nSSDS_STANDIN='{self.home}' exec '{sys.executable}' -S '{script}' \"$@\"\n"
-        )
-        os.chmod(command, 0o755)
-
-    def target(self, inner: str = "", **more: float) -> CvmfsRepository:
-        settings = CvmfsSettings(
-            state=f"{self.home}/state",
-            command=f"{self.home}/cvmfs_server",
-            mount=f"{self.home}/cvmfs",
-            storage=f"{self.home}/srv",
-            spool=f"{self.home}/spool",
-            **{"wait_s": 0.0, "publish_s": 20.0, "step_s": 20.0, **more},
-        )
-        return self.kind(NAME + inner, settings, self.said.append)
-
-    def fault(self, *words: str) -> None:
-        Path(f"{self.home}/spool/{NAME}/faults").write_text("\n".join(words))
-
-    @property
-    def in_transaction(self) -> bool:
-        return os.path.exists(f"{self.home}/spool/{NAME}/in_transaction.lock")
-
-    def public(self, path: str) -> bool:
-        """Whether readers see a path, in the last revision that was signed."""
-        number = self.target().revision()
-        return os.path.lexists(f"{self.home}/spool/{NAME}/revisions/{number}/{path}")
-
-    @property
-    def log(self) -> list[str]:
-        return Path(f"{self.home}/log").read_text().splitlines()
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from ssds.core.errors import EnvironmentProblem
 from ssds.host import local
 from ssds.host.files import write_point
 from ssds.host.folders import scratch_folder
+from ssds.lock.data import DataLock
 from ssds.lock.model import ReleaseHalf
 from ssds.oci.content import Entry
 from ssds.oci.flatten import FlatTree
@@ -39,7 +40,7 @@ from ssds.ship.images import (
 from ssds.ship.published import CATALOG, publish
 from ssds.ship.targets.cvmfs import BUSY, PAUSE_S, CvmfsRepository
 from ssds.ship.targets.plug import Draft
-from ssds.ship.tree import image_path, marker_path
+from ssds.ship.tree import data_marker, data_path, image_path, marker_path
 
 _CHUNK = 1 << 20
 _TOO_LONG = 100_000
@@ -209,25 +210,50 @@ class IngestDraft(Draft):
         self.remove(path)  # of a damaged image; what the server deletes goes before the tar comes
         config = config_of(blobs, half)
         write_point("deploy.image.open")
-        bucket = os.path.dirname(path)
-        for folder in (os.path.dirname(bucket), bucket):
-            if not os.path.exists(os.path.join(self.folder, folder, CATALOG)):
-                self._put(f"{folder}/{CATALOG}", REGULAR, 0o644)
+        self._catalogs(path)
         with layer_tars(self._room, half, blobs) as (tars, room):
             published = publish(tars, config, room)
-            self._secrets = secret_contents(published.tree)
-            self._parents(path)
-            handles: dict[str, int] = {}
-            try:
-                for entry in published.tree.walk():
-                    self._entry(published.tree, entry, path, handles)
-            finally:
-                for handle in handles.values():
-                    os.close(handle)
+            self._stream(published.tree, path)
             data = marker_bytes(half.config.digest, published)
             self._programs[half.config.digest] = programs_in(published.tree, config, half.offered)
         self._put(marker_path(half.config.digest), REGULAR, 0o644, data=data)
         return Unpacked(written=True, notes=notes_of(published))
+
+    def data(self, lock: DataLock, blobs: BlobSource) -> Unpacked:
+        """Streams the files of a data set into the tar, unless they are there whole."""
+        from ssds.ship.refdata.content import has_set, needed_bytes, opened_set
+
+        digest = needed_bytes(lock)[0]
+        path, marker = data_path(digest), data_marker(digest)
+        if marker not in self.removed and has_set(self.folder, digest):
+            return Unpacked(written=False)
+        self.remove(path)
+        write_point("deploy.data.open")
+        self._catalogs(path)
+        with opened_set(lock, blobs, self._room) as published:
+            self._stream(published.tree, path)
+            data = marker_bytes(digest, published, "set")
+        self._put(marker, REGULAR, 0o644, data=data)
+        return Unpacked(written=True, notes=notes_of(published))
+
+    def _catalogs(self, path: str) -> None:
+        """Makes the two folders above ``path`` catalogs of their own, unless they are."""
+        bucket = os.path.dirname(path)
+        for folder in (os.path.dirname(bucket), bucket):
+            if not os.path.exists(os.path.join(self.folder, folder, CATALOG)):
+                self._put(f"{folder}/{CATALOG}", REGULAR, 0o644)
+
+    def _stream(self, tree: FlatTree, path: str) -> None:
+        """Writes a tree below ``path``."""
+        self._secrets = secret_contents(tree)
+        self._parents(path)
+        handles: dict[str, int] = {}
+        try:
+            for entry in tree.walk():
+                self._entry(tree, entry, path, handles)
+        finally:
+            for handle in handles.values():
+                os.close(handle)
 
     def programs(self, blobs: BlobSource, half: ReleaseHalf) -> Programs:
         """Returns where the commands of an image are that is there or was brought."""

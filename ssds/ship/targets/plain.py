@@ -15,6 +15,7 @@ from ssds.host.folders import (
     staged_folders,
     sweep_folders,
 )
+from ssds.lock.data import DataLock
 from ssds.lock.model import ReleaseHalf
 from ssds.ship.images import (
     BlobSource,
@@ -145,6 +146,12 @@ class PlainDraft(Draft):
     def image(self, half: ReleaseHalf, blobs: BlobSource) -> Unpacked:
         """Brings an image unless it is there whole."""
         return unpack_image(self.folder, half, blobs, scratch=self.scratch)
+
+    def data(self, lock: DataLock, blobs: BlobSource) -> Unpacked:
+        """Brings a data set unless it is there whole."""
+        from ssds.ship.refdata.content import unpack_set
+
+        return unpack_set(self.folder, lock, blobs, scratch=self.scratch)
 
     def programs(self, blobs: BlobSource, half: ReleaseHalf) -> Programs:
         """Returns where the commands of an image are that is there or was brought."""

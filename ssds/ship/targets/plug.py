@@ -17,6 +17,7 @@ from ssds.core.canonical import canonical_bytes
 from ssds.core.errors import SsdsError
 from ssds.host import local
 from ssds.host.spider import write_spider_cache
+from ssds.lock.data import DataLock
 from ssds.lock.model import ReleaseHalf
 from ssds.ship.generation import LMOD_LISTING, Generation, lmod_files, lmod_stands
 from ssds.ship.images import BlobSource, Programs, Unpacked
@@ -71,6 +72,10 @@ class Draft(ABC):
     @abstractmethod
     def image(self, half: ReleaseHalf, blobs: BlobSource) -> Unpacked:
         """Brings an image unless it is there whole."""
+
+    @abstractmethod
+    def data(self, lock: DataLock, blobs: BlobSource) -> Unpacked:
+        """Brings a data set unless it is there whole."""
 
     @abstractmethod
     def programs(self, blobs: BlobSource, half: ReleaseHalf) -> Programs:
