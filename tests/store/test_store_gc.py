@@ -268,7 +268,7 @@ def test_workspaces_keep_what_they_registered_also_when_they_are_away(
     store.register_workspace("/example/away", {theirs: "lock of bwa@1"})
     store.register_workspace("/example/away", {theirs: "lock of bwa@1"})
     store.register_workspace("/example/away")
-    assert store.workspaces() == ("/example/away", str(tmp_path / "w"))
+    assert set(store.workspaces()) == {"/example/away", str(tmp_path / "w")}
     report = gc.collect(store, {}, keep_seconds=-1)
     assert report.kept == {
         mine: f"lock of samtools@1.16.1 ({tmp_path}/w)",
