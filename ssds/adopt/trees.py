@@ -5,6 +5,8 @@
     containers/<name>_<version>_<YYYYMMDD>/<the same>.simg   an unpacked folder or a SIF file
     containers/<name>_<version>_<YYYYMMDD>/commands.txt      a command per line; wrappers beside it
     containers/modules/<name>/<version>.lua                  which build the name and version mean
+
+What ssds generated there for those who open old paths is no inventory: it is passed over.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from ssds.adopt.model import BuildName, Reading, Seen, build_name, good_commands
 from ssds.core.diagnostics import Diagnostic, Span
 from ssds.core.errors import InvalidValue, UsageError
 from ssds.host import local
+from ssds.ship.links import owned_paths
 
 CONTAINERS = "containers"
 MODULES = "modules"
@@ -39,9 +42,10 @@ def read_tree(place: str, memory: Memory) -> Reading:
     unmanaged: list[tuple[str, str]] = []
     problems: list[Diagnostic] = []
     modules: dict[tuple[str, str], str] = {}
+    generated = {os.path.join(top, *p.split("/")[:2]) for p in owned_paths(top)}
     for name in sorted(os.listdir(folder)):
         path = os.path.join(folder, name)
-        if name == MODULES or name.startswith("."):
+        if name == MODULES or name.startswith(".") or path in generated:
             continue
         if not os.path.isdir(path):
             unmanaged.append((path, "not a folder of a build"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ from ssds.core.records import dataclass, field
 from ssds.core.versions import version_key
 from ssds.lock.model import Lock, Released, releasable
 from ssds.ship.about import Reader, read_about
+from ssds.ship.old_layout import build_date as day_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,20 +20,23 @@ class Offer:
     Attributes:
         repository: ``host[:port]/prefix/name`` where its images are, or "" where nowhere.
         about: its descriptive fields; empty where their bytes are not here.
-        epoch: the newest date among its pinned inputs, seconds since the Unix epoch.
         commands: what any of its platforms offers, sorted.
     """
 
     released: Released
     repository: str
     about: Mapping[str, Json]
-    epoch: int
     commands: tuple[str, ...]
 
     @property
     def name(self) -> str:
         """The recipe's name."""
         return self.released.id.name
+
+    @property
+    def epoch(self) -> int:
+        """The newest date among its pinned inputs, seconds since the Unix epoch; 0 for none."""
+        return self.released.epoch
 
     @property
     def tag(self) -> str:
@@ -88,15 +91,12 @@ def offers(
     found = []
     for lock in locks:
         for released in releasable(lock):
-            variant = lock.variant(released.id)
-            sections = [variant.platforms[platform] for platform in released.platforms]
             commands = {c for half in released.platforms.values() for c in half.offered}
             found.append(
                 Offer(
                     released=released,
                     repository=repositories.get(released.id.name, ""),
                     about=read_about(released.metadata, blobs) if blobs else {},
-                    epoch=max((section.pins.epoch for section in sections), default=0),
                     commands=tuple(sorted(commands)),
                 )
             )
@@ -114,10 +114,5 @@ def by_name(found: Iterable[Offer]) -> dict[str, list[Offer]]:
 
 
 def build_date(offer: Offer) -> str:
-    """Returns ``YYYYMMDD`` for lists that name a release by its day; another revision, another day.
-
-    It is the day of the newest pinned input, and one day more for each revision after the first:
-    a lock holds no time of building, and two revisions of one version need two names.
-    """
-    moment = dt.datetime.fromtimestamp(offer.epoch, dt.UTC)
-    return f"{moment + dt.timedelta(days=max(offer.released.revision - 1, 0)):%Y%m%d}"
+    """Returns ``YYYYMMDD`` for lists that name a release by its day."""
+    return day_of(offer.released)

@@ -260,6 +260,8 @@ class Released:
         metadata: digest of the metadata blob, or None.
         evidence: the newest claims of LATEST_KINDS of these platforms, by kind; they may be about
             a later build than the released one.
+        epoch: the newest date among its pinned inputs, seconds since the Unix epoch; 0 where its
+            lock has none.
     """
 
     id: ReleaseName
@@ -269,6 +271,7 @@ class Released:
     identifiers: Mapping[str, str]
     platforms: Mapping[Platform, ReleaseHalf]
     evidence: Mapping[Platform, Mapping[str, Claim]] = field(default_factory=dict)
+    epoch: int = 0
 
     @property
     def sifs(self) -> Mapping[Platform, SifRecord]:
@@ -307,6 +310,7 @@ def releasable(lock: Lock) -> tuple[Released, ...]:
                     identifiers=variant.identifiers,
                     platforms=offered,
                     evidence={p: variant.platforms[p].latest for p in offered},
+                    epoch=max((variant.platforms[p].pins.epoch for p in offered), default=0),
                 )
             )
     return tuple(found)

@@ -260,6 +260,7 @@ class Site:
         hidden: selectors of modules that are not listed.
         prefer: selectors; of two releases with one command the first named one has it.
         cvmfs: set where a client's configuration is wanted.
+        views: layouts of others that the tree offers too: ``neurodesk``.
     """
 
     name: str
@@ -279,6 +280,7 @@ class Site:
     hidden: tuple[str, ...] = ()
     prefer: tuple[str, ...] = ()
     cvmfs: CvmfsClient | None = None
+    views: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -222,7 +222,7 @@ def _sites(files: _Files) -> dict[str, Site]:
 
 
 _BAD_BIND = pattern(r"[\x00-\x1f\x7f,]")
-_SITE_LISTS = ("include", "exclude", "data", "runtimes", "binds", "hidden", "prefer")
+_SITE_LISTS = ("include", "exclude", "data", "runtimes", "binds", "hidden", "prefer", "views")
 
 
 def parse_bind(text: str) -> tuple[str, str, str] | None:

@@ -15,14 +15,23 @@ from types import MappingProxyType
 from ssds.core.digest import Digest
 from ssds.lock.data import DataLock
 from ssds.lock.model import Lock, ReleaseHalf
-from ssds.lock.write import lock_bytes
 from ssds.recipe.model import Channel, Site
 from ssds.ship.changes import Change
 from ssds.ship.checking import damaged_parts, generation_problems
+from ssds.ship.choosing import Attached, choose, copies_of
 from ssds.ship.collisions import Collision
 from ssds.ship.generation import Deployed, Generation
 from ssds.ship.images import BlobSource, Programs, has_image, image_problems, programs_of_folder
-from ssds.ship.links import LINKS, Name, links_stand, names_bytes, public_names
+from ssds.ship.links import (
+    LINKS,
+    Name,
+    links_stand,
+    names_bytes,
+    parse_names,
+    public_names,
+    read_names,
+)
+from ssds.ship.old_layout import old_layout, view_files
 from ssds.ship.planning import (
     REMOVAL_LIMIT,
     check_bytes,
@@ -31,17 +40,15 @@ from ssds.ship.planning import (
     site_changes,
 )
 from ssds.ship.published import CATALOG
-from ssds.ship.refdata.choice import data_digests, select_data
+from ssds.ship.refdata.choice import data_digests
 from ssds.ship.refdata.content import has_set, needed_bytes, set_problems
-from ssds.ship.releases import compose_site, look_with
-from ssds.ship.sites import Selection, binds_of, select
+from ssds.ship.releases import compose_site
+from ssds.ship.sites import Selection, binds_of
 from ssds.ship.targets.plain import PlainTree
 from ssds.ship.targets.plug import Draft, Target
 from ssds.ship.tree import check_owner, data_marker, marker_path, read_deployed
 
 __all__ = ["REMOVAL_LIMIT", "DeployPlan", "DeployReport", "deploy", "plan_deploy", "read_deployed"]
-
-Attached = Mapping[str, Mapping[str, Callable[[], bytes]]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +103,7 @@ def deploy(
     """
     place = PlainTree(target) if isinstance(target, str) else target
     known = list(locks)
-    selection = _select(site, known, data, blobs)
+    selection, shared = choose(site, known, data, blobs, place)
     return deploy_selection(
         site,
         selection,
@@ -105,7 +112,8 @@ def deploy(
         channels=channels,
         allow_remove=allow_remove,
         repair=repair,
-        attached=_copies(known, selection),
+        attached=copies_of(known, selection),
+        shared=shared,
     )
 
 
@@ -119,16 +127,18 @@ def deploy_selection(
     allow_remove: int = REMOVAL_LIMIT,
     repair: bool = False,
     attached: Attached = MappingProxyType({}),
+    shared: tuple[Change, ...] | None = None,
 ) -> DeployReport:
     """Does what ``deploy`` does for releases that were chosen before.
 
     Args:
         attached: software → path in its part → what gives bytes that lie there for people: copies
             of the locks.
+        shared: rows for what others have in the tree; None where they may have nothing.
     """
-    place.exists()
+    place.exists(shared=shared is not None)
     with place.locked():
-        work = _work(site, selection, blobs, place, channels, attached)
+        work = _work(site, selection, blobs, place, channels, attached, shared=shared)
         before = work.before
         check_removals(work.changes, allow_remove, place.name)
         broken = _broken(place.folder, selection) if repair else frozenset()
@@ -151,7 +161,9 @@ def deploy_selection(
             if number and str(generation.digest) == before.content and not odd:
                 draft.point(site.name, number)
             else:
-                number = draft.switch(site.name, generation, work.names, damaged)
+                number = draft.switch(
+                    site.name, generation, parse_names(generation.files[LINKS]), damaged
+                )
     return DeployReport(
         changes=work.changes,
         generation=number,
@@ -224,7 +236,17 @@ class _Work:
             anew=anew,
         )
         made.own.files |= {path: self.blobs.read(digest) for path, digest in self.manifests.items()}
-        made.own.files |= {LINKS: names_bytes(self.names), CATALOG: b""}
+        old = read_names(self.folder, self.site.name, self.before.number)
+        view = old_layout(
+            self.site,
+            self.selection.picks,
+            made.entries,
+            self.blobs,
+            before=old,
+            read=partial(view_files, self.folder, self.site.name, self.before.number, old),
+        )
+        made.own.files |= view.files
+        made.own.files |= {LINKS: names_bytes({**self.names, **view.names}), CATALOG: b""}
         for name, share in made.shares.items():
             if share.part in made.parts:
                 made.parts[share.part].attached |= self.attached.get(name, {})
@@ -243,8 +265,10 @@ def _work(
     place: Target,
     channels: Iterable[Channel],
     attached: Attached,
+    *,
+    shared: tuple[Change, ...] | None = None,
 ) -> _Work:
-    owned = check_owner(place.folder)
+    owned = check_owner(place.folder, shared=shared is not None)
     before = read_deployed(place.folder, site.name)
     names, manifests = public_names(selection.picks, channels)
     return _Work(
@@ -255,7 +279,7 @@ def _work(
         inner=place.inner,
         owned=owned,
         before=before,
-        changes=site_changes(site, selection, before),
+        changes=(*site_changes(site, selection, before), *(shared or ())),
         names=names,
         manifests=manifests,
         attached=attached,
@@ -293,9 +317,10 @@ def plan_deploy(
     """Returns what ``deploy`` would do; nothing is written, and no image is unpacked."""
     place = PlainTree(target) if isinstance(target, str) else target
     known = list(locks)
-    selection = _select(site, known, data, blobs)
+    selection, shared = choose(site, known, data, blobs, place)
     binds_of(site)
-    work = _work(site, selection, blobs, place, channels, _copies(known, selection))
+    copies = copies_of(known, selection)
+    work = _work(site, selection, blobs, place, channels, copies, shared=shared)
     missing = work.missing()
     made = work.compose_here() if work.whole() and not missing else None
     stands = links_stand(work.folder, site.name) if work.owned else False
@@ -306,27 +331,6 @@ def plan_deploy(
         rewritten=made is None or not stands or str(made.digest) != work.before.content,
         collisions=made.collisions if made is not None else (),
     )
-
-
-def _select(
-    site: Site, locks: Iterable[Lock], data: Iterable[DataLock], blobs: BlobSource
-) -> Selection:
-    found = select(site, locks, look_with(blobs))
-    if not site.data:
-        return found
-    sets, left = select_data(site, data)
-    return replace(found, data=sets, left_out=(*found.left_out, *left))
-
-
-def _copies(locks: Iterable[Lock], selection: Selection) -> Attached:
-    """Returns the copies of locks that parts hold."""
-    taken = {(pick.released.id.name, pick.released.id.version) for pick in selection.picks}
-    found: dict[str, dict[str, Callable[[], bytes]]] = {}
-    for lock in locks:
-        if (lock.name, lock.version) in taken:
-            path = f"locks/{lock.name}@{lock.version}.lock.json"
-            found.setdefault(lock.name, {})[path] = partial(lock_bytes, lock)
-    return found
 
 
 def _report(

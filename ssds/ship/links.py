@@ -31,6 +31,7 @@ from ssds.ship.sites import Pick
 from ssds.ship.tree import (
     IMAGES,
     OURS,
+    SITES,
     generations,
     image_path,
     linked_number,
@@ -42,9 +43,11 @@ from ssds.ship.tree import (
 LINKS = "links.json"
 OWNED = f"{OURS}/{LINKS}"
 MANIFESTS = "manifests"
+VIEW = "view"
 MULTIARCH = ".multiarch"
 METADATA = ".metadata"
 _IMAGE_LINK = re.compile(rf"(\.\./)*{re.escape(IMAGES)}/[0-9a-f]{{2}}/[0-9a-f]{{64}}")
+_WRAPPER_LINK = re.compile(rf"\.\./\.\./{SITES}/[^/]+/wrappers/[^/]+/[^/]+/bin/[^/]+")
 _ALIASES = {
     "amd64": ("x86_64", "x86-64"),
     "arm64:v8": ("aarch64", "arm64"),
@@ -171,14 +174,21 @@ def read_names(folder: str, site: str, number: int) -> dict[str, Name]:
     path = os.path.join(folder, site_path(site), str(number), LINKS)
     try:
         with open(path, "rb") as file:
-            found = json.loads(file.read())
-        links, files = found["links"], found["files"]
-        names = {str(p): Name(target=str(t)) for p, t in links.items()}
-        names |= {str(p): Name(source=str(s)) for p, s in files.items()}
+            data = file.read()
     except FileNotFoundError as error:
         if number and not os.path.isdir(os.path.dirname(path)):
             raise _damaged(os.path.dirname(path)) from error
         return {}
+    return parse_names(data, path)
+
+
+def parse_names(data: bytes, path: str = LINKS) -> dict[str, Name]:
+    """Returns what a ``links.json`` says; raises InvalidValue (D019) where it is damaged."""
+    try:
+        found = json.loads(data)
+        links, files = found["links"], found["files"]
+        names = {str(p): Name(target=str(t)) for p, t in links.items()}
+        names |= {str(p): Name(source=str(s)) for p, s in files.items()}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise _damaged(path) from error
     if any(not _inside(p) for p in names):
@@ -284,12 +294,15 @@ def _is_ours(folder: str, path: str) -> bool:
     if os.path.islink(place):
         text = os.readlink(place)
         alias = path.startswith(f"{MULTIARCH}/") and path.count("/") == 1
-        return "/" not in text if alias else bool(_IMAGE_LINK.fullmatch(text))
+        if alias:
+            return "/" not in text
+        return bool(_IMAGE_LINK.fullmatch(text) or _WRAPPER_LINK.fullmatch(text))
     if not os.path.isfile(place):
         return False
-    manifest = f"{MANIFESTS}/{_file_digest(place)}.json"
+    digest = _file_digest(place)
     return any(
-        os.path.isfile(os.path.join(folder, site_path(site), str(number), manifest))
+        os.path.isfile(os.path.join(folder, site_path(site), str(number), source))
+        for source in (f"{MANIFESTS}/{digest}.json", f"{VIEW}/{digest}")
         for site in sites_in(folder)
         for number in generations(folder, site)
     )
@@ -300,11 +313,11 @@ def _stands(folder: str, path: str, name: Name) -> bool:
     try:
         if name.target:
             return os.readlink(place) == name.target
-        # A manifest's file is named by its digest's hex, and written whole.
+        # A source's file is named by its digest's hex, and written whole.
         return (
             os.path.isfile(place)
             and not os.path.islink(place)
-            and name.source == f"{MANIFESTS}/{_file_digest(place)}.json"
+            and _file_digest(place) == os.path.basename(name.source).partition(".")[0]
         )
     except OSError:
         return False

@@ -104,7 +104,7 @@ def _origins(
     """Returns name → digest of everything that its part is composed from."""
     names = {Platform(p) for old in olds.values() for entry in old for p in entry.images}
     names |= {platform for several in picks.values() for p in several for platform in p.images}
-    plain = replace(site, title="", include=(), exclude=(), prefer=(), cvmfs=None)
+    plain = replace(site, title="", include=(), exclude=(), prefer=(), views=(), cvmfs=None)
     common = repr((FORM, VERSION, plain, support_part(site, names).name))
     found = {}
     for name, several in picks.items():

@@ -93,8 +93,11 @@ def tree_file() -> bytes:
     return pretty_bytes({"tree_version": TREE_VERSION})
 
 
-def check_owner(folder: str) -> bool:
+def check_owner(folder: str, *, shared: bool = False) -> bool:
     """Returns whether ``folder`` is a tree of ours already; False where it is new or empty.
+
+    Args:
+        shared: whether what others wrote may stand beside ours: it was adopted.
 
     Raises:
         Refused: D010 the folder holds what ssds did not write, D017 a tree of another form.
@@ -115,10 +118,10 @@ def check_owner(folder: str) -> bool:
         with open(os.path.join(folder, TREE_FILE), "rb") as file:
             version = json.loads(file.read(65536))["tree_version"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        if _strange(folder, names):
+        if not shared and _strange(folder, names):
             absent = isinstance(error, FileNotFoundError)
             if absent and os.path.exists(os.path.join(folder, TREE_FILE)):
-                return check_owner(folder)  # another run has made the tree meanwhile
+                return check_owner(folder, shared=shared)  # another run has made the tree meanwhile
             raise Refused(
                 f"{folder} holds files and was not made by ssds",
                 hint="Choose an empty folder or one that ssds deployed before.",

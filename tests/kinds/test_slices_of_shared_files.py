@@ -66,7 +66,7 @@ SHARED: dict[str, dict[str, Any]] = {
         "runtimes": ["apptainer", "singularity", "podman", "plain"], "binds": ["/data"],
         "modules": "lmod", "naming": "flat",
         "runtime_modules": {}, "gpu": "auto", "hook": "/etc/a.sh", "defaults": {}, "hidden": [],
-        "prefer": [], "cvmfs": {"repository": "a.example.org"},
+        "prefer": [], "views": [], "cvmfs": {"repository": "a.example.org"},
     },
     "catalog/catalog.yaml": {"salt": ""},
     "ssds.yaml": {
@@ -129,6 +129,7 @@ ROWS: dict[tuple[str, str], tuple[str, Any, str, str]] = {
     ("catalog/sites/lab.yaml", "defaults.*"): ("defaults", {"full": "1.0"}, "", ""),
     ("catalog/sites/lab.yaml", "hidden"): ("hidden", ["full"], "", ""),
     ("catalog/sites/lab.yaml", "prefer"): ("prefer", ["full"], "", ""),
+    ("catalog/sites/lab.yaml", "views"): ("views", ["neurodesk"], "", ""),
     **{
         ("catalog/sites/lab.yaml", f"runtime_modules.{name}"): (
             "runtime_modules", {name: "containers"}, "", "",

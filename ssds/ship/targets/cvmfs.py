@@ -77,8 +77,9 @@ class CvmfsRepository:
 
     # -- the plug ----------------------------------------------------------------------------------
 
-    def exists(self) -> bool:
+    def exists(self, *, shared: bool = False) -> bool:
         """True: what stands there is looked at under the lock, after mounts were repaired."""
+        del shared
         return True
 
     @contextlib.contextmanager

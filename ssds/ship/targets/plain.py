@@ -38,9 +38,9 @@ class PlainTree:
         self.name = folder
         self.folder = os.path.abspath(folder)
 
-    def exists(self) -> bool:
-        """Whether there is a tree; raises Refused where others' files stand."""
-        return check_owner(self.folder)
+    def exists(self, *, shared: bool = False) -> bool:
+        """Whether there is a tree; raises Refused where others' files stand and may not."""
+        return check_owner(self.folder, shared=shared)
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:

@@ -211,8 +211,12 @@ class Target(Protocol):
     def inner(self) -> str:
         """The tree's folder in the repository that clients mount; empty where it is its root."""
 
-    def exists(self) -> bool:
-        """Whether there is a tree, or may be one; raises Refused where others' files stand."""
+    def exists(self, *, shared: bool = False) -> bool:
+        """Whether there is a tree, or may be one; raises Refused where others' files stand.
+
+        Args:
+            shared: whether these may stand there.
+        """
 
     def locked(self) -> contextlib.AbstractContextManager[object]:
         """Holds the tree against other writers (C20)."""

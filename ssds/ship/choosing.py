@@ -1,0 +1,60 @@
+"""What of all locks a site's tree gets, and what of others' in it was adopted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from functools import partial
+
+from ssds.lock.data import DataLock
+from ssds.lock.model import Lock
+from ssds.lock.write import lock_bytes
+from ssds.recipe.model import Site
+from ssds.ship.changes import Change
+from ssds.ship.images import BlobSource
+from ssds.ship.refdata.choice import select_data
+from ssds.ship.releases import look_with
+from ssds.ship.shared import adopted_in, shared_changes
+from ssds.ship.sites import Selection, select
+from ssds.ship.targets.plug import Target
+
+Attached = Mapping[str, Mapping[str, Callable[[], bytes]]]
+
+
+def choose(
+    site: Site,
+    locks: Iterable[Lock],
+    data: Iterable[DataLock],
+    blobs: BlobSource,
+    place: Target,
+) -> tuple[Selection, tuple[Change, ...] | None]:
+    """Returns what a site gets, and rows for what others have in the tree that was adopted."""
+    known = list(locks)
+    selection = _select(site, known, data, blobs)
+    found = adopted_in(place.folder, known)
+    if not found:
+        return selection, None
+    here = {str(release) for release, _ in found}
+    left_out = tuple(row for row in selection.left_out if row[0] not in here)
+    return replace(selection, left_out=left_out), shared_changes(site, place.folder, found)
+
+
+def _select(
+    site: Site, locks: Iterable[Lock], data: Iterable[DataLock], blobs: BlobSource
+) -> Selection:
+    found = select(site, locks, look_with(blobs))
+    if not site.data:
+        return found
+    sets, left = select_data(site, data)
+    return replace(found, data=sets, left_out=(*found.left_out, *left))
+
+
+def copies_of(locks: Iterable[Lock], selection: Selection) -> Attached:
+    """Returns the copies of locks that parts hold."""
+    taken = {(pick.released.id.name, pick.released.id.version) for pick in selection.picks}
+    found: dict[str, dict[str, Callable[[], bytes]]] = {}
+    for lock in locks:
+        if (lock.name, lock.version) in taken:
+            path = f"locks/{lock.name}@{lock.version}.lock.json"
+            found.setdefault(lock.name, {})[path] = partial(lock_bytes, lock)
+    return found

@@ -1,0 +1,212 @@
+"""A view of a site's releases in NeuroDesk's layout, for those who open its paths. Generated.
+
+::
+
+    containers/<name>_<version>_<YYYYMMDD>/<the same>.simg -> ../../.flat/…
+    containers/<name>_<version>_<YYYYMMDD>/commands.txt, and a link per command to its wrapper
+    containers/modules/<name>/<version>.lua
+    neurodesk-modules/<category>/<name>/<version>.lua
+
+All of it are public names (``links``): made in the transaction of a deployment, listed as ours, and
+never put in the place of what others wrote. Nothing reads it back. An image for arm64 is
+``<name>_arm64``, as there. What an earlier revision had stays as long as its image.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from ssds.core.canonical import Json
+from ssds.core.digest import Digest, sha256_of
+from ssds.core.platform import Platform
+from ssds.core.records import dataclass, field
+from ssds.core.text import blanked
+from ssds.host import local
+from ssds.lock.model import Released
+from ssds.recipe.model import Site
+from ssds.ship.about import Reader, read_about
+from ssds.ship.generation import Entry
+from ssds.ship.links import VIEW, Name
+from ssds.ship.modules import TEXT_LIMIT, ModuleFacts, help_text, lua_text, whatis_rows
+from ssds.ship.sites import Pick
+from ssds.ship.tree import SITES, image_path, site_path
+
+NEURODESK = "neurodesk"
+CONTAINERS = "containers"
+BY_CATEGORY = "neurodesk-modules"
+_ARM = "_arm64"
+_LIMIT = 1 << 20
+_MARKER = "neurodesk-exposed-commands"
+_CATEGORY = re.compile(r"[^A-Za-z0-9_.-]+")
+_IMAGE = re.compile(rf"{CONTAINERS}/([^/]+)/\1\.simg")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """The paths of a view: path → what stands there, and the bytes of files by their source."""
+
+    names: dict[str, Name] = field(default_factory=dict)
+    files: dict[str, bytes] = field(default_factory=dict)
+
+    def file(self, path: str, data: bytes) -> None:
+        """Puts a file at a path."""
+        source = f"{VIEW}/{sha256_of(data).hex}"
+        self.files[source] = data
+        self.names[path] = Name(source=source)
+
+
+def build_date(released: Released) -> str:
+    """Returns ``YYYYMMDD`` for names that hold a release's day; another revision, another day.
+
+    It is the day of the newest pinned input, and one day more for each revision after the first:
+    a lock holds no time of building, and two revisions of one version need two names.
+    """
+    moment = dt.datetime.fromtimestamp(released.epoch, dt.UTC)
+    return f"{moment + dt.timedelta(days=max(released.revision - 1, 0)):%Y%m%d}"
+
+
+def old_layout(
+    site: Site,
+    picks: Iterable[Pick],
+    entries: Sequence[Entry],
+    blobs: Reader,
+    *,
+    before: Mapping[str, Name],
+    read: Callable[[], Mapping[str, bytes]],
+) -> View:
+    """Returns the view of what a site gets; an empty one where the site wants none.
+
+    Args:
+        entries: of the generation that is made, with the commands of each.
+        before: the public names of the generation that stands; read: gives its files of the view.
+    """
+    view = View()
+    if NEURODESK not in site.views:
+        return view
+    known = {(e.name, e.module): e for e in entries if e.current}
+    for pick in picks:
+        entry = known.get((pick.name, pick.module))
+        if entry is None or not pick.released.epoch or "_" in pick.module:
+            continue  # names are split at "_" there, and have a day
+        about = read_about(pick.released.metadata, blobs)
+        for suffix, image in _images(pick).items():
+            _release(view, site, pick, entry, suffix, image, about)
+    if older := [entry for entry in entries if not entry.current]:
+        _earlier(view, older, before, read())
+    return view
+
+
+def view_files(folder: str, site: str, number: int, names: Mapping[str, Name]) -> dict[str, bytes]:
+    """Returns the view's files of a generation that stands, by their source."""
+    found = {}
+    for source in {name.source for name in names.values() if name.source.startswith(f"{VIEW}/")}:
+        data = local.read_below(os.path.join(folder, site_path(site), str(number)), source, _LIMIT)
+        if data is not None:
+            found[source] = data
+    return found
+
+
+def _images(pick: Pick) -> dict[str, Digest]:
+    """Returns the suffix of a name → the generic image that it has, or the best other one."""
+    found: dict[str, Digest] = {}
+    for platform in sorted(pick.images, key=lambda p: (p != p.baseline, str(p))):
+        suffix = {"amd64": "", "arm64": _ARM}.get(platform.architecture)
+        if suffix is not None:
+            found.setdefault(suffix, pick.images[Platform(platform)].config.digest)
+    return found
+
+
+def _release(
+    view: View,
+    site: Site,
+    pick: Pick,
+    entry: Entry,
+    suffix: str,
+    image: Digest,
+    about: Mapping[str, Json],
+) -> None:
+    name = f"{pick.name}{suffix}"
+    build = f"{name}_{pick.module}_{build_date(pick.released)}"
+    folder = f"{CONTAINERS}/{build}"
+    view.names[f"{folder}/{build}.simg"] = Name(target=f"../../{image_path(image)}")
+    view.file(f"{folder}/commands.txt", "".join(f"{c}\n" for c in entry.commands).encode())
+    wrappers = f"../../{SITES}/{site.name}/wrappers/{entry.name}/{entry.full}/bin"
+    for command in entry.commands:
+        view.names[f"{folder}/{command}"] = Name(target=f"{wrappers}/{command}")
+    facts = ModuleFacts(
+        name=name,
+        version=pick.module,
+        revision=pick.released.revision,
+        image=str(pick.released.index.digest),
+        commands=entry.commands,
+        environment=_environment(about),
+        description=about,
+        identifiers=pick.released.identifiers,
+    )
+    module = module_text(facts, build)
+    for place in (f"{CONTAINERS}/modules", *_categories(about)):
+        view.file(f"{place}/{name}/{pick.module}.lua", module)
+
+
+def module_text(facts: ModuleFacts, build: str) -> bytes:
+    """Returns a module file of the view, the same bytes in every place where it stands.
+
+    Its form is the one that NeuroDesk's ``reconcile_module_files.py`` leaves as it is: the help in
+    brackets of level 3, then ``whatis``, then the commands as extensions below their marker.
+    """
+    text = help_text(facts).replace("]]", "] ]").replace("]=", "] =")
+    rows = [
+        "-- -*- lua -*-",
+        f"-- {facts.name} {facts.full}, {facts.image}; made by ssds, do not edit",
+        f"help([===[\n{blanked(text)[:TEXT_LIMIT]}\n]===])",
+        f"whatis({lua_text(f'{build}.simg')})",
+        *(f"whatis({lua_text(f'{title}: {words}')})" for title, words in whatis_rows(facts)),
+    ]
+    commands = sorted(c for c in facts.commands if "," not in c and "/" not in c)
+    if commands:
+        offered = ", ".join(f"{command}/{facts.version}" for command in commands)
+        rows.append(f'-- {_MARKER}\nif type(extensions) == "function" then')
+        rows.append(f"    extensions({lua_text(offered)})\nend")
+    rows += [
+        f'local root = myFileName():match("^(.*)/{CONTAINERS}/modules/")',
+        f'    or myFileName():match("^(.*)/{BY_CATEGORY.replace("-", "%-")}/")',
+        f'prepend_path("PATH", pathJoin(root, {lua_text(f"{CONTAINERS}/{build}")}))',
+    ]
+    rows += [f"setenv({lua_text(n)}, {lua_text(v)})" for n, v in facts.variables]
+    return ("\n".join(rows) + "\n").encode()
+
+
+def _environment(about: Mapping[str, Json]) -> dict[str, str]:
+    given = about.get("deploy", {})
+    wanted = given.get("environment", {}) if isinstance(given, Mapping) else {}
+    return {str(k): str(v) for k, v in wanted.items()} if isinstance(wanted, Mapping) else {}
+
+
+def _categories(about: Mapping[str, Json]) -> list[str]:
+    """Returns the folders of modules by category, as NeuroDesk writes them: ``_`` for a blank."""
+    words = about.get("categories", [])
+    texts = [w for w in words if isinstance(w, str)] if isinstance(words, list | tuple) else []
+    slugs = (_CATEGORY.sub("_", text.strip()).strip("._") for text in texts)
+    return [f"{BY_CATEGORY}/{slug}" for slug in dict.fromkeys(slugs) if slug]
+
+
+def _earlier(
+    view: View, older: Sequence[Entry], before: Mapping[str, Name], read: Mapping[str, bytes]
+) -> None:
+    """Adds the folders of earlier revisions: public code opens their paths for ever."""
+    images = {image_path(image) for entry in older for image in entry.images.values()}
+    kept = {
+        os.path.dirname(path)
+        for path, name in before.items()
+        if _IMAGE.fullmatch(path) and name.target.removeprefix("../../") in images
+    }
+    for path, name in before.items():
+        if os.path.dirname(path) in kept and path not in view.names:
+            if name.source and name.source not in read:
+                continue
+            view.names[path] = name
+            if name.source:
+                view.files[name.source] = read[name.source]

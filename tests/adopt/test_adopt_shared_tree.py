@@ -1,0 +1,305 @@
+"""New releases beside what others deployed: old paths stay, and nothing of others is touched."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from kill_points import forked, points_of
+from module_systems import LMOD, shell_in
+from old_places import Place
+from old_tree import make_lists, make_tree, old_releases, state_of
+from ship_makers import AMD64, image, release, root_tar, run, script, site, small_tar
+
+from ssds.core.diagnostics import Collector
+from ssds.core.errors import Refused
+from ssds.core.model import ReleaseName
+from ssds.lock.model import Adoption, Lock, PlatformLock, VariantLock
+from ssds.lock.read import read_locks
+from ssds.lock.write import with_variant
+from ssds.oci.blobs import Blobs
+from ssds.ship.checking import check_tree
+from ssds.ship.deploy import DeployReport, deploy, plan_deploy
+from ssds.ship.prune import prune
+from ssds.ship.rollback import rollback
+from ssds.ship.tree import image_path, read_deployed
+
+EPOCH = 1767225600  # 2026-01-01
+ABOUT = {
+    "metadata_version": 1,
+    "fields": {"summary": "FSL", "licenses": ["MIT"], "categories": ["functional imaging"]},
+}
+SITE = site(views=("neurodesk",), runtimes=("plain",))
+NEW = "fsl_7.0_20260101"
+
+
+def dated(lock: Lock, version: str = "7.0") -> Lock:
+    """The lock with a day of its pinned inputs."""
+    name = ReleaseName("fsl", version, "")
+    variant = lock.variant(name)
+    platforms = {
+        p: replace(s, pins=replace(s.pins, epoch=EPOCH)) for p, s in variant.platforms.items()
+    }
+    return with_variant(lock, name, replace(variant, platforms=platforms))
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Blobs, Lock, Lock]:
+    """Blobs, and two revisions of a new release; the image runs."""
+    blobs = Blobs(str(tmp_path_factory.mktemp("blobs")))
+    found = []
+    lock = None
+    for mark in ("first", "second"):
+        layer = small_tar({"usr/bin/fslmaths": script(f"echo {mark}"), "opt/fsl/data": b"x"})
+        half = image(blobs, [root_tar(), layer], ("fslmaths",), {"PATH": "/usr/bin:/bin"})
+        lock = release(blobs, half, name="fsl", version="7.0", about=ABOUT, before=lock)
+        found.append(dated(lock))
+    return blobs, found[0], found[1]
+
+
+@pytest.fixture(scope="session")
+def grown(
+    made: tuple[Blobs, Lock, Lock], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Place, dict[str, tuple[int, int, int, int]], list[Lock], DeployReport]:
+    """Sixty old releases that were adopted, with one new one beside them; never to be changed."""
+    from old_places import new_workspace
+
+    place = Place(tmp_path_factory.mktemp("grown"), tuple(old_releases(60)))
+    make_tree(place.tree, place.releases)
+    make_lists(place.lists, place.releases)
+    (place.tree / "containers" / "theirs").mkdir()
+    new_workspace(place.workspace)
+    assert place.adopt() == 0
+    before = state_of(place.tree)
+    folder = str(place.workspace / "lockfiles")
+    locks = [*read_locks(folder, shown=folder, collector=Collector()).releases.values()]
+    report = deploy(SITE, [*locks, made[1]], made[0], str(place.tree))
+    return place, before, locks, report
+
+
+Grown = tuple[Place, dict[str, tuple[int, int, int, int]], list[Lock], DeployReport]
+
+
+def kept(before: dict[str, tuple[int, int, int, int]], tree: Path) -> list[str]:
+    """Returns what of others is not as it was; folders may have got more entries."""
+    now = state_of(tree)
+    wrong = [path for path, row in before.items() if path not in now]
+    for path, row in before.items():
+        if path in now and now[path] != row and not os.path.isdir(tree / path):
+            wrong.append(path)
+    return wrong
+
+
+def test_a_new_release_arrives_and_no_old_file_changes(
+    made: tuple[Blobs, Lock, Lock], grown: Grown
+) -> None:
+    place, before, locks, report = grown
+    assert kept(before, place.tree) == []
+    verbs = [change.verb for change in report.changes]
+    assert (verbs.count("="), verbs.count("+"), verbs.count("-")) == (60, 1, 0)
+    assert [c.what for c in report.changes if c.verb == "unmanaged"] == ["containers/theirs"]
+    assert not report.left_out
+    after = state_of(place.tree)
+    planned = plan_deploy(SITE, [*locks, made[1]], made[0], str(place.tree))
+    assert not planned.rewritten
+    assert {c.verb for c in planned.changes} == {"=", "unmanaged"}
+    assert not deploy(SITE, [*locks, made[1]], made[0], str(place.tree)).written
+    assert state_of(place.tree) == after
+    assert check_tree(str(place.tree)).problems == ()
+    assert place.adopt() == 0  # what is generated is never read back
+    assert len(list((place.workspace / "lockfiles").iterdir())) == 60
+
+
+def test_the_new_release_stands_under_paths_of_the_old_layout_and_runs(grown: Grown) -> None:
+    containers = grown[0].tree / "containers"
+    folder = containers / NEW
+    assert (folder / f"{NEW}.simg" / "opt" / "fsl" / "data").read_bytes() == b"x"
+    assert (folder / "commands.txt").read_text() == "fslmaths\n"
+    done = run([str(folder / "fslmaths")])
+    assert (done.returncode, done.stdout) == (0, b"first\n"), done.stderr
+
+
+@pytest.mark.component("lmod")
+def test_every_old_module_name_and_the_new_one_load_in_lmod(grown: Grown) -> None:
+    place = grown[0]
+    by_name = {one.name: one for one in place.releases}
+    words = [f"{one.name}/{one.version}" for one in by_name.values()]
+    modules = place.tree / "containers" / "modules"
+    text = f"module load {' '.join(words)} && module load fsl/7.0 && "
+    text += "; ".join(f"command -v {one.commands[0]}" for one in by_name.values())
+    done = shell_in("lmod", str(modules), text + "; command -v fslmaths; echo $PATH")
+    found = done.stdout.decode().splitlines()
+    assert found[-2] == f"{place.tree}/containers/{NEW}/fslmaths", done.stderr
+    expected = [f"{place.tree}/containers/{o.id}/{o.commands[0]}" for o in by_name.values()]
+    assert [w for w in expected if w not in found and "/fsl_" not in w and "dcm2" not in w] == []
+    assert found[-1].startswith(f"{place.tree}/containers/{NEW}:")  # as fetch_and_run.sh expects
+    category = place.tree / "neurodesk-modules" / "functional_imaging"
+    done = shell_in("lmod", str(category), "module load fsl/7.0 && command -v fslmaths")
+    assert done.stdout.decode().strip() == f"{place.tree}/containers/{NEW}/fslmaths", done.stderr
+
+
+def test_a_new_revision_moves_the_module_and_the_old_path_stays(
+    made: tuple[Blobs, Lock, Lock], tmp_path: Path
+) -> None:
+    blobs, first, second = made
+    tree = str(tmp_path / "tree")
+    deploy(SITE, [first], blobs, tree)
+    deploy(SITE, [second], blobs, tree)
+    containers = tmp_path / "tree" / "containers"
+    assert sorted(os.listdir(containers)) == [NEW, "fsl_7.0_20260102", "modules"]
+    said = [run([str(containers / n / "fslmaths")]).stdout for n in (NEW, "fsl_7.0_20260102")]
+    assert said == [b"first\n", b"second\n"]
+    module = (containers / "modules" / "fsl" / "7.0.lua").read_text()
+    assert "containers/fsl_7.0_20260102" in module
+    rollback("example", tree)
+    assert f"containers/{NEW}" in (containers / "modules" / "fsl" / "7.0.lua").read_text()
+    deploy(site(runtimes=("plain",)), [second], blobs, tree)
+    assert not containers.exists()  # who wants no view has none
+
+
+def test_a_folder_of_others_of_which_nothing_was_adopted_is_refused(
+    made: tuple[Blobs, Lock, Lock], few: Place
+) -> None:
+    before = state_of(few.tree)
+    with pytest.raises(Refused, match="holds files and was not made by ssds"):
+        deploy(SITE, [made[1]], made[0], str(few.tree))
+    assert state_of(few.tree) == before
+
+
+def adopted(name: str, place: Path) -> Lock:
+    from ssds.core.digest import sha256_of
+
+    half = Adoption(digest=sha256_of(name.encode()), locations=(str(place),))
+    variant = VariantLock(origin="adopted", platforms={AMD64: PlatformLock(adopted=half)})
+    return Lock(name=name, version="1", variants={"": variant})
+
+
+STRANGERS = (
+    f"containers/{NEW}/theirs",
+    f"containers/{NEW}",
+    "containers/modules/fsl/7.0.lua",
+    "containers/modules/fsl/6.0.lua",
+    "containers/modules",
+    "neurodesk-modules",
+    "neurodesk-modules/functional_imaging/fsl/7.0.lua",
+    "sites/other",
+    ".multiarch",
+    "notes",
+)
+POINTS: list[str] = []
+
+
+def points(blobs: Blobs, lock: Lock) -> list[str]:
+    if not POINTS:
+        with tempfile.TemporaryDirectory() as folder:
+            tree = f"{folder}/tree"
+            POINTS.extend(points_of(lambda: deploy(SITE, [lock], blobs, tree), f"{folder}/trace"))
+    return POINTS
+
+
+def strange(tree: Path, names: list[str], outside: Path) -> None:
+    """Puts files, and links out of the tree, where ssds would write."""
+    for number, name in enumerate(names):
+        place = tree / name
+        with suppress(OSError):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            if number % 3 == 2:
+                place.symlink_to(outside)
+            else:
+                place.write_text(f"theirs {number}")
+
+
+@settings(max_examples=6, deadline=None)
+@given(
+    names=st.lists(st.sampled_from(STRANGERS), unique=True, max_size=4),
+    steps=st.lists(st.tuples(st.sampled_from("ARGD"), st.integers(0, 200)), min_size=1, max_size=4),
+)
+def test_nothing_of_others_is_touched_and_nothing_live_is_removed_whatever_fails(
+    made: tuple[Blobs, Lock, Lock], names: list[str], steps: list[tuple[str, int]]
+) -> None:
+    blobs, first, second = made
+    with tempfile.TemporaryDirectory() as top:
+        tree, outside = Path(top, "tree"), Path(top, "outside")
+        place = tree / "containers" / "old_1_20200101" / "old_1_20200101.simg"
+        place.mkdir(parents=True)
+        (place / "program").write_text("theirs")
+        outside.mkdir()
+        strange(tree, names, outside)
+        old = adopted("old", place)
+        before = state_of(tree)
+        known = points(blobs, first)
+        for what, number in steps:
+            wanted = {"A": [old, first], "D": [old, second], "R": [old], "G": []}[what]
+            kill = known[number % len(known)] if number % 2 else ""
+
+            def act(what: str = what, wanted: list[Lock] = wanted) -> None:
+                if what == "G":
+                    prune(str(tree), now_s=2e9, keep=1, grace_s=0)
+                else:
+                    deploy(SITE, wanted, blobs, str(tree))
+
+            forked(act, kill=kill)
+            assert kept(before, tree) == []
+            assert not list(outside.iterdir())
+            for entry in read_deployed(str(tree), "example").entries:
+                for image_digest in entry.images.values():
+                    assert (tree / image_path(image_digest) / "opt/fsl/data").exists()
+
+
+# -- their own programs ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def neurocommand() -> Path:
+    folder = os.environ.get("SSDS_NEUROCOMMAND", "")
+    if not folder:
+        pytest.skip("SSDS_NEUROCOMMAND names no checkout of neurocommand")
+    return Path(folder)
+
+
+def test_their_own_check_of_modules_finds_every_build_and_module(
+    neurocommand: Path, grown: Grown, tmp_path: Path
+) -> None:
+    place = grown[0]
+    log = tmp_path / "log.txt"
+    lines = (place.lists / "cvmfs" / "log.txt").read_text()
+    log.write_text(f"{lines}{NEW} categories:functional imaging,\n")
+    program = neurocommand / "cvmfs" / "reconcile_module_files.py"
+    words = ["--repo-root", str(place.tree), "--log", str(log), "--check"]
+    done = subprocess.run(
+        [sys.executable, str(program), *words], capture_output=True, text=True, check=False
+    )
+    changes = [line for line in done.stdout.splitlines() if "/fsl/7.0" in line]
+    assert "Module reconciliation" in done.stdout, done.stderr
+    assert changes == []
+
+
+@pytest.mark.component("lmod")
+def test_their_fetch_and_run_starts_the_new_release(
+    neurocommand: Path, grown: Grown, tmp_path: Path
+) -> None:
+    base = tmp_path / "neurodesk"
+    shutil.copytree(neurocommand / "neurodesk", base)
+    (base / "config.ini").write_text(f"[neurodesk]\ninstalldir={base}\n")
+    text = f'module() {{ eval "$({LMOD} bash "$@")"; }}; export -f module; '
+    text += f"bash -i {base}/fetch_and_run.sh fsl 7.0 fslmaths"
+    done = run(
+        ["bash", "-c", text],
+        CVMFS_DISABLE="true",
+        NEURODESKTOP_LOCAL_CONTAINERS=str(grown[0].tree / "containers"),
+        HOME=str(tmp_path),
+        LMOD_IGNORE_CACHE="1",
+    )
+    said = done.stdout.decode()
+    resolved = f"Container resolved to: {grown[0].tree}/containers/{NEW}/{NEW}.simg"
+    assert resolved in said, said + done.stderr.decode()
+    assert said.rstrip().endswith("first")
