@@ -10,6 +10,8 @@ import click
 from ssds.cli import signing
 from ssds.cli.app import Context
 from ssds.cli.output import print_json, show
+from ssds.cli.personal import personal_mirrors
+from ssds.core.errors import UsageError
 
 if TYPE_CHECKING:
     from ssds.trust.keys import PublicKey
@@ -37,7 +39,9 @@ def command(
 ) -> int:
     """Say what the signatures of a TARGET prove, and what nobody proves.
 
-    TARGET is a lock or any other file with FILE.sigstore.json beside it.
+    TARGET is a lock or any other file with FILE.sigstore.json beside it, an image of a registry
+    (HOST/REPOSITORY[:TAG][@DIGEST]; http://… for one on this machine), or an image of a layout
+    (oci:FOLDER:NAME:TAG).
 
     Without --key the keys that the settings name (`trust.keys`) count. Exit code 4 where a target
     is not signed by one of them, or not what was signed.
@@ -73,4 +77,17 @@ def _verify(
         from ssds.verify.locks import verify_lock
 
         return verify_lock(target, keys, bundle, memory)
-    return verify_file(target, keys, bundle)[0], {}
+    if not target.startswith("oci:") and os.path.lexists(target):
+        return verify_file(target, keys, bundle)[0], {}
+    if bundle:
+        raise UsageError(
+            f"there is no file {target}, and --bundle is for files",
+            hint="An image's signatures stand beside it.",
+            code="E247",
+        )
+    from ssds.verify.images import verify_image
+    from ssds.verify.places import target_of
+
+    mirrors = personal_mirrors()
+    image = target_of(target, ca_bundle=mirrors.ca_bundle, proxy=mirrors.proxy)
+    return verify_image(image, keys, memory)

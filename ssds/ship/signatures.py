@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 KIND = "signature"
 RELEASE = "org.ssds.release"
 REVISION = "org.ssds.revision"
+TAG = "org.ssds.tag"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,13 +49,18 @@ class Signing:
     def attachments(self, released: Released, observed: Observation | None) -> list[Attachment]:
         """Returns the signatures that a release should have; made where they are not there."""
         index = released.index
-        says: dict[str, Json] = {RELEASE: str(released.id), REVISION: released.revision}
+        says: dict[str, Json] = {
+            RELEASE: str(released.id),
+            REVISION: released.revision,
+            TAG: released.full_tag,
+        }
         found = [self._attachment(released, index.digest, index.size_bytes, None, says, observed)]
         for platform, half in released.platforms.items():
             manifest = half.manifest
+            mine: dict[str, Json] = {RELEASE: str(released.id)}  # later revisions may share it
             found.append(
                 self._attachment(
-                    released, manifest.digest, manifest.size_bytes, platform, {}, observed
+                    released, manifest.digest, manifest.size_bytes, platform, mine, observed
                 )
             )
         return found

@@ -79,7 +79,8 @@ def test_the_bundle_and_the_payload_say_which_release_it_is(place: Place) -> Non
     (layer,) = signed.layers
     claimed = parse_payload(layout.read(layer.digest))
     assert (claimed.digest, claimed.reference) == (index_of(lock), "tool")
-    assert claimed.optional == {"org.ssds.release": "tool@1.0", "org.ssds.revision": 1}
+    said = {"org.ssds.release": "tool@1.0", "org.ssds.revision": 1, "org.ssds.tag": "1.0-r1"}
+    assert claimed.optional == said
     listed = types.parse_index(layout.read(tags[f"tool:sha256-{index_of(lock).hex}"].digest))
     (entry,) = [e for e in listed.manifests if e.annotations["vnd.ssds.kind"] == KIND]
     blob = types.parse_manifest(layout.read(entry.digest)).layers[0]
