@@ -269,41 +269,64 @@ class Registry:
         response.close()
         return self._fallback(repository, digest)
 
-    def push_referrer(
+    def push_referrer(self, repository: str, data: bytes) -> Descriptor:
+        """Sends one manifest with a subject, as ``push_referrers`` does."""
+        return self.push_referrers(repository, [data])[0]
+
+    def push_referrers(
         self,
         repository: str,
-        data: bytes,
+        documents: Sequence[bytes],
         replaces: Collection[Digest] = (),
         known: Sequence[Descriptor] | None = None,
-    ) -> Descriptor:
-        """Sends a manifest with a subject, and keeps the fallback index where it is needed.
+    ) -> list[Descriptor]:
+        """Sends manifests of one subject, and keeps the fallback index where it is needed.
 
         Args:
-            data: an image manifest whose ``subject`` is set; its blobs are there already.
-            replaces: referrers that this one takes the place of; they leave the fallback index.
+            documents: image manifests whose ``subject`` is set; their blobs are there already.
+            replaces: referrers that these take the place of; they leave the fallback index.
             known: what ``referrers`` has just said of the subject.
         """
-        manifest = parse_manifest(data)
-        if manifest.subject is None:
-            raise InvalidValue("a referrer's manifest must name its subject", code="O095")
-        digest = sha256_of(data)
-        _, kept = self._put_manifest(repository, digest, manifest.media_type, data)
-        entry = replace(
-            descriptor_of(data, manifest.media_type),
-            artifact_type=manifest.artifact_type or manifest.config.media_type,
-            annotations=manifest.annotations,
-        )
-        if kept:
-            return entry  # the registry has the referrers API and has noted it
-        self._lists_referrers = False
-        subject = manifest.subject.digest
+        entries: list[Descriptor] = []
+        unlisted: list[Descriptor] = []
+        subject: Digest | None = None
+        for data in documents:
+            manifest = parse_manifest(data)
+            if manifest.subject is None or subject not in (None, manifest.subject.digest):
+                raise InvalidValue("a referrer's manifest must name its subject", code="O095")
+            subject = manifest.subject.digest
+            _, kept = self._put_manifest(repository, sha256_of(data), manifest.media_type, data)
+            entries.append(
+                replace(
+                    descriptor_of(data, manifest.media_type),
+                    artifact_type=manifest.artifact_type or manifest.config.media_type,
+                    annotations=manifest.annotations,
+                )
+            )
+            if not kept:  # the registry has no referrers API that would have noted it
+                unlisted.append(entries[-1])
+        if subject is not None and unlisted:
+            self._lists_referrers = False
+            self._list_referrers(repository, subject, unlisted, replaces, known)
+        return entries
+
+    def _list_referrers(
+        self,
+        repository: str,
+        subject: Digest,
+        new: Sequence[Descriptor],
+        replaces: Collection[Digest],
+        known: Sequence[Descriptor] | None,
+    ) -> None:
+        """Keeps the fallback index of a subject."""
+        ours = {entry.digest for entry in new}
         for _ in range(3):
             known = self._fallback(repository, subject) if known is None else known
             there = {e.digest for e in known}
-            if digest in there and not there.intersection(replaces):
-                return entry
-            entries = [e for e in known if e.digest != digest and e.digest not in replaces]
-            entries.append(entry)
+            if ours <= there and not there.intersection(replaces):
+                return
+            entries = [e for e in known if e.digest not in ours and e.digest not in replaces]
+            entries += new
             entries.sort(key=lambda e: (e.artifact_type, e.digest))
             self.push_manifest(repository, fallback_tag(subject), INDEX, index_bytes(entries))
             known = None

@@ -6,16 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 
 from ssds.core.digest import Digest
 from ssds.core.platform import Platform
-from ssds.core.records import replace
 from ssds.oci import types
 from ssds.oci.blobs import Blobs
 from ssds.oci.copy import HasBlobs, fetch_release
 from ssds.oci.layout import Layout, not_made_yet
 from ssds.oci.names import fallback_tag
 from ssds.oci.types import Descriptor
-from ssds.ship.channels import Attachment
-from ssds.ship.evidence import attached, attached_blob, our_kind
-from ssds.ship.plug import Seen
+from ssds.ship.evidence import attached, attached_blob, listed_with, our_kind
+from ssds.ship.plug import Attached, Seen
 from ssds.ship.signatures import CosignLayer
 from ssds.trust.simple import signature_tag, with_signature
 
@@ -93,25 +91,19 @@ class LayoutChannel:
         del name
         Layout(self.path).blobs.put(data, item.digest)
 
-    def attach(self, name: str, item: Attachment, manifest: bytes, content: bytes) -> None:
-        """Makes ``manifest`` the one of its kind at its subject."""
+    def attach(self, name: str, documents: Sequence[Attached]) -> None:
+        """Makes each manifest the one of its kind at their one subject; those of others stay."""
         layout = Layout(self.path)
-        for data in (content, types.EMPTY_BYTES, manifest):
-            layout.put_blob(data)
-        tag = f"{name}:{fallback_tag(item.subject)}"
+        layout.put_blob(types.EMPTY_BYTES)
+        for made in documents:
+            layout.put_blob(made.content)
+            layout.put_blob(made.manifest)
+        tag = f"{name}:{fallback_tag(documents[0].item.subject)}"
         known = layout.tags().get(tag)
-        others = [
-            entry
-            for entry in _entries(layout, known.digest if known else None)
-            if our_kind(entry) != item.kind
-        ]
-        parsed = types.parse_manifest(manifest)
-        entry = replace(
-            types.descriptor_of(manifest, types.MANIFEST),
-            artifact_type=parsed.artifact_type,
-            annotations=parsed.annotations,
+        entries = _entries(layout, known.digest if known else None)
+        listed = types.index_bytes(
+            listed_with(entries, {made.item.kind: made.manifest for made in documents})
         )
-        listed = types.index_bytes([*others, entry])
         layout.put_blob(listed)
         layout.set_tags({tag: types.descriptor_of(listed, types.INDEX)})
 

@@ -17,7 +17,6 @@ from ssds.core.digest import Digest, sha256_of
 from ssds.core.errors import IntegrityError, UnavailableError
 from ssds.core.patterns import pattern
 from ssds.core.platform import Platform
-from ssds.core.records import replace
 from ssds.objects.plug import ObjectStore, check, digest_at, put_checked
 from ssds.oci import types
 from ssds.oci.blobs import READ_LIMIT_BYTES, Blobs
@@ -25,11 +24,10 @@ from ssds.oci.copy import HasBlobs, fetch_release
 from ssds.oci.document import DOCUMENT_LIMIT_BYTES
 from ssds.oci.names import fallback_tag
 from ssds.oci.types import Descriptor
-from ssds.ship.channels import Attachment
-from ssds.ship.evidence import attached, attached_blob, our_kind
+from ssds.ship.evidence import attached, attached_blob, listed_with, our_kind
 from ssds.ship.object_tags import limited_bytes, read_tags, set_tags
 from ssds.ship.observation import OBSERVATION_LIMIT_BYTES
-from ssds.ship.plug import Seen
+from ssds.ship.plug import Attached, Seen
 from ssds.ship.sifs import SUFFIX
 from ssds.ship.signatures import CosignLayer
 from ssds.trust.simple import signature_tag, with_signature
@@ -207,21 +205,21 @@ class ObjectsChannel:
         key = blob_key(digest)
         put_checked(self.store, key, digest, len(data), functools.partial(io.BytesIO, data))
 
-    def attach(self, name: str, item: Attachment, manifest: bytes, content: bytes) -> None:
-        """Makes ``manifest`` the one of its kind at its subject; those of others stay."""
-        for data in (content, types.EMPTY_BYTES, manifest):
-            self._put(data)
-        known = _listed(self._blobs, self._entries(name), item.subject)
-        parsed = types.parse_manifest(manifest)
-        entry = replace(
-            types.descriptor_of(manifest, types.MANIFEST),
-            artifact_type=parsed.artifact_type,
-            annotations=parsed.annotations,
+    def attach(self, name: str, documents: Sequence[Attached]) -> None:
+        """Makes each manifest the one of its kind at their one subject; those of others stay."""
+        self._put(types.EMPTY_BYTES)
+        for made in documents:
+            self._put(made.content)
+            self._put(made.manifest)
+        subject = documents[0].item.subject
+        known = _listed(self._blobs, self._entries(name), subject)
+        listed = types.index_bytes(
+            listed_with(known, {made.item.kind: made.manifest for made in documents})
         )
-        listed = types.index_bytes([*(e for e in known if our_kind(e) != item.kind), entry])
         self._put(listed)
-        listing = types.descriptor_of(listed, types.INDEX)
-        set_tags(self.store, name, {fallback_tag(item.subject): listing})
+        set_tags(
+            self.store, name, {fallback_tag(subject): types.descriptor_of(listed, types.INDEX)}
+        )
 
     def attach_signature(self, name: str, subject: Digest, layer: CosignLayer) -> None:
         """Adds a signature under cosign's tag of the subject; those of others stay."""

@@ -20,7 +20,7 @@ from ssds.oci.types import Descriptor
 from ssds.ship.channels import Attachment
 from ssds.ship.evidence import attached, attached_blob, our_kind
 from ssds.ship.observation import OBSERVATION_LIMIT_BYTES
-from ssds.ship.plug import Seen
+from ssds.ship.plug import Attached, Seen
 from ssds.ship.signatures import CosignLayer
 from ssds.trust.simple import signature_tag, with_signature
 
@@ -132,19 +132,24 @@ class RegistryChannel:
                 code="O114",
             )
 
-    def attach(self, name: str, item: Attachment, manifest: bytes, content: bytes) -> None:
-        """Makes ``manifest`` the one of its kind at its subject; those of others stay."""
+    def attach(self, name: str, documents: Sequence[Attached]) -> None:
+        """Makes each manifest the one of its kind at their one subject; those of others stay."""
         repository = self._repository(name)
-        blob = types.parse_manifest(manifest).layers[0]
-        opener = functools.partial(io.BytesIO, content)
-        self.registry.push_blob(repository, blob.digest, blob.size_bytes, opener, missing=True)
+        for made in documents:
+            blob = types.parse_manifest(made.manifest).layers[0]
+            opener = functools.partial(io.BytesIO, made.content)
+            self.registry.push_blob(repository, blob.digest, blob.size_bytes, opener, missing=True)
         self._put_empty(repository)
-        new = types.descriptor_of(manifest, types.MANIFEST).digest
-        known = self.registry.referrers(repository, item.subject)
-        old = [e.digest for e in known if our_kind(e) == item.kind and e.digest != new]
-        self.registry.push_referrer(repository, manifest, replaces=frozenset(old), known=known)
-        for digest in old:
-            if self._is_our_referrer(repository, digest, item):
+        items = {made.item.kind: made.item for made in documents}
+        new = {types.descriptor_of(made.manifest, types.MANIFEST).digest for made in documents}
+        known = self.registry.referrers(repository, documents[0].item.subject)
+        old = {e.digest: our_kind(e) for e in known if our_kind(e) in items}
+        old = {digest: kind for digest, kind in old.items() if digest not in new}
+        self.registry.push_referrers(
+            repository, [made.manifest for made in documents], replaces=old, known=known
+        )
+        for digest, kind in old.items():
+            if self._is_our_referrer(repository, digest, items[kind]):
                 self._delete_if_allowed(repository, digest)
 
     def _is_our_referrer(self, repository: str, digest: Digest, item: Attachment) -> bool:
@@ -164,10 +169,14 @@ class RegistryChannel:
                 raise  # many registries allow no removal; what is left there does no harm
 
     def _put_empty(self, repository: str) -> None:
+        """Brings the empty config, once; from a repository that has it, where there is one."""
         if repository not in self._with_empty:
             empty = types.descriptor_of(types.EMPTY_BYTES, types.EMPTY)
             opener = functools.partial(io.BytesIO, types.EMPTY_BYTES)
-            self.registry.push_blob(repository, empty.digest, empty.size_bytes, opener)
+            there = next(iter(self._with_empty), "")
+            self.registry.push_blob(
+                repository, empty.digest, empty.size_bytes, opener, mount_from=there, missing=True
+            )
             self._with_empty.add(repository)
 
     def attach_signature(self, name: str, subject: Digest, layer: CosignLayer) -> None:

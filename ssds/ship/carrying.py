@@ -20,7 +20,7 @@ from ssds.oci.copy import HasBlobs, parts_of
 from ssds.oci.types import Descriptor
 from ssds.ship.channels import Attachment
 from ssds.ship.evidence import referrer
-from ssds.ship.plug import Backend
+from ssds.ship.plug import Attached, Backend
 from ssds.ship.putting_back import put_back
 
 SMALL_BYTES = 64 * 1024
@@ -158,16 +158,14 @@ class Work:
                 lock = self._names.setdefault(job.name, threading.Lock())
             with lock:
                 for attachment in job.attachments:
-                    self._check_stopping()
-                    data = attachment.content or self._source.blobs.read(attachment.digest)
-                    manifest, content = referrer(attachment, data)
-                    if (
-                        attachment.cosign is not None
-                    ):  # first: the referrer says that both are there
+                    if attachment.cosign is not None:  # first: the referrer says both
+                        self._check_stopping()
                         subject = attachment.subject
                         self._backend.attach_signature(job.name, subject, attachment.cosign)
                         write_point("sync.signed")
-                    self._backend.attach(job.name, attachment, manifest, content)
+                for made in self._documents(job):
+                    self._check_stopping()
+                    self._backend.attach(job.name, made)
                     write_point("sync.attached")
                 if job.tags:
                     self._check_stopping()
@@ -175,6 +173,16 @@ class Work:
                     documents = {item.digest: data for item, data in parts if data is not None}
                     self._backend.tag(job.name, job.tags, documents)
                     write_point("sync.tagged")
+
+    def _documents(self, job: Job) -> list[list[Attached]]:
+        """Returns what is attached anew, by subject."""
+        found: dict[Digest, list[Attached]] = {}
+        for item in job.attachments:
+            data = item.content or self._source.blobs.read(item.digest)
+            manifest, content = referrer(item, data)
+            made = Attached(item=item, manifest=manifest, content=content)
+            found.setdefault(item.subject, []).append(made)
+        return list(found.values())
 
     def _check_stopping(self) -> None:
         if self._stopping.is_set():

@@ -19,6 +19,7 @@ from ssds.core.digest import Digest, sha256_of
 from ssds.core.errors import IntegrityError, SsdsError
 from ssds.core.model import Claim
 from ssds.core.platform import Platform
+from ssds.core.records import replace
 from ssds.lock.model import Released, ReleaseHalf
 from ssds.ship.channels import Attachment
 from ssds.ship.observation import Observation
@@ -179,6 +180,25 @@ def referrer(attachment: Attachment, data: bytes) -> tuple[bytes, bytes]:
         },
     )
     return manifest, content
+
+
+def listed_with(
+    known: Iterable[Descriptor], manifests: Mapping[str, bytes]
+) -> tuple[Descriptor, ...]:
+    """Returns a list of referrers in which each kind's manifest stands in the place of the old."""
+    from ssds.oci import types
+
+    entries = [entry for entry in known if our_kind(entry) not in manifests]
+    for data in manifests.values():
+        parsed = types.parse_manifest(data)
+        entries.append(
+            replace(
+                types.descriptor_of(data, types.MANIFEST),
+                artifact_type=parsed.artifact_type,
+                annotations=parsed.annotations,
+            )
+        )
+    return tuple(entries)
 
 
 def our_kind(entry: Descriptor | Manifest) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from ssds.core.digest import Digest
 from ssds.core.platform import Platform
+from ssds.core.records import dataclass
 from ssds.lock.model import Released
 
 if TYPE_CHECKING:
@@ -18,6 +19,15 @@ if TYPE_CHECKING:
     from ssds.oci.types import Descriptor
     from ssds.ship.channels import Attachment
     from ssds.ship.signatures import CosignLayer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attached:
+    """An attachment as it is brought: a manifest with a subject, and its one blob."""
+
+    item: Attachment
+    manifest: bytes
+    content: bytes
 
 
 class Seen(Protocol):
@@ -63,8 +73,8 @@ class Backend(Protocol):
     def put_manifest(self, name: str, item: Descriptor, data: bytes) -> None:
         """Brings a manifest or an index, and reads it back."""
 
-    def attach(self, name: str, item: Attachment, manifest: bytes, content: bytes) -> None:
-        """Makes ``manifest``, with ``content`` as its blob, the one of its kind at its subject."""
+    def attach(self, name: str, documents: Sequence[Attached]) -> None:
+        """Makes each manifest the one of its kind at their one subject; those of others stay."""
 
     def attach_signature(self, name: str, subject: Digest, layer: CosignLayer) -> None:
         """Adds a signature under cosign's tag of the subject; those of others stay."""

@@ -209,8 +209,8 @@ def test_referrers_are_attached_replaced_and_listed(host: str, tmp_path: Path) -
     assert {d.digest for d in found} == {one.digest, two.digest}
     assert {d.artifact_type for d in found} == {"application/vnd.example.metadata"}
     assert registry.tags("ref") == (f"sha256-{release.digest.hex}",)
-    three = registry.push_referrer(
-        "ref", referrer(registry, "ref", release, b"three"), replaces=[one.digest]
+    (three,) = registry.push_referrers(
+        "ref", [referrer(registry, "ref", release, b"three")], replaces=[one.digest]
     )
     found = registry.referrers("ref", release.digest)
     assert {d.digest for d in found} == {two.digest, three.digest}

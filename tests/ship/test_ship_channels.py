@@ -34,6 +34,7 @@ from ssds.ship.channels import (
 from ssds.ship.evidence import METADATA_TYPE, referrer
 from ssds.ship.looking import observe
 from ssds.ship.observation import Observation, read_observation, write_observation
+from ssds.ship.plug import Attached
 from ssds.ship.record import RECORD_TYPE
 
 
@@ -388,7 +389,8 @@ def test_referrers_of_others_stay_in_the_layout(tmp_path: Path) -> None:
     layout.put_blob(listed)
     layout.set_tags({tag: types.descriptor_of(listed, types.INDEX)})
     (item,) = metadata_of(found)
-    backend.attach("tool", item, *referrer(item, b"{}"))
+    manifest, content = referrer(item, b"{}")
+    backend.attach("tool", [Attached(item=item, manifest=manifest, content=content)])
     kinds = types.parse_index(layout.read(layout.tags()[tag].digest)).manifests
     assert sorted(e.artifact_type for e in kinds) == [
         "application/example",
