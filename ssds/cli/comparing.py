@@ -22,6 +22,7 @@ from ssds.lock.read import CATALOG_LOCK, SUFFIX, parse_catalog_lock_bytes, parse
 LIMIT_BYTES = 256 << 20
 RELEASE = "release lock"
 SHARED = "catalog lock"
+DATA = "data lock"
 PLAN = "plan"
 _STEPS_AT_MOST = 5_000_000
 
@@ -42,7 +43,7 @@ class Side:
 
     @property
     def kind(self) -> str:
-        """RELEASE, SHARED or PLAN; the empty string where there is nothing.
+        """RELEASE, SHARED, DATA or PLAN; the empty string where there is nothing.
 
         Raises:
             UsageError: E143, it is none of these.
@@ -150,7 +151,7 @@ def _kind_of(data: bytes, file: str) -> str:
         value = None
     if isinstance(value, Mapping):
         if "lock_version" in value:
-            return RELEASE if "name" in value else SHARED
+            return RELEASE if "name" in value else DATA if "set" in value else SHARED
         if "format_version" in value and ("steps" in value or "format" in value):
             return PLAN
     name = os.path.basename(file.rpartition(":")[2])
@@ -186,14 +187,14 @@ def compared(old: Side, new: Side) -> Compared:
     if all(kinds) and kinds[0] != kinds[1]:
         raise Refused(
             f"{shown(old.name)} is a {kinds[0]}, and {shown(new.name)} is a {kinds[1]}",
-            hint="Compare two locks of one recipe, two catalog locks, or two plans.",
+            hint="Compare two locks of one recipe or data set, two catalog locks, or two plans.",
             code="E144",
         )
     if kind == PLAN:
         rows = [_rows(one) if one.data is not None else () for one in (old, new)]
         return Compared(kind=kind, changes=compare(*rows))
-    changes = _shared(old, new) if kind == SHARED else _release(old, new)
-    return Compared(kind=kind, changes=changes)
+    locks = {SHARED: _shared, DATA: _data}.get(kind, _release)
+    return Compared(kind=kind, changes=locks(old, new))
 
 
 def _shared(old: Side, new: Side) -> tuple[LockChange, ...]:
@@ -220,6 +221,25 @@ def _release(old: Side, new: Side) -> tuple[LockChange, ...]:
             code="E144",
         )
     return diff(before, after)
+
+
+def _data(old: Side, new: Side) -> tuple[LockChange, ...]:
+    from ssds.lock.data import parse_data_lock_bytes
+    from ssds.lock.data_merge import diff_data
+
+    collector = Collector()
+    before, after = (
+        parse_data_lock_bytes(one.data, one.file, collector) if one.data is not None else None
+        for one in (old, new)
+    )
+    collector.raise_if_failed()
+    if before and after and before.id.name != after.id.name:
+        raise Refused(
+            f"{before.id.name} and {after.id.name} are different data sets",
+            hint="Compare two locks of one data set.",
+            code="E144",
+        )
+    return diff_data(before, after)
 
 
 def _rows(plan: Side) -> Sequence[PlanRow]:

@@ -55,23 +55,19 @@ def matrix(workspace: Workspace, asked: planning.Asked, most: int = MOST_JOBS) -
     lacking = {str(s.node.id.platform) for s in planned.plan.steps.values() if _unserved(s.text)}
     for platform in sorted(lacking):
         say(f"warning: no runner for {platform}; name one under `runners` in ssds.yaml")
-    sets = {str(name) for name in planned.graph.data}
-    running = {s.node.id.owner for s in planned.plan.steps.values() if s.runs} & sets
-    if running:
-        say(
-            f"warning: reference data sets are in no job: {', '.join(sorted(running))}; the apply "
-            "that follows the join makes them"
-        )
-    found = _groups(planned.graph, planned.plan)
+    sets = _set_platforms(planned.graph, runners)
+    found = _groups(planned.graph, planned.plan, sets)
     count = sum(len(groups) for groups in found.values())
     steps = Counter(
-        (s.node.id.owner, s.node.id.platform) for s in planned.plan.steps.values() if s.runs
+        (s.node.id.owner, s.node.id.platform or str(sets.get(s.node.id.owner, "")))
+        for s in planned.plan.steps.values()
+        if s.runs
     )
     jobs: list[Json] = []
     for platform, groups in found.items():
         fair = max(1, most * len(groups) // max(1, count))
         for names in _joined(groups, fair):
-            job = _job(workspace, planned.plan, platform, names, runners)
+            job = _job(workspace, planned, platform, names, sets)
             jobs.append({**job, "steps": sum(steps[name, str(platform)] for name in names)})
     return {"include": jobs}
 
@@ -85,15 +81,35 @@ def _labels(platform: Platform, runners: Mapping[Platform, tuple[str, ...]]) -> 
     return runners.get(platform) or runners.get(platform.baseline) or ()
 
 
-def _groups(graph: Graph, plan: Plan) -> dict[Platform, list[list[str]]]:
-    """Returns platform → groups of releases; those of one group share what is to be built."""
-    owners = {str(name) for name in graph.releases}
+def _set_platforms(
+    graph: Graph, runners: Mapping[Platform, tuple[str, ...]]
+) -> dict[str, Platform]:
+    """Returns data set → where the whole set is made: where its last index step runs, or anywhere.
+
+    What an index step on another platform makes is a job of its own there.
+    """
+    anywhere = next(iter(runners))
+    return {
+        str(name): next((Platform(n.platform) for n in reversed(nodes) if n.platform), anywhere)
+        for name, nodes in graph.data.items()
+    }
+
+
+def _groups(
+    graph: Graph, plan: Plan, sets: Mapping[str, Platform]
+) -> dict[Platform, list[list[str]]]:
+    """Returns platform → groups of releases and data sets.
+
+    Those of one group share what is to be built.
+    """
+    owners = {*map(str, graph.releases), *sets}
     found: dict[Platform, dict[str, set[str]]] = {}
     for step in plan.steps.values():
         name = step.node.id
-        if not step.runs or not name.platform or name.owner not in owners:
+        platform = Platform(name.platform) if name.platform else sets.get(name.owner)
+        if not step.runs or platform is None or name.owner not in owners:
             continue
-        links = found.setdefault(Platform(name.platform), {}).setdefault(name.owner, set())
+        links = found.setdefault(platform, {}).setdefault(name.owner, set())
         links.update(
             item.node.owner
             for item in step.node.inputs
@@ -136,30 +152,42 @@ def _joined(groups: list[list[str]], most: int) -> list[list[str]]:
     return [sorted(names) for names in bins]
 
 
+def _selectors(
+    graph: Graph, plan: Plan, name: str, platform: Platform, sets: Mapping[str, Platform]
+) -> list[str]:
+    """Returns what selects a job's part of a release or a data set."""
+    if sets.get(name) == platform:
+        return [f"{name}:dataset"]
+    nodes = {str(found): several for found, several in graph.data.items()}.get(name, ())
+    parts = [f"{name}:{n.kind}/{n.part}" for n in nodes if n.platform == str(platform)]
+    kinds = ("publish", "sif")
+    return parts + [f"{name}:{k}" for k in kinds if NodeId(name, k, str(platform)) in plan.steps]
+
+
 def _job(
     workspace: Workspace,
-    plan: Plan,
+    planned: planning.Planned,
     platform: Platform,
     names: list[str],
-    runners: Mapping[Platform, tuple[str, ...]],
+    sets: Mapping[str, Platform],
 ) -> dict[str, Json]:
+    plan, runners = planned.plan, workspace.settings.runners
     run_id = next((os.environ[name] for name in _RUN_VARIABLES if os.environ.get(name)), "0")
     labels: list[Json] = [text.replace(RUN_ID, run_id) for text in _labels(platform, runners)]
     needs: dict[str, int] = {}
-    for name, release in workspace.catalog.releases.items():
-        if str(name) in names:
-            for key, value in release.resources.items():
-                needs[key] = max(needs.get(key, 0), value)
+    catalog = workspace.catalog
+    resources = [(n, r.resources) for n, r in catalog.releases.items()]
+    resources += [(n, d.resources) for n, d in catalog.data.items()]
+    for name, wanted in resources:
+        for key, value in wanted.items() if str(name) in names else ():
+            needs[key] = max(needs.get(key, 0), value)
     more = f" and {len(names) - 1} more" if len(names) > 1 else ""
     job: dict[str, Any] = {
         "name": f"{names[0]}{more} {platform}",
         "platform": str(platform),
         "runs_on": labels,
         "selectors": " ".join(
-            f"{name}:{kind}"
-            for name in names
-            for kind in ("publish", "sif")
-            if NodeId(name, kind, str(platform)) in plan.steps
+            text for name in names for text in _selectors(planned.graph, plan, name, platform, sets)
         ),
         "steps": 0,
         **{key: needs.get(key, 0) for key in ("memory_mib", "disk_mib", "time_s")},

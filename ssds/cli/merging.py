@@ -16,6 +16,7 @@ from ssds.lock.read import DATA_FOLDER
 from ssds.workspace import LOCK_FOLDER, Workspace
 
 ATTRIBUTE = f"{LOCK_FOLDER}/*.lock.json merge=ssds-lock"
+DATA_ATTRIBUTE = f"{LOCK_FOLDER}/{DATA_FOLDER}/*.lock.json merge=ssds-lock"
 SUFFIX = ".lock.json"
 _ATTRIBUTES = ".gitattributes"
 
@@ -37,10 +38,11 @@ def install(workspace: Workspace) -> list[str]:
     if os.path.exists(path):
         with open(path, encoding="utf-8", errors="surrogateescape") as file:
             text = file.read()
-    if ATTRIBUTE not in text.splitlines():
-        text += ("" if not text or text.endswith("\n") else "\n") + ATTRIBUTE + "\n"
-        atomic_write(path, text.encode("utf-8", "surrogateescape"), point="attributes")
-        done.append(f"{_ATTRIBUTES}: {ATTRIBUTE}")
+    for line in (ATTRIBUTE, *([DATA_ATTRIBUTE] if workspace.has_data else [])):
+        if line not in text.splitlines():
+            text += ("" if not text or text.endswith("\n") else "\n") + line + "\n"
+            atomic_write(path, text.encode("utf-8", "surrogateescape"), point="attributes")
+            done.append(f"{_ATTRIBUTES}: {line}")
     ssds = shutil.which("ssds")
     program = "ssds" if ssds else f"{shlex.quote(sys.executable)} -m ssds"
     for key, value in (
@@ -74,7 +76,7 @@ def join(workspace: Workspace, folders: tuple[str, ...]) -> list[str]:
     """
     found: dict[str, list[str]] = {}
     for folder in folders:
-        names = [n for n in sorted(os.listdir(folder)) if n.endswith(SUFFIX)]
+        names = _lock_files(folder)
         if not names:
             raise UsageError(
                 f"{folder} holds no lock file", hint="Name folders with *.lock.json.", code="E227"
@@ -86,7 +88,7 @@ def join(workspace: Workspace, folders: tuple[str, ...]) -> list[str]:
     changed = []
     with contextlib.ExitStack() as guards:
         for name in own:
-            guards.enter_context(locked(workspace.guard(name)))
+            guards.enter_context(locked(workspace.guard(name.replace("/", "-"))))
         results = {n: _joined(workspace, n, bases[n], found[n]) for n in own}
         for name, data in results.items():
             if data != _bytes(own[name]):
@@ -96,15 +98,14 @@ def join(workspace: Workspace, folders: tuple[str, ...]) -> list[str]:
     return changed
 
 
-def data_locks(folders: tuple[str, ...]) -> list[str]:
-    """Returns the locks of reference data sets below these folders, which are not joined."""
-    return [
-        os.path.join(below, name)
-        for below in (os.path.join(folder, DATA_FOLDER) for folder in folders)
-        if os.path.isdir(below)
-        for name in sorted(os.listdir(below))
-        if name.endswith(SUFFIX)
-    ]
+def _lock_files(folder: str) -> list[str]:
+    """Returns the lock files in a folder, and those of data sets below it, by their paths in it."""
+    found = []
+    for inner in ("", f"{DATA_FOLDER}/"):
+        place = os.path.join(folder, inner)
+        names = sorted(os.listdir(place)) if os.path.isdir(place) else []
+        found += [inner + name for name in names if name.endswith(SUFFIX)]
+    return found
 
 
 def _joined(workspace: Workspace, name: str, base: bytes, paths: list[str]) -> bytes:

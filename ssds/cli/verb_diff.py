@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import os
 
@@ -13,7 +14,7 @@ from ssds.cli.output import print_json, show
 from ssds.core.errors import UsageError
 from ssds.core.text import shown
 from ssds.host.git import is_content, list_at, resolve_revision
-from ssds.lock.read import SUFFIX
+from ssds.lock.read import DATA_FOLDER, SUFFIX
 from ssds.recipe.settings import find_root
 from ssds.workspace import LOCK_FOLDER, Workspace
 
@@ -94,8 +95,8 @@ def _since(
     """Returns lock file → what differs, of those that differ."""
     old_tree = resolve_revision(workspace.root, since)
     new_tree = resolve_revision(workspace.root, until) if until else ""
-    before = list_at(workspace.root, old_tree, LOCK_FOLDER)
-    after = list_at(workspace.root, new_tree, LOCK_FOLDER) if until else {}
+    before = _listed(workspace, old_tree)
+    after = _listed(workspace, new_tree) if until else {}
     here = [] if until else _here(workspace)
     found: dict[str, Compared] = {}
     for name in _chosen(sorted({*before, *after, *here}), names):
@@ -117,11 +118,19 @@ def _since(
     return found
 
 
+def _listed(workspace: Workspace, tree: str) -> dict[str, str]:
+    """Returns the paths of lock files of a tree, those of data sets too, each with its content."""
+    found = list_at(workspace.root, tree, LOCK_FOLDER)
+    inner = list_at(workspace.root, tree, f"{LOCK_FOLDER}/{DATA_FOLDER}")
+    return {**found, **{f"{DATA_FOLDER}/{name}": content for name, content in inner.items()}}
+
+
 def _here(workspace: Workspace) -> list[str]:
-    try:
-        return os.listdir(workspace.lock_folder)
-    except FileNotFoundError:
-        return []
+    found = []
+    for inner in ("", f"{DATA_FOLDER}/"):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            found += [inner + n for n in os.listdir(os.path.join(workspace.lock_folder, inner))]
+    return found
 
 
 def _chosen(files: list[str], names: tuple[str, ...]) -> list[str]:
@@ -130,7 +139,7 @@ def _chosen(files: list[str], names: tuple[str, ...]) -> list[str]:
     Raises:
         UsageError: E148, a name means none.
     """
-    known = {f: f.removesuffix(SUFFIX) for f in files if f.endswith(SUFFIX)}
+    known = {f: os.path.basename(f).removesuffix(SUFFIX) for f in files if f.endswith(SUFFIX)}
     if not names:
         return list(known)
     chosen: dict[str, None] = {}

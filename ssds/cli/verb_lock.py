@@ -11,7 +11,7 @@ import click
 from ssds.cli.app import Context
 from ssds.cli.completing import complete_locking, complete_renewal
 from ssds.cli.datasets import lacking_pins
-from ssds.cli.output import counted, print_json, report_diagnostics, say, show
+from ssds.cli.output import counted, print_json, report_diagnostics, show
 from ssds.cli.resolving import chosen_targets, lock_all
 from ssds.cli.selecting import platforms_option
 from ssds.core.diagnostics import Diagnostic
@@ -187,11 +187,9 @@ def join_command(context: Context, /, folders: tuple[str, ...]) -> int:
 
     For CI: runners build platforms apart, and one of them joins what they locked.
     """
-    from ssds.cli.merging import data_locks, join
+    from ssds.cli.merging import join
 
     changed = join(Workspace.open(context.folder), folders)
-    for path in data_locks(folders):
-        say(f"warning: {path} is not joined: locks of reference data sets are taken over by hand")
     for name in changed:
         print(f"wrote {name}")
     if not changed:

@@ -122,14 +122,25 @@ def read_data_locks(
 
 def _read(path: str, shown: str, collector: Collector) -> DataLock | None:
     data = read_bytes(path, shown, collector)
-    if data is None:
-        return None
+    return None if data is None else parse_data_lock_bytes(data, shown, collector)
+
+
+def read_data_lock(path: str, *, shown: str = "") -> DataLock | None:
+    """Returns the lock at ``path``, or None where there is no file; raises InputError."""
+    collector = Collector()
+    lock = _read(path, shown or path, collector)
+    collector.raise_if_failed()
+    return lock
+
+
+def parse_data_lock_bytes(data: bytes, shown: str, collector: Collector) -> DataLock | None:
+    """Returns the lock in ``data``; None with diagnostics where it is wrong."""
 
     def parse(c: Checker, value: object) -> DataLock:
         lock = _parse(c, value)
         expected = lock_file_name(lock.id.name, lock.id.version)
-        if not c.faults and os.path.basename(path) != expected:
-            c.fault("L016", ("set",), file=os.path.basename(path), expected=expected)
+        if not c.faults and os.path.basename(shown) != expected:
+            c.fault("L016", ("set",), file=os.path.basename(shown), expected=expected)
         return lock
 
     return parse_bytes(data, shown, parse, collector)

@@ -38,20 +38,21 @@ def diff(old: Lock | None, new: Lock | None) -> tuple[LockChange, ...]:
     return tuple(found)
 
 
-def _one(address: str, before: object, after: object) -> Iterator[LockChange]:
+def one_change(address: str, before: object, after: object) -> Iterator[LockChange]:
+    """Gives the change of one thing, if there is any."""
     if before != after:
         yield LockChange(address=address, before=str(before or ""), after=str(after or ""))
 
 
 def _variant(old: VariantLock, new: VariantLock, at: str) -> Iterator[LockChange]:
-    yield from _one(f"{at} revision", _revision(old), _revision(new))
-    yield from _claims(
+    yield from one_change(f"{at} revision", _revision(old), _revision(new))
+    yield from claim_changes(
         {"metadata": old.metadata} if old.metadata else {},
         {"metadata": new.metadata} if new.metadata else {},
         at,
     )
     for name in sorted({*old.identifiers, *new.identifiers}):
-        yield from _one(f"{at} {name}", old.identifiers.get(name), new.identifiers.get(name))
+        yield from one_change(f"{at} {name}", old.identifiers.get(name), new.identifiers.get(name))
     for platform in sorted({*old.platforms, *new.platforms}):
         yield from _platform(
             old.platforms.get(platform, PlatformLock()),
@@ -67,21 +68,21 @@ def _revision(variant: VariantLock) -> str:
 def _platform(old: PlatformLock, new: PlatformLock, at: str) -> Iterator[LockChange]:
     yield from _pins(old.pins, new.pins, at)
     yield from _release(old.release, new.release, at)
-    yield from _claims(old.latest, new.latest, at)
+    yield from claim_changes(old.latest, new.latest, at)
     before, after = (
         f"{s.adopted.digest.short} at {s.adopted.locations[0]}" if s.adopted else ""
         for s in (old, new)
     )
-    yield from _one(f"{at} adopted", before, after)
+    yield from one_change(f"{at} adopted", before, after)
 
 
 def _release(old: ReleaseHalf | None, new: ReleaseHalf | None, at: str) -> Iterator[LockChange]:
-    yield from _one(f"{at} image", _image(old), _image(new))
+    yield from one_change(f"{at} image", _image(old), _image(new))
     before, after = (set(half.offered) if half else set() for half in (old, new))
     for command in sorted(before ^ after):
         there = "offered" if command in before else ""
-        yield from _one(f"{at} command {command}", there, "" if there else "offered")
-    yield from _claims(old.actions if old else {}, new.actions if new else {}, at)
+        yield from one_change(f"{at} command {command}", there, "" if there else "offered")
+    yield from claim_changes(old.actions if old else {}, new.actions if new else {}, at)
 
 
 def _image(half: ReleaseHalf | None) -> str:
@@ -91,9 +92,12 @@ def _image(half: ReleaseHalf | None) -> str:
     return f"{half.manifest.digest.short} ({len(half.layers)} layers, {mib:.1f} MiB)"
 
 
-def _claims(old: Mapping[str, Claim], new: Mapping[str, Claim], at: str) -> Iterator[LockChange]:
+def claim_changes(
+    old: Mapping[str, Claim], new: Mapping[str, Claim], at: str
+) -> Iterator[LockChange]:
+    """Gives the changes of claims by kind or action."""
     for kind in sorted({*old, *new}):
-        yield from _one(f"{at} {kind}", _claim(old.get(kind)), _claim(new.get(kind)))
+        yield from one_change(f"{at} {kind}", _claim(old.get(kind)), _claim(new.get(kind)))
 
 
 def _claim(claim: Claim | None) -> str:
@@ -106,20 +110,20 @@ def _claim(claim: Claim | None) -> str:
 
 
 def _pins(old: PlatformPins, new: PlatformPins, at: str) -> Iterator[LockChange]:
-    yield from _one(f"{at} base", old.base, new.base)
-    yield from _one(f"{at} advisories", old.advisories, new.advisories)
-    yield from _one(f"{at} epoch", old.epoch, new.epoch)
+    yield from one_change(f"{at} base", old.base, new.base)
+    yield from one_change(f"{at} advisories", old.advisories, new.advisories)
+    yield from one_change(f"{at} epoch", old.epoch, new.epoch)
     for name in sorted({*old.sources, *new.sources}):
         before, after = (
             f"{p.file.name} {p.file.digest.short}" if (p := pins.sources.get(name)) else ""
             for pins in (old, new)
         )
-        yield from _one(f"{at} source {name}", before, after)
+        yield from one_change(f"{at} source {name}", before, after)
     for name in sorted({*old.recipes, *new.recipes}):
         before, after = (
             pin.version if (pin := pins.recipes.get(name)) else "" for pins in (old, new)
         )
-        yield from _one(f"{at} recipe {name}", before, after)
+        yield from one_change(f"{at} recipe {name}", before, after)
     for step in sorted({*old.packages, *new.packages}):
         yield from _set(old.packages.get(step), new.packages.get(step), f"{at} {step}")
 
@@ -131,11 +135,11 @@ def _set(old: PackageSet | None, new: PackageSet | None, at: str) -> Iterator[Lo
         same_version = bool(was and now and was[0] == now[0])
         texts = [f"{v[0]} ({v[1]})" if same_version else v[0] for v in (was, now) if v]
         if was is None:
-            yield from _one(f"{at} package {name}", "", texts[0])
+            yield from one_change(f"{at} package {name}", "", texts[0])
         elif now is None:
-            yield from _one(f"{at} package {name}", texts[0], "")
+            yield from one_change(f"{at} package {name}", texts[0], "")
         else:
-            yield from _one(f"{at} package {name}", texts[0], texts[1])
+            yield from one_change(f"{at} package {name}", texts[0], texts[1])
 
 
 def _versions(found: PackageSet) -> dict[str, tuple[str, str]]:
@@ -149,11 +153,13 @@ def diff_catalog(old: CatalogLock, new: CatalogLock) -> tuple[LockChange, ...]:
     """Returns the differences between two states of the shared pins."""
     found: list[LockChange] = []
     for name in sorted({*old.pins.current, *new.pins.current}):
-        found += _one(f"current {name}", old.pins.current.get(name), new.pins.current.get(name))
+        found += one_change(
+            f"current {name}", old.pins.current.get(name), new.pins.current.get(name)
+        )
     for identity, platform in sorted({*old.pins.bases, *new.pins.bases}):
         key, at = (identity, platform), f"base {identity} {platform}"
         before, after = old.pins.bases.get(key), new.pins.bases.get(key)
-        found += _one(at, _base(before), _base(after))
+        found += one_change(at, _base(before), _base(after))
         if before and after:
             found += _set(before.packages, after.packages, at)
     for identity in sorted({*old.pins.advisories, *new.pins.advisories}):
@@ -161,7 +167,7 @@ def diff_catalog(old: CatalogLock, new: CatalogLock) -> tuple[LockChange, ...]:
             pin.digest.short if (pin := side.pins.advisories.get(identity)) else ""
             for side in (old, new)
         ]
-        found += _one(f"advisories {identity}", *texts)
+        found += one_change(f"advisories {identity}", *texts)
     return tuple(found)
 
 

@@ -17,14 +17,14 @@ from ssds.core.pins import PlatformPins, SharedPins
 from ssds.core.platform import Platform
 from ssds.host.files import atomic_write
 from ssds.lock.model import CatalogLock, IndexRecord, Lock, PlatformLock, VariantLock
-from ssds.lock.read import CATALOG_LOCK, read_catalog_lock, read_lock
+from ssds.lock.read import CATALOG_LOCK, DATA_FOLDER, read_catalog_lock, read_lock
 from ssds.lock.write import catalog_lock_bytes, lock_bytes
 
 T = TypeVar("T")
 K = TypeVar("K")
 
 
-class _Conflicts:
+class Conflicts:
     """Addresses that both sides changed in different ways."""
 
     def __init__(self) -> None:
@@ -54,6 +54,16 @@ class _Conflicts:
                 result[key] = found
         return result
 
+    def refuse(self) -> None:
+        """Raises Refused, with the first addresses, where there is any."""
+        if self.addresses:
+            places = ", ".join(self.addresses[:8])
+            raise Refused(
+                f"both sides changed {places}",
+                hint="Take one side of the file, then run ssds lock or ssds apply to renew the "
+                "rest.",
+            )
+
 
 def merge(base: Lock | None, ours: Lock, theirs: Lock) -> Lock:
     """Returns both locks joined; ``base`` is their common ancestor, if there is one.
@@ -67,7 +77,7 @@ def merge(base: Lock | None, ours: Lock, theirs: Lock) -> Lock:
             hint="Merge two states of one lock file.",
         )
     start = base or Lock(name=ours.name, version=ours.version)
-    conflicts = _Conflicts()
+    conflicts = Conflicts()
     variants: dict[str, VariantLock] = {}
     for name in sorted({*ours.variants, *theirs.variants}):
         sides = (start.variants.get(name), ours.variants.get(name), theirs.variants.get(name))
@@ -79,21 +89,12 @@ def merge(base: Lock | None, ours: Lock, theirs: Lock) -> Lock:
             found = _variant(conflicts, before, mine, other, f"variants.{name or 'default'}")
         if found is not None:
             variants[name] = found
-    _refuse(conflicts)
+    conflicts.refuse()
     return Lock(name=ours.name, version=ours.version, variants=variants)
 
 
-def _refuse(conflicts: _Conflicts) -> None:
-    if conflicts.addresses:
-        places = ", ".join(conflicts.addresses[:8])
-        raise Refused(
-            f"both sides changed {places}",
-            hint="Take one side of the file, then run ssds lock or ssds apply to renew the rest.",
-        )
-
-
 def _variant(
-    c: _Conflicts, base: VariantLock, ours: VariantLock, theirs: VariantLock, at: str
+    c: Conflicts, base: VariantLock, ours: VariantLock, theirs: VariantLock, at: str
 ) -> VariantLock:
     platforms: dict[Platform, PlatformLock] = {}
     for p in sorted({*ours.platforms, *theirs.platforms}):
@@ -111,7 +112,7 @@ def _variant(
         revision=revision,
         superseded_revision=highest if highest > revision else 0,
         index=index,
-        metadata=_claim(base.metadata, ours.metadata, theirs.metadata),
+        metadata=joined_claim(base.metadata, ours.metadata, theirs.metadata),
         identifiers=c.maps(
             base.identifiers, ours.identifiers, theirs.identifiers, f"{at}.identifiers"
         ),
@@ -140,7 +141,7 @@ def _index(
     return index, revision
 
 
-def _claim(base: Claim | None, ours: Claim | None, theirs: Claim | None) -> Claim | None:
+def joined_claim(base: Claim | None, ours: Claim | None, theirs: Claim | None) -> Claim | None:
     """Joins one claim; where both differ it is dropped, and the next apply writes it again."""
     if theirs in (ours, base):
         return ours
@@ -148,7 +149,7 @@ def _claim(base: Claim | None, ours: Claim | None, theirs: Claim | None) -> Clai
 
 
 def _section(
-    c: _Conflicts,
+    c: Conflicts,
     sides: tuple[PlatformLock | None, PlatformLock | None, PlatformLock | None],
     at: str,
 ) -> PlatformLock | None:
@@ -158,7 +159,7 @@ def _section(
     start = base or PlatformLock()
     latest = {}
     for kind in sorted({*ours.latest, *theirs.latest}):
-        found = _claim(start.latest.get(kind), ours.latest.get(kind), theirs.latest.get(kind))
+        found = joined_claim(start.latest.get(kind), ours.latest.get(kind), theirs.latest.get(kind))
         if found is not None:
             latest[kind] = found
     return PlatformLock(
@@ -170,7 +171,7 @@ def _section(
 
 
 def _pins(
-    c: _Conflicts, base: PlatformPins, ours: PlatformPins, theirs: PlatformPins, at: str
+    c: Conflicts, base: PlatformPins, ours: PlatformPins, theirs: PlatformPins, at: str
 ) -> PlatformPins:
     epoch = max(ours.epoch, theirs.epoch)  # the newest date among the inputs (C18)
     if base.epoch in (ours.epoch, theirs.epoch):
@@ -192,7 +193,7 @@ def merge_catalog(base: CatalogLock | None, ours: CatalogLock, theirs: CatalogLo
         Refused: both sides changed one entry in two ways.
     """
     start = (base or CatalogLock()).pins
-    c = _Conflicts()
+    c = Conflicts()
     mine, other = ours.pins, theirs.pins
     bases = {}
     for key in sorted({*mine.bases, *other.bases}):
@@ -201,7 +202,7 @@ def merge_catalog(base: CatalogLock | None, ours: CatalogLock, theirs: CatalogLo
         if found is not None:
             bases[key] = found
     advisories = c.maps(start.advisories, mine.advisories, other.advisories, "advisories")
-    _refuse(c)
+    c.refuse()
     known = {identity for identity, _ in bases} | set(advisories)
     current = {}
     for name in sorted({*mine.current, *other.current}):
@@ -223,12 +224,17 @@ def merge_files(base: str, ours: str, theirs: str, *, name: str = "") -> bytes:
         InputError: a side is no sound lock.
         Refused: a conflict.
     """
-    if name.rpartition("/")[2] == CATALOG_LOCK:
-        start = _optional(base, name, read_catalog_lock)
+    folder, _, file = name.rpartition("/")
+    if folder.rpartition("/")[2] == DATA_FOLDER:
+        from ssds.lock.data_merge import merge_data_files
+
+        return merge_data_files(base, ours, theirs, name=name)
+    if file == CATALOG_LOCK:
+        start = optional(base, name, read_catalog_lock)
         sides = [read_catalog_lock(path, shown=name) for path in (ours, theirs)]
         return catalog_lock_bytes(merge_catalog(start, *sides))
     mine, other = _side(ours, name), _side(theirs, name)
-    return lock_bytes(merge(_optional(base, name, read_lock), mine, other))
+    return lock_bytes(merge(optional(base, name, read_lock), mine, other))
 
 
 def _side(path: str, name: str) -> Lock:
@@ -238,7 +244,8 @@ def _side(path: str, name: str) -> Lock:
     return lock
 
 
-def _optional(path: str, name: str, read: Callable[..., T | None]) -> T | None:
+def optional(path: str, name: str, read: Callable[..., T | None]) -> T | None:
+    """Returns the lock at ``path``; None where there is none, or none that is sound."""
     try:
         return read(path, shown=name)
     except InputError:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from data_makers import data_lock
 from e2e_workspace import ROOT, Site, check_error
 
 from ssds.cli import merging
@@ -22,9 +23,11 @@ from ssds.core.pins import PinnedFile, PlatformPins, SharedPins, SourcePin
 from ssds.core.platform import Platform
 from ssds.engine.resolve import Pins
 from ssds.host.files import locked
+from ssds.lock.data import data_lock_bytes
 from ssds.lock.model import CatalogLock, Lock, PlatformLock, VariantLock
 from ssds.lock.read import CATALOG_LOCK, read_lock
 from ssds.lock.write import catalog_lock_bytes, lock_bytes
+from ssds.oci.blobs import Blobs
 from ssds.workspace import Workspace
 
 AMD64, ARM64 = Platform("linux/amd64"), Platform("linux/arm64")
@@ -163,16 +166,32 @@ def test_locks_of_several_machines_are_joined_or_nothing_is_written(
     assert joined.out == f"wrote lockfiles/{NAME}\n"
     assert own.read_bytes() == a_lock(amd64=section("new"), arm64=section("arm"))
     assert joined.err == ""
-    (tmp_path / "two/data").mkdir()
-    (tmp_path / "two/data/words@1.0.lock.json").write_text("{}")
-    told = plain.good("lock", "join", str(tmp_path / "two"))
-    (line,) = told.err.splitlines()
-    assert "warning: " in line
-    assert "two/data/words@1.0.lock.json is not joined" in line
     own.unlink()
     plain.good("lock", "join", str(tmp_path / "two"))
     assert own.read_bytes() == made["two"]
     assert plain.good("lock", "join", str(tmp_path / "two")).out.startswith("Nothing to do")
+
+
+def test_locks_of_data_sets_are_joined_and_compared_like_others(
+    plain: Site, tmp_path: Path
+) -> None:
+    made = data_lock(Blobs(f"{tmp_path}/blobs"))
+    own = plain.workspace / "lockfiles/data/words@1.0.lock.json"
+    own.parent.mkdir(parents=True)
+    own.write_bytes(data_lock_bytes(replace(made, actions={}, made=None)))
+    (tmp_path / "one/data").mkdir(parents=True)
+    (tmp_path / "one/data/words@1.0.lock.json").write_bytes(data_lock_bytes(made))
+    told = plain.good("diff", str(own), str(tmp_path / "one/data/words@1.0.lock.json"))
+    assert "+ words@1.0 set: " in told.out
+
+    joined = plain.good("lock", "join", str(tmp_path / "one"))
+    assert joined.out == "wrote lockfiles/data/words@1.0.lock.json\n"
+    assert own.read_bytes() == data_lock_bytes(made)
+    assert plain.good("lock", "join", str(tmp_path / "one")).out.startswith("Nothing to do")
+
+    (tmp_path / "one/data/words@1.0.lock.json").write_text("{}")
+    check_error(plain.run("lock", "join", str(tmp_path / "one")), "L0", code=1)
+    assert own.read_bytes() == data_lock_bytes(made)
 
 
 def test_what_an_apply_writes_while_locks_are_joined_is_kept(

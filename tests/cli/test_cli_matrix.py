@@ -92,13 +92,22 @@ def test_the_matrix_has_a_job_for_each_platform_with_its_runner_and_needs(
     assert "no runner for linux/amd64" in nobody.err
 
 
-def test_data_sets_that_are_to_be_made_are_in_no_job_and_told(plain: Site) -> None:
+def test_a_data_set_is_a_job_with_the_recipe_that_it_is_indexed_with(plain: Site) -> None:
     plain.write("ssds.yaml", f"{SETTINGS}runners: {{linux/amd64: own}}\n")
-    assert "data sets" not in plain.good("plan", "--matrix").err
     plain.write(
         "catalog/data/two/1.0.yaml",
-        "title: Two\nlicenses: [MIT]\nsources: {a: {url: 'https://example.org/a'}}\n",
+        "title: Two\nlicenses: [MIT]\nsources: {a: {url: 'https://example.org/a'}}\n"
+        "resources: {disk_mib: 900}\n",
     )
     made = plain.good("plan", "--matrix")
-    assert "two@1.0" not in made.out
-    assert "warning: reference data sets are in no job: two@1.0" in made.err
+    jobs = json.loads(made.out)["include"]
+    (job,) = [job for job in jobs if "two@1.0" in job["selectors"]]
+    assert (job["selectors"], job["platform"]) == ("two@1.0:dataset", "linux/amd64")
+    assert (job["disk_mib"], job["steps"], job["runs_on"]) == (900, 2, ["own"])
+
+    with_ = "index: [{name: i, with: tiny@1.0, run: 'true > i'}]\n"
+    path = plain.workspace / "catalog/data/two/1.0.yaml"
+    path.write_text(path.read_text() + with_)
+    jobs = json.loads(plain.good("plan", "--matrix").out)["include"]
+    (job,) = [job for job in jobs if "two@1.0" in job["selectors"]]
+    assert sorted(job["selectors"].split()) == ["tiny@1.0:publish", "two@1.0:dataset"]
