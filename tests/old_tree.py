@@ -116,8 +116,10 @@ def make_lists(checkout: Path, releases: Iterable[Old]) -> Path:
     lines, listed = [], []
     (checkout / "cvmfs").mkdir(parents=True)
     (checkout / "neurodesk").mkdir()
-    for one in sorted(releases, key=lambda o: (o.name, o.version)):
-        entry = apps.setdefault(one.name, {"apps": {}, "categories": list(one.categories)})
+    several = sorted(releases, key=lambda o: (o.name, o.version))
+    for one in several:
+        words = sorted({c for o in several if o.name == one.name for c in o.categories})
+        entry = apps.setdefault(one.name, {"apps": {}, "categories": words})
         more = {"apptainer_args": list(one.arguments)} if one.arguments else {}
         own: dict[str, object] = {
             f"{one.name} {one.version}": {"version": one.built, "exec": "", **more}
@@ -129,8 +131,7 @@ def make_lists(checkout: Path, releases: Iterable[Old]) -> Path:
         release = checkout / "releases" / one.name / f"{one.version}.json"
         release.parent.mkdir(parents=True, exist_ok=True)
         release.write_text(json.dumps({"apps": own, "categories": list(one.categories)}, indent=2))
-        words = "".join(f"{c}," for c in entry["categories"])  # type: ignore[attr-defined]
-        lines.append(f"{one.id} categories:{words}\n")
+        lines.append(f"{one.id} categories:{''.join(f'{c},' for c in words)}\n")
         listed.append({"application": one.id, "categories": entry["categories"]})
     (checkout / "cvmfs" / "log.txt").write_text("".join(lines))
     (checkout / "cvmfs" / "applist.json").write_text(json.dumps({"list": listed}, indent=4))

@@ -6,13 +6,15 @@ import click
 
 from ssds.cli.app import Context
 from ssds.cli.completing import complete_sites
-from ssds.cli.output import counted, print_json, say
+from ssds.cli.output import counted, print_json, report_diagnostics, say, table
 from ssds.core.digest import Digest, sha256_of
 from ssds.core.errors import UsageError
 from ssds.exports.offers import Export, Offer
+from ssds.lock.model import Lock
 from ssds.recipe.model import Catalog, Site
 from ssds.workspace import Workspace
 
+EXIT_DIFFERENT = 2
 FORMS = ("shpc", "ducc", "neurodesk")
 
 
@@ -29,6 +31,12 @@ FORMS = ("shpc", "ducc", "neurodesk")
 @click.option("--channel", default="", help="The registry whose addresses are written.")
 @click.option("--cvmfs-repo", default="", metavar="REPO", help="ducc: the repository's name.")
 @click.option("--user", default="cvmfs", show_default=True, help="ducc: the repository's owner.")
+@click.option(
+    "--against",
+    default="",
+    metavar="PATH",
+    help="neurodesk: show what lists there say differently; exit 2 where they do.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
 def command(
@@ -40,6 +48,7 @@ def command(
     channel: str,
     cvmfs_repo: str,
     user: str,
+    against: str,
     as_json: bool,
 ) -> int:
     """Write what is released for others: an SHPC registry, a DUCC list, NeuroDesk's lists.
@@ -49,12 +58,20 @@ def command(
     """
     from ssds.exports.folder import keep_export
 
+    if against and form != "neurodesk":
+        raise UsageError(
+            "only NeuroDesk's lists can be compared",
+            hint="Leave --against out.",
+            code="D075",
+        )
     workspace = Workspace.open(context.folder)
     catalog = workspace.catalog
     site = _site(catalog, site_name)
     found = _offers(workspace, _repositories(catalog, channel), site)
-    export = _export(form, found, site, cvmfs_repo, user)
+    adopted = _adopted(workspace, site) if form == "neurodesk" else []
+    export = _export(form, found, site, cvmfs_repo, user, adopted)
     kept = keep_export(folder, form, export)
+    different = _differences(folder, against) if against else []
     if as_json:
         print_json(
             {
@@ -64,9 +81,10 @@ def command(
                 "left_as_edited": list(kept.edited),
                 "unchanged": kept.same,
                 "left_out": [list(note) for note in export.notes],
+                "differences": different,
             }
         )
-        return 0
+        return EXIT_DIFFERENT if different else 0
     reasons: dict[str, list[str]] = {}
     for release, reason in export.notes:
         reasons.setdefault(reason, []).append(release)
@@ -89,7 +107,43 @@ def command(
         print(f"Nothing of these releases can be said in this form; {folder} has no files of it.")
     else:
         print(f"Nothing to do: {folder} is as the locks say.")
-    return 0
+    if against:
+        titles = ["release", "field", "theirs", "ours", "reason"]
+        if different:
+            print(table([titles, *([row[title] for title in titles] for row in different)]))
+        print(f"{counted(len(different), 'difference')} to the lists in {against}.")
+    return EXIT_DIFFERENT if different else 0
+
+
+def _adopted(workspace: Workspace, site: Site | None) -> list[Lock]:
+    """Returns the locks of what was adopted and the site takes."""
+    from ssds.ship.sites import wanted
+
+    return [
+        lock
+        for lock in workspace.locks.releases.values()
+        if any(variant.origin == "adopted" for variant in lock.variants.values())
+        and (site is None or wanted(site, lock.release_name("")))
+    ]
+
+
+def _differences(folder: str, against: str) -> list[dict[str, str]]:
+    """Returns what the lists that were written say otherwise than those of others."""
+    from ssds.adopt.compare import compare
+    from ssds.adopt.lists import read_lists
+
+    theirs, ours = read_lists(against), read_lists(folder)
+    report_diagnostics((*theirs.problems, *ours.problems))
+    return [
+        {
+            "release": row.release,
+            "field": row.field,
+            "theirs": row.theirs,
+            "ours": row.ours,
+            "reason": row.reason,
+        }
+        for row in compare(theirs, ours)
+    ]
 
 
 def _site(catalog: Catalog, name: str) -> Site | None:
@@ -157,7 +211,9 @@ class _Descriptions:
         return self._blobs.read(digest, limit_bytes)
 
 
-def _export(form: str, found: list[Offer], site: Site | None, repo: str, user: str) -> Export:
+def _export(
+    form: str, found: list[Offer], site: Site | None, repo: str, user: str, adopted: list[Lock]
+) -> Export:
     if form == "shpc":
         from ssds.exports.shpc import export_shpc
 
@@ -174,4 +230,4 @@ def _export(form: str, found: list[Offer], site: Site | None, repo: str, user: s
         return export_ducc(found, repo, user)
     from ssds.exports.neurodesk import export_neurodesk
 
-    return export_neurodesk(found)
+    return export_neurodesk(found, adopted)

@@ -47,6 +47,7 @@ def test_sixty_releases_become_locks_and_no_byte_of_the_tree_moves(
     assert state_of(old.tree) == before
     one = old.releases[0]
     half = lock_text(old, f"{one.name}@{one.version}")
+    categories = sorted({c for o in old.releases if o.name == one.name for c in o.categories})
     image = old.tree / "containers" / one.id / f"{one.id}.simg"
     assert half["evidence"] == "none"
     assert half["locations"] == [
@@ -56,7 +57,7 @@ def test_sixty_releases_become_locks_and_no_byte_of_the_tree_moves(
     assert half["commands"] == sorted(one.commands)
     assert half["about"] == {
         "built": one.built,
-        "categories": list(one.categories),
+        "categories": categories,
         "applications": [{"name": n, "command": c} for n, c in one.windows],
     }
     for extra in ((), (f"tree={old.tree}",)):
@@ -182,3 +183,43 @@ def test_a_release_that_is_built_here_is_not_adopted(few: Place, tmp_path: Path)
     )
     assert few.adopt() == 3
     assert not (few.workspace / f"lockfiles/{one.name}@{one.version}.lock.json").exists()
+
+
+def test_the_lists_of_what_was_adopted_say_what_they_said_before(
+    old: Place, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old.adopt()
+    capsys.readouterr()
+    words = ("export", "neurodesk", "--to", str(tmp_path / "lists"))
+    assert old.run(*words, "--against", str(old.lists)) == 0
+    assert "0 differences" in capsys.readouterr().out
+    theirs = json.loads((old.lists / "cvmfs" / "applist.json").read_text())["list"]
+    ours = json.loads((tmp_path / "lists" / "applist.json").read_text())["list"]
+    assert {entry["application"] for entry in ours} == {entry["application"] for entry in theirs}
+
+
+def test_each_difference_of_lists_has_a_row_and_a_reason(
+    few: Place, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    few.adopt()
+    one, two, three, _ = few.releases
+    log = few.lists / "cvmfs" / "log.txt"
+    log.write_text(log.read_text().replace(one.id, f"{one.name}_{one.version}_20110101"))
+    apps = few.lists / "neurodesk" / "apps.json"
+    document = json.loads(apps.read_text())
+    document[two.name]["categories"].append("other things")
+    del document[three.name]
+    apps.write_text(json.dumps(document))
+    with log.open("a") as file:
+        file.write("more_1_20210101 categories:x,\n")
+    capsys.readouterr()
+    words = ("export", "neurodesk", "--to", str(tmp_path / "lists"), "--json")
+    assert few.run(*words, "--against", str(few.lists)) == 2
+    found = json.loads(capsys.readouterr().out)["differences"]
+    assert {(row["release"], row["field"]) for row in found} == {
+        (f"{one.name}/{one.version}", "built"),
+        (f"{two.name}/{two.version}", "categories"),
+        ("more/1", "entry"),
+    }
+    assert all(row["reason"] for row in found)
+    assert few.run("export", "ducc", "--to", str(tmp_path / "d"), "--against", "x") == 1
