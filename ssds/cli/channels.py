@@ -161,23 +161,22 @@ def bring_bytes(workspace: Workspace, pushes: Pushes, plan: Plan) -> None:
     Raises:
         SsdsError: a channel does not give what was observed there; nothing has run yet.
     """
-    from ssds.ship.bringing import bring
+    from ssds.ship.bringing import bring_all
 
-    groups: dict[tuple[str, ReleaseName], tuple[Channel, Released, set[Digest]]] = {}
+    groups: dict[str, tuple[Channel, dict[ReleaseName, tuple[Released, set[Digest]]]]] = {}
     for node, digests in plan.brought.items():
         for digest in digests:
             if digest not in pushes.offers:
                 continue  # a remote cache gives it
             channel, released = pushes.offer(digest, node.owner)
-            key = (channel.name, released.id)
-            groups.setdefault(key, (channel, released, set()))[2].add(digest)
-    for channel, released, wanted in groups.values():
-        try:
-            line = functools.partial(said, f"{channel.name} → {released.id}")
-            bring(backend(workspace, channel), released, wanted, workspace.store, line)
-        except SsdsError as error:
+            wanted = groups.setdefault(channel.name, (channel, {}))[1]
+            wanted.setdefault(released.id, (released, set()))[1].add(digest)
+    for channel, wanted in groups.values():
+        line = functools.partial(said, f"from {channel.name}")
+        place = backend(workspace, channel)
+        for error in bring_all(place, wanted.values(), workspace.store, line).values():
             error.hint = f"{error.hint} Look at the channel anew with --refresh.".strip()
-            raise
+            raise error
 
 
 def bring_release(workspace: Workspace, name: ReleaseName, wanted: frozenset[Digest]) -> None:

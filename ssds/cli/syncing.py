@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import threading
 import time
@@ -16,7 +17,7 @@ from ssds.core.model import ReleaseName
 from ssds.core.records import dataclass, field, replace
 from ssds.lock.model import Released, releasable
 from ssds.recipe.model import Channel
-from ssds.ship.bringing import bring
+from ssds.ship.bringing import bring_all
 from ssds.ship.channels import BYTES
 from ssds.ship.observation import read_observation, write_observation
 from ssds.ship.plug import lost_parts
@@ -189,17 +190,20 @@ def _note(
 
 
 def _bring_missing(workspace: Workspace, look: Look) -> None:
-    """Brings what a push needs and the store lacks from other channels of the catalog."""
-    for released, wanted in _missing(workspace, look):
-        others = [c for c in workspace.catalog.channels.values() if c.name != look.channel.name]
-        for channel in (*others, look.channel):
-            said = functools.partial(channels.said, f"{channel.name} → {released.id}")
-            try:
-                place = channels.backend(workspace, channel)
-                bring(place, released, wanted, workspace.store, said)
-                break
-            except SsdsError:
-                continue  # what comes from nowhere is told by the push itself
+    """Brings what a push needs and the store lacks: from caches, then from other channels."""
+    left = _missing(workspace, look)
+    if left and workspace.caches is not None:
+        offered = {digest for _, found in left for digest in found if digest in workspace.caches}
+        workspace.caches.bring(offered, workspace.store, functools.partial(channels.said, "cache"))
+        left = _missing(workspace, look)
+    others = [c for c in workspace.catalog.channels.values() if c.name != look.channel.name]
+    for channel in (*others, look.channel):
+        if not left:
+            break
+        with contextlib.suppress(SsdsError):  # what comes from nowhere is told by the push itself
+            said = functools.partial(channels.said, f"from {channel.name}")
+            bring_all(channels.backend(workspace, channel), left, workspace.store, said)
+        left = _missing(workspace, look)
 
 
 def _missing(workspace: Workspace, look: Look) -> list[tuple[Released, set[Digest]]]:

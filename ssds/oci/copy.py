@@ -106,19 +106,6 @@ def copy_release(
     return CopyReport(copied=tuple(copied), present=tuple(present), size_bytes=size)
 
 
-def fetch_release(
-    source: End,
-    index: Descriptor,
-    sink: HasBlobs,
-    platforms: Sequence[Platform],
-    say: Callable[[str], None],
-) -> None:
-    """Brings an index document, and the images of these platforms, to a store."""
-    if platforms:
-        copy_release(source, sink, index, platforms=platforms, say=say)
-    sink.blobs.put(reader(source)(index), index.digest)
-
-
 def parts_of(source: End, descriptor: Descriptor) -> list[tuple[Descriptor, bytes | None]]:
     """Returns everything that an index or a manifest names, the parts before what names them.
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from ssds.core.digest import Digest
-from ssds.core.platform import Platform
 from ssds.oci import types
 from ssds.oci.blobs import Blobs
-from ssds.oci.copy import HasBlobs, fetch_release
+from ssds.oci.copy import HasBlobs
 from ssds.oci.layout import Layout, not_made_yet
 from ssds.oci.names import fallback_tag
 from ssds.oci.types import Descriptor
@@ -125,22 +124,18 @@ class LayoutChannel:
         del documents
         Layout(self.path).set_tags({f"{name}:{tag}": entry for tag, entry in tags.items()})
 
-    def fetch(
-        self,
-        name: str,
-        index: Descriptor,
-        sink: HasBlobs,
-        platforms: Sequence[Platform],
-        say: Callable[[str], None],
-    ) -> None:
-        """Brings the index document, and the images of these platforms, to ``sink``."""
+    def fetch_blob(self, name: str, digest: Digest, size_bytes: int, sink: HasBlobs) -> None:
+        """Copies a blob to ``sink``."""
         del name
-        fetch_release(Layout(self.path, create=False), index, sink, platforms, say)
+        blobs = Layout(self.path, create=False).blobs
+        with sink.blobs.writer(expected=digest, size_bytes=size_bytes) as writer:
+            for piece in blobs.chunks(digest):
+                writer.write(piece)
 
-    def fetch_metadata(self, name: str, index: Descriptor) -> bytes | None:
+    def fetch_metadata(self, name: str, index: Digest) -> bytes | None:
         """Returns the metadata blob that refers to the index, or None."""
         layout = Layout(self.path, create=False)
-        known = layout.tags().get(f"{name}:{fallback_tag(index.digest)}")
+        known = layout.tags().get(f"{name}:{fallback_tag(index)}")
         for entry in _entries(layout, known.digest if known else None):
             if our_kind(entry) == "metadata":
                 blob = attached_blob(layout.read(entry.digest))

@@ -20,7 +20,7 @@ from ssds.core.platform import Platform
 from ssds.objects.plug import ObjectStore, check, digest_at, put_checked
 from ssds.oci import types
 from ssds.oci.blobs import READ_LIMIT_BYTES, Blobs
-from ssds.oci.copy import HasBlobs, fetch_release
+from ssds.oci.copy import HasBlobs
 from ssds.oci.document import DOCUMENT_LIMIT_BYTES
 from ssds.oci.names import fallback_tag
 from ssds.oci.types import Descriptor
@@ -94,11 +94,6 @@ class _StoreBlobs(Blobs):
             hint="Run `ssds sync --refresh` where its bytes are.",
             code="O050",
         )
-
-
-class _Source:
-    def __init__(self, blobs: Blobs) -> None:
-        self.blobs = blobs
 
 
 class _Stream(io.RawIOBase):
@@ -271,21 +266,16 @@ class ObjectsChannel:
 
         put_checked(self.store, key, file.digest, file.size_bytes, opener)
 
-    def fetch(
-        self,
-        name: str,
-        index: Descriptor,
-        sink: HasBlobs,
-        platforms: Sequence[Platform],
-        say: Callable[[str], None],
-    ) -> None:
-        """Brings the index document, and the images of these platforms, to ``sink``."""
+    def fetch_blob(self, name: str, digest: Digest, size_bytes: int, sink: HasBlobs) -> None:
+        """Brings a blob to ``sink`` as a stream."""
         del name
-        fetch_release(_Source(self._blobs), index, sink, platforms, say)
+        with sink.blobs.writer(expected=digest, size_bytes=size_bytes) as writer:
+            for piece in self._blobs.chunks(digest):
+                writer.write(piece)
 
-    def fetch_metadata(self, name: str, index: Descriptor) -> bytes | None:
+    def fetch_metadata(self, name: str, index: Digest) -> bytes | None:
         """Returns the metadata blob that refers to the index, or None."""
-        for entry in _listed(self._blobs, self._entries(name), index.digest):
+        for entry in _listed(self._blobs, self._entries(name), index):
             if our_kind(entry) == "metadata":
                 blob = attached_blob(_document(self._blobs, entry))
                 if blob is not None:

@@ -10,11 +10,10 @@ from typing import IO
 
 from ssds.core.digest import Digest, sha256_of
 from ssds.core.errors import IntegrityError
-from ssds.core.platform import Platform
 from ssds.oci import types
 from ssds.oci.answers import RegistryError
 from ssds.oci.blobs import Blobs
-from ssds.oci.copy import HasBlobs, Repository, fetch_release
+from ssds.oci.copy import HasBlobs, Repository
 from ssds.oci.registry import Registry
 from ssds.oci.types import Descriptor
 from ssds.ship.channels import Attachment
@@ -203,22 +202,15 @@ class RegistryChannel:
         for tag, entry in tags.items():
             repository.set_tag(tag, entry, documents[entry.digest])
 
-    def fetch(
-        self,
-        name: str,
-        index: Descriptor,
-        sink: HasBlobs,
-        platforms: Sequence[Platform],
-        say: Callable[[str], None],
-    ) -> None:
-        """Brings the index document, and the images of these platforms, to ``sink``."""
-        source = Repository(self.registry, self._repository(name))
-        fetch_release(source, index, sink, platforms, say)
+    def fetch_blob(self, name: str, digest: Digest, size_bytes: int, sink: HasBlobs) -> None:
+        """Brings a blob to ``sink`` as a stream."""
+        with sink.blobs.writer(expected=digest, size_bytes=size_bytes) as writer:
+            self.registry.fetch_blob(self._repository(name), digest, size_bytes, writer)
 
-    def fetch_metadata(self, name: str, index: Descriptor) -> bytes | None:
+    def fetch_metadata(self, name: str, index: Digest) -> bytes | None:
         """Returns the metadata blob that refers to the index, or None."""
         repository = self._repository(name)
-        return self._first_blob(repository, self.registry.referrers(repository, index.digest))
+        return self._first_blob(repository, self.registry.referrers(repository, index))
 
     def _first_blob(self, repository: str, entries: Iterable[Descriptor]) -> bytes | None:
         for entry in entries:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from ssds.core.digest import Digest
-from ssds.core.platform import Platform
 from ssds.core.records import dataclass
 from ssds.lock.model import Released
 
@@ -84,17 +83,14 @@ class Backend(Protocol):
     ) -> None:
         """Sets tags, in the order given; ``documents`` are the bytes of what they name."""
 
-    def fetch(
-        self,
-        name: str,
-        index: Descriptor,
-        sink: HasBlobs,
-        platforms: Sequence[Platform],
-        say: Callable[[str], None],
-    ) -> None:
-        """Brings the index document, and the images of these platforms, to ``sink``."""
+    def fetch_blob(self, name: str, digest: Digest, size_bytes: int, sink: HasBlobs) -> None:
+        """Brings a blob to ``sink`` as a stream, checked.
 
-    def fetch_metadata(self, name: str, index: Descriptor) -> bytes | None:
+        Raises:
+            UnavailableError: it is not there; IntegrityError: other bytes; ``sink`` keeps none.
+        """
+
+    def fetch_metadata(self, name: str, index: Digest) -> bytes | None:
         """Returns the metadata blob that refers to the index, or None."""
 
     def read_state(self) -> bytes | None:

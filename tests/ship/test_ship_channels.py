@@ -20,7 +20,7 @@ from ssds.oci.blobs import Blobs
 from ssds.oci.layout import Layout
 from ssds.ship.backend_layout import LayoutChannel
 from ssds.ship.backends import open_channel
-from ssds.ship.bringing import bring
+from ssds.ship.bringing import bring, bring_all
 from ssds.ship.channels import (
     Attachment,
     index_descriptor,
@@ -331,6 +331,27 @@ def test_only_what_is_wanted_is_brought(place: Place, tmp_path: Path) -> None:
     wanted = {found.index.digest}
     bring(place.backend, found, wanted, elsewhere, lambda _: None)  # type: ignore[arg-type]
     assert set(elsewhere.blobs.all()) == wanted
+
+
+def test_releases_are_brought_together_and_one_that_is_not_there_costs_no_other(
+    place: Place, tmp_path: Path
+) -> None:
+    base = small_tar({"base": bytes(9000)})
+    locks = []
+    for name in ("absent", "one", "two"):
+        half = image(place.blobs, [base, small_tar({name: script(name)})], [name], {})
+        locks.append(release(place.blobs, half, name=name))
+    place.push(*locks[1:])
+    found = [r for lock in locks for r in releasable(lock)]
+    wanted = [(r, {r.platforms[AMD64].manifest.digest}) for r in found]
+    elsewhere = Source(Blobs(str(tmp_path / "elsewhere")))
+    said: list[str] = []
+    failed = bring_all(place.backend, wanted, elsewhere, said.append)  # type: ignore[arg-type]
+    assert {str(name): error.code for name, error in failed.items()} == {"absent@1.0": "D047"}
+    layers = {layer.digest for r in found[1:] for layer in r.platforms[AMD64].layers}
+    assert len(layers) == 3  # the first one is shared, and came once
+    assert all(elsewhere.blobs.has(digest) for digest in layers)
+    assert len(said) == len(layers) + len(found[1:])  # with the configs
 
 
 def test_a_channel_with_another_index_under_the_tag_offers_nothing(place: Place) -> None:
