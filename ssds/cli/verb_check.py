@@ -29,7 +29,11 @@ from ssds.workspace import LOCK_FOLDER
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 @click.option("--sarif", "as_sarif", is_flag=True, help="Print the findings as SARIF 2.1.0.")
 @click.option("--strict", is_flag=True, help="Warnings fail too.")
-@click.option("--fix", is_flag=True, help="Make the safe changes: checksums, spelling of licences.")
+@click.option(
+    "--fix",
+    is_flag=True,
+    help="Make the safe changes: checksums, digests of bases, spelling of licences.",
+)
 @click.pass_obj
 def command(context: Context, /, as_json: bool, as_sarif: bool, strict: bool, fix: bool) -> int:
     """Check recipes, shared files, settings and locks. Changes nothing without --fix."""

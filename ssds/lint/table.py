@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from ssds.core.diagnostics import Diagnostic, Edit
 from ssds.core.records import replace
-from ssds.lint import mends
+from ssds.lint import bases, mends
 from ssds.lint.commands import offers_nothing, offers_what_others_offer
 from ssds.lint.impure import impure_steps
 from ssds.lock.model import Locks
@@ -15,11 +15,18 @@ from ssds.recipe.catalog import CatalogReading
 Lint = Callable[[CatalogReading], Iterable[Diagnostic]]
 Mend = Callable[[Diagnostic, CatalogReading, Locks], tuple[Edit, ...]]
 
-LINTS: tuple[Lint, ...] = (impure_steps, offers_nothing, offers_what_others_offer)
+LINTS: tuple[Lint, ...] = (
+    bases.moving_bases,
+    impure_steps,
+    offers_nothing,
+    offers_what_others_offer,
+)
 
 MENDS: dict[str, Mend] = {
     "R013": mends.licence,
     "R016": mends.checksum,
+    "R087": bases.pinned,
+    "N050": bases.pinned,
     "N052": mends.licence,
 }
 """Code → what mends it safely; each gives no edits where it cannot tell."""

@@ -309,6 +309,10 @@ _NOTES: dict[str, tuple[str, str]] = {
         "several recipes offer one command",
         "Who loads two of these modules gets the one loaded last; offer it in one recipe.",
     ),
+    "R087": (
+        "base image by a tag, which may stand for another image tomorrow",
+        "Add its digest; once locked, ssds check --fix writes it: the next lock keeps the image.",
+    ),
     "R084": (
         "a step uses the network, so its result is impure",
         "Pin what it fetches: docs/how-to/from-impure-to-pinned.md goes step by step.",

@@ -145,6 +145,25 @@ def test_a_tag_that_moved_is_told_and_moves_only_when_asked(built: Site, tmp_pat
     assert f"base: {old} -> {current}" in changed
 
 
+def test_check_pins_a_base_by_the_digest_that_the_lock_holds(built: Site, tmp_path: Path) -> None:
+    site = built.copy(tmp_path / "site")
+    settings(site, f"oci:{built.folder}/upstream")
+    ((_, platforms),) = bases(site).items()
+    digest = platforms["linux/amd64"]["image"]["digest"]
+    assert "note[R087]" in site.good("check").err
+    place = "catalog/app/recipe.yaml:5:15"
+    assert f"fixed {place}: base image by a tag" in site.good("check", "--fix").err
+    text = (site.workspace / "catalog/app/recipe.yaml").read_text()
+    assert text == RECIPE.replace("debian:12", f"debian:12@{digest}")
+    assert "R087" not in site.good("check").err
+    site.good("lock", "app")
+    ((_, again),) = ((n, p) for n, p in bases(site).items() if "@sha256" in n)
+    assert (
+        again["linux/amd64"]["image"]["manifest"] == platforms["linux/amd64"]["image"]["manifest"]
+    )
+    assert not [n for n in site.plan("app") if ":build" in n]
+
+
 def test_a_registry_gives_the_pins_and_the_bytes_that_a_layout_gives(
     built: Site, new_site: Callable[[], Site], tmp_path: Path
 ) -> None:
