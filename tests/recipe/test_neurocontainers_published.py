@@ -34,10 +34,10 @@ def both(tmp_path: Path, image: str, *, lower: str = LOWER + OPTIONS) -> Path:
         ("vnmd/lower_6.0.3:20200905", AMD64, "6.0.3", ""),
         ("vnmd/lower_6.0.3", ARM64, "6.0.3", ""),
         ("docker.io/vnmd/lower_arm64_6.0.3:20200905", ARM64, "6.0.3", ""),
-        ("ghcr.io/neurodesk/lower_6.0.3:20200905", AMD64, "6.0.3", ""),
-        ("ghcr.io/neurodesk/caid/lower_6.0.3:20200905", AMD64, "6.0.3", ""),
-        ("ghcr.io/neurodesk/lower:6.0.3_20200905", AMD64, "6.0.3", ""),
-        ("ghcr.io/neurodesk/lower:6.0.3", AMD64, "6.0.3", ""),
+        ("registry.example.org/neurodesk/lower_6.0.3:20200905", AMD64, "6.0.3", ""),
+        ("registry.example.org/neurodesk/caid/lower_6.0.3:20200905", AMD64, "6.0.3", ""),
+        ("registry.example.org/neurodesk/lower:6.0.3_20200905", AMD64, "6.0.3", ""),
+        ("registry.example.org/neurodesk/lower:6.0.3", AMD64, "6.0.3", ""),
         ("vnmd/lower_6.0.3.data:20200905", AMD64, "6.0.3.Data", ""),
         ("vnmd/lower_gpu_6.0.3:20200905", AMD64, "6.0.3", "gpu"),
         ("vnmd/lower_gpu_arm64_6.0.3:20200905", ARM64, "6.0.3", "gpu"),
@@ -62,7 +62,7 @@ def test_a_published_image_is_the_release_that_makes_it(
     "image",
     [
         "vnmd/lower_6.0.4:20200905",
-        "ghcr.io/neurodesk/lower:latest",
+        "registry.example.org/neurodesk/lower:latest",
         "vnmd/lower_tpu_6.0.3:20200905",
         "vnmd/lower_arm64_6.0.3:20200905",
     ],
@@ -82,7 +82,7 @@ def test_the_image_of_another_version_is_used_as_it_is_and_that_is_noted(
 @pytest.mark.parametrize(
     "image",
     [
-        "example.org/vnmd/lower_6.0.3:1",
+        "example.org/other/lower_6.0.3:1",
         "vnmd/small_1.0:20200905",
         "vnmd/else_1.0:20200905",
         "vnmd/lower_6.0.3@sha256:" + "0" * 64,

@@ -1,7 +1,8 @@
 """NeuroDesk's published images, and the recipes of a checkout that make them.
 
-``vnmd/fsl_6.0.3:20200905`` and ``ghcr.io/neurodesk/fsl:6.0.3_20200905`` are the image of ``fsl`` in
-version 6.0.3; the date is when it was built. A variant or ``arm64`` may stand before the version.
+``vnmd/fsl_6.0.3:20200905`` and ``HOST/neurodesk/fsl:6.0.3_20200905`` are the image of ``fsl`` in
+version 6.0.3, in whichever registry or mirror; the date is when it was built. A variant or
+``arm64`` may stand before the version.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from ssds.oci.image_name import ImageName
 from ssds.recipe.formats.neurocontainers.choices import choices, release_name, selector_of
 from ssds.recipe.steps import RecipeRef
 
-_PLACE = pattern(r"(?:docker\.io/vnmd|(?:ghcr\.io|quay\.io)/neurodesk(?:/caid)?)/([^/]+)")
+_PLACE = pattern(r"[^/]+/(?:vnmd|neurodesk)(?:/caid)?/([^/]+)")
 _DATE = pattern(r"(.+)_[0-9]{8}")
 
 
