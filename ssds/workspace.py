@@ -108,7 +108,10 @@ class Workspace:
 
     @functools.cached_property
     def reading(self) -> CatalogReading:
-        """The catalog as read, with its spans and warnings; errors are raised together."""
+        """The catalog as read, with its spans and warnings; errors are raised together.
+
+        Where only files of sites have errors nothing is raised: ``reading.site_errors``.
+        """
         reading = read_catalog(
             self.root,
             catalog=self.settings.catalog,
@@ -116,7 +119,7 @@ class Workspace:
             only=self.only,
             documents=self.documents,
         )
-        reading.collector.raise_if_failed()
+        reading.raise_if_failed()
         return reading
 
     @property

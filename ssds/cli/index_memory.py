@@ -33,6 +33,7 @@ from ssds.workspace import LOCK_FOLDER, STATE_FOLDER, Workspace
 
 _FAR_S = 1 << 40
 _SANDBOX = "sandbox"
+BROKEN_SITES = "broken-sites"
 """The fact of the index that says on what premises a sandbox worked."""
 
 
@@ -230,6 +231,7 @@ class Memory:
         )
         sites = workspace.catalog.sites.values()
         self.editor.know({"sites": "yes" if any(s.include or s.exclude for s in sites) else ""})
+        self.editor.know({BROKEN_SITES: "yes" if workspace.reading.site_errors else ""})
 
     def write(self, delivery: Delivery, *, from_day: int) -> None:
         """Writes the index where it is not the one that is there already."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 
 from ssds.cli import channels, planning
-from ssds.cli.index_memory import Memory
+from ssds.cli.index_memory import BROKEN_SITES, Memory
 from ssds.core.errors import InputError, SsdsError
 from ssds.core.memory import uncollected
 from ssds.core.records import replace
@@ -81,7 +81,7 @@ class Session(Memory):
         """Returns the plan, and writes the index where it changed."""
         changes = self.look() if self.open() else None
         self.note_ground()
-        if full or changes is None or changes.ground:
+        if full or changes is None or changes.ground or self.table.facts.get(BROKEN_SITES):
             return self.whole()
         try:
             return self.partly(changes) or self.whole()
@@ -101,6 +101,7 @@ class Session(Memory):
             known = changes is not None and not changes.ground and self.partly(changes) is not None
         except InputError:
             known = False
+        known = known and not self.table.facts.get(BROKEN_SITES)  # the whole plan tells of them
         while known and names <= set(self.editor.numbers):
             part = whole.part(names)
             try:

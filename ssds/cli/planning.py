@@ -84,6 +84,15 @@ def make(
             return Planned(graph=graph, facts=facts, delivery=delivery, as_of=as_of, pushes=pushes)
 
 
+def site_notes(workspace: Workspace) -> tuple[str, ...]:
+    """Returns what is to be said of files of sites that have errors."""
+    return tuple(
+        f"{path} has {counted(len(found), 'error')}; its site is not deployed, all else goes on: "
+        "ssds check"
+        for path, found in workspace.reading.site_errors.items()
+    )
+
+
 def cache_notes(workspace: Workspace) -> tuple[str, ...]:
     """Returns what is to be said of the remote caches, where they were asked."""
     caches = workspace.asked.get("")
@@ -144,7 +153,7 @@ def _deliver(
     delivery = Delivery(
         plan=plan,
         rows=tuple(rows),
-        notes=(*pushes.notes, *cache_notes(workspace)),
+        notes=(*pushes.notes, *cache_notes(workspace), *site_notes(workspace)),
         required_waits=required_waits(plan),
     )
     return facts, delivery

@@ -11,7 +11,9 @@ import click
 from ssds.cli.app import Context
 from ssds.cli.completing import complete_sites
 from ssds.cli.output import counted, print_json, say, table
-from ssds.core.errors import UnavailableError, UsageError
+from ssds.cli.planning import site_notes
+from ssds.cli.sites import site_of
+from ssds.core.errors import UnavailableError
 from ssds.core.text import shown
 from ssds.recipe.model import Site
 from ssds.recipe.selectors import About, about, hits
@@ -70,18 +72,12 @@ def command(
     if not site_name:
         raise click.UsageError("Missing option '--site'.")
     workspace = Workspace.open(context.folder)
-    sites = workspace.catalog.sites
-    if site_name not in sites:
-        known = ", ".join(sorted(sites)) or "(none)"
-        raise UsageError(
-            f'there is no site "{site_name}"',
-            hint=f"Known: {known}; a site is a file catalog/sites/NAME.yaml.",
-            code="E034",
-        )
-    site, locks = sites[site_name], tuple(workspace.locks.releases.values())
+    site, locks = site_of(workspace, site_name), tuple(workspace.locks.releases.values())
     unlocked = _unlocked(workspace, site)
     data = tuple(workspace.data_locks.values()) if site.data else ()
     channels = workspace.catalog.channels.values()
+    for note in site_notes(workspace):
+        say(note)
     if dry_run:
         blobs = workspace.store.blobs
         planned = plan_deploy(site, locks, blobs, place, channels=channels, data=data)

@@ -7,6 +7,7 @@ import click
 from ssds.cli.app import Context
 from ssds.cli.completing import complete_sites
 from ssds.cli.output import counted, print_json, report_diagnostics, say, table
+from ssds.cli.sites import site_of
 from ssds.core.digest import Digest, sha256_of
 from ssds.core.errors import UsageError
 from ssds.exports.offers import Export, Offer
@@ -66,7 +67,7 @@ def command(
         )
     workspace = Workspace.open(context.folder)
     catalog = workspace.catalog
-    site = _site(catalog, site_name)
+    site = site_of(workspace, site_name) if site_name else None
     found = _offers(workspace, _repositories(catalog, channel), site)
     adopted = _adopted(workspace, site) if form == "neurodesk" else []
     export = _export(form, found, site, cvmfs_repo, user, adopted)
@@ -144,17 +145,6 @@ def _differences(folder: str, against: str) -> list[dict[str, str]]:
         }
         for row in compare(theirs, ours)
     ]
-
-
-def _site(catalog: Catalog, name: str) -> Site | None:
-    if name and name not in catalog.sites:
-        known = ", ".join(sorted(catalog.sites)) or "(none)"
-        raise UsageError(
-            f'there is no site "{name}"',
-            hint=f"Known: {known}; a site is a file catalog/sites/NAME.yaml.",
-            code="E034",
-        )
-    return catalog.sites[name] if name else None
 
 
 def _repositories(catalog: Catalog, wanted: str) -> dict[str, str]:

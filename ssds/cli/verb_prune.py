@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 import time
+from collections.abc import Sequence
 
 import click
 
 from ssds.cli.app import Context
 from ssds.cli.output import counted, print_json, say
-from ssds.core.errors import UsageError
+from ssds.core.errors import Refused, UsageError
 from ssds.ship.prune import GRACE_S, KEEP, plan_removal, prune
 from ssds.ship.targets.named import open_target
 from ssds.ship.tree import check_owner
@@ -27,6 +29,7 @@ from ssds.ship.tree import check_owner
     help="How long an image stays that no kept generation names.",
 )
 @click.option("--dry-run", is_flag=True, help="Say what would go; remove nothing.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
 def command(
@@ -36,6 +39,7 @@ def command(
     keep: int,
     grace_days: float,
     dry_run: bool,
+    yes: bool,
     as_json: bool,
 ) -> int:
     """Remove old generations of a deployed tree, and images that none needs any longer.
@@ -52,10 +56,11 @@ def command(
             code="D045",
         )
     period = {"keep": keep, "grace_s": grace_days * 86400, "now_s": time.time()}
-    if dry_run:
-        plan = plan_removal(place.folder, **period)  # type: ignore[arg-type]
-        removed = (*plan.generations, *(str(image) for image in plan.images))
-    else:
+    plan = plan_removal(place.folder, **period)  # type: ignore[arg-type]
+    removed = plan.paths
+    if not dry_run:
+        if removed and not yes and not _confirmed(removed):
+            return 0
         removed = prune(place, **period)  # type: ignore[arg-type]
     if as_json:
         print_json({"dry_run": dry_run, "removed": list(removed)})
@@ -65,3 +70,15 @@ def command(
     done = "would go" if dry_run else "removed"
     print(f"{counted(len(removed), 'folder')} {done}." if removed else "Nothing to remove.")
     return 0
+
+
+def _confirmed(paths: Sequence[str]) -> bool:
+    for path in paths:
+        say(f"  - {path}")
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise Refused(
+            "prune asks before it removes, and there is no terminal to ask on",
+            hint="Pass --yes, or --dry-run to look only.",
+            code="E176",
+        )
+    return click.confirm(f"Remove {counted(len(paths), 'folder')}?", err=True)

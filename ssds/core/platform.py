@@ -17,6 +17,17 @@ _DEBIAN = {"amd64": "amd64", "arm64": "arm64"}
 _MACHINE = {"amd64": "x86_64", "arm64": "aarch64"}
 
 
+def _meant(text: str) -> str:
+    """Returns a question that names the platform that a text is like, or the empty string."""
+    import difflib  # only where something is wrong
+
+    name = text.lower().rpartition("/")[2] if text.count("/") < 2 else text
+    known = {m: a for a, m in _MACHINE.items()} | {"aarch64": "arm64", "x86-64": "amd64"}
+    text = f"linux/{known.get(name, name)}" if "/" not in name else name
+    best = difflib.get_close_matches(text, ("linux/amd64", "linux/arm64"), n=1, cutoff=0.75)
+    return f'Did you mean "{best[0]}"? ' if best else ""
+
+
 class Platform(str):
     """A platform such as ``linux/amd64``, optionally with a micro-architecture level."""
 
@@ -25,9 +36,9 @@ class Platform(str):
     def __new__(cls, text: str) -> Self:
         """Validates ``text``; raises InvalidValue when it is no known platform."""
         if not _FORM.fullmatch(text):
+            hint = "Use linux/amd64 or linux/arm64, with an optional level: linux/amd64/v3."
             raise InvalidValue(
-                f"{text[:60]!r} is not a platform",
-                hint="Use linux/amd64 or linux/arm64, with an optional level: linux/amd64/v3.",
+                f"{text[:60]!r} is not a platform", hint=f"{_meant(text[:60])}{hint}"
             )
         return super().__new__(cls, text)
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ssds.core.diagnostics import Collector, Span
+from ssds.core.diagnostics import Collector, Diagnostic, Severity, Span
 from ssds.core.model import ReleaseName
 from ssds.core.records import dataclass, field, replace
 from ssds.recipe.codes import diagnostic
@@ -45,6 +45,8 @@ class CatalogReading:
         collector: every problem of every file.
         edges: recipe → recipe, with their places (C16).
         looked: recipe → those whose versions decide what it is built on, there or not.
+        site_errors: a site's file → what is wrong with it. Its site is not in the catalog, and
+            nothing but its own deployment stops.
     """
 
     catalog: Catalog
@@ -52,6 +54,13 @@ class CatalogReading:
     collector: Collector
     edges: tuple[Edge, ...] = ()
     looked: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    site_errors: Mapping[str, tuple[Diagnostic, ...]] = field(default_factory=dict)
+
+    def raise_if_failed(self) -> None:
+        """Raises InputError with every problem, where one is an error of more than a site."""
+        errors = sum(d.severity is Severity.ERROR for d in self.collector.sorted())
+        if errors > sum(map(len, self.site_errors.values())):
+            self.collector.raise_if_failed()
 
 
 class Documents(Protocol):
@@ -136,6 +145,10 @@ def read_catalog(
     if only is None and has_data(root, catalog):
         data = _data_sets(root, catalog, (releases, broken), spans, collector)
     check_releases(releases, edges, whole, data, broken, spans, collector, catalog)
+    site_errors = _site_errors(collector, catalog)
+    sound = {
+        n: s for n, s in shared.sites.items() if f"{catalog}/sites/{n}.yaml" not in site_errors
+    }
     chosen: dict[ReleaseName, Release] = {}
     for release in releases:
         chosen.setdefault(release.id, release)
@@ -145,7 +158,7 @@ def read_catalog(
             bases={**bases, **(shared.bases or {})},
             policies={"default": Policy(name="default"), **(shared.policies or {})},
             channels=shared.channels or {},
-            sites=shared.sites,
+            sites=sound,
             advisories=shared.advisories or {},
             data=data.known if data else {},
             salt=shared.salt,
@@ -154,7 +167,17 @@ def read_catalog(
         collector=collector,
         edges=tuple(edges),
         looked=looked,
+        site_errors=site_errors,
     )
+
+
+def _site_errors(collector: Collector, catalog: str) -> dict[str, tuple[Diagnostic, ...]]:
+    found: dict[str, list[Diagnostic]] = {}
+    for problem in collector.sorted():
+        path = problem.span.path
+        if problem.severity is Severity.ERROR and path.startswith(f"{catalog}/sites/"):
+            found.setdefault(path, []).append(problem)
+    return {path: tuple(problems) for path, problems in found.items()}
 
 
 def has_data(root: str, catalog: str) -> bool:

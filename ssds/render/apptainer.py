@@ -25,14 +25,14 @@ def apptainer(rendered: Rendered) -> str:
     """Returns the text.
 
     Raises:
-        InvalidValue: E172, a label or a script that no definition can hold.
+        InvalidValue: E177, scripts that are too long; E178, a label that no definition can hold.
     """
     text = "\n".join(_lines(rendered)) + "\n"
     if max(len(part.encode()) for part in re.split(r"\n(?=%)", text)) >= _SECTION_BYTES:
         raise InvalidValue(
             "the scripts together are longer than the 64 KiB that Apptainer reads",
             hint="Put a long script into a local file of the recipe, copy it in and run it.",
-            code="E172",
+            code="E177",
         )
     return text
 
@@ -110,7 +110,7 @@ def _image(rendered: Rendered) -> Iterator[str]:
                 raise InvalidValue(
                     f"the label {name} has {{{{, where Apptainer looks for a build argument",
                     hint="Write the label without it, or render a Dockerfile.",
-                    code="E172",
+                    code="E178",
                 )
             yield f"    {name} {shown(value)}"
     if rendered.entrypoint:

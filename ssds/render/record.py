@@ -150,7 +150,7 @@ def check_state(state: ConfigState, labels: Mapping[str, str]) -> None:
     """Refuses what neither form can hold; an image below may say anything.
 
     Raises:
-        InvalidValue: E172.
+        InvalidValue: E172 a name, E181 a value of several lines.
     """
     wrong = [f"the variable {n!r}" for n in state.environment if not ENVIRONMENT_NAME.fullmatch(n)]
     wrong += [f"the label {name!r}" for name in labels if not _LABEL_NAME.fullmatch(name)]
@@ -170,5 +170,5 @@ def check_state(state: ConfigState, labels: Mapping[str, str]) -> None:
         raise InvalidValue(
             f"the value of {several[0]} has several lines, which neither form can hold",
             hint="Write it into a file in a step, or make it one line.",
-            code="E172",
+            code="E181",
         )

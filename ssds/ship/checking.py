@@ -2,29 +2,44 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+import stat
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from ssds.core.digest import Digest
-from ssds.core.errors import InvalidValue, Refused
+from ssds.core.errors import IntegrityError, InvalidValue, Refused
 from ssds.core.records import dataclass
-from ssds.ship.generation import LMOD_LISTING, Deployed, lmod_files, lmod_listing
+from ssds.host.spider import FOLDER as LMOD_FOLDER
+from ssds.recipe.codes import near
+from ssds.ship.composing import SUPPORT_PATH
+from ssds.ship.generation import LMOD_LISTING, RECORD, Deployed, lmod_files, lmod_listing
 from ssds.ship.images import image_problems
 from ssds.ship.links import link_steps
 from ssds.ship.parts import LISTING
 from ssds.ship.refdata.content import set_problems
 from ssds.ship.tree import (
+    IMAGES,
+    OURS,
+    SITES,
     check_owner,
     generations,
+    image_path,
     linked_number,
     parts_path,
     public_link,
+    read_deployed,
     read_generation,
     site_path,
     sites_in,
 )
+
+_BESIDE = frozenset({LISTING, RECORD, LMOD_LISTING, LMOD_FOLDER, "locks"})
+_BESIDE_PART = frozenset({LISTING, "locks"})
+_EMPTY = frozenset({"modules", f"{SUPPORT_PATH}/root"})
+"""Folders that are there without anything in them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,10 +69,11 @@ def check_tree(folder: str, sites: Sequence[str] = ()) -> TreeReport:
     """
     known = sites_in(folder) if check_owner(folder) else ()
     missing = sorted(set(sites) - set(known))
+    held = f"It holds: {', '.join(known) or 'none'}."
     if missing or not known:
         raise Refused(
             f"{folder} holds no site {', '.join(missing)}".rstrip(),
-            hint=f"It holds: {', '.join(known) or 'none'}.",
+            hint=" ".join([*(near(name, set(known)) for name in missing), held]).strip(),
             code="D024",
         )
     looked = tuple(sorted(set(sites) or known))
@@ -71,7 +87,7 @@ def check_tree(folder: str, sites: Sequence[str] = ()) -> TreeReport:
         try:
             numbers, current = generations(folder, site), linked_number(folder, site, "current")
         except InvalidValue as error:
-            problems.append(f"{site_path(site)}: {error}")
+            problems.append(f"{site_path(site)}: {error}. {error.hint}".rstrip())
             continue
         for number in numbers:
             deployed = _read(folder, site, number, problems)
@@ -81,12 +97,27 @@ def check_tree(folder: str, sites: Sequence[str] = ()) -> TreeReport:
                 problems += generation_problems(folder, site, deployed)
         if current not in numbers:
             problems.append(f"{site_path(site)}/current: not there")
+    problems += _closed_folders(folder, looked, images)
     for image in sorted(images):
         problems += image_problems(folder, image)
     for digest in sorted(sets):
         problems += set_problems(folder, digest)
     problems += _name_problems(folder, looked[0])
     return TreeReport(sites=looked, images=len(images), data=len(sets), problems=tuple(problems))
+
+
+def _closed_folders(folder: str, sites: Sequence[str], images: Iterable[Digest]) -> Iterator[str]:
+    """Gives the folders above what users read that they cannot enter."""
+    above = {SITES, OURS, IMAGES, *(os.path.dirname(image_path(image)) for image in images)}
+    for site in sites:
+        above |= {os.path.dirname(site_path(site)), site_path(site), parts_path(site)}
+    if not os.path.ismount(folder):  # a server closes the root of its own mount
+        above.add("")
+    for path in sorted(above):
+        with contextlib.suppress(FileNotFoundError):
+            mode = stat.S_IMODE(os.stat(os.path.join(folder, path)).st_mode)
+            if mode & 0o005 != 0o005:
+                yield f"{path or '.'}: users cannot enter it (mode {mode:o}); make it 755"
 
 
 def _name_problems(folder: str, site: str) -> Iterator[str]:
@@ -114,11 +145,18 @@ def _read(folder: str, site: str, number: int, problems: list[str]) -> Deployed:
 def generation_problems(folder: str, site: str, deployed: Deployed) -> Iterator[str]:
     """Gives what is wrong with the files of a generation, and with its parts."""
     base = f"{site_path(site)}/{deployed.number}"
-    root = os.path.join(folder, base)
-    yield from _content_problems(folder, base, deployed.content)
+    yield from own_problems(folder, site, deployed)
     for part in sorted({share.part for share in deployed.shares.values()}):
         place = f"{parts_path(site)}/{part}"
-        yield from _content_problems(folder, place, f"sha256:{part}", shown=base)
+        content = f"sha256:{part}"
+        yield from _content_problems(folder, place, content, beside=_BESIDE_PART, shown=base)
+
+
+def own_problems(folder: str, site: str, deployed: Deployed) -> Iterator[str]:
+    """Gives what is wrong with what only this generation has."""
+    base = f"{site_path(site)}/{deployed.number}"
+    root = os.path.join(folder, base)
+    yield from _content_problems(folder, base, deployed.content, beside=_BESIDE)
     try:
         here, wanted = lmod_files(root), lmod_listing(root)
     except (OSError, ValueError) as error:
@@ -133,15 +171,39 @@ def damaged_parts(folder: str, site: str, deployed: Deployed) -> frozenset[str]:
     """Returns the parts of a generation that are not as they were deployed."""
     base = parts_path(site)
     parts = {share.part for share in deployed.shares.values()}
-    return frozenset(
-        p for p in parts if any(_content_problems(folder, f"{base}/{p}", f"sha256:{p}"))
-    )
+    return frozenset(p for p in parts if any(part_problems(folder, f"{base}/{p}")))
 
 
-def _content_problems(folder: str, base: str, content: str, shown: str = "") -> Iterator[str]:
+def part_problems(folder: str, path: str) -> Iterator[str]:
+    """Gives what is wrong with the part at ``path`` of the tree."""
+    content = f"sha256:{os.path.basename(path)}"
+    yield from _content_problems(folder, path, content, beside=_BESIDE_PART)
+
+
+def check_written(folder: str, site: str, parts: Iterable[str], images: Iterable[Digest]) -> None:
+    """Looks at what was written, as it stands; raises IntegrityError (D046) where it differs."""
+    deployed = read_deployed(folder, site)
+    problems = [*own_problems(folder, site, deployed)]
+    for part in parts:
+        problems += part_problems(folder, f"{parts_path(site)}/{part}")
+    for image in sorted(images):
+        problems += image_problems(folder, image)
+    if problems:
+        raise IntegrityError(
+            f"what was deployed is not what stands there: {len(problems)} things are wrong, the "
+            f"first is {problems[0]}",
+            hint="Look at the disk; `ssds deploy --check` names all, and --repair makes them anew.",
+            code="D046",
+        )
+
+
+def _content_problems(
+    folder: str, base: str, content: str, *, beside: Collection[str], shown: str = ""
+) -> Iterator[str]:
     """Gives what is wrong with the folder ``base``, whose listing has the digest ``content``.
 
     Args:
+        beside: names in it that the listing does not tell of.
         shown: the folder by which people see its files.
     """
     root = os.path.join(folder, base)
@@ -152,24 +214,57 @@ def _content_problems(folder: str, base: str, content: str, shown: str = "") -> 
             yield f"{base}/{LISTING}: not as it was deployed"
             return
         listing = json.loads(data)
+        here = _entries(root, beside)
     except (OSError, ValueError) as error:
         yield f"{base}/{LISTING}: cannot be read ({error})"
         return
     shown = shown or base
     programs = set(listing["programs"])
     for path, digest in listing["files"].items():
+        place = os.path.join(root, path)
         try:
-            with open(os.path.join(root, path), "rb") as file:
+            with open(place, "rb") as file:
                 found = f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
-                runs = bool(os.fstat(file.fileno()).st_mode & 0o111)
+                mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
         except OSError as error:
             yield f"{shown}/{path}: {error.strerror}"
             continue
-        if found != digest:
+        wanted = 0o555 if path in programs else 0o444
+        if os.path.islink(place):
+            yield f"{shown}/{path}: a link where a file belongs"
+        elif found != digest:
             yield f"{shown}/{path}: other bytes than were deployed"
-        elif path in programs and not runs:
-            yield f"{shown}/{path}: cannot be run"
+        elif mode & wanted != wanted:
+            verb = "read" if mode & 0o444 != 0o444 else "run"
+            yield f"{shown}/{path}: cannot be {verb} by everybody (mode {mode:o})"
     for path, target in listing["links"].items():
         place = os.path.join(root, path)
         if not os.path.islink(place) or os.readlink(place) != target:
             yield f"{shown}/{path}: not a link to {target}"
+    known = {*listing["files"], *listing["links"]}
+    above = {"", *(p[:at] for p in known for at, c in enumerate(p) if c == "/")}
+    for path, mode in here.items():
+        if mode < 0 and path not in known:
+            yield f"{shown}/{path}: nobody deployed it"
+        elif mode >= 0 and mode & 0o555 != 0o555:
+            yield f"{shown}/{path}: users cannot enter it (mode {mode:o})".replace("/:", ":")
+        elif mode >= 0 and path not in above and path not in _EMPTY:
+            yield f"{shown}/{path}: nobody deployed it"
+
+
+def _entries(root: str, beside: Collection[str]) -> dict[str, int]:
+    """Returns path → mode of each folder, -1 of everything else; without what stands beside."""
+    found = {"": stat.S_IMODE(os.lstat(root).st_mode)}
+    waiting = [""]
+    while waiting:
+        above = waiting.pop()
+        with os.scandir(os.path.join(root, above)) as entries:
+            for entry in entries:
+                path = f"{above}/{entry.name}".lstrip("/")
+                if path in beside:
+                    continue
+                folder = entry.is_dir(follow_symlinks=False)
+                found[path] = stat.S_IMODE(entry.stat().st_mode) if folder else -1
+                if folder and found[path] & 0o500 == 0o500:
+                    waiting.append(path)
+    return dict(sorted(found.items()))

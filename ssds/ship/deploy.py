@@ -17,7 +17,7 @@ from ssds.lock.data import DataLock
 from ssds.lock.model import Lock, ReleaseHalf
 from ssds.recipe.model import Channel, Site
 from ssds.ship.changes import Change
-from ssds.ship.checking import damaged_parts, generation_problems
+from ssds.ship.checking import check_written, damaged_parts, generation_problems
 from ssds.ship.choosing import Attached, choose, copies_of
 from ssds.ship.collisions import Collision
 from ssds.ship.generation import Deployed, Generation
@@ -138,7 +138,9 @@ def deploy_selection(
     """
     place.exists(shared=shared is not None)
     with place.locked():
-        work = _work(site, selection, blobs, place, channels, attached, shared=shared)
+        work = _work(
+            site, selection, blobs, place, channels, attached, shared=shared, repair=repair
+        )
         before = work.before
         check_removals(work.changes, allow_remove, place.name)
         broken = _broken(place.folder, selection) if repair else frozenset()
@@ -154,16 +156,20 @@ def deploy_selection(
             for digest in sorted(broken):
                 draft.remove(marker_path(digest))
                 draft.remove(data_marker(digest))
+            there = {i for i in work.images if has_image(place.folder, i)} - broken
             written, notes = _bring_images(draft, selection, blobs)
             sets, more = _bring_data(draft, selection, blobs)
             generation = work.compose(draft.folder, partial(draft.programs, blobs), anew=repair)
             number = before.number
+            parts: list[str] = []
             if number and str(generation.digest) == before.content and not odd:
                 draft.point(site.name, number)
             else:
+                parts = draft.missing_parts(site.name, generation, damaged)
                 number = draft.switch(
                     site.name, generation, parse_names(generation.files[LINKS]), damaged
                 )
+        check_written(place.folder, site.name, parts, {i for i in work.images if i not in there})
     return DeployReport(
         changes=work.changes,
         generation=number,
@@ -214,12 +220,16 @@ class _Work:
 
     def whole(self, broken: frozenset[Digest] = frozenset()) -> bool:
         """Whether the tree is ours and has every image and data set."""
-        images = (half.config.digest for pick in self.selection.picks for half in pick.halves)
         return (
             self.owned
-            and all(i not in broken and has_image(self.folder, i) for i in images)
+            and all(i not in broken and has_image(self.folder, i) for i in self.images)
             and not any(self._lacks(lock, broken) for lock in self.selection.data)
         )
+
+    @property
+    def images(self) -> frozenset[Digest]:
+        """The images that the site gets."""
+        return frozenset(half.config.digest for p in self.selection.picks for half in p.halves)
 
     def compose(
         self, folder: str, programs_of: Callable[[ReleaseHalf], Programs], *, anew: bool = False
@@ -267,9 +277,10 @@ def _work(
     attached: Attached,
     *,
     shared: tuple[Change, ...] | None = None,
+    repair: bool = False,
 ) -> _Work:
     owned = check_owner(place.folder, shared=shared is not None)
-    before = read_deployed(place.folder, site.name)
+    before = read_deployed(place.folder, site.name, repair=repair)
     names, manifests = public_names(selection.picks, channels)
     return _Work(
         site=site,
@@ -350,7 +361,7 @@ def _report(
 
 
 def _broken(folder: str, selection: Selection) -> frozenset[Digest]:
-    images = {half.config.digest for pick in selection.picks for half in pick.halves}
+    images = {half.config.digest for p in selection.picks for half in p.halves}
     odd = [i for i in images if has_image(folder, i) and image_problems(folder, i)]
     sets = data_digests(selection.data)
     odd += [d for d in sets if has_set(folder, d) and set_problems(folder, d)]

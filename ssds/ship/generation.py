@@ -25,6 +25,10 @@ from ssds.ship.refdata.entry import DataEntry, data_entry
 RECORD = "deployment.json"
 LMOD_LISTING = "lmod.json"
 RECORD_VERSION = 1
+RECORD_REMEDY = (
+    "Restore it from a backup, or let `ssds deploy --repair` write the next generation; earlier "
+    "revisions that only this one lists are then not loadable."
+)
 _FOLDER = re.compile(r"(modules|hierarchy)(/[a-z0-9-]+)?/[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -225,7 +229,7 @@ def read_record(data: bytes, number: int) -> Deployed:
     except (ValueError, KeyError, TypeError, RecursionError, SsdsError) as error:
         raise InvalidValue(
             f"the record of generation {number} is damaged: {error}",
-            hint="Deploy into a new folder, or restore .ssds of the tree from a backup.",
+            hint=RECORD_REMEDY,
             code="D012",
         ) from error
 

@@ -82,7 +82,8 @@ def module_text(facts: ModuleFacts, *, hidden: bool) -> bytes:
         *(f"whatis({lua_text(f'{title}: {text}')})" for title, text in whatis_rows(facts)),
         f"family({lua_text(family_name(facts.name))})",
     ]
-    found = sorted(c for c in facts.commands if _EXTENSION.fullmatch(c))
+    others = set(facts.commands) - {facts.name}  # spider lists the module itself by its name
+    found = sorted(c for c in others if _EXTENSION.fullmatch(c))
     version = re.sub(r"[^A-Za-z0-9_.+~-]", "_", facts.version)
     if found:
         names = ", ".join(f"{command}/{version}" for command in found)

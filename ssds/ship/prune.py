@@ -64,8 +64,13 @@ class Removal:
 
     @property
     def folders(self) -> tuple[str, ...]:
-        """The folders of what goes but for the generations."""
+        """The folders of images and data sets that go."""
         return (*map(image_path, self.images), *map(data_path, self.sets))
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """What goes, relative to the tree."""
+        return (*self.generations, *self.parts, *self.folders)
 
 
 def plan_removal(
@@ -167,7 +172,7 @@ def prune(
             hint="`ssds deploy --check` names all; deploy again to bring images back.",
             code="D027",
         )
-    return (*plan.generations, *plan.folders)
+    return plan.paths
 
 
 def _parts_in(folder: str, site: str) -> list[str]:

@@ -30,7 +30,7 @@ from ssds.ship.tree import data_path, image_path, parts_path, site_path
 from ssds.ship.wrappers import FACTS, ImageFacts, release_facts
 from ssds.version import VERSION
 
-FORM = 1
+FORM = 2
 """Of modules and wrappers: raised when the same facts give other bytes (C9)."""
 
 

@@ -6,6 +6,7 @@ import contextlib
 import os
 
 from ssds.core.errors import Refused
+from ssds.recipe.codes import near
 from ssds.ship.images import has_image
 from ssds.ship.links import links_stand
 from ssds.ship.parts import lacking
@@ -41,10 +42,11 @@ def rollback(site: str, target: str | Target, *, to: int = 0) -> tuple[int, int]
         current = linked_number(place.folder, site, "current")
         number = to or max((n for n in known if n < current), default=0)
         if not known:
-            held = ", ".join(sites_in(place.folder)) or "none"
+            sites = sites_in(place.folder)
+            held = f"Sites there: {', '.join(sites) or 'none'}. Is it the folder of the tree?"
             raise Refused(
                 f"{place.name} holds no site {site}",
-                hint=f"Sites there: {held}. Is it the folder of the tree?",
+                hint=f"{near(site, set(sites))} {held}".strip(),
                 code="D024",
             )
         if number not in known:

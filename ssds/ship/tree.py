@@ -24,7 +24,7 @@ from ssds.core.canonical import pretty_bytes
 from ssds.core.digest import Digest
 from ssds.core.errors import InvalidValue, Refused
 from ssds.host.files import TEMPORARY_PREFIX, explained
-from ssds.ship.generation import RECORD, Deployed, read_record
+from ssds.ship.generation import RECORD, RECORD_REMEDY, Deployed, read_record
 from ssds.ship.parts import PARTS
 
 OURS = ".ssds"
@@ -215,13 +215,22 @@ def read_generation(folder: str, site: str, number: int) -> Deployed:
     except OSError as error:
         raise InvalidValue(
             f"{path} cannot be read: {error.strerror}",
-            hint="Restore it from a backup, or point `current` beside it to a whole generation.",
+            hint=RECORD_REMEDY,
             code="D012",
         ) from error
     return read_record(data, number)
 
 
-def read_deployed(folder: str, site: str) -> Deployed:
-    """Returns what the current generation of a site holds; empty where there is none."""
+def read_deployed(folder: str, site: str, *, repair: bool = False) -> Deployed:
+    """Returns what the current generation of a site holds; empty where there is none.
+
+    Args:
+        repair: a damaged record says nothing; the generation that follows makes it good.
+    """
     number = linked_number(folder, site, "current")
-    return read_generation(folder, site, number) if number else Deployed()
+    try:
+        return read_generation(folder, site, number) if number else Deployed()
+    except InvalidValue:
+        if not repair:
+            raise
+        return Deployed(number=number)

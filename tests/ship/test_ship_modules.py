@@ -49,7 +49,7 @@ whatis("DOI: 10.1093/x")
 whatis("rrid: RRID:SCR_002105")
 whatis("Image: sha256:{"a" * 64}")
 family("ssds_samtools")
-extensions("ace2sam/1.16.1, samtools/1.16.1")
+extensions("ace2sam/1.16.1")
 prepend_path("PATH", pathJoin(root, "wrappers/samtools/1.16.1-r3/bin"))
 pushenv("SAMTOOLS_DATA", "/opt/data")
 """

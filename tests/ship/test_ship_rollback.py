@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,7 @@ from ssds.ship.checking import check_tree
 from ssds.ship.deploy import deploy, read_deployed
 from ssds.ship.prune import prune
 from ssds.ship.rollback import rollback
+from ssds.ship.targets.plain import PlainDraft, PlainTree
 
 HUB = Channel(name="hub", kind="registry", location="registry.example.org/lab")
 
@@ -115,11 +118,87 @@ def test_a_check_says_by_path_what_is_wrong_and_repair_makes_it_good(
     assert (report.images_written, sound(tree)) == (1, True)
 
 
+@pytest.mark.parametrize(
+    ("path", "mode", "text"),
+    [
+        (".flat", 0o700, "users cannot enter it"),
+        (".ssds/sites/example/parts", 0o750, "users cannot enter it"),
+        ("sites/example/modules/tool/1.0.lua", 0o600, "cannot be read by everybody"),
+        ("sites/example/wrappers/.ssds/wrapper", 0o644, "cannot be run by everybody"),
+        ("sites/example/wrappers/tool/1.0-r2/bin", 0o711, "users cannot enter it"),
+        ("sites/example/modules", 0o700, "users cannot enter it"),
+    ],
+)
+def test_a_check_sees_modes_that_lock_users_out(tree: str, path: str, mode: int, text: str) -> None:
+    real = os.path.realpath(f"{tree}/{path}")
+    os.chmod(real, mode)
+    (problem,) = check_tree(tree).problems
+    assert text in problem
+    assert os.path.basename(path) in problem
+
+
+def test_a_check_sees_what_was_added_and_repair_takes_it_away(tree: str, blobs: Blobs) -> None:
+    for path in ("modules/tool/evil.lua", "wrappers/tool/1.0-r2/bin/evil", "bin/evil"):
+        Path(f"{tree}/sites/example/{path}").write_text("x")
+    os.mkdir(f"{tree}/sites/example/wrappers/tool/more")
+    told = check_tree(tree).problems
+    assert len(told) == 4
+    assert all("nobody deployed it" in problem for problem in told)
+    locks = [lock(blobs, "two", lock(blobs, "one")), lock(blobs, "other", name="other")]
+    deploy(site(), locks, blobs, tree, channels=[HUB], repair=True)
+    assert sound(tree)
+
+
+def test_a_damaged_record_is_made_good_by_a_repair(tree: str, blobs: Blobs) -> None:
+    Path(f"{tree}/.ssds/sites/example/3/deployment.json").write_text("{")
+    locks = [lock(blobs, "two", lock(blobs, "one")), lock(blobs, "other", name="other")]
+    with pytest.raises(InvalidValue, match="damaged") as caught:
+        deploy(site(), locks, blobs, tree, channels=[HUB])
+    assert "--repair" in caught.value.hint
+    assert deploy(site(), locks, blobs, tree, channels=[HUB], repair=True).generation == 4
+    assert now(tree) == 4
+    assert not deploy(site(), locks, blobs, tree, channels=[HUB]).written
+
+
+def test_newest_is_there_only_while_the_current_one_is_older(tree: str, blobs: Blobs) -> None:
+    newest = f"{tree}/.ssds/sites/example/newest"
+    rollback("example", tree, to=1)
+    assert os.readlink(newest) == "3"
+    rollback("example", tree, to=3)
+    assert not os.path.lexists(newest)
+    rollback("example", tree, to=1)
+    deploy(site(), [lock(blobs, "new")], blobs, tree, channels=[HUB])
+    assert not os.path.lexists(newest)
+    assert now(tree) == 4
+
+
+class Careless(PlainTree):
+    """A folder on a disk that loses what was written."""
+
+    @contextlib.contextmanager
+    def change(self, reason: str) -> Iterator[PlainDraft]:
+        with super().change(reason) as draft:
+            yield draft
+        Path(f"{self.folder}/sites/example/modules/tool/1.0.lua").write_bytes(b"")
+
+
+def test_what_was_written_is_looked_at_after_a_deployment(in_memory: str, blobs: Blobs) -> None:
+    with pytest.raises(IntegrityError, match=r"modules/tool/1\.0\.lua: other bytes") as caught:
+        deploy(site(), [lock(blobs, "one")], blobs, Careless(f"{in_memory}/tree"))
+    assert caught.value.code == "D046"
+
+
 def test_a_check_refuses_what_is_no_tree_and_unknown_sites(tree: str, in_memory: str) -> None:
     with pytest.raises(Refused, match="no site"):
         check_tree(f"{in_memory}/nothing")
     with pytest.raises(Refused, match="nobody"):
         check_tree(tree, ["nobody"])
+    with pytest.raises(Refused, match="exampel") as caught:
+        check_tree(tree, ["exampel"])
+    assert 'Did you mean "example"?' in caught.value.hint
+    with pytest.raises(Refused) as caught:
+        rollback("exampel", tree)
+    assert 'Did you mean "example"?' in caught.value.hint
 
 
 def test_an_image_goes_after_its_grace_period_and_not_when_it_is_wanted_again(
@@ -129,7 +208,8 @@ def test_an_image_goes_after_its_grace_period_and_not_when_it_is_wanted_again(
     fresh = lock(blobs, "fresh")
     deploy(site(), [fresh], blobs, tree, channels=[HUB])
     removed = prune(tree, keep=1, grace_s=100, now_s=1000)
-    assert removed == tuple(f".ssds/sites/example/{n}" for n in (1, 2, 3))
+    assert removed[:3] == tuple(f".ssds/sites/example/{n}" for n in (1, 2, 3))
+    assert all(path.startswith(".ssds/sites/example/parts/") for path in removed[3:])
     assert prune(tree, keep=1, grace_s=100, now_s=1099) == ()
     assert os.path.isdir(f"{tree}/.flat/{old.hex[:2]}/{old.hex}")
     back = [fresh, lock(blobs, "other", name="other")]

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Protocol
 
 from ssds.core.canonical import canonical_bytes
-from ssds.core.errors import SsdsError
+from ssds.core.errors import InvalidValue, SsdsError
 from ssds.host import local
 from ssds.host.spider import write_spider_cache
 from ssds.lock.data import DataLock
@@ -107,9 +107,9 @@ class Draft(ABC):
                 self.remove(f"{root}/{name}")  # whole, of a deploy that was killed
         number = newest + 1
         inner = parts_path(site)
+        missing = self.missing_parts(site, generation, damaged)
         for name in damaged:
             self.remove(f"{inner}/{name}")
-        missing = {*lacking(os.path.join(self.folder, inner), generation.parts), *damaged}
         writes = {n: part.write for n, part in generation.parts.items() if n in missing}
         if writes:
             self.new_folders(inner, writes, "deploy.parts")
@@ -117,6 +117,13 @@ class Draft(ABC):
         self.new_folder(f"{root}/{number}", write, "deploy.generation")
         self._show(site, number, names, generation.files.__getitem__)
         return number
+
+    def missing_parts(
+        self, site: str, generation: Generation, damaged: Iterable[str] = ()
+    ) -> list[str]:
+        """Returns the parts of a generation that are to be written."""
+        gone = lacking(os.path.join(self.folder, parts_path(site)), generation.parts)
+        return sorted({*gone, *damaged} & set(generation.parts))
 
     def _same_modules(self, site: str, generation: Generation) -> tuple[str, frozenset[str]]:
         """Returns the folder of the site's generation now, and whose modules are the same there.
@@ -127,7 +134,10 @@ class Draft(ABC):
         folder = os.path.join(self.folder, site_path(site), str(number))
         if not generation.flat or not number or not lmod_stands(folder):
             return "", frozenset()
-        shares = read_generation(self.folder, site, number).shares
+        try:
+            shares = read_generation(self.folder, site, number).shares
+        except InvalidValue:  # damaged: this generation makes it good
+            return "", frozenset()
         return folder, frozenset(n for n, s in generation.shares.items() if shares.get(n) == s)
 
     def point(self, site: str, number: int) -> None:
@@ -160,6 +170,8 @@ class Draft(ABC):
             self.file(path, data, "deploy.manifest")
         if linked_number(self.folder, site, "current") != number:
             self.link(f"{site_path(site)}/current", str(number), "deploy.switch")
+        if number >= linked_number(self.folder, site, "newest") > 0:
+            self.remove(f"{site_path(site)}/newest")  # nothing is above the current one
         self._public_link(site)
         for path in steps.remove:
             self.remove(path)
