@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+from ssds.ship.attestations import History
 from ssds.trust.keyfile import read_private_key
 from ssds.trust.keys import LocalSigner, new_key
 
@@ -48,3 +49,8 @@ def trusted_root(folder: Path) -> str:
         '{"mediaType":"application/vnd.dev.sigstore.trustedroot+json;version=0.1"}'
     )
     return "root.json"
+
+
+def no_history() -> History:
+    """A store that remembers no build."""
+    return History(preimage=lambda _: None, claims=lambda _: ())

@@ -17,6 +17,7 @@ from ssds.core.model import ReleaseName
 from ssds.core.records import dataclass, field, replace
 from ssds.lock.model import Released, releasable
 from ssds.recipe.model import Channel
+from ssds.ship.attestations import History
 from ssds.ship.bringing import bring_all
 from ssds.ship.channels import BYTES
 from ssds.ship.observation import read_observation, write_observation
@@ -100,6 +101,11 @@ def place_names(workspace: Workspace) -> frozenset[str]:
 def look(workspace: Workspace, wanted: Mapping[Channel, Sequence[Released]], asked: Asked) -> Looks:
     """Looks at all channels at once; one that does not answer is told and blocks no other."""
     signer = signing.releases_signer(workspace)
+    store = workspace.store_if_there
+    history = History(
+        preimage=lambda key: store.claims.preimage(key) if store else None,
+        claims=lambda key: store.claims.find(key) if store else (),
+    )
 
     def one(item: tuple[Channel, Sequence[Released]]) -> Look:
         channel, releases = item
@@ -112,7 +118,7 @@ def look(workspace: Workspace, wanted: Mapping[Channel, Sequence[Released]], ask
             remembered=read_observation(channels.observation_path(workspace, channel)),
             only=asked.only,
             deep=asked.refresh,
-            signing=Signing(signer=signer, channel=channel) if signer else None,
+            signing=Signing(signer=signer, channel=channel, history=history) if signer else None,
         )
 
     found = _at_once(one, wanted.items())

@@ -25,7 +25,7 @@ from ssds.ship.channels import Attachment
 from ssds.ship.observation import Observation
 from ssds.ship.record import RECORD_TYPE, release_record
 from ssds.trust.bundle import BUNDLE_TYPE
-from ssds.trust.statement import SIGNED
+from ssds.trust.statement import CYCLONEDX, FINDINGS, SIGNED, SLSA, TEST_RESULT
 
 if TYPE_CHECKING:
     from ssds.oci.types import Descriptor, Manifest
@@ -35,15 +35,18 @@ SBOM_TYPE = "application/vnd.cyclonedx+json"
 STATEMENT_TYPE = "application/vnd.in-toto+json"
 KIND_ANNOTATION = "vnd.ssds.kind"
 DIGEST_ANNOTATION = "vnd.ssds.evidence"
-BUNDLE_ANNOTATIONS = {
-    "dev.sigstore.bundle.content": "dsse-envelope",
-    "dev.sigstore.bundle.predicateType": SIGNED,
-}
-"""What cosign 3 looks for in a list of referrers."""
-_TEST_RESULT = "https://in-toto.io/attestation/test-result/v0.1"
-_FINDINGS = "urn:ssds:findings:1"
+ATTESTATION = "-attestation"
+"""The end of the kind of what is signed evidence."""
 _OUTPUTS = {"sbom": "sbom", "test": "report", "deploytest": "report", "scan": "findings"}
 """Kind of evidence → the output of its claim that is attached."""
+_PREDICATES = {
+    "signature": SIGNED,
+    "provenance": SLSA,
+    "sbom": CYCLONEDX,
+    "test": TEST_RESULT,
+    "deploytest": TEST_RESULT,
+    "scan": FINDINGS,
+}
 
 Read = Callable[[Digest], bytes | None]
 
@@ -110,12 +113,12 @@ def document_of(attachment: Attachment, data: bytes) -> tuple[str, bytes]:
         return METADATA_TYPE, data
     if attachment.kind == "release":
         return RECORD_TYPE, data
-    if attachment.kind == "signature":
+    if attachment.kind == "signature" or attachment.kind.endswith(ATTESTATION):
         return BUNDLE_TYPE, data
     if attachment.kind == "sbom":
         return SBOM_TYPE, data
     if attachment.kind == "scan":
-        return STATEMENT_TYPE, _statement(attachment, _FINDINGS, _loaded(attachment, data))
+        return STATEMENT_TYPE, _statement(attachment, FINDINGS, _loaded(attachment, data))
     tests = [t for t in _loaded(attachment, data).get("tests", []) if isinstance(t, dict)]
     predicate = {
         "result": "PASSED",
@@ -124,7 +127,7 @@ def document_of(attachment: Attachment, data: bytes) -> tuple[str, bytes]:
         "warnedTests": [str(t.get("name")) for t in tests if t.get("result") == "skip"],
         "failedTests": [],
     }
-    return STATEMENT_TYPE, _statement(attachment, _TEST_RESULT, predicate)
+    return STATEMENT_TYPE, _statement(attachment, TEST_RESULT, predicate)
 
 
 def _loaded(attachment: Attachment, data: bytes) -> dict[str, Any]:
@@ -174,7 +177,7 @@ def referrer(attachment: Attachment, data: bytes) -> tuple[bytes, bytes]:
         subject=subject,
         artifact_type=artifact_type,
         annotations={
-            **(BUNDLE_ANNOTATIONS if artifact_type == BUNDLE_TYPE else {}),
+            **(_bundle_annotations(attachment.kind) if artifact_type == BUNDLE_TYPE else {}),
             KIND_ANNOTATION: attachment.kind,
             DIGEST_ANNOTATION: str(attachment.digest),
         },
@@ -199,6 +202,15 @@ def listed_with(
             )
         )
     return tuple(entries)
+
+
+def _bundle_annotations(kind: str) -> dict[str, str]:
+    """Returns what cosign looks for in a list of referrers."""
+    about = _PREDICATES.get(kind.removesuffix(ATTESTATION), "")
+    return {
+        "dev.sigstore.bundle.content": "dsse-envelope",
+        "dev.sigstore.bundle.predicateType": about,
+    }
 
 
 def our_kind(entry: Descriptor | Manifest) -> str:

@@ -23,6 +23,7 @@ from ssds.trust.simple import payload_bytes
 from ssds.trust.statement import SIGNED, statement_bytes
 
 if TYPE_CHECKING:
+    from ssds.ship.attestations import History
     from ssds.trust.keys import Signer
 
 KIND = "signature"
@@ -41,10 +42,15 @@ class CosignLayer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signing:
-    """Signs what a channel gets."""
+    """Signs what a channel gets.
+
+    Attributes:
+        history: what the store remembers of the builds, for their provenance.
+    """
 
     signer: Signer
     channel: Channel
+    history: History
 
     def attachments(self, released: Released, observed: Observation | None) -> list[Attachment]:
         """Returns the signatures that a release should have; made where they are not there."""

@@ -139,8 +139,13 @@ def evidence_for(
     """Returns index digest → what should be attached to its images."""
     found = {r.index.digest: evidence_of(r, observed, read) for r in releases}
     if signing is not None:
+        from ssds.ship.attestations import attestations
+
         for released in releases:
-            found[released.index.digest] += signing.attachments(released, observed)
+            mine = found[released.index.digest]
+            history = signing.history
+            mine += attestations(signing, history, released, list(mine), observed, read)
+            mine += signing.attachments(released, observed)
     return {index: attachments for index, attachments in found.items() if attachments}
 
 

@@ -15,6 +15,10 @@ from ssds.oci.document import Place, load_document
 STATEMENT = "https://in-toto.io/Statement/v1"
 SIGNED = "https://sigstore.dev/cosign/sign/v1"
 """The predicate of cosign 3's signatures: "this is ours", and nothing more."""
+SLSA = "https://slsa.dev/provenance/v1"
+CYCLONEDX = "https://cyclonedx.org/bom"
+TEST_RESULT = "https://in-toto.io/attestation/test-result/v0.1"
+FINDINGS = "urn:ssds:findings:1"
 SUBJECTS_LIMIT = 100
 
 

@@ -15,15 +15,14 @@ from ssds.oci.types import Descriptor, descriptor_of
 from ssds.oci.validate import validate_index
 from ssds.ship.signatures import RELEASE, REVISION, TAG
 from ssds.trust import simple
-from ssds.trust.bundle import BUNDLE_TYPE, parse_bundle
 from ssds.trust.envelope import IN_TOTO
 from ssds.trust.keys import PublicKey
 from ssds.trust.report import Report
 from ssds.trust.statement import SIGNED, parse_statement
 from ssds.verify.memory import Memory, Seen
 from ssds.verify.places import Place, Target
+from ssds.verify.statements import attested, bundles, envelope_of
 
-BUNDLES_LIMIT = 50
 NEWEST = "that it is the newest: who may write there can put back an older one, signed as it is"
 
 
@@ -98,11 +97,15 @@ def verify_image(
             unproven.append("which release it is: the signature names none")
         if target.tag:
             unproven.append(NEWEST)
+    index = top.media_type in types.INDEX_TYPES
     deep = place.open if place.reads_layers else None
     findings = [str(f) for f in validate_index(_Read(place, top, data), top, deep)]
     wrong += [f"not what was signed: {text}" for text in findings]
     if mine and not findings:
         proven.append(_parts(place, top, data))
+        told = attested(place, types.parse_index(data).manifests, tuple(keys)) if index else None
+        proven += told.proven if told else []
+        unproven += told.missing if told else []
         if not place.reads_layers:
             unproven.append("the layers' bytes: they were not read; who pulls them compares them")
     report = Report(
@@ -155,7 +158,7 @@ class _Read:
 def _hear(place: Place, subject: Digest, keys: tuple[PublicKey, ...]) -> _Heard:
     """Returns the signatures that stand beside an image, in both of cosign's ways."""
     heard = _Heard()
-    for source, read in ((_payloads, _of_payload), (_bundles, _of_bundle)):
+    for source, read in ((_payloads, _of_payload), (bundles, _of_bundle)):
         try:
             items = source(place, subject)
         except SsdsError as error:
@@ -197,16 +200,10 @@ def _of_payload(
     return Voice(key=key, about=claimed.digest, says=claimed.optional)
 
 
-def _bundles(place: Place, subject: Digest) -> list[Descriptor]:
-    entries = [e for e in place.referrers(subject) if e.artifact_type == BUNDLE_TYPE]
-    return entries[:BUNDLES_LIMIT]
-
-
 def _of_bundle(
     place: Place, entry: Descriptor, subject: Digest, keys: tuple[PublicKey, ...]
 ) -> Voice | None:
-    manifest = types.parse_manifest(place.document(entry.digest))
-    envelope = parse_bundle(place.blob(manifest.layers[0])).envelope if manifest.layers else None
+    envelope = envelope_of(place, entry)
     key = envelope.signer(keys) if envelope else None
     if envelope is None or key is None or envelope.payload_type != IN_TOTO:
         return None

@@ -12,7 +12,7 @@ import pytest
 from channel_places import Place, lock_of
 from channel_places import sync as plain_sync
 from ship_makers import AMD64
-from trust_makers import TRIXIE, cosign, new_signer, trusted_root
+from trust_makers import TRIXIE, cosign, new_signer, no_history, trusted_root
 
 from ssds.core.digest import Digest
 from ssds.lock.model import Lock
@@ -32,7 +32,9 @@ LAB = new_signer()
 def sync(
     place: Place, *locks: Lock, signer: LocalSigner | None = None, **more: Any
 ) -> tuple[list[str], object]:
-    signing = Signing(signer=signer, channel=place.channel) if signer else None
+    signing = (
+        Signing(signer=signer, channel=place.channel, history=no_history()) if signer else None
+    )
     return plain_sync(place, *locks, signing=signing, **more)
 
 

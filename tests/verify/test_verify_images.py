@@ -14,7 +14,7 @@ import pytest
 from channel_places import Place, Source, lock_of
 from channel_places import sync as plain_sync
 from ship_makers import AMD64, image, release, small_tar
-from trust_makers import new_signer
+from trust_makers import new_signer, no_history
 
 from ssds.core.digest import Digest, sha256_of
 from ssds.core.errors import SsdsError
@@ -60,7 +60,7 @@ class Shelf:
         )
 
     def sign(self, *locks: Lock, signer: LocalSigner = LAB) -> None:
-        signing = Signing(signer=signer, channel=self.place.channel)
+        signing = Signing(signer=signer, channel=self.place.channel, history=no_history())
         plain_sync(self.place, *locks, signing=signing)
 
     @property
@@ -295,7 +295,7 @@ def test_an_image_of_a_registry_is_verified_by_tag_and_by_digest(
     backend = RegistryChannel(Registry(registry_host, insecure=True, anonymous=True), "lab")
     place = Place(backend=backend, channel=channel, source=Source(shelf.blobs), blobs=shelf.blobs)
     lock = lock_of(shelf.blobs, "tool")
-    plain_sync(place, lock, signing=Signing(signer=LAB, channel=channel))
+    plain_sync(place, lock, signing=Signing(signer=LAB, channel=channel, history=no_history()))
     for rest in (":1.0", f"@{index_of(lock)}"):
         report, _ = verify_image(target_of(f"http://{registry_host}/lab/tool{rest}"), KEYS)
         assert report.good, report.wrong
