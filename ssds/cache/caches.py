@@ -116,9 +116,9 @@ class Caches:
     def _keep_claims(self, store: Store) -> None:
         """Keeps every claim that was found, once; which one counts is for each plan to say (C3)."""
         new = {
-            mark: (entry.claim, entry.preimage.encode(), entry.node)
+            mark: (entry.found_in(cache.name), entry.preimage.encode(), entry.node)
             for found in self._used.values()
-            for _, entry in found
+            for cache, entry in found
             for mark in [(store.path, entry.claim.key, canonical_text(entry.claim.to_lock()))]
             if mark not in self._kept
             and all(store.blobs.has(d) for d in entry.claim.outputs.values())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -17,6 +17,7 @@ from ssds.workspace import Workspace
 
 if TYPE_CHECKING:
     from ssds.cache.cache import Cache
+    from ssds.cache.caches import Caches
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -103,10 +104,12 @@ def pull_command(context: Context, /, selectors: tuple[str, ...], name: str, as_
     Exit code 1 where a claim names bytes that cannot be had.
     """
     workspace = Workspace.open(context.folder)
-    caches = _only(workspace, name)
+    names = {cache.name for cache in _chosen(workspace, name)}
+    plan = _plan(workspace, selectors)
+    caches = _asked(workspace, names)
     wanted = set()
     claims = 0
-    for step in _plan(workspace, selectors).steps.values():
+    for step in plan.steps.values():
         found = caches.find(step.action.key) if step.action is not None else ()
         claim = step.claim or (found[0] if found else None)
         if claim is not None and any(digest in caches for digest in claim.outputs.values()):
@@ -211,10 +214,12 @@ def _chosen(workspace: Workspace, name: str, *, pushing: bool = False) -> list[C
     return chosen
 
 
-def _only(workspace: Workspace, name: str) -> Any:
+def _asked(workspace: Workspace, names: Container[str]) -> Caches:
+    """Returns these caches as the plan asked them: nothing is asked twice."""
     from ssds.cache.caches import Caches
 
-    return Caches(_chosen(workspace, name))
+    known = workspace.caches.caches if workspace.caches else ()
+    return Caches([cache for cache in known if cache.name in names])
 
 
 def _say_of(cache: Cache) -> Callable[[str], None]:

@@ -282,7 +282,8 @@ class Claim:
         tools: host tool → version.
         made_at: seconds since the Unix epoch, UTC; 0 for a claim that came from a lock.
         duration_ms: how long it took.
-        origin: ``store``, ``lock`` or ``cache``; where it was found, not part of the record.
+        origin: ``store``, ``lock`` or ``cache NAME``; where it was found. A record keeps only the
+            cache: ``store, got from the cache NAME``.
     """
 
     key: ActionKey

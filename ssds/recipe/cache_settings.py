@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ssds.core.errors import InvalidValue
 from ssds.core.patterns import pattern
 from ssds.core.records import dataclass
 from ssds.recipe.formats.scope import Report
 
 _ADDRESS = pattern(r"https?://[^\s/]+(?:/[^\s]*)?")
-_HOST = pattern(r"[A-Za-z0-9.-]+(?::[0-9]{1,5})?")
-_REPOSITORY = pattern(r"[a-z0-9]+(?:[._-]+[a-z0-9]+)*(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,9 +68,15 @@ def _why_no_place(location: str) -> str:
         return "" if _ADDRESS.fullmatch(location) else "it is no address"
     if scheme != "oci":
         return f"{scheme[:20]}:// is no kind of place"
+    from ssds.oci.names import check_host, check_repository
+
     host, _, repository = rest.partition("/")
-    good = _HOST.fullmatch(host) and _REPOSITORY.fullmatch(repository)
-    return "" if good else "oci:// needs HOST/REPOSITORY in lower case, without a tag"
+    try:
+        check_host(host)
+        check_repository(repository)
+    except InvalidValue:
+        return "oci:// needs HOST/REPOSITORY in lower case, without a tag"
+    return ""
 
 
 def _has_password(location: str) -> bool:

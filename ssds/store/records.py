@@ -17,6 +17,7 @@ from ssds.host.local import disk_is_full
 
 SCHEMA_VERSION = 3
 BUSY_S = 60.0
+_CACHE = "cache "
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS claims (
@@ -143,7 +144,10 @@ def _outputs(claim: Claim) -> str:
 
 
 def _record(claim: Claim) -> str:
-    return canonical_bytes(circumstances(claim)).decode()
+    kept = circumstances(claim)
+    if claim.origin.startswith(_CACHE):
+        kept["from_cache"] = claim.origin.removeprefix(_CACHE)
+    return canonical_bytes(kept).decode()
 
 
 def circumstances(claim: Claim) -> dict[str, Json]:
@@ -173,6 +177,7 @@ def read_row(row: tuple[str, str, str, str, str]) -> Claim:
 def _read_claim(
     key: str, kind: str, outputs: dict[str, str], verdict: str, rest: dict[str, Any]
 ) -> Claim:
+    cache = str(rest["from_cache"]) if "from_cache" in rest else ""
     return Claim(
         key=ActionKey(key),
         kind=kind,
@@ -186,4 +191,5 @@ def _read_claim(
         tools=rest["tools"],
         made_at=rest["made_at"],
         duration_ms=rest["duration_ms"],
+        origin=f"store, got from the cache {cache}" if cache else "store",
     )

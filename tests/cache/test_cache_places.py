@@ -13,12 +13,16 @@ import pytest
 from cache_places import ROOT, Where, add_claim, key_of, pairs, place_of, web_server
 from registry_server import running_registry
 
+from ssds.cache.cache import Cache
 from ssds.cache.caches import Caches
 from ssds.cache.joining import join
 from ssds.cache.push import push
+from ssds.cache.registry import RegistryPlace
 from ssds.cache.verify import stats, verify
 from ssds.core.digest import sha256_of
 from ssds.core.errors import Refused, SsdsError, UnavailableError
+from ssds.oci.credentials import Credentials
+from ssds.oci.registry import Registry
 from ssds.store.store import Store
 
 
@@ -69,8 +73,34 @@ def test_what_one_pushes_another_finds_and_brings(
     assert other.blobs.read(claim.outputs["metadata"]) == store.blobs.read(
         claim.outputs["metadata"]
     )
-    assert other.claims.find(claim.key)[0].same_outputs(claim)
+    (kept,) = other.claims.find(claim.key)
+    assert kept.same_outputs(claim)
+    assert kept.origin == "store, got from the cache ci"
+    assert store.claims.find(claim.key)[0].origin == "store"
     assert caches.notes() == ("cache ci: 1 claim taken, asked just now",)
+
+
+@pytest.mark.component("registry")
+def test_a_registry_with_tls_and_passwords_serves_as_a_cache(store: Store, tmp_path: Path) -> None:
+    folder = tmp_path / "registry"
+    with running_registry(folder, users={"ci": "hidden-word"}, tls=True) as host:
+
+        def cache(word: str) -> Cache:
+            user = Credentials(user="ci", password=word)
+            registry = Registry(host, ca_bundle=str(folder / "ca.crt"), credentials=user)
+            return Cache("ci", RegistryPlace(registry, "lab/cache"), str(tmp_path / word))
+
+        claim = add_claim(store, "one")
+        assert push(cache("hidden-word"), pairs(claim), store).claims == 1
+        caches = Caches([cache("hidden-word")])
+        other = Store.open(str(tmp_path / "other"))
+        assert caches.find(claim.key)[0].same_outputs(claim)
+        assert not caches.bring(claim.outputs.values(), other)
+        refused = Caches([cache("wrong")])
+        assert refused.find(claim.key) == ()
+        (line,) = refused.new_warnings()
+        assert "does not answer, so nothing is taken from it" in line
+        assert "hidden-word" not in line
 
 
 def test_a_second_push_sends_only_what_is_new(where: Where, store: Store, tmp_path: Path) -> None:

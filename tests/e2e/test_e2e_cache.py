@@ -184,9 +184,12 @@ def test_pull_brings_claims_and_bytes_for_going_offline(site: Site, tmp_path: Pa
     site.good("cache", "push", "ground")
     new = clone(site, tmp_path / "clone")
 
-    pulled = new.good("cache", "pull", "ground")
+    with web_server(tmp_path / "remote") as served:
+        use_cache(new, served.reading)
+        pulled = new.good("cache", "pull", "ground")
 
     assert "0 cannot be had" in pulled.out
+    assert sum("cache.json" in line for line in served.asked) == 1
     assert new.good("log", "ground:test").out == site.good("log", "ground:test").out
     use_cache(new, "http://127.0.0.1:9")
     offline = new.good("plan", "ground")
