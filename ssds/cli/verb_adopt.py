@@ -146,8 +146,9 @@ def _show(rows: list[list[str]], everything: bool) -> None:
         told[row[0]] = told.get(row[0], 0) + 1
         if everything or row[0] == "x" or told[row[0]] <= SHOWN:
             shown.append(row)
-    if shown:
-        print(table(shown, indent="  "))
+    for part in ([r for r in shown if r[0] != "u"], [r for r in shown if r[0] == "u"]):
+        if part:
+            print(table(part, indent="  "))
     if len(shown) < len(rows):
         say(f"{len(rows) - len(shown)} more rows: --all shows them")
 

@@ -12,9 +12,11 @@ from ssds.cli.app import Context
 from ssds.cli.completing import complete_sites
 from ssds.cli.output import counted, print_json, say, table
 from ssds.cli.planning import site_notes
+from ssds.cli.respecting import respect_option
 from ssds.cli.sites import site_of
 from ssds.core.errors import UnavailableError
 from ssds.core.text import shown
+from ssds.host.foreign_lock import holding
 from ssds.recipe.model import Site
 from ssds.recipe.selectors import About, about, hits
 from ssds.ship.checking import check_tree
@@ -49,6 +51,7 @@ NOTES_SHOWN = 10
     metavar="N",
     help="So many releases may disappear.",
 )
+@respect_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
 def command(
@@ -60,6 +63,7 @@ def command(
     check: bool,
     repair: bool,
     allow_remove: int,
+    respected: tuple[str, ...],
     as_json: bool,
 ) -> int:
     """Write the tree of a site: unpacked images, Lmod modules and wrappers, switched at once.
@@ -84,7 +88,7 @@ def command(
         return _show_plan(planned, unlocked, as_json)
     store = workspace.store
     try:
-        with store.shared():
+        with holding(respected), store.shared():
             report = deploy(
                 site,
                 locks,

@@ -10,7 +10,9 @@ import click
 
 from ssds.cli.app import Context
 from ssds.cli.output import counted, print_json, say
+from ssds.cli.respecting import respect_option
 from ssds.core.errors import Refused, UsageError
+from ssds.host.foreign_lock import holding
 from ssds.ship.prune import GRACE_S, KEEP, plan_removal, prune
 from ssds.ship.targets.named import open_target
 from ssds.ship.tree import check_owner
@@ -30,6 +32,7 @@ from ssds.ship.tree import check_owner
 )
 @click.option("--dry-run", is_flag=True, help="Say what would go; remove nothing.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@respect_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
 def command(
@@ -40,6 +43,7 @@ def command(
     grace_days: float,
     dry_run: bool,
     yes: bool,
+    respected: tuple[str, ...],
     as_json: bool,
 ) -> int:
     """Remove old generations of a deployed tree, and images that none needs any longer.
@@ -61,7 +65,8 @@ def command(
     if not dry_run:
         if removed and not yes and not _confirmed(removed):
             return 0
-        removed = prune(place, **period)  # type: ignore[arg-type]
+        with holding(respected):
+            removed = prune(place, **period)  # type: ignore[arg-type]
     if as_json:
         print_json({"dry_run": dry_run, "removed": list(removed)})
         return 0
