@@ -11,6 +11,7 @@ import tarfile
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
+from ssds.advisories.osv import read_advisories
 from ssds.core.canonical import canonical_bytes
 from ssds.core.digest import Digest
 from ssds.core.model import PASS, VERDICT_KINDS, Action, Claim
@@ -18,7 +19,6 @@ from ssds.core.platform import Platform
 from ssds.kinds.build.state import ConfigState
 from ssds.kinds.gate.run import judge, read_scan
 from ssds.kinds.scan.match import findings
-from ssds.kinds.scan.osv import read_advisories
 from ssds.oci import types
 from ssds.oci.compress import compress_chunks
 

@@ -25,6 +25,7 @@ ORDER = [
     {"cache"},
     {"builders"},
     {"packages"},
+    {"advisories"},
     {"recipe"},
     {"importers"},
     {"kinds"},

@@ -43,6 +43,7 @@ VERBS = {
     "sign": "sign locks and other files",
     "verify": "say what signatures prove, offline",
     "export": "write what is released as SHPC, DUCC and NeuroDesk read it",
+    "advisories": "make, import, look at or give away sets of security advisories",
     "audit": "rebuild a release elsewhere and compare every byte",
     "rollback": "make an earlier deployment of a site the current one",
     "prune": "remove what a deployed tree keeps of earlier deployments",

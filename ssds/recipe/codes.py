@@ -248,7 +248,10 @@ _TABLE: dict[str, tuple[str, str]] = {
         "a data set is called as a recipe",
         "Modules have these names: rename one of the two.",
     ),
-    "V010": ("advisory file is missing", "Correct the path; it is relative to the workspace."),
+    "V010": (
+        "advisory file is missing",
+        "Correct the path, or make the set with `ssds advisories update NAME --from …`.",
+    ),
     "V011": ("advisory file leaves the workspace", "Write a relative path without .. parts."),
     "K010": ("no catalog here", "Make the folder catalog/, or go to a workspace with -C."),
     "K011": ("no checkout here", "Name a folder that has recipes/ in ssds.yaml."),

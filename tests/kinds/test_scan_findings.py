@@ -9,6 +9,7 @@ import random
 import pytest
 from sbom_images import Workshop, debian_layer, target
 
+from ssds.advisories.osv import read_advisories
 from ssds.core.canonical import canonical_bytes
 from ssds.core.digest import sha256_of
 from ssds.core.errors import IntegrityError, UnavailableError
@@ -19,7 +20,6 @@ from ssds.kinds.scan import run as scan_run
 from ssds.kinds.scan import spec
 from ssds.kinds.scan.components import Package, read_packages
 from ssds.kinds.scan.match import findings, preferred
-from ssds.kinds.scan.osv import read_advisories
 from ssds.kinds.scan.resolve import pin_advisories
 
 V2 = "AV:N/AC:L/Au:N/C:P/I:P/A:P"

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ssds.kinds.scan.osv import Affected, evaluate, in_range
-from ssds.kinds.scan.versions import order_of, same_name
+from ssds.advisories.osv import Affected, evaluate, in_range
+from ssds.advisories.versions import order_of, same_name
 
 N, F, L, T = "introduced", "fixed", "last_affected", "limit"
 
@@ -91,8 +91,8 @@ def test_an_installed_version_without_order_matches_only_when_listed():
 
 
 def test_an_unknown_ecosystem_has_no_order():
-    assert order_of("crates.io") is None
-    assert not evaluate(affected([(N, "0")], ecosystem="crates.io"), "crates.io", "1").affected
+    assert order_of("Hackage") is None
+    assert not evaluate(affected([(N, "0")], ecosystem="Hackage"), "Hackage", "1").affected
 
 
 def test_debian_ranges_use_dpkg_order():

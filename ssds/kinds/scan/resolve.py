@@ -5,9 +5,11 @@ from __future__ import annotations
 import datetime as dt
 import os
 
+from ssds.advisories import pack
+from ssds.advisories.osv import AdvisorySet
+from ssds.advisories.pack import LIMIT_BYTES
 from ssds.core.errors import IntegrityError, UnavailableError
 from ssds.core.pins import AdvisoryPin
-from ssds.kinds.scan.osv import LIMIT_BYTES, read_advisories
 
 
 def read_set(workspace: str, path: str) -> bytes:
@@ -40,15 +42,25 @@ def pin_advisories(workspace: str, name: str, path: str) -> AdvisoryPin:
         IntegrityError: it is no advisory set, or its date is none (V007).
     """
     data = read_set(workspace, path)
-    found = read_advisories(data)
+    found = check_set(path, data)
+    return AdvisoryPin(
+        name=name, date=found.date, digest=found.digest, size_bytes=len(data), path=path
+    )
+
+
+def check_set(name: str, data: bytes) -> AdvisorySet:
+    """Returns the set in ``data``; ``name`` is what a message calls it.
+
+    Raises:
+        IntegrityError: it is no advisory set, or its date is none (V007).
+    """
+    found = pack.read_set(data)
     try:
         dt.date.fromisoformat(found.date)
     except ValueError as error:
         raise IntegrityError(
-            f"the advisory set {path} has no date: {found.date[:40]!r}",
-            hint="Build it again; its date is that of its newest record, as YYYY-MM-DD.",
+            f"the advisory set {name} has no date: {found.date[:40]!r}",
+            hint="Make it again; its date is that of its newest record, or what `--date` says.",
             code="V007",
         ) from error
-    return AdvisoryPin(
-        name=name, date=found.date, digest=found.digest, size_bytes=len(data), path=path
-    )
+    return found

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from ssds.advisories import pack
+from ssds.advisories.osv import AdvisorySet
+from ssds.advisories.pack import LIMIT_BYTES
 from ssds.core.canonical import canonical_bytes
 from ssds.core.digest import Digest, sha256_of
 from ssds.core.errors import IntegrityError, UnavailableError
@@ -9,7 +12,6 @@ from ssds.kinds.api import Bench, Outcome
 from ssds.kinds.scan.components import LIMIT_BYTES as SBOM_LIMIT_BYTES
 from ssds.kinds.scan.components import read_sbom
 from ssds.kinds.scan.match import findings
-from ssds.kinds.scan.osv import LIMIT_BYTES, AdvisorySet, read_advisories
 from ssds.kinds.scan.resolve import read_set
 
 
@@ -40,7 +42,7 @@ def _advisories(bench: Bench) -> AdvisorySet | None:
         return None
     if not bench.store.blobs.has(digest):
         bench.store.blobs.put(_from_workspace(bench, digest))
-    return read_advisories(bench.store.blobs.read(digest, limit_bytes=LIMIT_BYTES))
+    return pack.read_set(bench.store.blobs.read(digest, limit_bytes=LIMIT_BYTES))
 
 
 def _from_workspace(bench: Bench, digest: Digest) -> bytes:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ssds.kinds.scan.osv import Affected, Record, Score
+from ssds.advisories.osv import Affected, Record, Score
 
 LEVELS = ("critical", "high", "medium", "low", "negligible", "unknown")
 """From the worst down; ``negligible`` is a source's own "does not count"."""

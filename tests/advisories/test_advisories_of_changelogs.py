@@ -5,16 +5,15 @@ from __future__ import annotations
 import gzip
 import io
 import json
-import subprocess
-import sys
 import tarfile
 from pathlib import Path
 
 import pytest
 
-from ssds.core.errors import IntegrityError, UsageError
-from ssds.kinds.scan.advisories import OsvFolder, Request, build, fixes_of, main
-from ssds.kinds.scan.osv import evaluate, read_advisories
+from ssds.advisories.build import Request, Source, build
+from ssds.advisories.changelogs import fixes_of
+from ssds.advisories.osv import evaluate, read_advisories
+from ssds.core.errors import IntegrityError
 from ssds.packages.debian import changelog_entries
 
 COMMITTED = Path(__file__).parents[2] / "catalog/advisories/debian-12.json"
@@ -104,8 +103,11 @@ def request(folder, **more):
         name="debian-12",
         suite="bookworm",
         release="Debian:12",
-        debs=str(folder / "debs"),
-        osv=(OsvFolder(label="pypa", path=str(folder / "osv")),),
+        sources=(
+            Source(kind="debs", path=str(folder / "debs"), label="changelog"),
+            Source(kind="folder", path=str(folder / "osv"), label="pypa"),
+        ),
+        as_json=True,
         **more,
     )
 
@@ -186,38 +188,11 @@ def test_withdrawn_records_are_not_in_the_set(inputs):
     assert "PYSEC-2022-288" not in by_id(build(request(inputs)))
 
 
-def test_an_empty_folder_of_records_is_an_error(tmp_path):
-    with pytest.raises(UsageError, match="no OSV record"):
-        build(
-            Request(
-                name="a", suite="b", release="c", osv=(OsvFolder(label="x", path=str(tmp_path)),)
-            )
-        )
-
-
-@pytest.mark.parametrize("text", ["[1, 2", "- a\n", "id: 1\nid: [\n", "&a [*a, *a]"])
+@pytest.mark.parametrize("text", ["[1, 2", "id: 1\nid: [\n", "id: X\nmodified: [a]\naffected: 3\n"])
 def test_a_broken_record_is_named(inputs, text):
     (inputs / "osv" / "joblib" / "PYSEC-2022-288.yaml").write_text(text)
     with pytest.raises(IntegrityError, match="PYSEC-2022-288"):
         build(request(inputs))
-
-
-def test_the_command_writes_the_set_and_errors_have_no_traceback(inputs, capsys):
-    out = inputs / "set.json"
-    arguments = ["--debs", str(inputs / "debs"), "--out", str(out)]
-    assert main([*arguments, "--osv", f"pypa={inputs / 'osv'}", "--note", "pypa=PyPA"]) == 0
-    assert json.loads(out.read_bytes())["provenance"]["pypa"] == "PyPA"
-    assert main([*arguments, "--osv", f"x={inputs / 'debs'}"]) == 1
-    assert capsys.readouterr().err.splitlines()[-1].startswith("error: ")
-    assert main(["--debs", str(inputs / "nowhere"), "--out", str(out)]) == 1
-
-
-def test_it_runs_as_a_module():
-    done = subprocess.run(
-        [sys.executable, "-m", "ssds.kinds.scan.advisories", "--help"],
-        capture_output=True, check=True, text=True,
-    )  # fmt: skip
-    assert "--debs" in done.stdout
 
 
 def test_the_committed_set_is_small_sorted_and_says_where_its_records_come_from():

@@ -6,17 +6,19 @@ Source: OSV schema 1.6, "affected[].ranges[]" and its evaluation algorithm.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cmp_to_key
 
+from ssds.advisories.versions import KeyFunction, Order, order_of, same_name
 from ssds.core.digest import Digest, sha256_of
-from ssds.kinds.scan.versions import KeyFunction, Order, order_of, same_name
 from ssds.oci.document import Place, load_document
 
 LIMIT_BYTES = 256 * 1024 * 1024
 LIMIT_RECORDS = 1_000_000
 LIMIT_ITEMS = 50_000
 EVENTS = ("introduced", "fixed", "last_affected", "limit")
+STATES = ("end-of-life", "ignored", "no-dsa", "postponed", "undetermined")
+"""What Debian's tracker says of an open vulnerability; an end of life is no fix."""
 ORDERED_RANGES = ("ECOSYSTEM", "SEMVER")
 
 
@@ -38,6 +40,7 @@ class Affected:
         versions: versions that are affected whatever the ranges say.
         scores: overrides the record's.
         urgency: the distribution's own word (Debian), or the empty string.
+        state: why the distribution fixes nothing (STATES), or the empty string.
     """
 
     ecosystem: str
@@ -46,6 +49,7 @@ class Affected:
     versions: tuple[str, ...]
     scores: tuple[Score, ...] = ()
     urgency: str = ""
+    state: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +82,8 @@ class AdvisorySet:
         ecosystems: the ecosystems that it speaks of; a package of another one is not covered.
         basis: ecosystem → what the records rest on, in words (``changelog-derived``).
         packages: (ecosystem, name) → what records say of it; withdrawn records are left out.
+        provenance: origin → whose records they are, in words.
+        known: id → facts, of a set as JSON.
     """
 
     name: str
@@ -86,10 +92,16 @@ class AdvisorySet:
     ecosystems: tuple[str, ...]
     basis: Mapping[str, str]
     packages: Mapping[tuple[str, str], Sequence[tuple[Record, Affected]]]
+    provenance: Mapping[str, str] = field(default_factory=dict)
+    known: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def covers(self, ecosystem: str) -> bool:
         """Whether the set speaks of ``ecosystem``; ``Debian`` speaks of every release of it."""
         return ecosystem in self.ecosystems or ecosystem.partition(":")[0] in self.ecosystems
+
+    def facts(self, name: str) -> Mapping[str, str]:
+        """Returns what is known of an id besides: ``kev`` (a date), ``epss`` (a probability)."""
+        return self.known.get(name, {})
 
     def about(self, ecosystem: str, name: str) -> list[tuple[Record, Affected]]:
         """Returns what the set says of a package."""
@@ -102,7 +114,7 @@ class AdvisorySet:
 
 
 def read_advisories(data: bytes) -> AdvisorySet:
-    """Returns the advisory set in ``data``.
+    """Returns the advisory set that ``data`` is as JSON.
 
     Raises:
         IntegrityError: not JSON, too large, or not of the set's form; the message names the path.
@@ -126,7 +138,16 @@ def read_advisories(data: bytes) -> AdvisorySet:
         ecosystems=ecosystems,
         basis={e: basis.get(e, "") for e in ecosystems},
         packages=packages,
+        provenance=top.text_map("provenance"),
+        known=_known(top),
     )
+
+
+def _known(top: Place) -> dict[str, dict[str, str]]:
+    if not top.has("facts"):
+        return {}
+    place = top.child("facts")
+    return {name: place.text_map(name) for name in place.map()}
 
 
 def read_record(item: Place) -> Record | None:
@@ -146,7 +167,7 @@ def read_record(item: Place) -> Record | None:
 
 def _affected(item: Place) -> Affected:
     package = item.child("package")
-    ecosystem = package.text("ecosystem")
+    ecosystem = plain_ecosystem(package.text("ecosystem"))
     return Affected(
         ecosystem=ecosystem,
         name=same_name(ecosystem, package.text("name")),
@@ -158,7 +179,13 @@ def _affected(item: Place) -> Affected:
         versions=item.texts("versions", limit=LIMIT_ITEMS),
         scores=_scores(item),
         urgency=_inner(item, "ecosystem_specific", "urgency"),
+        state=_inner(item, "ecosystem_specific", "state"),
     )
+
+
+def plain_ecosystem(text: str) -> str:
+    """Returns OSV's ecosystem without the suffix of releases with long support."""
+    return text.removesuffix(":LTS") if text.startswith("Ubuntu:") else text
 
 
 def _events(entry: Place) -> tuple[tuple[str, str], ...]:

@@ -1,0 +1,1 @@
+"""Advisory sets: from public data to one dated file, and what its records mean."""
