@@ -14,7 +14,7 @@ from ssds.core.diagnostics import Diagnostic
 from ssds.core.model import ReleaseName
 from ssds.core.platform import Platform
 from ssds.core.records import dataclass, field
-from ssds.lock.model import Adoption, Locks, VariantLock
+from ssds.lock.model import BUILT, Adoption, Locks, VariantLock
 from ssds.ship.changes import Change
 
 LOCKS = "lockfiles"
@@ -198,9 +198,9 @@ class _Planner:
     def _clash(self, key: Key) -> str:
         release = ReleaseName(*key, "")
         variant = self.locks.get(release).variants.get("")
-        if variant is not None and variant.origin == "built":
+        if variant is not None and variant.origin == BUILT:
             return "its lock was made by building it here"
-        if variant is None and release in self.recipes:
+        if release in self.recipes:
             return "the catalog has a recipe for it; give the recipe another version"
         return ""
 

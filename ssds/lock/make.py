@@ -15,6 +15,7 @@ from ssds.core.model import Claim, NodeId, ReleaseName
 from ssds.core.platform import Platform
 from ssds.core.records import dataclass, replace
 from ssds.lock.model import (
+    BUILT,
     LATEST_KINDS,
     RELEASE_KINDS,
     IndexRecord,
@@ -25,6 +26,7 @@ from ssds.lock.model import (
     SifRecord,
     SizedBlob,
     VariantLock,
+    refuse_adopted,
 )
 
 if TYPE_CHECKING:
@@ -51,16 +53,21 @@ class Found:
 def make_variant(
     release: ReleaseName, platforms: tuple[Platform, ...], before: VariantLock, found: Found
 ) -> VariantLock:
-    """Returns the variant's lock after ``found``; sections without news stay as they are."""
+    """Returns the variant's lock after ``found``; sections without news stay as they are.
+
+    Raises:
+        Refused: E222, it was adopted.
+    """
     if _is_current(release, platforms, before, found):
         return before
+    refuse_adopted(release, before)
     sections = dict(before.platforms)
     for platform in platforms:
         section = sections.get(platform, PlatformLock())
         section = _section(release, platform, section, found)
         if section != PlatformLock():
             sections[platform] = section
-    variant = replace(before, origin="built", platforms=sections)
+    variant = replace(before, platforms=sections)
     metadata = found.of(release, "metadata")
     if metadata is not None:
         variant = replace(variant, metadata=_kept(before.metadata, metadata))
@@ -93,7 +100,7 @@ def _is_current(
     """
     owner, claims = str(release), found.claims
     index = claims.get(NodeId(owner, "index"))
-    if before.origin != "built" or (
+    if before.origin != BUILT or (
         index is not None
         and (before.index is None or before.index.digest != index.outputs["index"])
     ):

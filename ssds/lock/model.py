@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ssds.core.digest import ActionKey, Digest
+from ssds.core.errors import Refused
 from ssds.core.model import Claim, ReleaseName
 from ssds.core.pins import PlatformPins, SharedPins
 from ssds.core.platform import Platform
@@ -23,7 +24,8 @@ DEFAULT_VARIANT = "default"
 RELEASE_KINDS = ("build", "publish", "sif")
 LATEST_KINDS = ("test", "deploytest", "sbom", "scan", "gate")
 IDENTIFIERS = ("concept_doi", "version_doi", "swhid", "rrid", "biotools", "bioconda")
-ORIGINS = ("built", "adopted")
+BUILT, ADOPTED = "built", "adopted"
+ORIGINS = (BUILT, ADOPTED)
 PLACES = ("list", "menu")
 """Where an adopted release may be hidden."""
 
@@ -164,7 +166,7 @@ class VariantLock:
         identifiers: values by names of IDENTIFIERS.
     """
 
-    origin: str = "built"
+    origin: str = BUILT
     revision: int = 0
     superseded_revision: int = 0
     index: IndexRecord | None = None
@@ -244,6 +246,16 @@ class Locks:
             for variant, entry in lock.variants.items()
             for platform, section in entry.platforms.items()
         }
+
+    @property
+    def adopted(self) -> frozenset[ReleaseName]:
+        """What others deployed."""
+        return frozenset(
+            lock.release_name(variant)
+            for lock in self.releases.values()
+            for variant, entry in lock.variants.items()
+            if entry.origin == ADOPTED
+        )
 
     def get(self, release: ReleaseName) -> Lock:
         """Returns the lock of a release; an empty one where there is none."""
@@ -327,10 +339,20 @@ def _offered(variant: VariantLock, index: IndexRecord) -> dict[Platform, Release
 
 def blocked(variant: VariantLock) -> str:
     """Returns why a variant cannot be delivered, or the empty string."""
-    if variant.origin == "adopted":
+    if variant.origin == ADOPTED:
         return "adopted: its bytes stay where others put them"
     if variant.index is None:
         return "no index yet: a required platform has not been published"
     if not _offered(variant, variant.index):
         return "its platform sections are ahead of the index: apply on the other platforms first"
     return ""
+
+
+def refuse_adopted(release: ReleaseName, variant: VariantLock) -> None:
+    """Raises Refused (E222) where something built would be written into an adopted lock."""
+    if variant.origin == ADOPTED:
+        raise Refused(
+            f"{release} was adopted; its lock does not take what is built",
+            hint="Give the recipe another version.",
+            code="E222",
+        )

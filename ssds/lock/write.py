@@ -30,6 +30,7 @@ from ssds.lock.model import (
     SifRecord,
     SizedBlob,
     VariantLock,
+    refuse_adopted,
 )
 from ssds.lock.read import read_catalog_lock, read_lock
 
@@ -339,8 +340,12 @@ def with_platform(
 
     A claim with the key and outputs of the locked one keeps the locked record (mode and all).
     ``latest`` replaces only the kinds that it holds.
+
+    Raises:
+        Refused: E222, the release was adopted.
     """
     variant = lock.variant(release)
+    refuse_adopted(release, variant)
     old = variant.platforms.get(platform, PlatformLock())
     new = old
     if pins is not None:

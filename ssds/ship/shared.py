@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator
 
 from ssds.core.model import ReleaseName
@@ -14,20 +15,26 @@ from ssds.ship.old_layout import CONTAINERS
 from ssds.ship.sites import wanted
 
 _OWN = frozenset({"modules"})
+_BUILD = re.compile(rf"{CONTAINERS}/[^/]+/.+", re.DOTALL)
 
 
-def adopted_in(folder: str, locks: Iterable[Lock]) -> list[tuple[ReleaseName, Adoption]]:
-    """Returns what was adopted of a tree: its first location is below the tree's folder."""
-    tops = {os.path.abspath(folder).rstrip("/") + "/", os.path.realpath(folder).rstrip("/") + "/"}
-    return [
-        (release, adoption)
-        for release, adoption in _adopted(locks)
-        if any(adoption.locations[0].startswith(top) for top in tops)
-    ]
+def adopted_in(folder: str, locks: Iterable[Lock]) -> list[tuple[ReleaseName, str]]:
+    """Returns what was adopted of a tree, each with its place there.
+
+    A tree of others is one of which a build was adopted: a place ``containers/<build>/…`` below it.
+    Of any other folder nothing was, however much lies somewhere below it.
+    """
+    tops = {f"{path.rstrip('/')}/" for path in (os.path.abspath(folder), os.path.realpath(folder))}
+    found, shared = [], False
+    for release, adoption in _adopted(locks):
+        inside = [place for place in adoption.locations if place.startswith(tuple(tops))]
+        found += [(release, place) for place in inside[:1]]
+        shared |= any(_BUILD.fullmatch(p.removeprefix(top)) for p in inside for top in tops)
+    return found if shared else []
 
 
 def shared_changes(
-    site: Site, folder: str, found: Iterable[tuple[ReleaseName, Adoption]]
+    site: Site, folder: str, found: Iterable[tuple[ReleaseName, str]]
 ) -> tuple[Change, ...]:
     """Returns a row for everything that stays as others wrote it.
 
@@ -36,8 +43,7 @@ def shared_changes(
     """
     rows = []
     places = set()
-    for release, adoption in found:
-        place = adoption.locations[0]
+    for release, place in found:
         places.add(os.path.basename(os.path.dirname(place)))
         if not wanted(site, release):
             continue
@@ -58,7 +64,7 @@ def _adopted(locks: Iterable[Lock]) -> Iterator[tuple[ReleaseName, Adoption]]:
     for lock in locks:
         for variant, entry in sorted(lock.variants.items()):
             for section in entry.platforms.values():
-                if section.adopted is not None and section.adopted.locations:
+                if section.adopted is not None:
                     yield lock.release_name(variant), section.adopted
 
 

@@ -175,10 +175,36 @@ def test_a_folder_of_others_of_which_nothing_was_adopted_is_refused(
     assert state_of(few.tree) == before
 
 
-def adopted(name: str, place: Path) -> Lock:
+@pytest.mark.parametrize("above", ["", "stuff", "stuff/containers"])
+def test_a_folder_somewhere_above_what_was_adopted_is_no_tree_to_deploy_into(
+    made: tuple[Blobs, Lock, Lock], tmp_path: Path, above: str
+) -> None:
+    place = tmp_path / "home" / above / "foo_1.0.sif"
+    place.parent.mkdir(parents=True)
+    place.write_text("theirs")
+    (tmp_path / "home" / "passwd").write_text("theirs")
+    before = state_of(tmp_path)
+    for folder in (tmp_path, tmp_path / "home"):
+        with pytest.raises(Refused, match="holds files and was not made by ssds"):
+            deploy(SITE, [adopted("old", place), made[1]], made[0], str(folder))
+    assert state_of(tmp_path) == before
+
+
+def test_a_tree_is_theirs_whichever_of_an_adopted_releases_places_is_in_it(
+    made: tuple[Blobs, Lock, Lock], few: Place
+) -> None:
+    one = few.releases[0]
+    image = few.tree / "containers" / one.id / f"{one.id}.simg"
+    lock = adopted("old", Path("/elsewhere/old_1.sif"), image)
+    report = deploy(SITE, [lock, made[1]], made[0], str(few.tree))
+    kept_row = [(c.what, c.reason) for c in report.changes if c.verb == "="]
+    assert kept_row == [("old/1", f"adopted, at {image}")]
+
+
+def adopted(name: str, *places: Path) -> Lock:
     from ssds.core.digest import sha256_of
 
-    half = Adoption(digest=sha256_of(name.encode()), locations=(str(place),))
+    half = Adoption(digest=sha256_of(name.encode()), locations=tuple(map(str, places)))
     variant = VariantLock(origin="adopted", platforms={AMD64: PlatformLock(adopted=half)})
     return Lock(name=name, version="1", variants={"": variant})
 

@@ -173,18 +173,6 @@ def test_what_is_listed_and_not_there_and_what_is_there_and_no_image_are_told(
     assert (few.workspace / f"lockfiles/{one.name}@{one.version}.lock.json").exists()
 
 
-def test_a_release_that_is_built_here_is_not_adopted(few: Place, tmp_path: Path) -> None:
-    one = few.releases[0]
-    folder = few.workspace / "catalog" / one.name
-    folder.mkdir()
-    (folder / "recipe.yaml").write_text(
-        f"name: {one.name}\nversion: {one.version}\nsummary: x\nlicenses: [MIT]\n"
-        "platforms: {linux/amd64: required}\nbase: {image: example.org/x:1}\nbuild: []\n"
-    )
-    assert few.adopt() == 3
-    assert not (few.workspace / f"lockfiles/{one.name}@{one.version}.lock.json").exists()
-
-
 def test_the_lists_of_what_was_adopted_say_what_they_said_before(
     old: Place, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
