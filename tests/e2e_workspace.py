@@ -190,11 +190,15 @@ class Site:
             time.sleep(0.05)
         return left
 
-    def copy(self, target: Path) -> Site:
-        """Copies cheaply: what is never changed in place is linked, all else copied."""
+    def copy(self, target: Path, *, apart: bool = False) -> Site:
+        """Copies cheaply: what is never changed in place is linked, all else copied.
+
+        Args:
+            apart: blobs are copied too: no other test's copy or removal makes them look young.
+        """
         target.mkdir(parents=True)
         shutil.copytree(self.workspace, target / "workspace", symlinks=True)
-        self.copy_store(target / "store", linked=("blobs", "trees"))
+        self.copy_store(target / "store", linked=("trees",) if apart else ("blobs", "trees"))
         for name in target.glob("workspace/.ssds/last-apply.json"):
             name.unlink()
         return Site(target, dict(self.environment))

@@ -192,7 +192,8 @@ def test_kill_at_every_write_point_of_gc_loses_nothing(undisturbed, tmp_path):
     reference, _ = undisturbed
 
     def prepared(name: str) -> Site:
-        site = reference.copy(tmp_path / name)
+        # Others, in other processes too, link and remove the blobs of the warm start at any time.
+        site = reference.copy(tmp_path / name, apart=True)
         site.edit("catalog/tiny/recipe.yaml", "printf '#!/bin/sh", "printf '#!/bin/sh -e")
         site.good("apply", "--yes")
         return site
