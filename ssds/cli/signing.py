@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from ssds.cli.app import Context
@@ -73,6 +73,16 @@ def releases_signer(workspace: Workspace) -> Signer | None:
 
     address = workspace.settings.trust.sign
     return open_signer(address, os.environ, password) if address else None
+
+
+def seal(workspace: Workspace) -> Callable[[bytes], bytes] | None:
+    """Returns what signs the record of a deployment, where the settings name a key."""
+    key = releases_signer(workspace)
+    if key is None:
+        return None
+    from ssds.trust.bundle import sign_bytes
+
+    return lambda data: sign_bytes(data, key)
 
 
 def password() -> bytes:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 import click
 
+from ssds.cli import signing
 from ssds.cli.app import Context
 from ssds.cli.completing import complete_sites
 from ssds.cli.output import counted, print_json, say, table
@@ -98,6 +99,7 @@ def command(
                 data=data,
                 allow_remove=allow_remove,
                 repair=repair,
+                seal=signing.seal(workspace),
             )
     except UnavailableError as error:
         error.hint = error.hint or "`ssds apply --fetch` brings the bytes of releases here."

@@ -39,7 +39,8 @@ def command(
 ) -> int:
     """Say what the signatures of a TARGET prove, and what nobody proves.
 
-    TARGET is a lock or any other file with FILE.sigstore.json beside it, an image of a registry
+    TARGET is a lock or any other file with FILE.sigstore.json beside it, a deployed site
+    (TREE/sites/NAME), an image of a registry
     (HOST/REPOSITORY[:TAG][@DIGEST]; http://… for one on this machine), or an image of a layout
     (oci:FOLDER:NAME:TAG).
 
@@ -77,6 +78,10 @@ def _verify(
         from ssds.verify.locks import verify_lock
 
         return verify_lock(target, keys, bundle, memory)
+    if not target.startswith("oci:") and os.path.isdir(target):
+        from ssds.verify.sites import verify_site
+
+        return verify_site(target, keys), {}
     if not target.startswith("oci:") and os.path.lexists(target):
         return verify_file(target, keys, bundle)[0], {}
     if bundle:

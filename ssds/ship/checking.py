@@ -15,7 +15,14 @@ from ssds.core.records import dataclass
 from ssds.host.spider import FOLDER as LMOD_FOLDER
 from ssds.recipe.codes import near
 from ssds.ship.composing import SUPPORT_PATH
-from ssds.ship.generation import LMOD_LISTING, RECORD, Deployed, lmod_files, lmod_listing
+from ssds.ship.generation import (
+    LMOD_LISTING,
+    RECORD,
+    RECORD_SIGNATURE,
+    Deployed,
+    lmod_files,
+    lmod_listing,
+)
 from ssds.ship.images import image_problems
 from ssds.ship.links import link_steps
 from ssds.ship.parts import LISTING
@@ -36,7 +43,7 @@ from ssds.ship.tree import (
     sites_in,
 )
 
-_BESIDE = frozenset({LISTING, RECORD, LMOD_LISTING, LMOD_FOLDER, "locks"})
+_BESIDE = frozenset({LISTING, RECORD, RECORD_SIGNATURE, LMOD_LISTING, LMOD_FOLDER, "locks"})
 _BESIDE_PART = frozenset({LISTING, "locks"})
 _EMPTY = frozenset({"modules", f"{SUPPORT_PATH}/root"})
 """Folders that are there without anything in them."""

@@ -85,6 +85,7 @@ def deploy(
     data: Iterable[DataLock] = (),
     allow_remove: int = REMOVAL_LIMIT,
     repair: bool = False,
+    seal: Callable[[bytes], bytes] | None = None,
 ) -> DeployReport:
     """Makes the tree hold what ``site`` asks for; readers see the old state or the new.
 
@@ -95,6 +96,7 @@ def deploy(
         data: locks of data sets, of which the site's ``data`` chooses.
         allow_remove: how many releases and data sets may disappear.
         repair: look at images and modules that are there, and make anew what is not as deployed.
+        seal: signs the record of a new generation.
 
     Raises:
         Refused: D010 the folder is not ours, D017 it has another form, D013 too many removals,
@@ -114,6 +116,7 @@ def deploy(
         repair=repair,
         attached=copies_of(known, selection),
         shared=shared,
+        seal=seal,
     )
 
 
@@ -128,6 +131,7 @@ def deploy_selection(
     repair: bool = False,
     attached: Attached = MappingProxyType({}),
     shared: tuple[Change, ...] | None = None,
+    seal: Callable[[bytes], bytes] | None = None,
 ) -> DeployReport:
     """Does what ``deploy`` does for releases that were chosen before.
 
@@ -160,6 +164,7 @@ def deploy_selection(
             written, notes = _bring_images(draft, selection, blobs)
             sets, more = _bring_data(draft, selection, blobs)
             generation = work.compose(draft.folder, partial(draft.programs, blobs), anew=repair)
+            generation.seal = seal
             number = before.number
             parts: list[str] = []
             if number and str(generation.digest) == before.content and not odd:

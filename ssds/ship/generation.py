@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from ssds.core.canonical import Json, canonical_bytes, canonical_text
@@ -23,6 +23,7 @@ from ssds.ship.parts import LISTING, Part, Share, read_shares
 from ssds.ship.refdata.entry import DataEntry, data_entry
 
 RECORD = "deployment.json"
+RECORD_SIGNATURE = f"{RECORD}.sigstore.json"
 LMOD_LISTING = "lmod.json"
 RECORD_VERSION = 1
 RECORD_REMEDY = (
@@ -98,6 +99,7 @@ class Generation:
         shares: software → its part, also of those that stay as they are.
         lmod: whether Lmod reads its modules; flat: whether its folder of modules has a folder for
             each software and nothing else.
+        seal: gives a signature over the record, which then stands beside it.
     """
 
     site: str
@@ -109,6 +111,7 @@ class Generation:
     collisions: tuple[Collision, ...] = ()
     lmod: bool = False
     flat: bool = False
+    seal: Callable[[bytes], bytes] | None = None
 
     @property
     def files(self) -> dict[str, bytes]:
@@ -148,7 +151,10 @@ class Generation:
         self.own.write_content(folder)
         listing = self.listing
         local.write_new(os.path.join(folder, LISTING), listing)
-        local.write_new(os.path.join(folder, RECORD), self.record(sha256_of(listing)))
+        record = self.record(sha256_of(listing))
+        local.write_new(os.path.join(folder, RECORD), record)
+        if self.seal is not None:
+            local.write_new(os.path.join(folder, RECORD_SIGNATURE), self.seal(record))
 
 
 def lmod_files(folder: str) -> dict[str, str]:
