@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 import io
 import os
@@ -22,6 +23,7 @@ from ssds.core.errors import IntegrityError, SsdsError
 from ssds.lock.model import LayerRecord, ReleaseHalf
 from ssds.oci import types
 from ssds.oci.blobs import Blobs
+from ssds.oci.compress import decompress
 from ssds.ship.deploy import DeployReport, deploy
 from ssds.ship.images import image_problems
 from ssds.ship.published import catalog_folders
@@ -359,3 +361,32 @@ def test_large_subtrees_are_split_and_small_ones_never(tmp_path: object) -> None
 
 def test_a_flat_folder_that_cannot_be_split_stays_whole(tmp_path: object) -> None:
     assert tree_with(str(tmp_path), [f"d/{n}" for n in range(300)]) == ["", "d"]
+
+
+def test_more_entries_than_the_limit_are_refused_by_name_and_nothing_stands(
+    in_memory: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ssds.oci.tarindex.ENTRY_LIMIT", 50)
+    blobs, tree = Blobs(f"{in_memory}/blobs"), f"{in_memory}/tree"
+    half = image(blobs, [small_tar({f"f{number}": b"" for number in range(60)})], ["f1"], {})
+    with pytest.raises(IntegrityError, match="more than 50 entries") as caught:
+        deploy(site(), [release(blobs, half)], blobs, tree)
+    assert caught.value.code == "O033"
+    assert not os.path.lexists(f"{tree}/sites/example")
+    left = [name for _, folders, files in os.walk(tree) for name in (*folders, *files)]
+    assert not any(len(name) >= 64 or name.startswith(".ssds-tmp") for name in left)
+
+
+def test_a_bomb_is_refused_by_name_and_nothing_stands(
+    in_memory: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = functools.partial(decompress, limit_bytes=1_000_000)
+    monkeypatch.setattr("ssds.ship.images.decompress", small)
+    blobs, tree = Blobs(f"{in_memory}/blobs"), f"{in_memory}/tree"
+    half = image(blobs, [small_tar({"usr/bin/tool": b"\0" * 5_000_000})], ["tool"], {})
+    assert half.layers[0].size_bytes < 50_000
+    with pytest.raises(IntegrityError) as caught:
+        deploy(site(), [release(blobs, half)], blobs, tree)
+    assert caught.value.code == "O022"
+    left = [os.path.join(b, name) for b, _, files in os.walk(tree) for name in files]
+    assert sum(os.path.getsize(path) for path in left) < 100_000
