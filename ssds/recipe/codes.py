@@ -275,7 +275,7 @@ _TABLE: dict[str, tuple[str, str]] = {
         "Write oci://HOST/REPOSITORY, https://HOST/PATH or the path of a folder.",
     ),
     "W020": (
-        "this version of ssds can verify no signature",
+        "this version of ssds verifies no signed claims of caches",
         "Write trust: unsigned where everybody who can write there may decide what you run.",
     ),
     "W022": (

@@ -61,7 +61,7 @@ def verify_site(path: str, keys: Sequence[PublicKey]) -> Report:
     except SsdsError as error:
         return replace(report, wrong=(error.message,))
     current = [entry for entry in deployed.entries if entry.current]
-    proven.append(f"generation {known} serves {len(current)} releases:")
+    proven.append(f"generation {known} serves {len(current)} releases" + ":" * bool(current))
     proven += [f"  {entry.name}/{entry.module} r{entry.revision}" for entry in current]
     if not wrong:
         proven.append("modules, wrappers and links of this generation are what was signed")
