@@ -47,8 +47,8 @@ def record(number: int, chance: random.Random) -> dict:
 
 def sbom(chance: random.Random) -> bytes:
     components = []
-    others = chance.sample(range(100, SOURCES, 7)[:3000], PACKAGES - 100)
-    for number in (*range(20, 120), *sorted(others)):
+    others = chance.sample(range(2101, SOURCES, 5)[:3000], PACKAGES - 100)
+    for number in (*range(100, 2100, 20), *sorted(others)):
         text = version(random.Random(number * 2 + chance.randrange(2)))  # two bases
         purl = f"pkg:deb/debian/p{number}@{text}?distro=debian-12&upstream=source{number}"
         components.append({"name": f"p{number}", "version": text, "purl": purl})
