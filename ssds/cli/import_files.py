@@ -78,7 +78,7 @@ def apptainer(context: Context, /, path: str, name: str, version: str, base: str
     collector = Collector()
     place = os.path.dirname(os.path.abspath(path))
     text = _text(path, collector)
-    imported = read_definition(text, path, context=_files(place), collector=collector)
+    imported = read_definition(text, path, context=_definition_files(place), collector=collector)
     return _finish(context, imported, collector, (path, place), name, version, base)
 
 
@@ -108,6 +108,31 @@ def _files(place: str) -> Callable[[str], list[str] | None]:
         return found if all(p == home or p.startswith(f"{home}/") for p in inside) else None
 
     return find
+
+
+def _definition_files(place: str) -> Callable[[str], list[str] | None]:
+    """Returns what finds the files of ``%files``: absolute paths are the machine's, if inside."""
+    home, below = os.path.realpath(place), _files(place)
+
+    def find(text: str) -> list[str] | None:
+        plain = os.path.normpath(text)
+        if plain.startswith("/"):
+            plain = os.path.relpath(plain, home)
+        found = None if plain.startswith("..") else below(plain)
+        if found is None or any(_has_links(os.path.join(home, name)) for name in found):
+            return None
+        return [f"{n}/" if os.path.isdir(os.path.join(home, n)) else n for n in found]
+
+    return find
+
+
+def _has_links(place: str) -> bool:
+    """Whether a path is a symbolic link, or a folder with one in it."""
+    return os.path.islink(place) or any(
+        os.path.islink(os.path.join(folder, name))
+        for folder, folders, files in os.walk(place)
+        for name in (*folders, *files)
+    )
 
 
 def _finish(
@@ -160,7 +185,10 @@ def _finish(
 def _copy(files: Mapping[str, str], place: str, folder: str) -> None:
     from ssds.host import local
 
-    for target, origin in files.items():
+    whole: list[str] = []
+    for target, origin in sorted(files.items()):
+        if target.startswith(tuple(whole)):
+            continue  # it came with its folder
         source = os.path.join(place, origin)
         _check_copied(origin, source, place, os.path.join(folder, target))
         count = sum(len(names) for _, _, names in os.walk(source)) if os.path.isdir(source) else 1
@@ -172,6 +200,7 @@ def _copy(files: Mapping[str, str], place: str, folder: str) -> None:
         os.makedirs(os.path.dirname(goal), exist_ok=True)
         if os.path.isdir(source):
             local.copy_tree(source, goal)
+            whole.append(f"{target}/")
         else:
             local.copy_hashed(source, goal, mode=0o755 if os.access(source, os.X_OK) else 0o644)
 

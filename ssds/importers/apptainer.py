@@ -18,6 +18,12 @@ from ssds.recipe.formats.scope import COMMAND, ENVIRONMENT_NAME
 _SECTIONS = ("post", "environment", "files", "labels", "runscript", "startscript", "test", "help")
 _IMAGE = re.compile(r"[a-z0-9][A-Za-z0-9._/:@-]{0,400}")
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,199}")
+_FOLDERS = frozenset(
+    ("/bin", "/etc", "/home", "/lib", "/mnt", "/opt", "/root", "/sbin", "/srv", "/usr",
+     "/usr/bin", "/usr/lib", "/usr/local", "/usr/local/bin", "/usr/local/lib", "/usr/local/share",
+     "/usr/share", "/var", "/var/lib")
+)  # fmt: skip
+"""Folders that every image has (FHS): cp puts things into them."""
 RUNSCRIPT = "/usr/local/lib/runscript"
 Lines = list[tuple[int, str]]
 
@@ -27,7 +33,8 @@ def read_definition(text: str, path: str, *, context: Context, collector: Collec
 
     Args:
         path: its name in messages.
-        context: finds the files that it copies.
+        context: finds the files that it copies; a folder's path has a ``/`` at its end. None
+            is what lies outside, or holds links, which Apptainer would follow.
     """
     return _Reader(Refusals(path, collector), context).read(text)
 
@@ -138,15 +145,35 @@ class _Reader:
             if not 1 <= len(found) <= 2 or not all(found):
                 self.refuse(number, line, "Write SOURCE DESTINATION.")
                 continue
+            to = found[1] if len(found) == 2 else f"/{found[0].removeprefix('./').lstrip('/')}"
             paths = self.context(found[0])
-            to = found[-1] if len(found) == 2 else f"/{found[0].removeprefix('./').lstrip('/')}"
-            if not paths or (len(paths) > 1 and not to.endswith("/")) or not to.startswith("/"):
+            if paths is None or "./" in paths:
+                self.refuse(number, line, "Only what is below the definition's folder, no links.")
+            elif not paths or (len(paths) > 1 and not to.endswith("/")) or to[:1] != "/":
                 self.refuse(number, line, "Existing files, to an absolute place.")
-                continue
-            for path in paths:
-                self.files[f"files/{path}"] = path
-                steps.append({"copy": {"local": f"files/{path}", "to": to}})
+            else:
+                steps += [self._copied(path, to, told=len(found) == 2) for path in paths]
         return steps
+
+    def _copied(self, path: str, to: str, *, told: bool) -> dict[str, Any]:
+        """Returns the step that copies a file, or a folder (with ``/`` at its end), as cp does."""
+        plain = path.rstrip("/")
+        self.files[f"files/{plain}"] = plain
+        copy: dict[str, Any] = {"local": f"files/{plain}", "to": to}
+        into = to.endswith("/") or to in _FOLDERS
+        if path != plain:
+            name = plain.rpartition("/")[2]
+            copy["to"] = f"{to.rstrip('/')}/{name}" if into and told else to.rstrip("/")
+            if not into:
+                self.notes.append(
+                    f"%files: {to} becomes a copy of {plain}; where the image below has {to}, "
+                    f"Apptainer makes {to}/{name}"
+                )
+        elif not into:
+            copy["merge"] = True  # into a folder that is there, as cp
+        elif not to.endswith("/"):
+            copy["to"] = f"{to}/"
+        return {"copy": copy}
 
     def _environment(self, lines: Lines) -> list[dict[str, Any]]:
         steps: list[dict[str, Any]] = []

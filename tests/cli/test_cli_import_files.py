@@ -271,7 +271,8 @@ def test_an_apptainer_definition_becomes_a_recipe(plain: Site, folder: Path) -> 
     assert (told["version"], told["base"]) == ("2.1", {"image": "debian:12"})
     assert told["help"]["description"] == "Counts words.\n"
     copy, run, words, path, labels, file, entry = told["build"]
-    assert copy == {"copy": {"local": "files/count.sh", "to": "/opt/words/count"}}
+    count = {"local": "files/count.sh", "to": "/opt/words/count", "merge": True}
+    assert copy == {"copy": count}
     assert run["run"]["script"] == "set -e\ncd /\napt-get update\napt-get install -y gawk\n"
     assert (words, path["expand"]) == ({"env": {"WORDS": "/opt/words"}}, True)
     assert labels == {"labels": {"org.example.team": "words"}}
@@ -290,6 +291,7 @@ WRONG_DEFINITIONS = [
     ("Bootstrap: docker\nFrom: a\n%environment\nif true; then A=b; fi\n", 4),
     ("Bootstrap: docker\nFrom: a\n%environment\nexport A=$(id)\n", 4),
     ("Bootstrap: docker\nFrom: a\n%files\nmissing /x\n", 4),
+    ("Bootstrap: docker\nFrom: a\n%files\nx relative\n", 4),
     ("Bootstrap: docker\nFrom: a\n%appinstall x\n", 3),
     ("Bootstrap: docker\n", 1),
 ]
@@ -312,3 +314,56 @@ def test_a_variable_of_the_image_hides_an_argument_of_that_name() -> None:
     found, _ = read('FROM debian:12\nARG X=1\nENV X=$PATH/a\nRUN echo $X\nENTRYPOINT ["a"]\n')
     scripts = [step["run"]["script"] for step in found.build if "run" in step]
     assert [script.strip() for script in scripts] == ["echo $X"]
+
+
+def test_folders_and_absolute_paths_of_a_definition_are_copied_as_cp_does(
+    plain: Site, folder: Path
+) -> None:
+    (folder / "more/deep").mkdir(parents=True)
+    (folder / "more/deep/a.txt").write_text("a")
+    text = f"""\
+Bootstrap: docker
+From: debian:12
+%files
+more/deep/a.txt /srv/
+more /opt/more
+more /opt/tools/
+more /opt
+{folder}/more/deep/a.txt
+{folder}/more/deep/a.txt /etc
+count.sh /usr/local/bin/
+"""
+    (folder / "more.def").write_text(text)
+    options = ("--name", "more", "--version", "1")
+    ended = plain.good("import", "apptainer", str(folder / "more.def"), *options)
+    assert "note: %files: /opt/more becomes a copy of more" in ended.err
+    told = yaml.safe_load((plain.workspace / "catalog/more/recipe.yaml").read_text())
+    file = "files/more/deep/a.txt"
+    assert [step["copy"] for step in told["build"]] == [
+        {"local": file, "to": "/srv/"},
+        {"local": "files/more", "to": "/opt/more"},
+        {"local": "files/more", "to": "/opt/tools/more"},
+        {"local": "files/more", "to": "/opt/more"},
+        {"local": file, "to": f"{folder}/more/deep/a.txt", "merge": True},
+        {"local": file, "to": "/etc/"},
+        {"local": "files/count.sh", "to": "/usr/local/bin/"},
+    ]
+    assert (plain.workspace / "catalog/more" / file).read_text() == "a"
+    plain.good("check")
+
+
+def test_what_lies_outside_of_a_definitions_folder_or_is_a_link_is_refused_by_line(
+    plain: Site, folder: Path
+) -> None:
+    (folder / "linked").mkdir()
+    (folder / "linked/passwd").symlink_to("/etc/passwd")
+    (folder / "count").symlink_to("count.sh")
+    lines = ("/etc/passwd /x", "../secret /x", f"{folder}/../x /x", "linked /x", "count /x", ". /x")
+    (folder / "bad.def").write_text(
+        "Bootstrap: docker\nFrom: debian:12\n%files\n" + "\n".join(lines) + "\n"
+    )
+    options = ("--name", "bad", "--version", "1")
+    ended = plain.run("import", "apptainer", str(folder / "bad.def"), *options)
+    assert ended.code != 0
+    assert [int(n) for n in re.findall(r"bad\.def:(\d+):", ended.err)] == [4, 5, 6, 7, 8, 9]
+    assert not (plain.workspace / "catalog/bad").exists()
