@@ -220,8 +220,11 @@ def backend(workspace: Workspace, channel: Channel) -> Backend:
     """Opens a channel, with the workspace's proxy and certificates."""
     from ssds.ship.backends import open_channel
 
-    mirrors = workspace.mirrors
-    return open_channel(channel, workspace.root, ca_bundle=mirrors.ca_bundle, proxy=mirrors.proxy)
+    settings = workspace.settings
+    bundle = settings.ca_bundle
+    if not bundle and channel.kind != "layout" and not channel.insecure:
+        bundle = workspace.mirrors.ca_bundle  # what pip trusts: asking it takes a second
+    return open_channel(channel, workspace.root, ca_bundle=bundle, proxy=settings.proxy)
 
 
 def used(workspace: Workspace) -> Mapping[Channel, list[Released]]:
