@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import json
 import random
@@ -217,10 +218,26 @@ def test_a_sync_that_is_killed_anywhere_is_completed_by_the_next(
         for name in NAMES:
             for digest in server.tags.get(f"n{number}/{name}", {}).values():
                 assert whole(server, f"n{number}/{name}", digest), point
+        assert_layout_is_whole(site.workspace / f"out{number}", point)
         done = site.good("sync", "--yes")
         assert_no_traceback(done)
         assert "Nothing to do on team." in site.good("sync").out
         assert set(server.tags[f"n{number}/beta"]) == {"1.0-r1", "1.0", "latest"}
+
+
+def assert_layout_is_whole(folder: Path, point: str) -> None:
+    """All behind every name of a layout is there, with the bytes that its digest says."""
+    if not (folder / "index.json").exists():
+        return
+    waiting = json.loads((folder / "index.json").read_bytes())["manifests"]
+    while waiting:
+        item = waiting.pop()
+        data = (folder / "blobs" / item["digest"].replace(":", "/")).read_bytes()
+        assert f"sha256:{hashlib.sha256(data).hexdigest()}" == item["digest"], point
+        if item["mediaType"].endswith(("index.v1+json", "manifest.v1+json")):
+            document = json.loads(data)
+            waiting += document.get("manifests", []) + document.get("layers", [])
+            waiting += [document["config"]] if "config" in document else []
 
 
 def whole(server: FaultRegistry, name: str, digest: str) -> bool:
