@@ -11,8 +11,11 @@ from ssds.core.errors import IntegrityError, UnavailableError
 from ssds.kinds.api import Bench, Outcome
 from ssds.kinds.scan.components import LIMIT_BYTES as SBOM_LIMIT_BYTES
 from ssds.kinds.scan.components import read_sbom
-from ssds.kinds.scan.match import findings
+from ssds.kinds.scan.match import Memo, findings
 from ssds.kinds.scan.resolve import read_set
+
+_KEPT: dict[Digest, tuple[AdvisorySet, Memo]] = {}
+"""The set that this process used last, and what it says of packages: images share most of both."""
 
 
 def run(bench: Bench) -> Outcome:
@@ -20,10 +23,10 @@ def run(bench: Bench) -> Outcome:
     sbom = read_sbom(
         bench.store.blobs.read(bench.action.inputs["sbom"], limit_bytes=SBOM_LIMIT_BYTES)
     )
-    advisories = _advisories(bench)
+    advisories, memo = _advisories(bench)
     if advisories is None:
         bench.say("no advisory set is pinned: the image is not scanned")
-    document = findings(sbom.packages, advisories, unread=sbom.unread)
+    document = findings(sbom.packages, advisories, unread=sbom.unread, memo=memo)
     found = document["findings"]
     assert isinstance(found, list)
     total = f"{len(sbom.packages)} packages, {len(found)} finding{'' if len(found) == 1 else 's'}"
@@ -36,13 +39,19 @@ def run(bench: Bench) -> Outcome:
     return Outcome(outputs={"findings": bench.store.blobs.put(canonical_bytes(document))})
 
 
-def _advisories(bench: Bench) -> AdvisorySet | None:
+def _advisories(bench: Bench) -> tuple[AdvisorySet | None, Memo]:
     digest = bench.action.inputs.get("advisories")
     if digest is None:
-        return None
+        return None, {}
     if not bench.store.blobs.has(digest):
         bench.store.blobs.put(_from_workspace(bench, digest))
-    return pack.read_set(bench.store.blobs.read(digest, limit_bytes=LIMIT_BYTES))
+    kept = _KEPT.get(digest)
+    if kept is not None:
+        return kept
+    kept = (pack.read_set(bench.store.blobs.read(digest, limit_bytes=LIMIT_BYTES)), {})
+    _KEPT.clear()
+    _KEPT[digest] = kept
+    return kept
 
 
 def _from_workspace(bench: Bench, digest: Digest) -> bytes:
