@@ -31,6 +31,8 @@ from ssds.recipe.homes import described
 from ssds.recipe.model import Release
 from ssds.workspace import LOCK_FOLDER, STATE_FOLDER, Workspace
 
+OPEN = "open"
+"""The fact ``data`` where the plan of data sets rests on more than the index has rows of."""
 _FAR_S = 1 << 40
 _SANDBOX = "sandbox"
 BROKEN_SITES = "broken-sites"
@@ -239,7 +241,7 @@ class Memory:
         table = self.table
         idle = all(row.verb is Verb.REUSE for row in delivery.rows)
         printed = None
-        if idle and not table.all_with(SETTLED, without=True):
+        if idle and table.facts.get("data") != OPEN and not table.all_with(SETTLED, without=True):
             text = shown(planning.render(delivery), lines=True)
             printed = (text, json_text(delivery.to_dict(), escaped=True))
         _, until_s = channels.notes(self.workspace, self.channels_in_use({}))

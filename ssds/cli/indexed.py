@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 
 from ssds.cli import channels, planning
-from ssds.cli.index_memory import BROKEN_SITES, Memory
+from ssds.cli.index_memory import BROKEN_SITES, OPEN, Memory
 from ssds.core.errors import InputError, SsdsError
 from ssds.core.memory import uncollected
 from ssds.core.records import replace
@@ -18,7 +18,7 @@ from ssds.delivery import Delivery, lacking
 from ssds.graph.index import keeping
 from ssds.graph.index.changes import Changes
 from ssds.graph.index.edit import Editor, Entry
-from ssds.graph.index.entries import describe, unit_of
+from ssds.graph.index.entries import data_settled, describe, unit_of
 from ssds.graph.index.hot import Glance
 from ssds.graph.index.table import (
     DIGEST_BYTES,
@@ -48,19 +48,20 @@ def deliver(
 ) -> Delivery:
     """Returns the joint plan, with reused rows only if ``full``; keeps an index for the next one.
 
-    Dates, ``--fetch``, ``--rerun``, ``--refresh`` are planned without the index.
+    Dates, ``--fetch``, ``--rerun``, ``--refresh`` are planned without the index. Where there are
+    reference data sets it answers when nothing changed; otherwise everything is planned.
 
     Args:
         glance: what the shortest way saw a moment ago.
     """
     plain = replace(asked, platforms=(), retry=False, selectors=()) == planning.Asked()
-    off = os.environ.get(OFF, "").lower() in ("off", "0", "no") or workspace.has_data
-    if off or not plain:
+    off = os.environ.get(OFF, "").lower() in ("off", "0", "no")
+    if off or not plain or (workspace.has_data and asked.selectors):
         return planning.make(workspace, asked).delivery
     session = Session(workspace, replace(asked, selectors=()), glance=glance)
     if asked.selectors:
         return session.selected(asked)
-    return session.deliver(full=full)
+    return session.deliver(full=full or workspace.has_data)
 
 
 class Session(Memory):
@@ -118,6 +119,12 @@ class Session(Memory):
             names |= more
         return planning.make(whole, asked).delivery
 
+    def _data_settled(self, planned: planning.Planned) -> bool:
+        """Whether the rows of the index tell all that the plan of data sets rests on."""
+        files = keeping.data_files(self.workspace.root, self.homes[0].folder, LOCK_FOLDER)
+        followed = any(os.fsencode(path) in self.notes.links for path in files)
+        return not followed and data_settled(planned.graph, planned.plan)
+
     def _folders(self, home: Home) -> set[str]:
         """Returns the names of the folders of recipes in a home, as they were noted."""
         top = os.fsencode(home.folder) + b"/"
@@ -139,7 +146,8 @@ class Session(Memory):
         files = (p[len(locks) :] for p in self.notes.seen if p.startswith(locks))
         self.put(workspace, entries, {*entries, *folders}, keeping.lock_files_of(files))
         self.put_ground(workspace)
-        self.editor.know({"catalog": self.catalog, "code": keeping.code_digest()})
+        data = "" if self._data_settled(planned) else OPEN
+        self.editor.know({"catalog": self.catalog, "code": keeping.code_digest(), "data": data})
         self.write(planned.delivery, from_day=self.today)
         return planned.delivery
 

@@ -6,6 +6,7 @@ import hashlib
 import http.server
 import io
 import json
+import shutil
 import tarfile
 import threading
 from collections.abc import Callable, Iterator
@@ -14,6 +15,8 @@ from pathlib import Path
 
 import pytest
 from e2e_workspace import Site, check_error
+
+from ssds.graph.index.layout import NOTHING_TO_DO, open_index
 
 GENOME = b">one\nACGT\n>two\nGGCC\n"
 SET = """\
@@ -85,6 +88,14 @@ def made(site: Site) -> set[str]:
     return {n.removeprefix("two@1.0:") for n in site.executed() if n.startswith("two@1.0:")}
 
 
+def says_the_same_with_the_index(site: Site) -> bool:
+    """Asserts the index law; gives whether the index alone can answer the next plan."""
+    answers = {site.run("plan", "--json", *more).out for more in ((), (), ("--no-index",))}
+    assert len(answers) == 1
+    found = open_index(f"{site.workspace}/.ssds/plan.index")
+    return found is not None and bool(found.head[3] & NOTHING_TO_DO)
+
+
 def test_a_set_is_pinned_made_once_and_has_one_digest_in_every_store(
     new_site: Callable[[], Site], web: tuple[str, Path]
 ) -> None:
@@ -106,6 +117,18 @@ def test_a_set_is_pinned_made_once_and_has_one_digest_in_every_store(
     assert files["genome.fa.words"]["size"] == len("one\nground\n")
     assert locked["made"]["size"] == sum(f["size"] for f in listing["files"])
     assert site.plan("two") == {}
+    shutil.rmtree(site.workspace / "catalog/tiny")
+    (site.workspace / "lockfiles/tiny@1.0.lock.json").unlink(missing_ok=True)
+    assert says_the_same_with_the_index(site)
+    (site.workspace / "catalog/data/two/1.1.yaml").write_text("title: wrong\n")
+    assert site.run("plan", "--json").code == 1
+    (site.workspace / "catalog/data/two/1.1.yaml").unlink()
+    lock = site.workspace / "lockfiles/data/two@1.0.lock.json"
+    kept = lock.read_bytes()
+    lock.unlink()
+    assert not says_the_same_with_the_index(site)
+    lock.write_bytes(kept)
+    assert says_the_same_with_the_index(site)
     (told,) = [e for e in json.loads(site.good("status", "--json").out) if "data" in e]
     assert (told["data"], told["state"], told["files"]) == ("two@1.0", "locked", 4)
     assert told["digest"] in site.good("status").out.replace(" ", "")
@@ -121,6 +144,13 @@ def test_a_set_is_pinned_made_once_and_has_one_digest_in_every_store(
     assert places == [("index[1].run", "catalog/data/two/1.0.yaml", 18)]
     site.good("apply", "--yes", "--no-push", "two")
     assert made(site) == {"data/index/words", "dataset"}
+    site.write("catalog/sites/lab.yaml", "platforms: [linux/amd64]\ndata: [two]\nexclude: ['*']\n")
+    tree = str(site.folder / "tree")
+    told = json.loads(site.good("deploy", "--site", "lab", "--to", tree, "--json").out)
+    assert (told["data_written"], told["images_written"]) == (1, 0)
+    placed = Path(tree, "sites/lab/data/two/current/genome.fa.words")
+    assert placed.read_text() == "ground\none\n"
+    assert "1 data set" in site.good("deploy", "--check", "--to", tree).out
     assert lock_of(site)["made"]["digest"] != locked["made"]["digest"]
 
     with_set(site, web, "Two short sequences", "Two sequences")
@@ -138,6 +168,7 @@ def test_what_a_set_cannot_hold_is_told_and_leaves_its_lock_as_it_is(
         ("genome/all.fa", "genome/some.fa", "E240"),
         ("to: more/names.tsv", "to: genome.fa", "E241"),
         ("ground > genome.fa.words", "ground > /opt/words", "E242"),
+        ("ground > genome.fa.words", "ln -s /etc/passwd out", "E248"),
     ):
         with_set(site, web, old, new)
         check_error(site.run("apply", "--yes", "--no-push", "two"), code)

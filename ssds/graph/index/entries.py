@@ -119,6 +119,19 @@ def _entry(
     )
 
 
+def data_settled(graph: Graph, plan: Plan) -> bool:
+    """Whether the plan of all reference data sets rests on their files and locks only."""
+    for nodes in graph.data.values():
+        for name in nodes:
+            step = plan.steps[name]
+            if not _is_settled(step):
+                return False
+            sources = (i.node for i in step.node.inputs if i.node and i.node.kind == "source")
+            if not all(_is_settled(plan.steps[s], for_others=True) for s in sources):
+                return False
+    return True
+
+
 def _is_settled(step: PlanStep, *, for_others: bool = False) -> bool:
     """Whether a step is reused because of its lock or its pin, whatever the store remembers.
 

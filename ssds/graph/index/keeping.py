@@ -30,6 +30,7 @@ from ssds.graph.index.table import (
     Documents,
 )
 from ssds.host.files import grow, replacing
+from ssds.recipe.catalog import DATA_FOLDER
 from ssds.recipe.generators.model import PACKAGES
 from ssds.recipe.homes import Home
 from ssds.recipe.model import Release
@@ -130,7 +131,23 @@ def ground_files(root: str, catalog: str, locks: str, state: str) -> list[str]:
             found += [f"{folder}/{name}" for name in sorted(os.listdir(os.path.join(root, folder)))]
         except OSError:
             continue
-    return found
+    return found + data_files(root, catalog, locks)
+
+
+def data_files(root: str, catalog: str, locks: str) -> list[str]:
+    """Returns the files and folders of reference data sets and of their locks, where there are any.
+
+    Any change of them has the whole catalog planned.
+    """
+    found = []
+    for top in (f"{catalog}/{DATA_FOLDER}", f"{locks}/{DATA_FOLDER}"):
+        if not os.path.isdir(os.path.join(root, top)):
+            continue  # when it comes the row of the folder above changes
+        for folder, folders, files in os.walk(os.path.join(root, top)):
+            folders.sort()
+            inside = os.path.normpath(os.path.join(top, os.path.relpath(folder, f"{root}/{top}")))
+            found += [inside, *(f"{inside}/{name}" for name in sorted((*folders, *files)))]
+    return list(dict.fromkeys(found))
 
 
 def note_ground(
