@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 from ssds.core.diagnostics import Diagnostic, Severity, Span
 
 CODES = {
@@ -12,13 +14,16 @@ CODES = {
     ),
     "A003": (
         "an image has a name that no lock can hold",
-        "Names have lower-case letters, digits, '.', '_' and '-'. It stays unmanaged.",
+        "Names have lower-case letters, digits, '.', '_', '-'; paths are printable. Rename it.",
     ),
     "A004": (
-        "a link leads out of the tree",
+        "a link leads out of the tree, or to a folder around it",
         "Put what it leads to in its place; until then it stays unmanaged.",
     ),
-    "A005": ("an image cannot be read", "Look at its owner and mode; it stays unmanaged."),
+    "A005": (
+        "what should be an image is none, or cannot be read",
+        "Look at its bytes, its owner and its mode; it stays unmanaged.",
+    ),
     "A006": (
         "a list of commands has an entry that is no command",
         "That command is not in the lock; its wrapper stays as it is.",
@@ -28,10 +33,26 @@ CODES = {
         "Only module files that SHPC wrote are read. It stays unmanaged.",
     ),
     "A008": ("a tag of a registry cannot be taken", "It stays unmanaged."),
+    "A009": ("a file has more findings", "Mend those above, and run it again."),
 }
 """Code → summary, hint."""
 
+SHOWN_OF_A_FILE = 100
 _WARNINGS = frozenset({"A006"})
+
+
+def capped(problems: Iterable[Diagnostic]) -> Iterator[Diagnostic]:
+    """Gives the first hundred findings of each file, then how many more it has (A009)."""
+    counts: dict[str, int] = {}
+    for problem in problems:
+        path = problem.span.path
+        counts[path] = counts.get(path, 0) + 1
+        if counts[path] <= SHOWN_OF_A_FILE:
+            yield problem
+    for path, count in counts.items():
+        if count > SHOWN_OF_A_FILE:
+            more = str(count - SHOWN_OF_A_FILE)
+            yield diagnostic("A009", Span(path=path), more=more)
 
 
 def diagnostic(code: str, span: Span, **facts: str) -> Diagnostic:

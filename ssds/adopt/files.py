@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from ssds.adopt.codes import diagnostic
-from ssds.adopt.images import SUFFIXES, inside, is_image, look_at
+from ssds.adopt.images import SUFFIXES, holds, inside, look_at, unreadable
 from ssds.adopt.memory import Memory
 from ssds.adopt.model import BuildName, Reading, Seen, build_name, checked, good_commands
 from ssds.core.diagnostics import Diagnostic, Span
 from ssds.core.errors import InvalidValue, UsageError
 from ssds.host import local
+from ssds.lock.check import storable
 
 MODULE_LIMIT_BYTES = 4 << 20
 _DEPTH = 8
 _MODULES = ("module.lua", "module.tcl")
 _CONTAINER = re.compile(
-    r"^\s*(?:local\s+containerPath\s*=\s*'([^'\n]+)'|set\s+containerPath\s+(\S.*?))\s*$",
+    r"^[ \t]*(?:local[ \t]+containerPath[ \t]*=[ \t]*'([^'\n]+)'"
+    r"|set[ \t]+containerPath[ \t]+(\S[^\n]*))",
     re.MULTILINE,
 )
+_VERSION = re.compile(r"v?[0-9]")
 _HELPERS = re.compile(r".*-(?:run|shell|exec|container|inspect-runscript|inspect-deffile)")
 
 
@@ -44,11 +47,11 @@ def file_name(name: str) -> BuildName | None:
     """Returns what the name of a SIF file says, or None where that is not sure."""
     stem = next((name.removesuffix(s) for s in SUFFIXES if name.endswith(s)), name)
     if found := build_name(stem):
-        return found
-    for mark in (":", "_"):
-        if stem.count(mark) == 1:
-            return checked(*stem.split(mark))
-    return None
+        return None if "_" in found.name.removesuffix("_arm64") else found
+    if stem.count(":") == 1:
+        return checked(*stem.split(":"))
+    name, _, version = stem.partition("_")
+    return checked(name, version) if _VERSION.match(version) and "_" not in version else None
 
 
 def read_depot(place: str, memory: Memory) -> Reading:
@@ -57,19 +60,24 @@ def read_depot(place: str, memory: Memory) -> Reading:
     if not os.path.isdir(top):
         raise UsageError(f"there is no folder {place}", hint="Name the depot.", code="E213")
     named: dict[str, BuildName | None] = {}
-    for folder, folders, files in os.walk(top):
+    closed: list[OSError] = []
+    for folder, folders, files in os.walk(top, onerror=closed.append):
         depth = os.path.relpath(folder, top).count("/") + (folder != top)
         for name in sorted((*folders, *files)):
             if ":" in name:
                 named[os.path.join(folder, name)] = checked(*name.split(":", 1))
         folders[:] = sorted(n for n in folders if ":" not in n and depth < 2 and n[:1] != ".")
-    return _images(top, named, memory)
+    return _images(top, named, memory, closed)
 
 
-def _images(top: str, named: dict[str, BuildName | None], memory: Memory) -> Reading:
+def _images(
+    top: str,
+    named: dict[str, BuildName | None],
+    memory: Memory,
+    closed: Iterable[OSError] = (),
+) -> Reading:
     seen: list[Seen] = []
-    unmanaged: list[tuple[str, str]] = []
-    problems: list[Diagnostic] = []
+    problems, unmanaged = _closed(closed)
     for path, found in named.items():
         if found is None:
             problems.append(diagnostic("A003", Span(path=path), found=os.path.basename(path)))
@@ -82,12 +90,19 @@ def _images(top: str, named: dict[str, BuildName | None], memory: Memory) -> Rea
                 unmanaged.append((path, "a link out of the folder"))
                 continue
             image = os.path.realpath(path)
-        one = look_at(found, image, memory, problems) if is_image(image) else None
+        one = look_at(found, image, memory, problems)
         if one is None:
             unmanaged.append((path, "it cannot be read"))
         else:
             seen.append(one)
     return Reading(seen=tuple(seen), unmanaged=tuple(unmanaged), problems=tuple(problems))
+
+
+def _closed(errors: Iterable[OSError]) -> tuple[list[Diagnostic], list[tuple[str, str]]]:
+    """Returns what is to be said of folders that could not be opened: findings and rows."""
+    found = list(errors)
+    rows = [(str(error.filename), "it cannot be read") for error in found]
+    return [unreadable(error, str(error.filename)) for error in found], rows
 
 
 # -- SHPC ----------------------------------------------------------------------------------------
@@ -105,40 +120,54 @@ def read_shpc(place: str, memory: Memory) -> Reading:
             f"there is no folder {place}", hint="Name SHPC's module_base.", code="E214"
         )
     seen: list[Seen] = []
-    unmanaged: list[tuple[str, str]] = []
-    problems: list[Diagnostic] = []
-    for folder, file in _modules(top):
-        path = os.path.join(folder, file)
-        inner = os.path.relpath(folder, top)
-        repository, _, tag = inner.rpartition("/")
-        found = checked(repository.rpartition("/")[2].lower(), tag)
-        data = local.read_below(folder, file, MODULE_LIMIT_BYTES) or b""
-        match = _CONTAINER.search(data.decode("utf-8", "replace"))
-        image = (match[1] or match[2]).strip("\"'{}") if match else ""
-        if not os.path.isabs(image) or found is None:
-            code, why = ("A007", image) if found else ("A003", inner)
-            problems.append(diagnostic(code, Span(path=path), found=why))
-            unmanaged.append((folder, "name or image are not known"))
-            continue
-        line = data[: match.start()].count(b"\n") + 1 if match else 0
-        one = look_at(
-            found,
-            os.path.realpath(image),
-            memory,
-            problems,
-            span=Span(path=path, line=line, column=1),
-            commands=_wrappers(folder),
-            more=_reference(repository, tag),
-        )
-        if one is None:
-            unmanaged.append((folder, f"its image cannot be read: {image}"))
+    closed: list[OSError] = []
+    modules = list(_modules(top, closed))
+    problems, unmanaged = _closed(closed)
+    for folder, file in modules:
+        try:
+            found = _module(top, folder, file, memory, problems)
+        except (OSError, InvalidValue) as error:
+            problems.append(unreadable(error, os.path.join(folder, file)))
+            found = "it cannot be read"
+        if isinstance(found, Seen):
+            seen.append(found)
         else:
-            seen.append(one)
+            unmanaged.append((folder, found))
     return Reading(seen=tuple(seen), unmanaged=tuple(unmanaged), problems=tuple(problems))
 
 
-def _modules(top: str) -> Iterator[tuple[str, str]]:
-    for folder, folders, files in os.walk(top):
+def _module(
+    top: str, folder: str, file: str, memory: Memory, problems: list[Diagnostic]
+) -> Seen | str:
+    """Returns the image that one module file names, or why it is not taken."""
+    path = os.path.join(folder, file)
+    inner = os.path.relpath(folder, top)
+    repository, _, tag = inner.rpartition("/")
+    name = checked(repository.rpartition("/")[2].lower(), tag)
+    data = local.read_below(folder, file, MODULE_LIMIT_BYTES) or b""
+    text = data.decode("utf-8", "replace")
+    match = _CONTAINER.search(text)
+    image = (match[1] or match[2]).strip().strip("\"'{}") if match else ""
+    sound = os.path.isabs(image) and storable(image)
+    if not sound or name is None or holds(os.path.realpath(image), os.path.realpath(folder)):
+        code, why = ("A007", image) if name else ("A003", inner)
+        problems.append(diagnostic(code, Span(path=path), found=why))
+        return "name or image are not known"
+    line = text.count("\n", 0, match.start()) + 1 if match else 0
+    one = look_at(
+        name,
+        os.path.realpath(image),
+        memory,
+        problems,
+        span=Span(path=path, line=line, column=1),
+        commands=_wrappers(folder),
+        more=_reference(repository, tag),
+    )
+    return one or f"its image cannot be read: {image}"
+
+
+def _modules(top: str, closed: list[OSError]) -> Iterator[tuple[str, str]]:
+    for folder, folders, files in os.walk(top, onerror=closed.append):
         file = next((name for name in _MODULES if name in files), "")
         if file:
             yield folder, file

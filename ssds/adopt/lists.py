@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -30,7 +31,7 @@ def read_lists(place: str) -> Reading:
     """Returns what the lists at ``place`` say: one file, a ``releases`` folder, or a checkout."""
     listed: list[Listed] = []
     problems: list[Diagnostic] = []
-    files = list(_files(place))
+    files = list(_files(place, problems))
     if not files:
         raise UsageError(
             f"{place} has no list of NeuroDesk's",
@@ -48,7 +49,7 @@ def read_lists(place: str) -> Reading:
     return Reading(listed=tuple(listed), lists=True, problems=tuple(problems))
 
 
-def _files(place: str) -> Iterator[str]:
+def _files(place: str, problems: list[Diagnostic]) -> Iterator[str]:
     if not os.path.isdir(place):
         if os.path.lexists(place):
             yield place
@@ -60,12 +61,15 @@ def _files(place: str) -> Iterator[str]:
     folder = place if own else os.path.join(place, _RELEASES)
     for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
         inner = os.path.join(folder, name)
-        if os.path.isdir(inner) and not os.path.islink(inner):
-            yield from (
-                os.path.join(inner, file)
-                for file in sorted(os.listdir(inner))
-                if file.endswith(".json")
-            )
+        if not os.path.isdir(inner) or os.path.islink(inner):
+            continue
+        try:
+            names = sorted(os.listdir(inner))
+        except OSError as error:
+            reason = os.strerror(error.errno or 0)
+            problems.append(diagnostic("A001", Span(path=inner), reason=reason))
+            continue
+        yield from (os.path.join(inner, file) for file in names if file.endswith(".json"))
 
 
 def read_text(path: str, problems: list[Diagnostic]) -> str | None:
@@ -79,7 +83,7 @@ def read_text(path: str, problems: list[Diagnostic]) -> str | None:
             else:
                 data = read_open(handle, LIST_LIMIT_BYTES)
                 if len(data) <= LIST_LIMIT_BYTES:
-                    return data.decode()
+                    return data.removeprefix(BOM_UTF8).decode()
                 reason = f"larger than {LIST_LIMIT_BYTES} bytes"
         finally:
             os.close(handle)
@@ -147,7 +151,8 @@ def _json(path: str, text: str, listed: list[Listed], problems: list[Diagnostic]
         data = json.loads(text)
     except (ValueError, RecursionError) as error:
         line, column = getattr(error, "lineno", 0), getattr(error, "colno", 0)
-        reason = getattr(error, "msg", "nested too deeply")
+        reason = "nested too deeply" if isinstance(error, RecursionError) else ""
+        reason = reason or getattr(error, "msg", str(error))
         span = Span(path=path, line=line, column=column)
         problems.append(diagnostic("A001", span, reason=f"no JSON: {reason}"))
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from ssds.adopt.model import Listed, Seen
+from ssds.core.digest import Digest
 from ssds.core.errors import InvalidValue
 from ssds.core.platform import Platform
 from ssds.core.records import dataclass, replace
@@ -52,37 +53,63 @@ def adoption_of(
     facts: Facts,
     fallbacks: Sequence[str],
     old: Adoption | None,
+    *,
+    anew: bool = False,
 ) -> tuple[Adoption, str]:
     """Returns one build's adoption on a platform, or why its places contradict each other.
 
-    Folders, files and images of registries have digests that cannot be compared: the first source's
-    is taken, the others' places are fallbacks. Two of one kind must have one digest.
+    Folders, files and images of registries have digests that cannot be compared: the lock keeps the
+    kind that it has, a new one gets the first source's; places of other kinds are fallback sources.
+    Two of one kind must have one digest.
+
+    Args:
+        old: what the lock says; anew: whether that is gone, or another build.
     """
-    first = found[0]
-    digest = first.platforms[platform]
     kinds: dict[str, Seen] = {}
     why = ""
     for one in found:
         same = kinds.setdefault(_kind(one, platform), one)
         if same.platforms[platform] != one.platforms[platform]:
             why = f"{same.place} and {one.place} have different bytes"
-    places = [one.place for one in found] + [place for one in found for place in one.more]
-    places += [filled(text, first) for text in fallbacks]
+    if old is not None and not anew and kind_of(old) not in kinds:
+        digest, places = old.digest, list(old.locations)
+    else:
+        first = kinds.get(kind_of(old), found[0]) if old else found[0]
+        digest, places = first.platforms[platform], [first.place]
+    places += [one.place for one in found] + [place for one in found for place in one.more]
+    places += [filled(text, found[0]) for text in fallbacks if fits(text, found[0])]
     commands = next((one.commands for one in found if one.commands), ())
-    about = replace(facts.about, built=first.id.built or facts.about.built)
-    if old is not None and old.digest == digest:
-        places += old.locations
+    built = found[0].id.built
+    about = facts.about
+    if old is not None:
         commands = commands or old.commands
-        if facts.about == AdoptedAbout():
-            about = replace(old.about, built=about.built or old.about.built)
+        about = old.about if about == AdoptedAbout() else about
+        if old.digest == digest:
+            places += old.locations
+            built = built or facts.about.built or old.about.built
+    about = replace(about, built=built or facts.about.built)
     locations = tuple(dict.fromkeys(places))
     return Adoption(digest=digest, locations=locations, commands=commands, about=about), why
 
 
 def _kind(one: Seen, platform: Platform) -> str:
-    if not one.place.startswith("/"):
+    return _kind_at(one.place, one.platforms[platform])
+
+
+def kind_of(old: Adoption) -> str:
+    """Returns whether a digest is that of a ``folder``, a ``file`` or an ``image``."""
+    return _kind_at(old.locations[0], old.digest)
+
+
+def _kind_at(place: str, digest: Digest) -> str:
+    if not place.startswith("/"):
         return "image"
-    return "folder" if one.platforms[platform].algorithm == "blake3" else "file"
+    return "folder" if digest.algorithm == "blake3" else "file"
+
+
+def fits(template: str, one: Seen) -> bool:
+    """Whether a build has all that a fallback source names."""
+    return all(getattr(one.id, name) for name in _FIELDS if "{" + name + "}" in template)
 
 
 def filled(template: str, one: Seen) -> str:

@@ -42,10 +42,11 @@ class Seen:
     Attributes:
         id: what its name says.
         platforms: digest by platform; one for what is no index.
-        place: absolute path or image reference; more: where the same bytes are too.
+        place: absolute path or image reference; more: where it is said to be too.
         span: what named it.
         chosen: whether the module of its name and version leads to it.
         about: what the place itself says of it.
+        remembered: its digest is that of an earlier look; the place looks as it did then.
     """
 
     id: BuildName
@@ -56,6 +57,7 @@ class Seen:
     commands: tuple[str, ...] = ()
     chosen: bool = False
     about: AdoptedAbout = field(default_factory=AdoptedAbout)
+    remembered: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

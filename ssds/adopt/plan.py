@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Mapping, Sequence
 
+from ssds.adopt.codes import capped
 from ssds.adopt.merge import Facts, adoption_of, facts_of
 from ssds.adopt.model import Listed, Reading, Seen
 from ssds.core.diagnostics import Diagnostic
+from ssds.core.errors import UsageError
 from ssds.core.model import ReleaseName
 from ssds.core.platform import Platform
 from ssds.core.records import dataclass, field
@@ -18,6 +20,8 @@ from ssds.lock.model import BUILT, Adoption, Locks, VariantLock
 from ssds.ship.changes import Change
 
 LOCKS = "lockfiles"
+NO_DAY = "none"
+"""How a build is called whose name says no day."""
 Key = tuple[str, str]
 """Name and version."""
 
@@ -27,7 +31,7 @@ class Chosen:
     """What people decided.
 
     Attributes:
-        builds: ``NAME/VERSION`` → the day of the build that is meant.
+        builds: ``NAME/VERSION`` → the day of the build that is meant; empty for one without.
         fallbacks: image references and addresses with ``{name} {version} {built}`` in them.
         accept: whether a place whose bytes differ from the lock's is taken as it is now.
     """
@@ -67,13 +71,17 @@ def plan_adoption(
     """Returns what adoption would do.
 
     Args:
-        readings: one per source; of equal bytes the first one's place is the first location.
+        readings: one per source; the first one's place is the first location of a new lock.
         recipes: what the catalog builds: that is not adopted.
         stands: whether something is at an absolute path.
+
+    Raises:
+        UsageError: E219, a choice names nothing that is there, listed or locked.
     """
-    planner = _Planner(readings, locks, recipes, chosen or Chosen())
+    planner = _Planner(readings, locks, recipes, chosen or Chosen(), stands)
+    planner.check_choices()
     planner.look()
-    planner.gone(stands)
+    planner.gone()
     unmanaged = [
         Change(where=LOCKS, what=place, verb="unmanaged", reason=reason)
         for reading in readings
@@ -83,7 +91,7 @@ def plan_adoption(
     return Adoptions(
         changes=(*rows, *sorted(unmanaged, key=lambda c: c.what)),
         writes=planner.writes,
-        problems=tuple(p for reading in readings for p in reading.problems),
+        problems=tuple(capped(p for reading in readings for p in reading.problems)),
     )
 
 
@@ -94,8 +102,9 @@ class _Planner:
         locks: Locks,
         recipes: Container[ReleaseName],
         chosen: Chosen,
+        stands: Callable[[str], bool],
     ) -> None:
-        self.locks, self.recipes, self.chosen = locks, recipes, chosen
+        self.locks, self.recipes, self.chosen, self.stands = locks, recipes, chosen, stands
         self.lists = any(reading.lists for reading in readings)
         self.listed: dict[Key, list[Listed]] = {}
         for entry in (entry for reading in readings for entry in reading.listed):
@@ -108,17 +117,37 @@ class _Planner:
         self.changes: list[Change] = []
         self.writes: dict[Key, dict[Platform, Adoption]] = {}
 
+    def check_choices(self) -> None:
+        """Raises UsageError where a choice names nothing."""
+        known = {"/".join(key) for key in (*self.seen, *self.listed, *self.locks.releases)}
+        if unknown := sorted(self.chosen.builds.keys() - known):
+            raise UsageError(
+                f"--choose names {', '.join(unknown)}, and no source has it",
+                hint="Write NAME/VERSION as the rows show it.",
+                code="E219",
+            )
+
     def look(self) -> None:
         """Decides on everything that was seen or listed."""
         for key in sorted({*self.seen, *self.listed}):
             facts = facts_of(self.listed.get(key, ()))
-            for platform, several in sorted(self.seen.get(key, {}).items()):
-                self._platform(key, platform, several, facts)
+            platforms = self.seen.get(key, {})
+            builds: dict[str, list[Seen]] = {}
+            for one in (one for several in platforms.values() for one in several):
+                builds.setdefault(one.id.built, []).append(one)
+            built, why = self._build(key, builds, facts) if builds else ("", "")
+            why = why or self._clash(key)
+            for platform, several in sorted(platforms.items()):
+                what = f"{'/'.join(key)} [{platform}]"
+                if why:
+                    self._say("x", what, why)
+                else:
+                    self._platform(key, platform, several, facts, built)
             if key not in self.seen:
                 where = self.listed[key][0].span
                 self._say("w", "/".join(key), f"listed in {where}; no image was found")
 
-    def gone(self, stands: Callable[[str], bool]) -> None:
+    def gone(self) -> None:
         """Tells adopted releases whose place is not there any more; their locks stay."""
         for key, lock in sorted(self.locks.releases.items()):
             variant = lock.variants.get("", VariantLock())
@@ -126,7 +155,7 @@ class _Planner:
                 if section.adopted is None or platform in self.seen.get(key, {}):
                     continue
                 place = section.adopted.locations[0]
-                if place.startswith("/") and not stands(place):
+                if self._is_gone(section.adopted):
                     more = ", ".join(section.adopted.locations[1:])
                     text = f"{place} is gone" + (f"; it is also {more}" if more else "")
                     self._say("x", f"{'/'.join(key)} [{platform}]", text)
@@ -134,27 +163,33 @@ class _Planner:
     def _say(self, verb: str, what: str, reason: str) -> None:
         self.changes.append(Change(where=LOCKS, what=what, verb=verb, reason=reason))
 
-    def _platform(self, key: Key, platform: Platform, several: list[Seen], facts: Facts) -> None:
+    def _is_gone(self, adoption: Adoption) -> bool:
+        place = adoption.locations[0]
+        return place.startswith("/") and not self.stands(place)
+
+    def _platform(
+        self, key: Key, platform: Platform, several: list[Seen], facts: Facts, built: str
+    ) -> None:
+        """Decides on one platform; ``built`` is the build that the name and version mean."""
         what = f"{'/'.join(key)} [{platform}]"
-        builds: dict[str, list[Seen]] = {}
-        for one in several:
-            builds.setdefault(one.id.built, []).append(one)
-        built, why = self._build(key, builds, facts)
-        for other in sorted(builds.keys() - {built}) if not why else ():
-            places = ", ".join(one.place for one in builds[other])
-            text = f"another build; {'/'.join(key)} is that of {built}"
-            self._say("unmanaged", places, text)
-        if not why:
-            why = self._clash(key)
-        if why:
-            self._say("x", what, why)
+        meant = [one for one in several if one.id.built == built]
+        others = (one for one in several if one.id.built != built)
+        for one in sorted(others, key=lambda one: one.place):
+            text = f"another build; {'/'.join(key)} is that of {built or NO_DAY}"
+            self._say("unmanaged", one.place, text)
+        if not meant:
             return
         old = self._old(key, platform)
-        made, why = adoption_of(builds[built], platform, facts, self.chosen.fallbacks, old)
+        anew = old is not None and (
+            self._is_gone(old) or bool(built and old.about.built and built != old.about.built)
+        )
+        fallbacks = self.chosen.fallbacks
+        made, why = adoption_of(meant, platform, facts, fallbacks, old, anew=anew)
         if why:
             self._say("x", what, why)
         elif made == old:
-            self._say("=", what, f"at {made.locations[0]}")
+            known = ", not looked at again" if all(one.remembered for one in meant) else ""
+            self._say("=", what, f"at {made.locations[0]}{known}")
         elif old is not None and old.digest != made.digest and not self.chosen.accept:
             self._say(
                 "x",
@@ -172,28 +207,40 @@ class _Planner:
 
     def _build(self, key: Key, builds: Mapping[str, list[Seen]], facts: Facts) -> tuple[str, str]:
         """Returns the build that is meant, or why that is not known."""
-        name, days = "/".join(key), ", ".join(sorted(builds))
-        if word := self.chosen.builds.get(name):
-            return (word, "") if word in builds else ("", f"{word} was chosen; there is {days}")
-        if len(facts.built) > 1:
-            return "", f"lists disagree: {', '.join(sorted(facts.built))}; {_choose(name, days)}"
+        name, days = "/".join(key), ", ".join(day or NO_DAY for day in sorted(builds))
+        hint = f"--choose {name}={min(builds) or NO_DAY} says which"
+        if name in self.chosen.builds:
+            word = self.chosen.builds[name]
+            return (
+                (word, "")
+                if word in builds
+                else ("", f"{word or NO_DAY} was chosen; there is {days}")
+            )
         by_module = {day for day, found in builds.items() if any(one.chosen for one in found)}
         by_list = set(facts.built)
+        listed = ", ".join(sorted(by_list))
+        if len(by_list) > 1:
+            return "", f"lists disagree: {listed}; {hint}"
+        locked = self._locked(key)
         if by_list and not by_list & builds.keys():
-            if builds.keys() == {""}:
-                return "", f"lists say {min(by_list)}, and {builds[''][0].place} says no day"
-            return "", f"lists say {min(by_list)}; there is {days}; {_choose(name, days)}"
+            if builds.keys() == {""} and by_list == locked:
+                return "", ""  # chosen before; the lock has the day that lists say
+            return "", f"lists say {listed}; there is {days}; {hint}"
         if len(builds) == 1:
             return next(iter(builds)), ""
-        words = by_module | by_list
+        words = by_module | by_list or (locked & builds.keys())
         if len(words) == 1:
             return words.pop(), ""
-        if not words:
-            return "", f"builds of {days}, and neither a module nor a list names one; " + _choose(
-                name, days
-            )
-        told = f"the module says {', '.join(sorted(by_module))}, lists {', '.join(sorted(by_list))}"
-        return "", f"{told}; {_choose(name, days)}"
+        if not by_module | by_list:
+            return "", f"builds of {days}, and neither a module nor a list names one; {hint}"
+        told = f"the module says {', '.join(sorted(by_module))}, lists {listed}"
+        return "", f"{told}; {hint}"
+
+    def _locked(self, key: Key) -> set[str]:
+        """Returns the build that was chosen before: that of the lock."""
+        variant = self.locks.get(ReleaseName(*key, "")).variants.get("", VariantLock())
+        adopted = [section.adopted for section in variant.platforms.values()]
+        return {adoption.about.built for adoption in adopted if adoption is not None}
 
     def _clash(self, key: Key) -> str:
         release = ReleaseName(*key, "")
@@ -208,10 +255,6 @@ class _Planner:
         lock = self.locks.releases.get(key)
         section = lock.platform(ReleaseName(*key, ""), platform) if lock else None
         return section.adopted if section else None
-
-
-def _choose(name: str, days: str) -> str:
-    return f"--choose {name}={days.partition(',')[0]} says which"
 
 
 def _short(adoption: Adoption) -> str:

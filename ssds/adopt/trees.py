@@ -15,7 +15,7 @@ import os
 import re
 
 from ssds.adopt.codes import diagnostic
-from ssds.adopt.images import SUFFIXES, inside, is_image, look_at
+from ssds.adopt.images import SUFFIXES, inside, is_image, look_at, unreadable
 from ssds.adopt.memory import Memory
 from ssds.adopt.model import BuildName, Reading, Seen, build_name, good_commands
 from ssds.core.diagnostics import Diagnostic, Span
@@ -36,6 +36,7 @@ def read_tree(place: str, memory: Memory) -> Reading:
     folder = os.path.join(top, CONTAINERS)
     if not os.path.isdir(folder):
         folder = top
+        top = os.path.dirname(top) if os.path.basename(top) == CONTAINERS else top
     if not os.path.isdir(folder):
         raise UsageError(f"there is no folder {place}", hint="Name the tree.", code="E211")
     seen: list[Seen] = []
@@ -47,30 +48,44 @@ def read_tree(place: str, memory: Memory) -> Reading:
         path = os.path.join(folder, name)
         if name == MODULES or name.startswith(".") or path in generated:
             continue
-        if not os.path.isdir(path):
-            unmanaged.append((path, "not a folder of a build"))
-            continue
-        if os.path.islink(path) and not inside(top, path):
-            problems.append(diagnostic("A004", Span(path=path), target=os.path.realpath(path)))
-            unmanaged.append((path, "a link out of the tree"))
-            continue
-        found = build_name(name)
-        if found is None:
-            _strange(name, path, problems)
-            unmanaged.append((path, "its name is not NAME_VERSION_YYYYMMDD"))
-            continue
-        image = _image(top, path, name, problems)
-        if not image:
-            unmanaged.append((path, "it has no image: disabled, or not finished"))
-            continue
-        current = _current(folder, found, modules)
-        commands = _commands(path, problems)
-        one = look_at(found, image, memory, problems, commands=commands, chosen=current == name)
-        if one is None:
-            unmanaged.append((path, "its image cannot be read"))
+        try:
+            found = _build(top, folder, name, memory, modules, problems)
+        except OSError as error:
+            problems.append(unreadable(error, path))
+            found = "it cannot be read"
+        if isinstance(found, Seen):
+            seen.append(found)
         else:
-            seen.append(one)
+            unmanaged.append((path, found))
     return Reading(seen=tuple(seen), unmanaged=tuple(unmanaged), problems=tuple(problems))
+
+
+def _build(
+    top: str,
+    folder: str,
+    name: str,
+    memory: Memory,
+    modules: dict[tuple[str, str], str],
+    problems: list[Diagnostic],
+) -> Seen | str:
+    """Returns one build of ``folder``, or why it is not taken."""
+    path = os.path.join(folder, name)
+    if not os.path.isdir(path):
+        return "not a folder of a build"
+    if os.path.islink(path) and not inside(top, path):
+        problems.append(diagnostic("A004", Span(path=path), target=os.path.realpath(path)))
+        return "a link out of the tree"
+    found = build_name(name)
+    if found is None:
+        _strange(name, path, problems)
+        return "its name is not NAME_VERSION_YYYYMMDD"
+    image = _image(top, path, name, problems)
+    if not image:
+        return "it has no image: disabled, or not finished"
+    chosen = _current(folder, found, modules, problems) == name
+    commands = _commands(path, problems)
+    one = look_at(found, image, memory, problems, commands=commands, chosen=chosen)
+    return one or "its image cannot be read"
 
 
 def _strange(name: str, path: str, problems: list[Diagnostic]) -> None:
@@ -104,7 +119,12 @@ def _commands(path: str, problems: list[Diagnostic]) -> tuple[str, ...]:
     return good
 
 
-def _current(folder: str, found: BuildName, known: dict[tuple[str, str], str]) -> str:
+def _current(
+    folder: str,
+    found: BuildName,
+    known: dict[tuple[str, str], str],
+    problems: list[Diagnostic],
+) -> str:
     """Returns the build that the module of a name and version leads to, or the empty string."""
     key = (found.name, found.version)
     if key not in known:
@@ -113,7 +133,8 @@ def _current(folder: str, found: BuildName, known: dict[tuple[str, str], str]) -
             name = f"{MODULES}/{found.name}/{found.version}{suffix}"
             try:
                 data = local.read_below(folder, name, TEXT_LIMIT_BYTES) or b""
-            except InvalidValue:
+            except (OSError, InvalidValue) as error:
+                problems.append(unreadable(error, os.path.join(folder, name)))
                 continue
             places = [a or b for a, b in _PATH.findall(data.decode("utf-8", "replace"))]
             if places:

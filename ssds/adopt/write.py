@@ -6,11 +6,13 @@ import os
 from collections.abc import Callable, Mapping
 
 from ssds.adopt.plan import Adoptions
+from ssds.core.diagnostics import Collector
 from ssds.core.errors import Refused
 from ssds.core.platform import Platform
 from ssds.core.records import replace
 from ssds.lock.model import Adoption, Lock, PlatformLock, VariantLock, lock_file_name
-from ssds.lock.write import update_lock
+from ssds.lock.read import parse_lock_bytes
+from ssds.lock.write import lock_bytes, update_lock
 
 
 def write_adoptions(planned: Adoptions, folder: str, guard: Callable[[str], str]) -> int:
@@ -22,13 +24,14 @@ def write_adoptions(planned: Adoptions, folder: str, guard: Callable[[str], str]
 
     Raises:
         Refused: E218, a lock became one of something built meanwhile.
+        InputError: a lock would hold what nothing could read again; it is not written.
     """
     changed = 0
     for (name, version), platforms in sorted(planned.writes.items()):
         file = lock_file_name(name, version)
 
         def change(lock: Lock, found: Mapping[Platform, Adoption] = platforms) -> Lock:
-            return with_adoptions(lock, found)
+            return _sound(with_adoptions(lock, found))
 
         changed += update_lock(
             os.path.join(folder, file), guard=guard(file), name=name, version=version, change=change
@@ -47,3 +50,10 @@ def with_adoptions(lock: Lock, found: Mapping[Platform, Adoption]) -> Lock:
         )
     platforms = {**old.platforms, **{p: PlatformLock(adopted=a) for p, a in found.items()}}
     return replace(lock, variants={**lock.variants, "": replace(old, platforms=platforms)})
+
+
+def _sound(lock: Lock) -> Lock:
+    collector = Collector()
+    parse_lock_bytes(lock_bytes(lock), lock_file_name(lock.name, lock.version), collector)
+    collector.raise_if_failed()
+    return lock

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable
 
@@ -28,7 +29,7 @@ MEMORY = "adopted.json"
     "choices",
     multiple=True,
     metavar="NAME/VERSION=YYYYMMDD",
-    help="Which build a name and version mean. May be repeated.",
+    help="Which build a name and version mean; `none` for one without a day. May be repeated.",
 )
 @click.option(
     "--fallback",
@@ -123,16 +124,18 @@ def _seldom() -> Callable[[str], None]:
 
 
 def _builds(choices: tuple[str, ...]) -> dict[str, str]:
+    from ssds.adopt.plan import NO_DAY
+
     found = {}
     for text in choices:
         name, equals, built = text.partition("=")
-        if not equals or "/" not in name or not (built.isdecimal() and len(built) == 8):
+        if not equals or "/" not in name or not re.fullmatch(rf"[0-9]{{8}}|{NO_DAY}", built):
             raise UsageError(
                 f"{text[:200]!r} chooses nothing",
-                hint="Write NAME/VERSION=YYYYMMDD.",
+                hint=f"Write NAME/VERSION=YYYYMMDD, or ={NO_DAY} for a build without a day.",
                 code="E219",
             )
-        found[name] = built
+        found[name] = "" if built == NO_DAY else built
     return found
 
 

@@ -21,9 +21,15 @@ NO_KEY = ActionKey("blake3:" + "0" * 64)
 NO_PLATFORM = Platform("linux/amd64")
 
 _UNSAFE = pattern(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_TEXT_LIMIT = 4096
 COMMAND = r"[A-Za-z0-9_][A-Za-z0-9_.+@%=,~:-]{0,127}"
 _COMMAND = pattern(COMMAND)
 _HEX = pattern(r"[0-9a-f]{64}")
+
+
+def storable(text: str) -> bool:
+    """Whether a lock can hold a text: some, printable, and not longer than a path."""
+    return bool(text) and len(text) <= _TEXT_LIMIT and not _UNSAFE.search(text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +95,7 @@ class Checker:
         if not isinstance(value, str):
             self._wrong(value, path, "a text")
             return ""
-        if _UNSAFE.search(value) or len(value) > 4096:
+        if value and not storable(value):
             self.fault("L014", path, found=repr(value[:80]), expected="printable text")
         elif (not value and not empty) or (pattern and not re.fullmatch(pattern, value)):
             self.fault("L014", path, found=repr(value[:80]), expected=pattern or "some text")

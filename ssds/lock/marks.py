@@ -5,6 +5,7 @@ Only used once something is wrong; the reader's fast path is the standard librar
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import json
 from json.decoder import scanstring  # type: ignore[attr-defined]
@@ -15,6 +16,7 @@ Path = tuple[str | int, ...]
 
 _SPACE = pattern(r"[ \t\n\r]*")
 _ATOM = pattern(r"-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?|true|false|null|NaN|-?Infinity")
+_LINE_END = pattern(r"\n")
 _WORD = pattern(r"[\w-]+")
 DEPTH_LIMIT = 64
 
@@ -27,12 +29,17 @@ class Marks:
         self.offsets: dict[Path, int] = {}
         self.doubles: list[tuple[Path, int]] = []
         self.too_deep = self.broken = -1
+        self._line_ends: list[int] | None = None
 
     def place(self, path: Path) -> tuple[int, int]:
         """Returns line and column (from 1) of ``path`` or of its nearest known parent."""
         while path and path not in self.offsets:
             path = path[:-1]
-        return line_column(self.text, self.offsets.get(path, 0))
+        if self._line_ends is None:
+            self._line_ends = [match.start() for match in _LINE_END.finditer(self.text)]
+        offset = self.offsets.get(path, 0)
+        before = bisect.bisect_left(self._line_ends, offset)
+        return before + 1, offset - (self._line_ends[before - 1] if before else -1)
 
 
 def line_column(text: str, offset: int) -> tuple[int, int]:

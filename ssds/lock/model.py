@@ -108,8 +108,8 @@ class Adoption:
 
     Attributes:
         digest: the observed digest (an image's) or, in blake3, a tree's fingerprint.
-        locations: where those bytes are: absolute paths or image references; the first was looked
-            at, the others are fallback sources.
+        locations: absolute paths or image references, at least one; the first has those bytes,
+            the others are fallback sources, compared only where they are of its kind.
         commands: as in ReleaseHalf.
         about: what lists say of it.
     """

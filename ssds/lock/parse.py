@@ -298,9 +298,12 @@ def _adoption(c: Checker, value: object, path: Path) -> Adoption:
     top = c.map(value, path, required="evidence digest locations", optional="commands about")
     c.choice(top.get("evidence", MISSING), (*path, "evidence"), ("none",))
     at = (*path, "locations")
+    locations = tuple(c.text(v, p) for p, v in c.items(top.get("locations", MISSING), at))
+    if top.get("locations") == []:
+        c.fault("L014", at, found="no place", expected="one place or more")
     return Adoption(
         digest=c.digest(top.get("digest", MISSING), (*path, "digest"), ""),
-        locations=tuple(c.text(v, p) for p, v in c.items(top.get("locations", MISSING), at)),
+        locations=locations,
         commands=_commands(c, top.get("commands", []), (*path, "commands")),
         about=_about(c, top.get("about", {}), (*path, "about")),
     )

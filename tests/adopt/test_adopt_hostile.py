@@ -171,7 +171,8 @@ def test_one_name_is_never_guessed_among_builds_and_adopting_twice_is_adopting_o
     places: list[Seen], entries: list[Listed], word: str
 ) -> None:
     reading = Reading(seen=tuple(places), listed=tuple(entries), lists=bool(entries))
-    chosen = Chosen(builds={"a/1": word} if word else {})
+    known = {one.id.name for one in (*places, *entries)}
+    chosen = Chosen(builds={"a/1": word} if word and "a" in known else {})
     planned = plan_adoption([reading], Locks(), chosen=chosen)
     locks = {}
     for (name, version), platforms in planned.writes.items():

@@ -23,6 +23,7 @@ from ssds.exports.shpc import export_shpc
 from ssds.host.mirrors import Mirrors
 from ssds.oci.layout import Layout
 
+SQUASHFS = b"hsqs" + bytes(92)
 ARM = Old(name="x", version="1", built="", categories=(), commands=("x",), machine="arm64")
 
 
@@ -42,6 +43,11 @@ def codes(reading: Reading) -> list[str]:
         ("fastqc:0.11.9--hdfd78af_1.sif", "fastqc_0.11.9--hdfd78af_1"),
         ("fsl-6.0.4.sif", "None"),
         ("my_tool_1.sif", "None"),
+        ("my_tool_v_2_20200101.sif", "None"),
+        ("my_tool_2_20200101.sif", "None"),
+        ("tool_arm64_2_20200101.sif", "tool_arm64_2_20200101"),
+        ("my_backup.sif", "None"),
+        ("tool_v2.sif", "tool_v2"),
     ],
 )
 def test_a_file_name_that_may_be_split_in_two_ways_is_not_split(name: str, want: str) -> None:
@@ -50,7 +56,7 @@ def test_a_file_name_that_may_be_split_in_two_ways_is_not_split(name: str, want:
 
 def test_sif_files_are_adopted_for_the_machine_that_their_head_names(tmp_path: Path) -> None:
     (tmp_path / "x_1.sif").write_bytes(sif_bytes(ARM))
-    (tmp_path / "y_2.img").write_bytes(b"no SIF, but a file")
+    (tmp_path / "y_2.img").write_bytes(SQUASHFS)
     (tmp_path / "z-3.sif").write_bytes(b"")
     (tmp_path / "u_4.sif").symlink_to("/etc/passwd")
     (tmp_path / "notes").write_text("")
@@ -58,7 +64,7 @@ def test_sif_files_are_adopted_for_the_machine_that_their_head_names(tmp_path: P
     assert ids(reading) == ["x_1", "y_2"]
     assert [dict(seen.platforms) for seen in reading.seen] == [
         {"linux/arm64": sha256_of(sif_bytes(ARM))},
-        {"linux/amd64": sha256_of(b"no SIF, but a file")},
+        {"linux/amd64": sha256_of(SQUASHFS)},
     ]
     assert sorted(codes(reading)) == ["A003", "A004"]
     assert ids(read_sif(str(tmp_path / "x_1.sif"), Memory())) == ["x_1"]
@@ -68,9 +74,9 @@ def test_sif_files_are_adopted_for_the_machine_that_their_head_names(tmp_path: P
 
 def test_a_depot_of_galaxy_is_adopted_flat_and_below_two_letters(tmp_path: Path) -> None:
     (tmp_path / "f" / "a").mkdir(parents=True)
-    (tmp_path / "f" / "a" / "fastqc:0.11.9--hdfd78af_1").write_bytes(b"1")
-    (tmp_path / "samtools:1.16--h6899075_1").write_bytes(b"2")
-    (tmp_path / "Upper:1").write_bytes(b"3")
+    (tmp_path / "f" / "a" / "fastqc:0.11.9--hdfd78af_1").write_bytes(SQUASHFS)
+    (tmp_path / "samtools:1.16--h6899075_1").write_bytes(SQUASHFS)
+    (tmp_path / "Upper:1").write_bytes(SQUASHFS)
     reading = read_depot(str(tmp_path), Memory())
     assert sorted(ids(reading)) == ["fastqc_0.11.9--hdfd78af_1", "samtools_1.16--h6899075_1"]
     assert codes(reading) == ["A003"]

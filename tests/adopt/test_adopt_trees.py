@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -96,10 +95,12 @@ def test_what_is_known_is_not_walked_again(
     monkeypatch.setattr(memory, "of_folder", walked)
     assert few.adopt() == 0
     image = next(few.tree.glob("containers/afni*/*.simg"))
-    (image / "opt" / "deep").mkdir()  # not seen: neither the folder nor what stands in it changed
-    os.utime(image / "opt", ns=(image.stat().st_atime_ns, (image / "opt").stat().st_mtime_ns))
-    monkeypatch.setattr(memory, "of_folder", real)
+    (image / "opt" / "afni-1.0.0" / "bin" / "afni").unlink()  # too deep to be seen
     capsys.readouterr()
+    assert few.adopt("--json") == 0
+    (same,) = [c for c in json.loads(capsys.readouterr().out)["changes"] if "afni" in c["what"]]
+    assert (same["verb"], same["reason"]) == ("keep", f"at {image}, not looked at again")
+    monkeypatch.setattr(memory, "of_folder", real)
     assert few.adopt("--again", "--json") == 3
     (held,) = [c for c in json.loads(capsys.readouterr().out)["changes"] if c["verb"] == "refused"]
     assert "--accept" in held["reason"]

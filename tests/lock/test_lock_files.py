@@ -755,6 +755,10 @@ def test_an_adopted_release_is_read_and_not_delivered() -> None:
     assert schema_faults(LOCK, data) == []
     assert releasable(lock) == ()
     assert lock_from_dict(json.loads(lock_bytes(lock))) == lock
+    release["locations"] = []  # what is nowhere was not adopted
+    with pytest.raises(InvalidValue, match="found no place"):
+        lock_from_dict(data)
+    assert schema_faults(LOCK, data) != []
 
 
 def test_the_difference_of_two_locks_reads_well() -> None:
