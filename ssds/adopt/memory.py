@@ -2,7 +2,8 @@
 
 The memory is a cache of this workspace: losing it changes nothing but time. A file is taken for
 unchanged while its device, inode, size and times are; a folder, while these of its own and of what
-stands directly in it are. What changed deeper is seen with ``again``.
+stands directly in it are. What changed deeper is seen with ``again``, except what leaves names,
+kinds, modes and sizes as they were: a folder's fingerprint holds no content.
 """
 
 from __future__ import annotations

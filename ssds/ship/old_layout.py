@@ -39,6 +39,8 @@ CONTAINERS = "containers"
 BY_CATEGORY = "neurodesk-modules"
 _ARM = "_arm64"
 _LIMIT = 1 << 20
+_LAST_EPOCH = 253402300799
+"""The last second of the year 9999."""
 _MARKER = "neurodesk-exposed-commands"
 _CATEGORY = re.compile(r"[^A-Za-z0-9_.-]+")
 _IMAGE = re.compile(rf"{CONTAINERS}/([^/]+)/\1\.simg")
@@ -59,13 +61,45 @@ class View:
 
 
 def build_date(released: Released) -> str:
-    """Returns ``YYYYMMDD`` for names that hold a release's day; another revision, another day.
+    """Returns ``YYYYMMDD`` for names that hold a release's day.
 
     It is the day of the newest pinned input, and one day more for each revision after the first:
     a lock holds no time of building, and two revisions of one version need two names.
     """
-    moment = dt.datetime.fromtimestamp(released.epoch, dt.UTC)
-    return f"{moment + dt.timedelta(days=max(released.revision - 1, 0)):%Y%m%d}"
+    day = dt.datetime.fromtimestamp(min(released.epoch, _LAST_EPOCH), dt.UTC).date()
+    return _later(day, max(released.revision - 1, 0))
+
+
+def _later(day: dt.date, days: int) -> str:
+    return f"{dt.date.fromordinal(min(day.toordinal() + days, dt.date.max.toordinal())):%Y%m%d}"
+
+
+def _days(before: Mapping[str, Name]) -> dict[str, dict[str, str]]:
+    """Returns ``<name>_<version>`` → day → what the image of that day is a link to."""
+    found: dict[str, dict[str, str]] = {}
+    for path, name in before.items():
+        if match := _IMAGE.fullmatch(path):
+            release, _, day = match[1].rpartition("_")
+            found.setdefault(release, {})[day] = name.target
+    return found
+
+
+def _day(own: str, target: str, known: Mapping[str, str]) -> str:
+    """Returns the day of an image: the one that it has, else one after all that others have.
+
+    Args:
+        own: the day of its inputs; target: what its link leads to.
+        known: what ``_days`` says of its release.
+    """
+    if had := [day for day, other in known.items() if other == target]:
+        return max(had)
+    last = max(known, default="")
+    if own > last:
+        return own
+    try:
+        return _later(dt.datetime.strptime(last, "%Y%m%d").replace(tzinfo=dt.UTC).date(), 1)
+    except ValueError:
+        return own  # that is no day
 
 
 def old_layout(
@@ -87,13 +121,16 @@ def old_layout(
     if NEURODESK not in site.views:
         return view
     known = {(e.name, e.module): e for e in entries if e.current}
+    days = _days(before)
     for pick in picks:
         entry = known.get((pick.name, pick.module))
         if entry is None or not pick.released.epoch or "_" in pick.module:
             continue  # names are split at "_" there, and have a day
         about = read_about(pick.released.metadata, blobs)
         for suffix, image in _images(pick).items():
-            _release(view, site, pick, entry, suffix, image, about)
+            release, target = f"{pick.name}{suffix}_{pick.module}", f"../../{image_path(image)}"
+            day = _day(build_date(pick.released), target, days.get(release, {}))
+            _release(view, site, pick, entry, suffix, (target, day), about)
     if older := [entry for entry in entries if not entry.current]:
         _earlier(view, older, before, read())
     return view
@@ -125,13 +162,14 @@ def _release(
     pick: Pick,
     entry: Entry,
     suffix: str,
-    image: Digest,
+    image: tuple[str, str],
     about: Mapping[str, Json],
 ) -> None:
-    name = f"{pick.name}{suffix}"
-    build = f"{name}_{pick.module}_{build_date(pick.released)}"
+    """Adds one release; ``image`` is what its link leads to, and its day."""
+    name, (target, day) = f"{pick.name}{suffix}", image
+    build = f"{name}_{pick.module}_{day}"
     folder = f"{CONTAINERS}/{build}"
-    view.names[f"{folder}/{build}.simg"] = Name(target=f"../../{image_path(image)}")
+    view.names[f"{folder}/{build}.simg"] = Name(target=target)
     view.file(f"{folder}/commands.txt", "".join(f"{c}\n" for c in entry.commands).encode())
     wrappers = f"../../{SITES}/{site.name}/wrappers/{entry.name}/{entry.full}/bin"
     for command in entry.commands:

@@ -42,12 +42,12 @@ SITE = site(views=("neurodesk",), runtimes=("plain",))
 NEW = "fsl_7.0_20260101"
 
 
-def dated(lock: Lock, version: str = "7.0") -> Lock:
+def dated(lock: Lock, epoch: int = EPOCH) -> Lock:
     """The lock with a day of its pinned inputs."""
-    name = ReleaseName("fsl", version, "")
+    name = ReleaseName("fsl", "7.0", "")
     variant = lock.variant(name)
     platforms = {
-        p: replace(s, pins=replace(s.pins, epoch=EPOCH)) for p, s in variant.platforms.items()
+        p: replace(s, pins=replace(s.pins, epoch=epoch)) for p, s in variant.platforms.items()
     }
     return with_variant(lock, name, replace(variant, platforms=platforms))
 
@@ -164,6 +164,26 @@ def test_a_new_revision_moves_the_module_and_the_old_path_stays(
     assert f"containers/{NEW}" in (containers / "modules" / "fsl" / "7.0.lua").read_text()
     deploy(site(runtimes=("plain",)), [second], blobs, tree)
     assert not containers.exists()  # who wants no view has none
+
+
+@pytest.mark.parametrize(
+    ("epoch", "day"),
+    [(EPOCH - 86400, "20260102"), (EPOCH + 864000, "20260112"), (10**15, "99991231")],
+    ids=["older inputs", "newer inputs", "no day at all"],
+)
+def test_another_revision_has_another_and_later_day_whatever_its_inputs_say(
+    made: tuple[Blobs, Lock, Lock], tmp_path: Path, epoch: int, day: str
+) -> None:
+    blobs, first, second = made
+    tree = str(tmp_path / "tree")
+    deploy(SITE, [first], blobs, tree)
+    for _ in range(2):
+        deploy(SITE, [dated(second, epoch)], blobs, tree)
+        names = (NEW, f"fsl_7.0_{day}")
+        containers = tmp_path / "tree" / "containers"
+        assert sorted(os.listdir(containers)) == [*names, "modules"]
+        said = [run([str(containers / name / "fslmaths")]).stdout for name in names]
+        assert said == [b"first\n", b"second\n"]
 
 
 def test_a_folder_of_others_of_which_nothing_was_adopted_is_refused(
