@@ -72,14 +72,14 @@ def adoption_of(
         if same.platforms[platform] != one.platforms[platform]:
             why = f"{same.place} and {one.place} have different bytes"
     if old is not None and not anew and kind_of(old) not in kinds:
-        digest, places = old.digest, list(old.locations)
+        digest, places, built = old.digest, list(old.locations), old.about.built
     else:
         first = kinds.get(kind_of(old), found[0]) if old else found[0]
-        digest, places = first.platforms[platform], [first.place]
+        digest, places, built = first.platforms[platform], [first.place], ""
     places += [one.place for one in found] + [place for one in found for place in one.more]
     places += [filled(text, found[0]) for text in fallbacks if fits(text, found[0])]
     commands = next((one.commands for one in found if one.commands), ())
-    built = found[0].id.built
+    built = built or found[0].id.built
     about = facts.about
     if old is not None:
         commands = commands or old.commands

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Mapping, Sequence
 
 from ssds.adopt.codes import capped
-from ssds.adopt.merge import Facts, adoption_of, facts_of
+from ssds.adopt.merge import Facts, adoption_of, facts_of, kind_of
 from ssds.adopt.model import Listed, Reading, Seen
 from ssds.core.diagnostics import Diagnostic
 from ssds.core.errors import UsageError
@@ -167,6 +167,13 @@ class _Planner:
         place = adoption.locations[0]
         return place.startswith("/") and not self.stands(place)
 
+    def _is_strange(self, key: Key, built: str, meant: Sequence[Seen], old: Adoption) -> bool:
+        """Whether these may be another build than the lock's, and nobody said that they are not."""
+        told = "/".join(key) in self.chosen.builds
+        return not (
+            told or built == old.about.built or any(one.place in old.locations for one in meant)
+        )
+
     def _platform(
         self, key: Key, platform: Platform, several: list[Seen], facts: Facts, built: str
     ) -> None:
@@ -180,9 +187,8 @@ class _Planner:
         if not meant:
             return
         old = self._old(key, platform)
-        anew = old is not None and (
-            self._is_gone(old) or bool(built and old.about.built and built != old.about.built)
-        )
+        strange = old is not None and self._is_strange(key, built, meant, old)
+        anew = strange or (old is not None and self._is_gone(old))
         fallbacks = self.chosen.fallbacks
         made, why = adoption_of(meant, platform, facts, fallbacks, old, anew=anew)
         if why:
@@ -191,12 +197,10 @@ class _Planner:
             known = ", not looked at again" if all(one.remembered for one in meant) else ""
             self._say("=", what, f"at {made.locations[0]}{known}")
         elif old is not None and old.digest != made.digest and not self.chosen.accept:
-            self._say(
-                "x",
-                what,
-                f"the lock says {_short(old)}, {made.locations[0]} has {_short(made)}; "
-                "--accept takes it as it is",
-            )
+            text = f"the lock says {_short(old)}, {made.locations[0]} has {_short(made)}; "
+            if strange and kind_of(old) != kind_of(made):
+                text += f"--choose {'/'.join(key)}={built or NO_DAY} adds that place, "
+            self._say("x", what, f"{text}--accept takes it as it is")
         else:
             self.writes.setdefault(key, {})[platform] = made
             new = "adopted" if old is None else "taken anew" if old.digest != made.digest else (

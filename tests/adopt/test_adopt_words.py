@@ -138,8 +138,24 @@ def test_digests_of_other_kinds_are_not_compared_and_the_order_of_sources_holds_
     instead = plan(PLAIN, locks=locked(only), gone=(TREE.place,), accept=True)
     (adoption,) = instead.writes[KEY].values()
     assert (adoption.digest, adoption.locations) == (FILE, (PLAIN.place,))
+
+
+def test_a_place_that_may_be_of_another_build_is_added_where_somebody_says_so() -> None:
+    only = locked(plan(TREE))
     other_day = seen("/sifs/afni_1.0.0_20210101.sif", FILE, "20210101")
-    assert plan(other_day, locks=locked(only)).held == 1
+    for other, word in ((other_day, "20210101"), (SIF, "none"), (TAG, "none")):
+        held = plan(other, locks=only)
+        (row,) = held.changes
+        assert (row.verb, held.writes) == ("x", {})
+        assert f"--choose afni/1.0.0={word} adds that place" in row.reason
+        built = "" if word == "none" else word
+        added = plan(other, locks=only, builds={"afni/1.0.0": built})
+        (adoption,) = added.writes[KEY].values()
+        assert (adoption.digest, adoption.locations) == (FOLDER, (TREE.place, other.place))
+        assert adoption.about.built == "20200101"
+        assert verbs(plan(other, locks=locked(added))) == "="
+        (adoption,) = plan(other, locks=only, accept=True).writes[KEY].values()
+        assert adoption.locations == (other.place,)
 
 
 def test_a_fallback_that_needs_a_day_is_left_out_where_there_is_none() -> None:
