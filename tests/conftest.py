@@ -12,8 +12,12 @@ import shutil
 import subprocess
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 os.environ.setdefault("SSDS_USER_SETTINGS", os.devnull)
+# A busy machine makes no law untrue.
+settings.register_profile("ssds", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("ssds")
 
 
 def _has(*programs: str) -> bool:

@@ -228,4 +228,28 @@ def _short(text: str) -> str:
     return re.sub(r"([|<>*_])", r"\\\1", clean)
 
 
-PAGES = {"docs/reference/cli.md": cli_page, "docs/reference/errors.md": errors_page}
+def diagnostics_page() -> str:
+    """Returns the reference page of all codes of the recipe room."""
+    from ssds.recipe.codes import every_code
+
+    lines = [
+        "# Diagnostics",
+        "",
+        "Each code is one cause with one remedy. Errors stop the work; warnings and notes do not.",
+        "This page is made from `ssds/recipe/codes.py` and its neighbours.",
+        "",
+        "| code | | summary | what to do |",
+        "|---|---|---|---|",
+    ]
+    order = {letter: index for index, letter in enumerate("YRBPCSVKWNG")}
+    for code, row in sorted(every_code().items(), key=lambda item: (order[item[0][0]], item[0])):
+        hint = row.hint.replace("|", "\\|")
+        lines.append(f"| {code} | {row.severity.value} | {row.summary} | {hint} |")
+    return "\n".join(lines) + "\n"
+
+
+PAGES = {
+    "docs/reference/cli.md": cli_page,
+    "docs/reference/errors.md": errors_page,
+    "docs/reference/diagnostics.md": diagnostics_page,
+}

@@ -36,7 +36,7 @@ def read_lists(place: str) -> Reading:
         raise UsageError(
             f"{place} has no list of NeuroDesk's",
             hint="Name log.txt, apps.json, a folder releases/, or a checkout that holds them.",
-            code="E210",
+            code="E265",
         )
     for path in files:
         data = read_text(path, problems)

@@ -32,7 +32,7 @@ def trusted_keys(context: Context, files: Sequence[str]) -> tuple[PublicKey, ...
     """Returns the keys of ``--key``, or those that the settings name.
 
     Raises:
-        UsageError: E240, there is none.
+        UsageError: E260, there is none.
     """
     from ssds.trust.open import read_public_file
 
@@ -43,7 +43,7 @@ def trusted_keys(context: Context, files: Sequence[str]) -> tuple[PublicKey, ...
         raise UsageError(
             "no key is trusted here, so nothing can be proven",
             hint="Pass --key FILE.pub, or name keys in the settings: trust.keys.",
-            code="E240",
+            code="E260",
         )
     return tuple(read_public_file(path, name) for name, path in sorted(keys.items()))
 
@@ -52,7 +52,7 @@ def signer(context: Context, address: str = "") -> Signer:
     """Returns the key of ``--key``, or the one that the settings name.
 
     Raises:
-        UsageError: E241, there is none.
+        UsageError: E261, there is none.
     """
     from ssds.trust.open import open_signer
 
@@ -62,7 +62,7 @@ def signer(context: Context, address: str = "") -> Signer:
             "no key is named that could sign",
             hint="Pass --key, set SSDS_SIGNING_KEY, or trust.sign in your own settings; "
             "`ssds key new` makes a key.",
-            code="E241",
+            code="E261",
         )
     return open_signer(address, os.environ, password)
 
@@ -89,7 +89,7 @@ def password() -> bytes:
     """Returns the password of a key: of the environment, or asked for on the terminal.
 
     Raises:
-        UsageError: E242, there is no terminal to ask on.
+        UsageError: E262, there is no terminal to ask on.
     """
     given = _given_password()
     return given if given is not None else _asked("Password of the key: ")
@@ -102,7 +102,7 @@ def new_password() -> bytes:
         return given
     first = _asked("Password of the new key: ")
     if first != _asked("Again: "):
-        raise UsageError("the two passwords differ", hint="Try again.", code="E243")
+        raise UsageError("the two passwords differ", hint="Try again.", code="E263")
     return first
 
 
@@ -117,6 +117,6 @@ def _asked(prompt: str) -> bytes:
         raise UsageError(
             "the key's password is asked for, and there is no terminal to ask on",
             hint=f"Set {PASSWORDS[0]} (empty for none).",
-            code="E242",
+            code="E262",
         )
     return getpass.getpass(prompt).encode()

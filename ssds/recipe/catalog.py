@@ -19,13 +19,13 @@ from ssds.core.records import dataclass, field, replace
 from ssds.recipe.codes import diagnostic
 from ssds.recipe.formats.scope import Report, Trees
 from ssds.recipe.formats.ssds import Edge, Reading, read_recipe
-from ssds.recipe.homes import FORMATS, Home, homes
+from ssds.recipe.homes import FORMATS, Home, folders_with_recipes, homes, recipe_folders
 from ssds.recipe.local import read_tree
 from ssds.recipe.model import Base, Catalog, Policy, Release
 from ssds.recipe.rules import check_releases
 from ssds.recipe.schema import schema
 from ssds.recipe.shared import Shared, read_shared
-from ssds.recipe.yamlmarks import Document, Spans, lies_in, load, read_file
+from ssds.recipe.yamlmarks import Document, Spans, load, read_file
 
 if TYPE_CHECKING:
     from ssds.recipe.data_model import DataSets
@@ -71,46 +71,6 @@ class Documents(Protocol):
 
     def add(self, digest: bytes, value: Any, /) -> None:
         """Keeps the value of a recipe that had no problem."""
-
-
-def recipe_folders(root: str, home: Home, collector: Collector) -> list[str]:
-    """Returns the sorted names of the folders that hold recipes; warns of those without one."""
-    top = os.path.join(root, home.folder)
-    try:
-        with os.scandir(top) as entries:
-            names = sorted(
-                e.name
-                for e in entries
-                if not e.name.startswith(".") and e.name not in home.reserved and e.is_dir()
-            )
-    except OSError as error:
-        facts = (("folder", home.folder), ("reason", os.strerror(error.errno or 0)))
-        code = "K010" if home.format == "ssds" else "K011"
-        collector.add(diagnostic(code, Span(path=home.top), facts=facts))
-        return []
-    return _with_recipe(root, home, names, collector)
-
-
-def _with_recipe(root: str, home: Home, names: Iterable[str], collector: Collector) -> list[str]:
-    found = []
-    top = os.path.join(root, home.folder)
-    for name in names:
-        path = os.path.join(root, home.path(name))
-        if not os.path.lexists(path):
-            if FORMATS[home.format].strict:
-                collector.add(diagnostic("R062", Span(path=f"{home.folder}/{name}")))
-        elif not _inside(top, os.path.join(top, name), path):
-            collector.add(diagnostic("R072", Span(path=home.path(name))))
-        else:
-            found.append(name)
-    return found
-
-
-def _inside(home: str, folder: str, path: str) -> bool:
-    """Whether a recipe file lies in the catalog ``home`` whatever links there are."""
-    if not os.path.islink(folder) and not os.path.islink(path):
-        return True
-    return lies_in(home, path)
 
 
 def read_catalog(
@@ -235,7 +195,7 @@ class _Places:
                 if name not in home.reserved
                 and os.path.isdir(os.path.join(self._root, home.folder, name))
             ]
-            self._add(home, _with_recipe(self._root, home, here, self._collector))
+            self._add(home, folders_with_recipes(self._root, home, here, self._collector))
 
     def _add(self, home: Home, names: list[str]) -> None:
         for name in names:

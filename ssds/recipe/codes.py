@@ -1,6 +1,6 @@
 """Every diagnostic of the recipe room: one cause, one code, one summary, one remedy.
 
-``docs/reference/diagnostics.md`` is ``as_markdown()``; a test compares them.
+``docs/reference/diagnostics.md`` is made from it (``tests/doc_reference.py``).
 """
 
 from __future__ import annotations
@@ -386,21 +386,3 @@ def near(word: str, known: object) -> str:
     names = [str(k) for k in known] if isinstance(known, list | tuple | set | dict) else []
     best = difflib.get_close_matches(word, sorted(names), n=1, cutoff=0.6)
     return f'Did you mean "{best[0]}"?' if best else ""
-
-
-def as_markdown() -> str:
-    """Returns the reference page of all codes."""
-    lines = [
-        "# Diagnostics",
-        "",
-        "Each code is one cause with one remedy. Errors stop the work; warnings and notes do not.",
-        "This page is made from `ssds/recipe/codes.py` and its neighbours.",
-        "",
-        "| code | | summary | what to do |",
-        "|---|---|---|---|",
-    ]
-    order = {letter: index for index, letter in enumerate("YRBPCSVKWNG")}
-    for code, row in sorted(every_code().items(), key=lambda item: (order[item[0][0]], item[0])):
-        hint = row.hint.replace("|", "\\|")
-        lines.append(f"| {code} | {row.severity.value} | {row.summary} | {hint} |")
-    return "\n".join(lines) + "\n"

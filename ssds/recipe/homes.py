@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
+
+from ssds.core.diagnostics import Collector, Span
+from ssds.recipe.codes import diagnostic
+from ssds.recipe.yamlmarks import lies_in
 
 
 class Format(NamedTuple):
@@ -102,3 +106,46 @@ def described(found: Collection[Home]) -> str:
 def home_with(root: str, found: Collection[Home], name: str) -> Home | None:
     """Returns the first home that has a recipe called ``name``, or None."""
     return next((home for home in found if home.holds(root, name)), None)
+
+
+def recipe_folders(root: str, home: Home, collector: Collector) -> list[str]:
+    """Returns the sorted names of the folders that hold recipes; warns of those without one."""
+    top = os.path.join(root, home.folder)
+    try:
+        with os.scandir(top) as entries:
+            names = sorted(
+                e.name
+                for e in entries
+                if not e.name.startswith(".") and e.name not in home.reserved and e.is_dir()
+            )
+    except OSError as error:
+        facts = (("folder", home.folder), ("reason", os.strerror(error.errno or 0)))
+        code = "K010" if home.format == "ssds" else "K011"
+        collector.add(diagnostic(code, Span(path=home.top), facts=facts))
+        return []
+    return folders_with_recipes(root, home, names, collector)
+
+
+def folders_with_recipes(
+    root: str, home: Home, names: Iterable[str], collector: Collector
+) -> list[str]:
+    """Returns those of ``names`` that hold a recipe of the catalog's own; tells of the others."""
+    found = []
+    top = os.path.join(root, home.folder)
+    for name in names:
+        path = os.path.join(root, home.path(name))
+        if not os.path.lexists(path):
+            if FORMATS[home.format].strict:
+                collector.add(diagnostic("R062", Span(path=f"{home.folder}/{name}")))
+        elif not _inside(top, os.path.join(top, name), path):
+            collector.add(diagnostic("R072", Span(path=home.path(name))))
+        else:
+            found.append(name)
+    return found
+
+
+def _inside(home: str, folder: str, path: str) -> bool:
+    """Whether a recipe file lies in the catalog ``home`` whatever links there are."""
+    if not os.path.islink(folder) and not os.path.islink(path):
+        return True
+    return lies_in(home, path)

@@ -11,8 +11,7 @@ from collections.abc import Sequence
 
 from ssds.core.diagnostics import Collector
 from ssds.core.patterns import pattern
-from ssds.recipe.catalog import recipe_folders
-from ssds.recipe.homes import Home
+from ssds.recipe.homes import Home, recipe_folders
 from ssds.recipe.yamlmarks import load, read_file
 
 _KEY = pattern(rb"recipe[\"']?\s*:|\\[xuU]")

@@ -31,7 +31,7 @@ def verify_site(path: str, keys: Sequence[PublicKey]) -> Report:
         path: ``TREE/sites/NAME``.
 
     Raises:
-        UsageError: E248, the path is no site of a tree.
+        UsageError: E264, the path is no site of a tree.
     """
     above, name = os.path.split(os.path.abspath(path))
     folder = os.path.dirname(above)
@@ -43,7 +43,7 @@ def verify_site(path: str, keys: Sequence[PublicKey]) -> Report:
         raise UsageError(
             f"{path} is no deployed site",
             hint="Name TREE/sites/NAME, as `ssds deploy` makes it.",
-            code="E248",
+            code="E264",
         )
     generation = os.path.join(folder, site_path(name), str(known))
     report, data = verify_file(os.path.join(generation, RECORD), keys)

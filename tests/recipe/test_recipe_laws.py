@@ -24,7 +24,7 @@ from ssds.core.model import ReleaseName
 from ssds.core.platform import Platform
 from ssds.recipe.address import format_address, parse_address
 from ssds.recipe.catalog import read_catalog
-from ssds.recipe.codes import as_markdown, every_code
+from ssds.recipe.codes import every_code
 from ssds.recipe.formats.ssds_metadata import USUAL_LICENSES, license_problem
 from ssds.recipe.local import LocalProblem, read_tree
 from ssds.recipe.schema import schema, schema_bytes
@@ -406,10 +406,6 @@ def test_the_environment_wins_over_the_workspace_and_that_over_the_user(tmp_path
 
 
 # -- documents ----------------------------------------------------------------------------------
-
-
-def test_the_page_of_diagnostics_is_up_to_date() -> None:
-    assert (FOLDER / "docs/reference/diagnostics.md").read_text() == as_markdown()
 
 
 def test_every_field_of_the_schema_is_documented() -> None:

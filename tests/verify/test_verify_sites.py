@@ -87,4 +87,4 @@ def test_a_changed_record_and_the_record_of_another_site_are_refused(tree: str) 
 def test_what_is_no_site_is_refused(path: str, tree: str) -> None:
     with pytest.raises(SsdsError) as refused:
         verify_site(os.path.join(tree, path), (LAB.public,))
-    assert refused.value.code == "E248"
+    assert refused.value.code == "E264"
