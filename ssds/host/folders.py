@@ -12,17 +12,23 @@ from collections.abc import Iterator
 from ssds.host.files import TEMPORARY_PREFIX, explained, sync_folder, write_point
 from ssds.host.removal import remove_whole
 
+_HERE = -100  # AT_FDCWD
+_RENAME_EXCHANGE = 2
+
 
 def _temporary(folder: str) -> str:
     return os.path.join(folder, f"{TEMPORARY_PREFIX}{os.getpid()}-{secrets.token_hex(6)}")
 
 
 @contextlib.contextmanager
-def staged_folder(path: str, *, point: str) -> Iterator[str]:
+def staged_folder(path: str, *, point: str, replace: bool = False) -> Iterator[str]:
     """Gives an empty folder; at the end of the block it stands at ``path``, whole and durable.
 
-    ``path`` must not exist. On an exception nothing is left; after SIGKILL at most a folder with
+    On an exception nothing is left, and what stood there stays; after SIGKILL at most a folder with
     TEMPORARY_PREFIX stays beside it, which ``sweep_folders`` removes.
+
+    Args:
+        replace: ``path`` may exist: the folder there goes when the new one comes.
     """
     parent = os.path.dirname(path) or "."
     temporary = _temporary(parent)
@@ -36,20 +42,19 @@ def staged_folder(path: str, *, point: str) -> Iterator[str]:
             yield temporary
             sync_file_system(temporary)
             write_point(f"{point}.synced")
-            os.rename(temporary, path)
+            _place(temporary, path, replace)
             write_point(f"{point}.renamed")
             sync_folder(parent)
             write_point(f"{point}.durable")
-    except BaseException:
+    finally:
         remove_tree(temporary)
-        raise
 
 
 @contextlib.contextmanager
 def staged_folders(parent: str, *, point: str) -> Iterator[str]:
     """Gives an empty folder; what the block put into it then stands in ``parent``, each whole.
 
-    All are durable when the first of them appears. Names must not be in ``parent`` yet. A killed
+    All are durable when the first of them appears; folders of the same names go then. A killed
     writer leaves some of them, whole, and what ``sweep_folders`` removes.
     """
     with scratch_folder(parent) as staging, explained(parent):
@@ -59,10 +64,35 @@ def staged_folders(parent: str, *, point: str) -> Iterator[str]:
         sync_file_system(staging)
         write_point(f"{point}.synced")
         for name in sorted(os.listdir(staging)):
-            os.rename(os.path.join(staging, name), os.path.join(parent, name))
+            _place(os.path.join(staging, name), os.path.join(parent, name), True)
             write_point(f"{point}.renamed")
         sync_folder(parent)
         write_point(f"{point}.durable")
+
+
+def _place(new: str, path: str, replace: bool) -> None:
+    """Renames a folder to ``path``; a folder that stood there stands at ``new`` then, or is gone.
+
+    Where the file system can, both change places in one step.
+    """
+    if not replace or not os.path.lexists(path):
+        os.rename(new, path)
+    elif not _exchange(new, path):
+        discard_folder(path)
+        os.rename(new, path)
+
+
+def _exchange(one: str, other: str) -> bool:
+    """Lets two paths change places (renameat2(2), RENAME_EXCHANGE); False where that cannot be."""
+    call = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if call is None:
+        return False
+    if call(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _RENAME_EXCHANGE) == 0:
+        return True
+    found = ctypes.get_errno()
+    if found in (errno.EINVAL, errno.ENOSYS, errno.EXDEV, errno.ENOTSUP):
+        return False
+    raise OSError(found, os.strerror(found), other)
 
 
 @contextlib.contextmanager

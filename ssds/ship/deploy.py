@@ -7,8 +7,9 @@ is ``planning``, what stands in a site's folder ``releases`` and ``generation``,
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
 
@@ -21,7 +22,7 @@ from ssds.ship.checking import check_written, damaged_parts, generation_problems
 from ssds.ship.choosing import Attached, choose, copies_of
 from ssds.ship.collisions import Collision
 from ssds.ship.generation import Deployed, Generation
-from ssds.ship.images import BlobSource, Programs, has_image, image_problems, programs_of_folder
+from ssds.ship.images import BlobSource, Programs, has_image, programs_of_folder
 from ssds.ship.links import (
     LINKS,
     Name,
@@ -32,6 +33,8 @@ from ssds.ship.links import (
     read_names,
 )
 from ssds.ship.old_layout import old_layout, view_files
+from ssds.ship.parts import lacking
+from ssds.ship.placing import bring_data, bring_images, broken_in
 from ssds.ship.planning import (
     REMOVAL_LIMIT,
     check_bytes,
@@ -40,13 +43,12 @@ from ssds.ship.planning import (
     site_changes,
 )
 from ssds.ship.published import CATALOG
-from ssds.ship.refdata.choice import data_digests
-from ssds.ship.refdata.content import has_set, needed_bytes, set_problems
+from ssds.ship.refdata.content import has_set, needed_bytes
 from ssds.ship.releases import compose_site
 from ssds.ship.sites import Selection, binds_of
 from ssds.ship.targets.plain import PlainTree
-from ssds.ship.targets.plug import Draft, Target
-from ssds.ship.tree import check_owner, data_marker, marker_path, read_deployed
+from ssds.ship.targets.plug import Target
+from ssds.ship.tree import check_owner, parts_path, read_deployed
 
 __all__ = ["REMOVAL_LIMIT", "DeployPlan", "DeployReport", "deploy", "plan_deploy", "read_deployed"]
 
@@ -147,27 +149,24 @@ def deploy_selection(
         )
         before = work.before
         check_removals(work.changes, allow_remove, place.name)
-        broken = _broken(place.folder, selection) if repair else frozenset()
+        broken = broken_in(place.folder, selection) if repair else frozenset()
         damaged = damaged_parts(place.folder, site.name, before) if repair else frozenset()
         odd = repair and any(generation_problems(place.folder, site.name, before))
         check_bytes(work.missing(broken))
         if work.whole(broken) and links_stand(place.folder, site.name):
             made = work.compose_here(anew=repair)
-            if str(made.digest) == before.content and not odd:
+            if work.stands(made) and not odd:
                 return _report(selection, work.changes, before.number, made.collisions)
         with place.change(f"deploy {site.name}") as draft:
             draft.claim()
-            for digest in sorted(broken):
-                draft.remove(marker_path(digest))
-                draft.remove(data_marker(digest))
             there = {i for i in work.images if has_image(place.folder, i)} - broken
-            written, notes = _bring_images(draft, selection, blobs)
-            sets, more = _bring_data(draft, selection, blobs)
+            written, notes = bring_images(draft, selection, blobs, broken)
+            sets, more = bring_data(draft, selection, blobs, broken)
             generation = work.compose(draft.folder, partial(draft.programs, blobs), anew=repair)
             generation.seal = seal
             number = before.number
             parts: list[str] = []
-            if number and str(generation.digest) == before.content and not odd:
+            if number and work.stands(generation) and not odd:
                 draft.point(site.name, number)
             else:
                 parts = draft.missing_parts(site.name, generation, damaged)
@@ -230,6 +229,12 @@ class _Work:
             and all(i not in broken and has_image(self.folder, i) for i in self.images)
             and not any(self._lacks(lock, broken) for lock in self.selection.data)
         )
+
+    def stands(self, made: Generation) -> bool:
+        """Whether the site's generation now has that content, and each part of it is there."""
+        parts = (share.part for share in made.shares.values())
+        gone = lacking(os.path.join(self.folder, parts_path(self.site.name)), parts)
+        return str(made.digest) == self.before.content and not gone
 
     @property
     def images(self) -> frozenset[Digest]:
@@ -344,7 +349,7 @@ def plan_deploy(
         changes=work.changes,
         left_out=selection.left_out,
         missing=missing,
-        rewritten=made is None or not stands or str(made.digest) != work.before.content,
+        rewritten=made is None or not stands or not work.stands(made),
         collisions=made.collisions if made is not None else (),
     )
 
@@ -363,43 +368,3 @@ def _report(
         left_out=selection.left_out,
         collisions=collisions,
     )
-
-
-def _broken(folder: str, selection: Selection) -> frozenset[Digest]:
-    images = {half.config.digest for p in selection.picks for half in p.halves}
-    odd = [i for i in images if has_image(folder, i) and image_problems(folder, i)]
-    sets = data_digests(selection.data)
-    odd += [d for d in sets if has_set(folder, d) and set_problems(folder, d)]
-    return frozenset(odd)
-
-
-def _bring_data(
-    draft: Draft, selection: Selection, blobs: BlobSource
-) -> tuple[int, list[tuple[str, str, str]]]:
-    written, notes = 0, []
-    for lock in selection.data:
-        done = draft.data(lock, blobs)
-        written += done.written
-        notes += [(str(lock.id), path, text) for path, text in done.notes]
-    return written, notes
-
-
-def _bring_images(
-    draft: Draft, selection: Selection, blobs: BlobSource
-) -> tuple[int, list[tuple[str, str, str]]]:
-    halves: dict[Digest, ReleaseHalf] = {}
-    releases: dict[Digest, str] = {}
-    for pick in selection.picks:
-        for half in pick.halves:
-            image = half.config.digest
-            known = halves.setdefault(image, half)
-            commands = tuple(sorted({*known.offered, *half.offered}))
-            halves[image] = replace(known, commands=commands)
-            releases.setdefault(image, str(pick.released.id))
-    written = 0
-    notes: list[tuple[str, str, str]] = []
-    for image, half in halves.items():
-        done = draft.image(half, blobs)
-        written += done.written
-        notes += [(releases[image], path, text) for path, text in done.notes]
-    return written, notes

@@ -17,8 +17,8 @@ from typing import IO, Protocol
 from ssds.core.canonical import Json, pretty_bytes
 from ssds.core.digest import Digest
 from ssds.core.errors import IntegrityError
-from ssds.host.files import atomic_write
-from ssds.host.folders import discard_folder, scratch_folder, staged_folder, sweep_folders
+from ssds.host.files import atomic_write, remove_file
+from ssds.host.folders import scratch_folder, staged_folder, sweep_folders
 from ssds.lock.model import ReleaseHalf
 from ssds.oci.compress import decompress
 from ssds.oci.flatten import FlatTree
@@ -88,33 +88,34 @@ def config_of(blobs: Reader, half: ReleaseHalf) -> Config:
 
 
 def unpack_image(
-    target: str, half: ReleaseHalf, blobs: BlobSource, *, scratch: str = ""
+    target: str, half: ReleaseHalf, blobs: BlobSource, *, scratch: str = "", anew: bool = False
 ) -> Unpacked:
     """Puts an image into the tree unless it is there; every byte is checked on the way.
 
     Args:
         scratch: a folder for uncompressed layers; beside the image where empty.
+        anew: replace what is there; it stays until the new one is written.
 
     Raises:
         UnavailableError: a layer is neither here compressed nor uncompressed.
         IntegrityError: damaged bytes, a hostile layer.
     """
     folder = os.path.join(target, image_path(half.config.digest))
-    if has_image(target, half.config.digest):
+    if not anew and has_image(target, half.config.digest):
         return Unpacked(written=False)
     config = config_of(blobs, half)
     marker = os.path.join(target, marker_path(half.config.digest))
     for path in (folder, marker):
         sweep_folders(os.path.dirname(path))
-    discard_folder(folder)
     bucket = os.path.dirname(folder)
     for place in (os.path.dirname(bucket), bucket):
         if not os.path.exists(os.path.join(place, CATALOG)):
             atomic_write(os.path.join(place, CATALOG), b"", point="deploy.catalog")
     with layer_tars(scratch or bucket, half, blobs) as (tars, room):
         published = publish(tars, config, room)
-        with staged_folder(folder, point="deploy.image") as staging:
+        with staged_folder(folder, point="deploy.image", replace=True) as staging:
             write_tree(published.tree, staging)
+            remove_file(marker, point="deploy.unmark")
         data = marker_bytes(half.config.digest, published)
     atomic_write(marker, data, point="deploy.marker")
     return Unpacked(written=True, notes=notes_of(published))

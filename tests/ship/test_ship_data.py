@@ -143,6 +143,26 @@ def test_a_damaged_set_is_named_and_made_anew(target: Target, blobs: Blobs) -> N
     assert read(target.folder, "sites/example/data/words/1.0/genome.fa") == GENOME
 
 
+def test_a_repair_that_cannot_end_leaves_a_damaged_set_to_who_reads_it(
+    in_memory: str, blobs: Blobs
+) -> None:
+    lock = data_lock(blobs)
+    tree = f"{in_memory}/tree"
+    deploy(ALL, [], blobs, tree, data=[lock])
+    Path(f"{tree}/sites/example/data/words/1.0/added").write_text("x")
+    assert lock.made is not None
+    place = blobs.path(lock.made.layers[0].digest)
+    kept = Path(place).read_bytes()
+    os.chmod(place, 0o644)
+    Path(place).write_bytes(kept[:-1] + b"!")
+    with pytest.raises(IntegrityError):
+        deploy(ALL, [], blobs, tree, data=[lock], repair=True)
+    assert read(tree, "sites/example/data/words/1.0/genome.fa") == GENOME
+    Path(place).write_bytes(kept)
+    assert deploy(ALL, [], blobs, tree, data=[lock], repair=True).data_written == 1
+    assert check_tree(tree).problems == ()
+
+
 def real_path(target: Target, name: str) -> str:
     folder = os.path.realpath(f"{target.folder}/sites/example/data/words/1.0")
     inner = os.path.relpath(folder, os.path.realpath(target.folder))

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
+from kill_points import KILLED, forked
 from ship_makers import AMD64, digest_of, image, release, run, script, site, small_tar
 
 from ssds.lock.model import Lock
 from ssds.oci.blobs import Blobs
 from ssds.ship.checking import check_tree
 from ssds.ship.composing import Current, compose
-from ssds.ship.deploy import deploy, read_deployed
+from ssds.ship.deploy import deploy, plan_deploy, read_deployed
 from ssds.ship.generation import Entry
 from ssds.ship.modules import ModuleFacts
 from ssds.ship.prune import prune
@@ -152,3 +154,57 @@ def test_wrappers_and_modules_of_a_moved_tree_find_their_part(tree: str, in_memo
     os.rename(tree, moved)
     done = run([f"{moved}/sites/example/bin/beta"], SSDS_RUNTIME="none")
     assert b"SSDS_RUNTIME is 'none'" in done.stderr  # its facts, its site and its image were found
+
+
+@pytest.mark.parametrize("name", ["beta", ".ssds"])
+def test_a_part_that_was_lost_is_written_by_the_next_deployment(
+    tree: str, blobs: Blobs, locks: list[Lock], name: str
+) -> None:
+    shutil.rmtree(f"{tree}/.ssds/sites/example/parts/{part_of(tree, name)}")
+    assert plan_deploy(site(), locks, blobs, tree).rewritten
+    assert deploy(site(), locks, blobs, tree).written
+    assert check_tree(tree).problems == ()
+    assert not plan_deploy(site(), locks, blobs, tree).rewritten
+    assert not deploy(site(), locks, blobs, tree).written
+
+
+def damage(tree: str, name: str) -> str:
+    module = os.path.realpath(f"{tree}/sites/example/modules/{name}/1.0.lua")
+    with open(module, "ab") as file:
+        file.write(b" ")
+    return module
+
+
+def test_a_repair_does_not_touch_parts_of_other_generations(
+    tree: str, blobs: Blobs, locks: list[Lock]
+) -> None:
+    damage(tree, "beta")
+    changed = [locks[0], lock(blobs, "beta", "two", locks[1]), locks[2]]
+    assert deploy(site(), changed, blobs, tree, repair=True).generation == 2
+    assert check_tree(tree).problems == ()
+    rollback("example", tree, to=1)
+    assert os.path.exists(f"{tree}/sites/example/modules/beta/1.0.lua")
+    assert check_tree(tree).problems != ()  # it is as it was
+    assert deploy(site(), locks, blobs, tree, repair=True).written
+    assert check_tree(tree).problems == ()
+
+
+@pytest.mark.parametrize("exchange", [True, False])
+def test_a_repair_that_is_killed_leaves_each_part_where_it_is_or_the_next_run_makes_it(
+    tree: str, blobs: Blobs, locks: list[Lock], exchange: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not exchange:  # a file system that cannot let two folders change places
+        monkeypatch.setattr("ssds.host.folders._exchange", lambda *_: False)
+    module = damage(tree, "beta")
+    for point in ("open", "synced", "renamed"):
+        assert (
+            forked(
+                lambda: deploy(site(), locks, blobs, tree, repair=True),
+                kill=f"deploy.parts.{point}:1",
+            )
+            == KILLED
+        )
+        assert os.path.isfile(module)
+    deploy(site(), locks, blobs, tree, repair=True)
+    assert check_tree(tree).problems == ()
+    assert [n for n in parts(tree) if n.startswith(".")] == []

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from kill_points import KILLED, forked, points_of
-from ship_makers import first_image, image, release, script, site, small_tar
+from ship_makers import AMD64, first_image, image, release, script, site, small_tar
 
 from ssds.core.errors import IntegrityError, InvalidValue, Refused
 from ssds.lock.model import Lock
@@ -294,3 +294,31 @@ def test_killed_anywhere_the_tree_is_sound_and_the_next_run_completes(
         left = [n for _, d, f in os.walk(where) for n in (*d, *f) if n.startswith(".ssds-tmp")]
         assert left == []
         shutil.rmtree(where)
+
+
+def test_a_repair_that_cannot_end_leaves_a_damaged_image_to_who_uses_it(
+    in_memory: str, blobs: Blobs
+) -> None:
+    made = lock(blobs, "one")
+    tree = f"{in_memory}/tree"
+    deploy(site(), [made], blobs, tree)
+    image_of = first_image(read_deployed(tree, "example").entries[0])
+    root = f"{tree}/.flat/{image_of.hex[:2]}/{image_of.hex}"
+    Path(f"{root}/usr/bin/more").write_text("x")
+    half = made.variants[""].platforms[AMD64].release
+    assert half is not None
+    layer = half.layers[0]
+    places = [blobs.path(d) for d in (layer.diff_id, layer.digest) if blobs.has(d)]
+    kept = {place: Path(place).read_bytes() for place in places}
+    for place, data in kept.items():
+        os.chmod(place, 0o644)
+        Path(place).write_bytes(data[:-1] + b"!")
+    with pytest.raises(IntegrityError):
+        deploy(site(), [made], blobs, tree, repair=True)
+    assert os.access(f"{tree}/sites/example/wrappers/tool/1.0/bin/tool", os.X_OK)
+    assert os.path.isfile(f"{root}/usr/bin/tool")
+    assert os.path.isfile(f"{tree}/.ssds/images/{image_of.hex[:2]}/{image_of.hex}.json")
+    for place, data in kept.items():
+        Path(place).write_bytes(data)
+    assert deploy(site(), [made], blobs, tree, repair=True).images_written == 1
+    assert sound(tree)

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from ssds.core.digest import Digest
 from ssds.core.errors import IntegrityError
 from ssds.host import local
-from ssds.host.files import atomic_write
-from ssds.host.folders import discard_folder, scratch_folder, staged_folder, sweep_folders
+from ssds.host.files import atomic_write, remove_file
+from ssds.host.folders import scratch_folder, staged_folder, sweep_folders
 from ssds.lock.data import DataLock, made_of
 from ssds.oci.file_list import file_list, links_out, list_bytes
 from ssds.oci.flatten import FlatTree, add_layer, flatten
@@ -48,25 +48,30 @@ def needed_bytes(lock: DataLock) -> tuple[Digest, ...]:
     return (lock.made.content.digest, *(layer.digest for layer in lock.made.layers))
 
 
-def unpack_set(target: str, lock: DataLock, blobs: BlobSource, *, scratch: str = "") -> Unpacked:
+def unpack_set(
+    target: str, lock: DataLock, blobs: BlobSource, *, scratch: str = "", anew: bool = False
+) -> Unpacked:
     """Puts a data set into the tree unless it is there; every byte is checked on the way.
+
+    Args:
+        anew: replace what is there; it stays until the new one is written.
 
     Raises:
         UnavailableError: a blob is not here. IntegrityError: as ``opened_set``.
     """
     digest = needed_bytes(lock)[0]
-    if has_set(target, digest):
+    if not anew and has_set(target, digest):
         return Unpacked(written=False)
     folder, marker = (os.path.join(target, p) for p in (data_path(digest), data_marker(digest)))
     bucket = os.path.dirname(folder)
     sweep_folders(bucket)
-    discard_folder(folder)
     for place in (os.path.dirname(bucket), bucket):
         if not os.path.exists(os.path.join(place, CATALOG)):
             atomic_write(os.path.join(place, CATALOG), b"", point="deploy.catalog")
     with opened_set(lock, blobs, scratch or bucket) as published:
-        with staged_folder(folder, point="deploy.data") as staging:
+        with staged_folder(folder, point="deploy.data", replace=True) as staging:
             write_tree(published.tree, staging)
+            remove_file(marker, point="deploy.unmark")
         data = marker_bytes(digest, published, "set")
     atomic_write(marker, data, point="deploy.marker")
     return Unpacked(written=True, notes=notes_of(published))

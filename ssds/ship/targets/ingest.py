@@ -146,6 +146,7 @@ class IngestDraft(Draft):
     def new_folder(self, path: str, write: Callable[[str], None], point: str) -> None:
         """Puts a folder at ``path``; ``write`` fills an empty one, beside what stands there."""
         write_point(f"{point}.put")
+        self.remove(path)
         place = self._mirrored(path)
         write(place)
         self._put_folder(path, place)
@@ -156,6 +157,7 @@ class IngestDraft(Draft):
         """Puts folders into ``path``: name → what fills an empty one."""
         write_point(f"{point}.put")
         for name, write in writes.items():
+            self.remove(f"{path}/{name}")
             place = self._mirrored(f"{path}/{name}")
             write(place)
             self._put_folder(f"{path}/{name}", place)
@@ -201,11 +203,10 @@ class IngestDraft(Draft):
         if os.path.lexists(os.path.join(self.folder, path)):
             self.removed.append(path)
 
-    def image(self, half: ReleaseHalf, blobs: BlobSource) -> Unpacked:
+    def image(self, half: ReleaseHalf, blobs: BlobSource, *, anew: bool = False) -> Unpacked:
         """Streams an image's layers into the tar, flattened, unless it is there whole."""
         path = image_path(half.config.digest)
-        marked = marker_path(half.config.digest) not in self.removed
-        if marked and has_image(self.folder, half.config.digest):
+        if not anew and has_image(self.folder, half.config.digest):
             return Unpacked(written=False)
         self.remove(path)  # of a damaged image; what the server deletes goes before the tar comes
         config = config_of(blobs, half)
@@ -219,13 +220,13 @@ class IngestDraft(Draft):
         self._put(marker_path(half.config.digest), REGULAR, 0o644, data=data)
         return Unpacked(written=True, notes=notes_of(published))
 
-    def data(self, lock: DataLock, blobs: BlobSource) -> Unpacked:
+    def data(self, lock: DataLock, blobs: BlobSource, *, anew: bool = False) -> Unpacked:
         """Streams the files of a data set into the tar, unless they are there whole."""
         from ssds.ship.refdata.content import has_set, needed_bytes, opened_set
 
         digest = needed_bytes(lock)[0]
         path, marker = data_path(digest), data_marker(digest)
-        if marker not in self.removed and has_set(self.folder, digest):
+        if not anew and has_set(self.folder, digest):
             return Unpacked(written=False)
         self.remove(path)
         write_point("deploy.data.open")

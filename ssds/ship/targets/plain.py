@@ -113,8 +113,7 @@ class PlainDraft(Draft):
     def new_folder(self, path: str, write: Callable[[str], None], point: str) -> None:
         """Puts a folder at ``path``; ``write`` fills an empty one. What stood there is replaced."""
         place = os.path.join(self.folder, path)
-        discard_folder(place)
-        with staged_folder(place, point=point) as staging:
+        with staged_folder(place, point=point, replace=True) as staging:
             write(staging)
 
     def new_folders(
@@ -143,15 +142,15 @@ class PlainDraft(Draft):
                 self._ready.discard(os.path.join(self.folder, parent))
             parent = os.path.dirname(parent)
 
-    def image(self, half: ReleaseHalf, blobs: BlobSource) -> Unpacked:
+    def image(self, half: ReleaseHalf, blobs: BlobSource, *, anew: bool = False) -> Unpacked:
         """Brings an image unless it is there whole."""
-        return unpack_image(self.folder, half, blobs, scratch=self.scratch)
+        return unpack_image(self.folder, half, blobs, scratch=self.scratch, anew=anew)
 
-    def data(self, lock: DataLock, blobs: BlobSource) -> Unpacked:
+    def data(self, lock: DataLock, blobs: BlobSource, *, anew: bool = False) -> Unpacked:
         """Brings a data set unless it is there whole."""
         from ssds.ship.refdata.content import unpack_set
 
-        return unpack_set(self.folder, lock, blobs, scratch=self.scratch)
+        return unpack_set(self.folder, lock, blobs, scratch=self.scratch, anew=anew)
 
     def programs(self, blobs: BlobSource, half: ReleaseHalf) -> Programs:
         """Returns where the commands of an image are that is there or was brought."""

@@ -63,19 +63,22 @@ class Draft(ABC):
     def new_folders(
         self, path: str, writes: Mapping[str, Callable[[str], None]], point: str
     ) -> None:
-        """Puts folders into ``path``: name → what fills an empty one. Each appears whole."""
+        """Puts folders into ``path``: name → what fills an empty one. Each appears whole.
+
+        What stood there is replaced, and stays until then.
+        """
 
     @abstractmethod
     def remove(self, path: str) -> None:
         """Removes a file, a link or a folder with all in it; nothing where it is not there."""
 
     @abstractmethod
-    def image(self, half: ReleaseHalf, blobs: BlobSource) -> Unpacked:
-        """Brings an image unless it is there whole."""
+    def image(self, half: ReleaseHalf, blobs: BlobSource, *, anew: bool = False) -> Unpacked:
+        """Brings an image unless it is there whole; ``anew``: replaces what is there."""
 
     @abstractmethod
-    def data(self, lock: DataLock, blobs: BlobSource) -> Unpacked:
-        """Brings a data set unless it is there whole."""
+    def data(self, lock: DataLock, blobs: BlobSource, *, anew: bool = False) -> Unpacked:
+        """Brings a data set unless it is there whole; ``anew``: replaces what is there."""
 
     @abstractmethod
     def programs(self, blobs: BlobSource, half: ReleaseHalf) -> Programs:
@@ -96,7 +99,7 @@ class Draft(ABC):
         """Writes a site's next generation and makes it the current one; returns its number.
 
         Args:
-            damaged: parts that are written anew.
+            damaged: parts that are written anew where the generation has them; others stay.
         """
         root = site_path(site)
         before = self._same_modules(site, generation)
@@ -108,8 +111,6 @@ class Draft(ABC):
         number = newest + 1
         inner = parts_path(site)
         missing = self.missing_parts(site, generation, damaged)
-        for name in damaged:
-            self.remove(f"{inner}/{name}")
         writes = {n: part.write for n, part in generation.parts.items() if n in missing}
         if writes:
             self.new_folders(inner, writes, "deploy.parts")
