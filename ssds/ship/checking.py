@@ -45,7 +45,8 @@ from ssds.ship.tree import (
 
 _BESIDE = frozenset({LISTING, RECORD, RECORD_SIGNATURE, LMOD_LISTING, LMOD_FOLDER, "locks"})
 _BESIDE_PART = frozenset({LISTING, "locks"})
-_EMPTY = frozenset({"modules", f"{SUPPORT_PATH}/root"})
+_ROOT = f"{SUPPORT_PATH}/root"
+_EMPTY = frozenset({"modules", _ROOT})
 """Folders that are there without anything in them."""
 
 
@@ -250,6 +251,8 @@ def _content_problems(
             yield f"{shown}/{path}: not a link to {target}"
     known = {*listing["files"], *listing["links"]}
     above = {"", *(p[:at] for p in known for at, c in enumerate(p) if c == "/")}
+    if f"{SUPPORT_PATH}/wrapper" in programs and _ROOT not in here:
+        yield f"{shown}/{_ROOT}: not there"
     for path, mode in here.items():
         if mode < 0 and path not in known:
             yield f"{shown}/{path}: nobody deployed it"

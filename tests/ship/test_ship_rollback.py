@@ -149,6 +149,18 @@ def test_a_check_sees_what_was_added_and_repair_takes_it_away(tree: str, blobs: 
     assert sound(tree)
 
 
+def test_a_check_sees_that_the_empty_folder_of_the_plain_runtime_is_lost(
+    tree: str, blobs: Blobs
+) -> None:
+    os.rmdir(f"{tree}/sites/example/wrappers/.ssds/root")
+    (problem,) = check_tree(tree).problems
+    assert problem.endswith("wrappers/.ssds/root: not there")
+    locks = [lock(blobs, "two", lock(blobs, "one")), lock(blobs, "other", name="other")]
+    deploy(site(), locks, blobs, tree, channels=[HUB], repair=True)
+    assert os.path.isdir(f"{tree}/sites/example/wrappers/.ssds/root")
+    assert sound(tree)
+
+
 def test_a_damaged_record_is_made_good_by_a_repair(tree: str, blobs: Blobs) -> None:
     Path(f"{tree}/.ssds/sites/example/3/deployment.json").write_text("{")
     locks = [lock(blobs, "two", lock(blobs, "one")), lock(blobs, "other", name="other")]
