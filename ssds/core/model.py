@@ -316,6 +316,12 @@ class Claim:
                 return False
         return True
 
+    @property
+    def from_cache(self) -> str:
+        """The name of the cache that it came from, or the empty string."""
+        before, found, name = self.origin.rpartition("cache ")
+        return name if found and before in ("", "store, got from the ") else ""
+
     def same_outputs(self, other: Claim) -> bool:
         """Whether both claim the same outputs and verdict."""
         return dict(self.outputs) == dict(other.outputs) and self.verdict == other.verdict

@@ -30,6 +30,8 @@ from ssds.trust.statement import CYCLONEDX, SLSA, statement_bytes
 PROVENANCE = "provenance"
 BUILD_TYPE = "urn:ssds:build:1"
 BUILDER = "urn:ssds:builder:"
+_PROVENANCE_VERSION = 2
+"""Of what is said: a change signs anew."""
 _SIGNED_KINDS = ("sbom", "test", "deploytest", "scan")
 
 
@@ -122,13 +124,14 @@ def _of_build(
         digest=manifest.digest,
         platform=platform,
     )
-    wanted = _wanted(signing, item, [str(manifest.digest), str(build.key)])
+    wanted = _wanted(signing, item, [str(manifest.digest), str(build.key), _PROVENANCE_VERSION])
     if observed is not None and wanted.held(observed) == wanted.digest:
         return wanted
     preimage = history.preimage(build.key)
     if preimage is None:
         return None
-    made = next((c for c in history.claims(build.key) if c.same_outputs(build)), build)
+    known = [claim for claim in history.claims(build.key) if claim.same_outputs(build)]
+    made = min(known, key=lambda claim: bool(claim.from_cache), default=build)
     predicate = provenance(str(released.id), platform, half, made, preimage)
     return _signed(
         signing, wanted, statement_bytes(manifest.digest, str(platform), SLSA, predicate)
@@ -141,7 +144,8 @@ def provenance(
     """Returns the SLSA predicate of one build: every input by digest, who built it and how.
 
     Args:
-        claim: of the build; the store's, where it has one, for a lock knows no builder.
+        claim: of the build; the store's, where it has one, for a lock knows no builder. Of one that
+            came from a cache only the inputs and outputs are said: the rest is the cache's word.
     """
     asked: Mapping[str, Any] = json.loads(preimage)
     inputs: list[Json] = [
@@ -153,11 +157,17 @@ def provenance(
     internal: dict[str, Json] = {
         "action": str(claim.key),
         "kind": f"{asked['kind']} {asked['kind_version']}",
-        "sandbox": claim.mode,
-        "emulated": claim.emulated,
-        "network": claim.impure,
-        "tools": dict(claim.tools),
     }
+    if claim.from_cache:
+        internal["gotFromCache"] = claim.from_cache
+        claim = replace(claim, builder="", logs={})
+    else:
+        internal |= {
+            "sandbox": claim.mode,
+            "emulated": claim.emulated,
+            "network": claim.impure,
+            "tools": dict(claim.tools),
+        }
     if publish is not None:
         internal["publish"] = str(publish.key)
     byproducts: list[Json] = [

@@ -39,6 +39,8 @@ ATTESTATION = "-attestation"
 """The end of the kind of what is signed evidence."""
 _OUTPUTS = {"sbom": "sbom", "test": "report", "deploytest": "report", "scan": "findings"}
 """Kind of evidence → the output of its claim that is attached."""
+_VERDICTS = {"test": "pass", "deploytest": "pass"}
+"""Kind of evidence → the verdict without which it is not attached."""
 _PREDICATES = {
     "signature": SIGNED,
     "provenance": SLSA,
@@ -89,7 +91,7 @@ def _attachment(
 ) -> Attachment | None:
     claim = claims.get(kind)
     digest = claim.outputs.get(_OUTPUTS[kind]) if claim else None
-    if claim is None or digest is None or claim.verdict == "fail":
+    if claim is None or digest is None or claim.verdict != _VERDICTS.get(kind, ""):
         return None
     manifest = half.manifest
     return Attachment(
@@ -120,12 +122,15 @@ def document_of(attachment: Attachment, data: bytes) -> tuple[str, bytes]:
     if attachment.kind == "scan":
         return STATEMENT_TYPE, _statement(attachment, FINDINGS, _loaded(attachment, data))
     tests = [t for t in _loaded(attachment, data).get("tests", []) if isinstance(t, dict)]
+    names: dict[str, list[str]] = {"pass": [], "skip": [], "fail": []}
+    for test in tests:  # what is neither passed nor skipped has failed
+        names.get(str(test.get("result")), names["fail"]).append(str(test.get("name")))
     predicate = {
-        "result": "PASSED",
+        "result": "FAILED" if names["fail"] else "PASSED",
         "configuration": [{"name": "report", "digest": {"sha256": attachment.digest.hex}}],
-        "passedTests": [str(t.get("name")) for t in tests if t.get("result") == "pass"],
-        "warnedTests": [str(t.get("name")) for t in tests if t.get("result") == "skip"],
-        "failedTests": [],
+        "passedTests": names["pass"],
+        "warnedTests": names["skip"],
+        "failedTests": names["fail"],
     }
     return STATEMENT_TYPE, _statement(attachment, TEST_RESULT, predicate)
 

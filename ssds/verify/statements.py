@@ -35,6 +35,22 @@ class Attested:
     missing: list[str]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Said:
+    """What one statement says.
+
+    Attributes:
+        holds: whether it is what people want to know; else it is told as unproven.
+        made: orders statements of one kind: of several only the newest are told.
+        lacks: what it leaves open, as sentences.
+    """
+
+    text: str
+    holds: bool = True
+    made: str = ""
+    lacks: tuple[str, ...] = ()
+
+
 def bundles(place: Place, subject: Digest) -> list[Descriptor]:
     """Returns the bundles that refer to an image."""
     entries = [e for e in place.referrers(subject) if e.artifact_type == BUNDLE_TYPE]
@@ -52,23 +68,38 @@ def attested(place: Place, images: Sequence[Descriptor], keys: tuple[PublicKey, 
     proven, missing = [], []
     for image in images:
         where = image.platform or image.foreign_platform
-        said: dict[str, str] = {}
+        said: dict[str, list[tuple[str, _Said]]] = {}
         for entry in bundles(place, image.digest):
             try:
                 found = _trusted(place, entry, image.digest, keys)
                 if found is not None and found[1].predicate_type in _WORDS:
                     key, statement = found
                     words = _WORDS[statement.predicate_type][1](statement.predicate)
-                    said[statement.predicate_type] = f"{where}: {key.label} says: {words}"
+                    said.setdefault(statement.predicate_type, []).append((key.label, words))
             except SsdsError as error:
                 missing.append(f"{where}: a damaged statement beside it: {error.message}")
-        proven += [said[kind] for kind in _WORDS if kind in said]
-        missing += [
-            f"{where}: {what}; no trusted key says so"
-            for kind, (what, _) in _WORDS.items()
-            if kind not in said
-        ]
+        for kind, (what, _) in _WORDS.items():
+            good, bad = _told(what, said.get(kind, []))
+            proven += [f"{where}: {text}" for text in good]
+            missing += [f"{where}: {text}" for text in bad]
     return Attested(proven=proven, missing=missing)
+
+
+def _told(what: str, said: list[tuple[str, _Said]]) -> tuple[list[str], list[str]]:
+    """Returns what is proven by statements of one kind, and what is not."""
+    if not said:
+        return [], [f"{what}; no trusted key says so"]
+    newest = max(words.made for _, words in said)
+    older = sum(words.made < newest for _, words in said)
+    rest = f" (the newest of {len(said)} that are signed)" if older else ""
+    good: list[str] = []
+    bad: list[str] = []
+    for label, words in said:
+        if words.made == newest:
+            text = f"{label} says: {words.text}{rest}"
+            (good if words.holds else bad).append(text if words.holds else f"{what}; {text}")
+            bad += words.lacks
+    return list(dict.fromkeys(good)), list(dict.fromkeys(bad))
 
 
 def _trusted(
@@ -82,35 +113,59 @@ def _trusted(
     return (key, statement) if subject in (d for _, d in statement.subjects) else None
 
 
-def _sbom(predicate: Document) -> str:
-    return f"its SBOM names {len(predicate.items('components', limit=_ITEMS_LIMIT))} components"
+def _sbom(predicate: Document) -> _Said:
+    count = len(predicate.items("components", limit=_ITEMS_LIMIT))
+    return _Said(text=f"its SBOM names {count} components")
 
 
-def _tests(predicate: Document) -> str:
+def _tests(predicate: Document) -> _Said:
     passed = len(predicate.texts("passedTests"))
     skipped = len(predicate.texts("warnedTests"))
     failed = len(predicate.texts("failedTests"))
     if failed or predicate.text("result") != "PASSED":
-        return f"its tests did not pass ({failed} failed)"
-    return f"{passed} tests passed" + (f", {skipped} were skipped" if skipped else "")
+        return _Said(text=f"its tests did not pass ({failed} failed)", holds=False)
+    text = f"{passed} tests passed" + (f", {skipped} were skipped" if skipped else "")
+    return _Said(text=text, holds=passed > 0)
 
 
-def _scan(predicate: Document) -> str:
-    return f"a scan found {len(predicate.items('findings', limit=_ITEMS_LIMIT))} advisories"
+def _scan(predicate: Document) -> _Said:
+    if predicate.map().get("scanned") is not True:
+        return _Said(text="no advisory set was there", holds=False)
+    used = predicate.child("advisories")
+    count = len(predicate.items("findings", limit=_ITEMS_LIMIT))
+    date = used.text("date")
+    lacks = []
+    if unknown := _counts(predicate, "uncovered"):
+        lacks.append(f"what is known of packages that the set does not cover: {unknown}")
+    if unknown := _counts(predicate, "without_source"):
+        lacks.append(f"what is known of packages that no set covers: {unknown}")
+    if problems := predicate.texts("problems", limit=_ITEMS_LIMIT):
+        lacks.append(f"{len(problems)} versions that the scan could not compare: {problems[0]}")
+    text = f"a scan with the set {used.text('name')} of {date} found {count} advisories"
+    return _Said(text=text, made=date, lacks=tuple(lacks))
 
 
-def _build(predicate: Document) -> str:
+def _counts(predicate: Document, key: str) -> str:
+    """Returns ``Debian:13 (10), npm (2)`` of a map of counts; 0: a database was not read."""
+    counts = predicate.child(key).map() if predicate.has(key) else {}
+    return ", ".join(f"{name} ({n or 'not read'})" for name, n in sorted(counts.items()))
+
+
+def _build(predicate: Document) -> _Said:
     definition = predicate.child("buildDefinition")
     inputs = len(definition.items("resolvedDependencies", limit=_ITEMS_LIMIT))
     internal = definition.child("internalParameters")
+    if cache := internal.text("gotFromCache", ""):
+        text = f"it came from the cache {cache}, as made from {inputs} inputs"
+        return _Said(text=text, holds=False)
     builder = predicate.child("runDetails").child("builder").text("id")
     how = " by emulation" if internal.map().get("emulated") is True else ""
     network = ", with network" if internal.map().get("network") is True else ""
     sandbox = internal.text("sandbox", "") or "unknown"
-    return f"{builder} built it{how} from {inputs} inputs (sandbox: {sandbox}{network})"
+    return _Said(text=f"{builder} built it{how} from {inputs} inputs (sandbox: {sandbox}{network})")
 
 
-_WORDS: dict[str, tuple[str, Callable[[Document], str]]] = {
+_WORDS: dict[str, tuple[str, Callable[[Document], _Said]]] = {
     SLSA: ("who built it, and from what", _build),
     CYCLONEDX: ("what is in it", _sbom),
     TEST_RESULT: ("that tests passed", _tests),
