@@ -17,7 +17,8 @@ from ssds.core.digest import Digest
 from ssds.core.model import PASS, VERDICT_KINDS, Action, Claim
 from ssds.core.platform import Platform
 from ssds.kinds.build.state import ConfigState
-from ssds.kinds.gate.run import judge, read_scan
+from ssds.kinds.gate.findings import read_scan
+from ssds.kinds.gate.judge import judge
 from ssds.kinds.scan.match import findings
 from ssds.oci import types
 from ssds.oci.compress import compress_chunks
@@ -173,7 +174,7 @@ class Outcomes:
     def _gate(self, action: Action) -> Mapping[str, Digest]:
         slice_ = cast(Mapping[str, Any], action.node.slice)
         scan = read_scan(self._scans[action.inputs["findings"]])
-        report = judge(scan, slice_["policy"], slice_["waivers"])
+        report = judge(scan, slice_["policy"], slice_["waivers"]).report
         return {"verdict": self._verdict, "report": self._put(canonical_bytes(report))}
 
     def _publish(self, action: Action) -> Mapping[str, Digest]:

@@ -187,6 +187,10 @@ class Policy:
         allow_network: whether impure builds may be released.
         allow_emulated: whether what emulation built or tested may be released; in no key.
         unscanned: ``fail`` or ``pass`` for an image, or an ecosystem in it, without advisories.
+        kev: whether what is known to be exploited holds a release, whatever its severity and fix.
+        epss_at_least: so probable an exploitation holds too (a decimal from 0 to 1), or empty.
+        end_of_life: ``fail`` or ``note`` for a base whose support has ended; empty: judged by
+            ``fail_on`` like any finding of unknown severity.
         reproducible: what audits must find, or None; in no key.
     """
 
@@ -196,6 +200,9 @@ class Policy:
     allow_network: bool = True
     allow_emulated: bool = True
     unscanned: str = "fail"
+    kev: bool = False
+    epss_at_least: str = ""
+    end_of_life: str = ""
     reproducible: Demand | None = None
 
 

@@ -14,7 +14,8 @@ from ssds.core.digest import sha256_of
 from ssds.core.errors import IntegrityError, InvalidValue
 from ssds.core.model import FAIL, PASS, Input
 from ssds.kinds.gate import spec
-from ssds.kinds.gate.run import read_scan, run
+from ssds.kinds.gate.findings import read_scan
+from ssds.kinds.gate.run import run
 from ssds.recipe.model import Policy, Waiver
 from ssds.recipe.steps import RunStep
 
@@ -153,6 +154,93 @@ def test_a_policy_may_refuse_builds_with_network(tmp_path):
     verdict, report = gate(tmp_path, policy=policy, steps=(step,))
     assert verdict == "fail"
     assert "network" in report["why"][0]
+
+
+EXPLOITED = Policy(name="exploited", fail_on=(), only_fixable=True, kev=True)
+ENDED = {
+    "id": "EOL-Debian-10", "aliases": [], "ecosystem": "Debian:10", "package": "debian",
+    "source": "debian", "version": "10", "fixed": "", "severity": "unknown",
+    "state": "end-of-life", "since": "2022-09-10",
+}  # fmt: skip
+
+
+def test_what_is_exploited_holds_whatever_its_severity_and_without_a_fix(tmp_path):
+    found = finding(severity="low", fixed="", kev="2024-05-01")
+    verdict, report = gate(tmp_path, found, finding("CVE-2"), policy=EXPLOITED)
+    assert verdict == "fail"
+    assert report["why"] == [
+        "CVE-1 (low) in joblib 1.1.0, no fix is known: known to be exploited since 2024-05-01"
+    ]
+    assert report["held"][0]["kev"] == "2024-05-01"
+
+
+def test_a_waiver_covers_what_is_exploited_too_and_the_report_says_both(tmp_path):
+    found = finding(kev="2024-05-01")
+    verdict, report = gate(tmp_path, found, policy=EXPLOITED, waivers=[waiver()])
+    assert verdict == "pass"
+    assert report["waived"][0]["why"] == ["known to be exploited since 2024-05-01"]
+    assert report["waived"][0]["waiver"]["owner"] == "me"
+
+
+@pytest.mark.parametrize(
+    ("epss", "verdict"),
+    [
+        ("0.5", "fail"), ("0.50000", "fail"), ("1", "fail"), ("0.49999", "pass"), ("", "pass"),
+        ("1e-5", "pass"), ("much", "fail"), ("nan", "fail"), ("7", "fail"),
+    ],
+)  # fmt: skip
+def test_so_probable_an_exploitation_holds_and_what_cannot_be_read_is_no_pass(
+    tmp_path, epss, verdict
+):
+    policy = Policy(name="probable", fail_on=(), epss_at_least="0.5")
+    assert gate(tmp_path, finding(epss=epss), policy=policy)[0] == verdict
+
+
+@pytest.mark.parametrize(
+    ("rule", "fail_on", "verdict"),
+    [
+        ("fail", (), "fail"), ("note", ("unknown",), "pass"),
+        ("", ("unknown",), "fail"), ("", (), "pass"),
+    ],
+)  # fmt: skip
+def test_an_ended_base_is_judged_by_its_own_rule_where_there_is_one(
+    tmp_path, rule, fail_on, verdict
+):
+    policy = Policy(name="ends", fail_on=fail_on, end_of_life=rule)
+    found, report = gate(tmp_path, ENDED, policy=policy)
+    assert found == verdict
+    assert ("noted" in report) == (rule == "note")
+
+
+def test_a_package_that_its_distribution_gave_up_is_no_ended_base(tmp_path):
+    policy = Policy(name="ends", fail_on=(), end_of_life="fail")
+    assert gate(tmp_path, finding(state="end-of-life"), policy=policy)[0] == "pass"
+
+
+def test_a_report_says_where_a_severity_comes_from_where_the_policy_looks_further(tmp_path):
+    found = finding(severity_source="GHSA-1: stated as CRITICAL")
+    policy = Policy(name="both", kev=True)
+    report = gate(tmp_path, found, policy=policy)[1]
+    assert report["held"][0]["severity_source"] == "GHSA-1: stated as CRITICAL"
+    assert report["why"][0].endswith(": severity critical by GHSA-1: stated as CRITICAL")
+    (tmp_path / "b").mkdir()
+    assert "severity_source" not in gate(tmp_path / "b", found)[1]["held"][0]
+
+
+def test_rules_that_a_policy_does_not_have_are_not_in_its_key():
+    def policy_of(**more):
+        item = Input(role="findings", digest=sha256_of(b"x"))
+        node = spec.node(target(), item, Policy(name="default", **more), DAY)
+        return node.slice["policy"]
+
+    assert policy_of().keys() == {"name", "fail_on", "only_fixable", "unscanned"}
+    assert policy_of(kev=True, end_of_life="note").keys() - policy_of().keys() == {
+        "kev", "end_of_life"
+    }  # fmt: skip
+    same = {policy_of(epss_at_least=text)["epss_at_least"] for text in ("0.5", "0.50", "0.500")}
+    assert same == {"0.5"}
+    ends = [policy_of(epss_at_least=text)["epss_at_least"] for text in ("0", "1", "1.0", "0.10")]
+    assert ends == ["0", "1", "1", "0.1"]
 
 
 def test_an_expired_waiver_is_a_new_key_and_nothing_else_is():

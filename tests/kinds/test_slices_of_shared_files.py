@@ -96,6 +96,9 @@ ROWS: dict[tuple[str, str], tuple[str, Any, str, str]] = {
     ("catalog/policies.yaml", "*.fail_on"): ("default.fail_on", ["high"], "gate", ""),
     ("catalog/policies.yaml", "*.only_fixable"): ("default.only_fixable", True, "gate", ""),
     ("catalog/policies.yaml", "*.unscanned"): ("default.unscanned", "pass", "gate", ""),
+    ("catalog/policies.yaml", "*.kev"): ("default.kev", True, "gate", ""),
+    ("catalog/policies.yaml", "*.epss_at_least"): ("default.epss_at_least", "0.5", "gate", ""),
+    ("catalog/policies.yaml", "*.end_of_life"): ("default.end_of_life", "note", "gate", ""),
     ("catalog/policies.yaml", "*.allow_network"): ("strict.allow_network", False, "gate", ""),
     ("catalog/policies.yaml", "*.allow_emulated"): ("default.allow_emulated", False, "", ""),
     ("catalog/policies.yaml", "*.reproducible.agreements"): (

@@ -62,7 +62,21 @@ def _rules(policy: Policy, refused: bool) -> dict[str, Json]:
     }
     if refused:
         rules["network"] = "refused"
+    rules.update(_exploitation(policy))
     return {"policy": rules, "waivers": []}
+
+
+def _exploitation(policy: Policy) -> dict[str, Json]:
+    """Returns the rules that look beyond severity; a policy without them has none in its key."""
+    rules: dict[str, Json] = {}
+    if policy.kev:
+        rules["kev"] = "fail"
+    if policy.epss_at_least:  # one text for one number: 0.50 is 0.5
+        whole, _, part = policy.epss_at_least.partition(".")
+        rules["epss_at_least"] = f"{whole}.{part}".rstrip("0").rstrip(".") if part else whole
+    if policy.end_of_life:
+        rules["end_of_life"] = policy.end_of_life
+    return rules
 
 
 def in_force(waivers: Iterable[Waiver], as_of: dt.date) -> tuple[Waiver, ...]:

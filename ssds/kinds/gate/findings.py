@@ -1,0 +1,97 @@
+"""A findings document as the gate reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ssds.core.canonical import Json
+from ssds.oci.document import Place, load_document
+
+LIMIT_BYTES = 256 * 1024 * 1024
+LIMIT_FINDINGS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One finding, as the scan wrote it.
+
+    Attributes:
+        names: its id and aliases.
+        severity_source: who states the severity, in words.
+        kev: the day since which it is known to be exploited, or empty.
+        epss: how probable an exploitation is, as the advisory set says it, or empty.
+        ended: since when the distribution is without support, where that is the finding.
+    """
+
+    id: str
+    names: frozenset[str]
+    ecosystem: str
+    package: str
+    source: str
+    version: str
+    fixed: str
+    severity: str
+    severity_source: str = ""
+    kev: str = ""
+    epss: str = ""
+    ended: str = ""
+
+    def to_json(self) -> dict[str, Json]:
+        """Returns what the report says of it."""
+        return {
+            "id": self.id,
+            "ecosystem": self.ecosystem,
+            "package": self.package,
+            "source": self.source,
+            "version": self.version,
+            "fixed": self.fixed,
+            "severity": self.severity,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scan:
+    """The findings document: whether there was a scan, what it did not cover, what it found."""
+
+    scanned: bool
+    uncovered: Mapping[str, int]
+    without_source: Mapping[str, int]
+    findings: tuple[Finding, ...]
+
+
+def read_scan(data: bytes) -> Scan:
+    """Returns the findings document; raises IntegrityError when it is not one."""
+    top = load_document(data, "findings", limit_bytes=LIMIT_BYTES)
+    scanned = top.child("scanned").value
+    if not isinstance(scanned, bool):
+        top.child("scanned").fail("expected true or false")
+    return Scan(
+        scanned=scanned,
+        uncovered=_counts(top, "uncovered"),
+        without_source=_counts(top, "without_source"),
+        findings=tuple(_finding(f) for f in top.items("findings", limit=LIMIT_FINDINGS)),
+    )
+
+
+def _counts(top: Place, key: str) -> dict[str, int]:
+    place = top.child(key)
+    return {name: place.integer(name, low=0, high=1 << 40) for name in place.map()}
+
+
+def _finding(item: Place) -> Finding:
+    name = item.text("id")
+    return Finding(
+        id=name,
+        names=frozenset((name, *item.texts("aliases"))),
+        ecosystem=item.text("ecosystem"),
+        package=item.text("package"),
+        source=item.text("source"),
+        version=item.text("version"),
+        fixed=item.text("fixed", ""),
+        severity=item.text("severity"),
+        severity_source=item.text("severity_source", ""),
+        kev=item.text("kev", ""),
+        epss=item.text("epss", ""),
+        ended=item.text("since", "") if item.text("state", "") == "end-of-life" else "",
+    )

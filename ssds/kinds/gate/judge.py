@@ -1,0 +1,169 @@
+"""Judges findings by a policy and the waivers in force. Pure.
+
+A policy that looks beyond severity (``kev``, ``epss_at_least``, ``end_of_life``) gets a report
+that says more of each finding. That of any other is as it was before there were such rules, as
+its key is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+
+from ssds.core.canonical import Json
+from ssds.kinds.gate.findings import Finding, Scan
+
+BEYOND_SEVERITY = frozenset({"kev", "epss_at_least", "end_of_life"})
+"""The rules that look at more than severity."""
+_SEPARATORS = re.compile(r"[-_.]+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """A finding that a rule names: ``why`` in words, and the ``waiver`` that is in force for it."""
+
+    finding: Finding
+    why: tuple[str, ...]
+    waiver: Mapping[str, Json] | None = None
+
+    def sentence(self, *, beyond: bool) -> str:
+        """Returns it for people; ``beyond``: with what holds it."""
+        found = self.finding
+        fix = f"fixed in {found.fixed}" if found.fixed else "no fix is known"
+        text = f"{found.id} ({found.severity}) in {found.package} {found.version}, {fix}"
+        return f"{text}: {'; '.join(self.why)}" if beyond else text
+
+    def to_json(self, *, beyond: bool) -> dict[str, Json]:
+        """Returns what the report says of it."""
+        found = self.finding
+        said = found.to_json()
+        if beyond:
+            more = {"severity_source": found.severity_source, "kev": found.kev, "epss": found.epss}
+            said.update({name: text for name, text in more.items() if text})
+            said["why"] = list(self.why)
+        if self.waiver is not None:
+            said["waiver"] = dict(self.waiver)
+        return said
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """What holds a release.
+
+    Attributes:
+        refused: reasons that are no finding, in words.
+        held: findings that hold the release.
+        report: ``{verdict, why, policy, counts, held, waived, unused_waivers, noted?}``; ``why``
+            are sentences for people, empty for a pass; ``noted`` are ends of life that the policy
+            only wants noted.
+    """
+
+    refused: tuple[str, ...]
+    held: tuple[Held, ...]
+    report: Mapping[str, Json]
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing holds it."""
+        return not self.refused and not self.held
+
+
+def judge(
+    scan: Scan, policy: Mapping[str, Json], waivers: Sequence[Mapping[str, Json]]
+) -> Judgement:
+    """Returns the judgement; ``policy`` and ``waivers`` are those of the node's slice."""
+    beyond = not BEYOND_SEVERITY.isdisjoint(policy)
+    refused = _unscanned(scan) if policy["unscanned"] == "fail" else []
+    if policy.get("network") == "refused":
+        refused.append("a build step uses the network and the policy does not allow that")
+    held: list[Held] = []
+    waived: list[Held] = []
+    noted: list[Json] = []
+    used: set[int] = set()
+    counts: dict[str, int] = {}
+    for finding in scan.findings:
+        counts[finding.severity] = counts.get(finding.severity, 0) + 1
+        by = [i for i, waiver in enumerate(waivers) if covers(waiver, finding)]
+        used.update(by)
+        why = rules_met(finding, policy)
+        if why and by:
+            waived.append(Held(finding=finding, why=why, waiver=waivers[by[0]]))
+        elif why:
+            held.append(Held(finding=finding, why=why))
+        elif finding.ended and policy.get("end_of_life") == "note":
+            noted.append(finding.to_json())
+    why_held = [h.sentence(beyond=beyond) for h in held]
+    report: dict[str, Json] = {
+        "verdict": "fail" if refused or held else "pass",
+        "why": [*refused, *why_held],
+        "policy": dict(policy),
+        "counts": counts,
+        "held": [h.to_json(beyond=beyond) for h in held],
+        "waived": [h.to_json(beyond=beyond) for h in waived],
+        "unused_waivers": [dict(w) for i, w in enumerate(waivers) if i not in used],
+    }
+    if noted:
+        report["noted"] = noted
+    return Judgement(refused=tuple(refused), held=tuple(held), report=report)
+
+
+def rules_met(finding: Finding, policy: Mapping[str, Json]) -> tuple[str, ...]:
+    """Returns why a policy holds a finding, each rule in words; empty where none does.
+
+    ``only_fixable`` narrows ``fail_on`` only: what is exploited, or probably will be, is no less
+    so because nobody mended it yet.
+    """
+    if finding.ended and "end_of_life" in policy:
+        return (
+            (f"without support since {finding.ended}",) if policy["end_of_life"] == "fail" else ()
+        )
+    why: list[str] = []
+    fail_on = policy["fail_on"]
+    assert isinstance(fail_on, list | tuple)
+    if finding.severity in fail_on and (finding.fixed or not policy["only_fixable"]):
+        source = f" by {finding.severity_source}" if finding.severity_source else ""
+        why.append(f"severity {finding.severity}{source}")
+    if "kev" in policy and finding.kev:
+        why.append(f"known to be exploited since {finding.kev}")
+    if "epss_at_least" in policy and finding.epss:
+        least = str(policy["epss_at_least"])
+        probability = _probability(finding.epss)
+        if probability is None:
+            why.append(f"its EPSS cannot be read: {finding.epss[:40]!r}")
+        elif probability >= Decimal(least):
+            why.append(f"EPSS {finding.epss}, at least {least}")
+    return tuple(why)
+
+
+def _probability(text: str) -> Decimal | None:
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        return None
+    return value if value.is_finite() and 0 <= value <= 1 else None
+
+
+def _unscanned(scan: Scan) -> list[str]:
+    if not scan.scanned:
+        return ["the image was not scanned: no advisory set is pinned"]
+    return [
+        f"{count or 'all'} package{'' if count == 1 else 's'} of {name} not scanned: "
+        + ("no advisories for it" if count else "its database cannot be read")
+        for name, count in sorted(scan.uncovered.items())
+    ]
+
+
+def covers(waiver: Mapping[str, Json], finding: Finding) -> bool:
+    """Whether a waiver names the finding (id or alias) and its package or source package."""
+    if waiver["id"] not in finding.names:
+        return False
+    wanted = str(waiver["package"])
+    if finding.ecosystem == "PyPI":
+        return _normal(wanted) in (_normal(finding.package), _normal(finding.source))
+    return wanted in (finding.package, finding.source)
+
+
+def _normal(name: str) -> str:
+    return _SEPARATORS.sub("-", name).lower()
