@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from ssds.host.sandbox import Sandbox
     from ssds.lock.data import DataLock
     from ssds.store.store import Store
+    from ssds.trust.keys import PublicKey
 
 STATE_FOLDER = ".ssds"
 LOCK_FOLDER = "lockfiles"
@@ -206,6 +207,11 @@ class Workspace:
         if store is None:
             store = self.opened[self.store_path] = Store.open(self.store_path)
             store.register_workspace(self.root)
+            if self.settings.signed_caches:
+                from ssds.cache.distrust import counting
+
+                signed = self.settings.signed_caches
+                store.claims.counts = counting(signed, self.trusted_keys)
         return store
 
     def close(self) -> None:
@@ -259,10 +265,19 @@ class Workspace:
                 open_place(one.location, insecure=one.insecure, limit_s=one.timeout_s, **access),
                 os.path.join(self.state_folder, "cache", one.name),
                 impure=one.impure,
+                signed=one.trust == "signed",
+                keys=self.trusted_keys,
                 limit_s=one.timeout_s,
             )
             for one in self.settings.caches
         ]
+
+    def trusted_keys(self) -> tuple[PublicKey, ...]:
+        """Returns the keys whose signatures count; raises what ``read_public_file`` does."""
+        from ssds.trust.open import read_public_file
+
+        keys = self.settings.trust.keys
+        return tuple(read_public_file(path, name) for name, path in sorted(keys.items()))
 
     @property
     def probe(self) -> Probe:

@@ -6,21 +6,29 @@ import contextlib
 import functools
 import os
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 
 from ssds.cache.entry import Entry, parse_entry
 from ssds.cache.place import Place, within
-from ssds.cache.segment import TEXT_LIMIT_BYTES, SegmentName, lines_of
+from ssds.cache.seals import line_bytes, line_id, sealed_by
+from ssds.cache.segment import TEXT_LIMIT_BYTES, SegmentName, read_segment
 from ssds.core.digest import ActionKey, Digest
 from ssds.core.errors import EnvironmentProblem, IntegrityError, SsdsError
 from ssds.core.model import Claim
+from ssds.core.records import replace
 from ssds.host.files import atomic_write, remove_file
 from ssds.oci.blobs import Blobs
+from ssds.trust.keys import PublicKey
 
 PACKED_LIMIT_BYTES = 128 << 20
 """So many bytes of segments does one reader bring and hold."""
 _PATIENCE = 15
 """So many times the longest wait for one answer may all segments take."""
+
+
+OTHERS, NOBODY = "(others)", "(nobody)"
+"""Who signed a claim, where it is none of the trusted keys."""
 
 
 class Cache:
@@ -30,6 +38,7 @@ class Cache:
         name: its name in the settings.
         folder: where its segments are kept here.
         impure: whether claims of what was made with network count.
+        signed: whether only claims count that one of the trusted keys signed.
         warnings: what was wrong, one line for each thing, ``most_warnings`` at most.
         faults: how many things were wrong.
         retracted: how often something that it gave before turned out not to count.
@@ -38,10 +47,20 @@ class Cache:
     """
 
     def __init__(
-        self, name: str, place: Place, folder: str, *, impure: bool = True, limit_s: float = 20.0
+        self,
+        name: str,
+        place: Place,
+        folder: str,
+        *,
+        impure: bool = True,
+        signed: bool = False,
+        keys: Callable[[], tuple[PublicKey, ...]] = tuple,
+        limit_s: float = 20.0,
     ) -> None:
+        """Nothing is asked yet; ``keys`` gives the trusted keys, once somebody has to know."""
         self.name, self.place, self.folder = name, place, folder
-        self.impure, self.limit_s = impure, limit_s
+        self.impure, self.signed, self.limit_s = impure, signed, limit_s
+        self._keys = keys
         self.warnings: list[str] = []
         self.most_warnings = 5
         self.faults = 0
@@ -131,23 +150,68 @@ class Cache:
         return os.path.join(self.folder, f"{name}.gz")
 
     @functools.cached_property
-    def lines(self) -> dict[ActionKey, list[bytes]]:
-        """The lines of every key, not yet looked at."""
+    def _read(self) -> tuple[dict[ActionKey, list[bytes]], set[bytes]]:
+        """The lines of every key, and all seals."""
         found: dict[ActionKey, list[bytes]] = {}
+        seals: set[bytes] = set()
         left = TEXT_LIMIT_BYTES
         for number, (name, data) in enumerate(sorted(self.segments.items())):
             if left <= 0:
                 self._pass_over("too large", len(self.segments) - number)
                 break
             try:
-                for key, line in lines_of(data, f"the segment {name.hex[:12]}", limit_bytes=left):
-                    left -= len(line)
-                    lines = found.setdefault(key, [])
-                    if line not in lines:
-                        lines.append(line)
+                segment = read_segment(data, f"the segment {name.hex[:12]}", limit_bytes=left)
             except SsdsError as error:
                 self.warn(f"{error.message}; it is passed over")
+                continue
+            seals |= segment.seals
+            left -= sum(len(seal) for seal in segment.seals)
+            for key, line in sorted(segment.lines):
+                left -= len(line)
+                lines = found.setdefault(key, [])
+                if line not in lines:
+                    lines.append(line)
+        return found, seals
+
+    @property
+    def lines(self) -> dict[ActionKey, list[bytes]]:
+        """The lines of every key, not yet looked at."""
+        return self._read[0]
+
+    @functools.cached_property
+    def trusted(self) -> tuple[PublicKey, ...]:
+        """The keys whose signatures count."""
+        return self._keys()
+
+    @functools.cached_property
+    def _sealed(self) -> dict[str, PublicKey | None]:
+        return sealed_by(self._read[1], self.trusted)
+
+    def signers(self) -> Counter[str]:
+        """Returns how many claims each key signed, by its name, and how many nobody did.
+
+        Of several trusted keys the first one counts. No key is named ``OTHERS`` or ``NOBODY``.
+        """
+        found: Counter[str] = Counter()
+        for key, lines in self.lines.items():
+            for line in lines:
+                mark = line_id(line_bytes(key, line))
+                signer = self._sealed.get(mark)
+                name = OTHERS if mark in self._sealed else NOBODY
+                found[signer.label if signer else name] += 1
         return found
+
+    @functools.cached_property
+    def _distrust_told(self) -> bool:
+        """Warns of claims that count for nothing, for want of a signature; true."""
+        found = self.signers()
+        if found[OTHERS] or found[NOBODY]:
+            why = f"{found[NOBODY]} unsigned, {found[OTHERS]} signed by keys that are not trusted"
+            if not self.trusted:
+                why += " (no key is: trust.keys)"
+            wrong = found[OTHERS] + found[NOBODY]
+            self.warn(f"{wrong} of {found.total()} claims count for nothing: {why}")
+        return True
 
     def entries(self, key: ActionKey) -> list[Entry]:
         """Returns what can be believed of a key, the earliest first."""
@@ -155,6 +219,11 @@ class Cache:
             return []
         found = []
         for line in self.lines.get(key, ()):
+            signer: PublicKey | None = None
+            if self.signed and self._distrust_told:
+                signer = self._sealed.get(line_id(line_bytes(key, line)))
+                if signer is None:
+                    continue
             try:
                 entry = parse_entry(key, line, f"the claim of {key.short}")
             except SsdsError as error:
@@ -163,7 +232,7 @@ class Cache:
             if not self._bad.isdisjoint(entry.sizes):
                 continue
             if self.impure or not entry.claim.impure:
-                found.append(entry)
+                found.append(replace(entry, signer=str(signer.id)) if signer else entry)
         return sorted(found, key=lambda e: e.claim.made_at)
 
     def all(self) -> Iterator[Entry]:

@@ -31,7 +31,8 @@ class Entry:
         preimage: the canonical text whose blake3 is the claim's key.
         node: the node's text (``samtools@1.16.1:build``), for people.
         sizes: the size in bytes of every output and log.
-        signatures: kept as they are; no version of ssds checks any so far.
+        signatures: kept as they are; none is looked at, for seals vouch for whole lines.
+        signer: the id of the trusted key that vouches for it; known to the reader, not in the line.
     """
 
     claim: Claim
@@ -39,6 +40,7 @@ class Entry:
     node: str
     sizes: Mapping[Digest, int]
     signatures: tuple[Json, ...] = ()
+    signer: str = ""
 
     def to_bytes(self) -> bytes:
         """Returns the canonical bytes of the line, without its key."""
@@ -58,7 +60,7 @@ class Entry:
 
     def found_in(self, cache: str) -> Claim:
         """Returns the claim as one that was found in the cache of that name."""
-        return replace(self.claim, origin=f"cache {cache}")
+        return replace(self.claim, origin=f"cache {cache}", signer=self.signer)
 
 
 def parse_entry(key: ActionKey, data: bytes, what: str) -> Entry:

@@ -1,8 +1,9 @@
 """Joins many small segments to few, so that a fresh reader asks for few.
 
-Lines are joined as they are, whole segments at a time: also claims that this machine does not
-believe, or does not know yet. A segment is taken off the list only where one that is listed holds
-all its lines and more. So whoever joins at the same time, no line is ever missing from the list.
+Lines are joined as they are, with their seals, whole segments at a time: also claims that this
+machine does not believe, or does not know yet. A segment is taken off the list only where one that
+is listed holds all its lines and more. So whoever joins at the same time, no line is ever missing
+from the list.
 """
 
 from __future__ import annotations
@@ -12,14 +13,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from ssds.cache.cache import Cache
 from ssds.cache.entry import sizes_of
 from ssds.cache.push import BLOBS_PER_SEGMENT
-from ssds.cache.segment import ENTRIES_PER_SEGMENT, SegmentName, lines_of, packed
-from ssds.core.digest import ActionKey, Digest
+from ssds.cache.segment import ENTRIES_PER_SEGMENT, Segment, SegmentName, packed, read_segment
+from ssds.core.digest import Digest
 from ssds.core.errors import SsdsError
 
 MOST_SEGMENTS = 64
 """A push that finds more of them joins them."""
-
-Lines = frozenset[tuple[ActionKey, bytes]]
 
 
 def join(cache: Cache) -> int:
@@ -30,19 +29,19 @@ def join(cache: Cache) -> int:
     Raises:
         SsdsError: the place refuses; all lines are listed still.
     """
-    found: dict[SegmentName, Lines] = {}
+    found: dict[SegmentName, Segment] = {}
     for name, data in cache.segments.items():
         try:
-            found[name] = frozenset(lines_of(data, f"the segment {name.hex[:12]}"))
+            found[name] = read_segment(data, f"the segment {name.hex[:12]}")
         except SsdsError:
             continue  # damaged, or of a newer ssds: it stays
     gone = _forget(cache, _held(found, found.values()))
-    left = {name: lines for name, lines in found.items() if name not in gone}
-    made: list[Lines] = []
-    for lines, sizes in _unions(left):
-        data = packed(lines)
+    left = {name: segment for name, segment in found.items() if name not in gone}
+    made: list[Segment] = []
+    for segment, sizes in _unions(left):
+        data = packed(segment)
         cache.place.publish(SegmentName.of(data), data, sizes)
-        made.append(lines)
+        made.append(segment)
     return len(gone) + len(_forget(cache, _held(left, made)))
 
 
@@ -56,10 +55,10 @@ def join_if_many(cache: Cache, say: Callable[[str], None] = lambda _: None) -> N
         say(f"segments stay apart: {error.message}")
 
 
-def _held(found: Mapping[SegmentName, Lines], by: Iterable[Lines]) -> list[SegmentName]:
+def _held(found: Mapping[SegmentName, Segment], by: Iterable[Segment]) -> list[SegmentName]:
     """Returns the segments of which another holds all lines and more."""
     large = list(by)
-    return [name for name, lines in found.items() if any(lines < other for other in large)]
+    return [name for name, own in found.items() if any(own.less_than(one) for one in large)]
 
 
 def _forget(cache: Cache, names: list[SegmentName]) -> set[SegmentName]:
@@ -72,31 +71,33 @@ def _forget(cache: Cache, names: list[SegmentName]) -> set[SegmentName]:
     return set(names)
 
 
-def _unions(found: Mapping[SegmentName, Lines]) -> Iterator[tuple[Lines, dict[Digest, int]]]:
-    """Gives the lines and the blobs of what is made of several small segments each."""
-    lines: Lines = frozenset()
+def _unions(
+    found: Mapping[SegmentName, Segment],
+) -> Iterator[tuple[Segment, dict[Digest, int]]]:
+    """Gives what is made of several small segments each, and the blobs of its claims."""
+    union = Segment()
     sizes: dict[Digest, int] = {}
     several = False
     for own in found.values():
-        if len(own) > ENTRIES_PER_SEGMENT // 2 or (named := _sizes(own)) is None:
+        if own.size > ENTRIES_PER_SEGMENT // 2 or (named := _sizes(own)) is None:
             continue
-        both, all_sizes = lines | own, {**sizes, **named}
-        if len(both) > ENTRIES_PER_SEGMENT or len(all_sizes) > BLOBS_PER_SEGMENT:
+        both, all_sizes = union.joined(own), {**sizes, **named}
+        if both.size > ENTRIES_PER_SEGMENT or len(all_sizes) > BLOBS_PER_SEGMENT:
             if several:
-                yield lines, sizes
-            lines, sizes, several = own, named, False
+                yield union, sizes
+            union, sizes, several = own, named, False
         else:
-            several = bool(lines)
-            lines, sizes = both, all_sizes
+            several = union.size > 0
+            union, sizes = both, all_sizes
     if several:
-        yield lines, sizes
+        yield union, sizes
 
 
-def _sizes(lines: Lines) -> dict[Digest, int] | None:
+def _sizes(segment: Segment) -> dict[Digest, int] | None:
     """Returns the size of every blob that lines name, or None where one does not say them."""
     found: dict[Digest, int] = {}
     try:
-        for key, data in lines:
+        for key, data in segment.lines:
             found.update(sizes_of(data, f"the claim of {key.short}"))
     except SsdsError:
         return None

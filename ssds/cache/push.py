@@ -1,4 +1,8 @@
-"""Sends claims and their blobs to a cache: blobs first, then the segment that claims them."""
+"""Sends claims and their blobs to a cache: blobs first, then the segment that claims them.
+
+Whoever has a key signs what the store's owner made here, and nothing that came from a cache: who
+distrusts a key distrusts what was made with it, and no more.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +13,12 @@ from ssds.cache.cache import Cache
 from ssds.cache.entry import ENTRY_LIMIT_BYTES, Entry
 from ssds.cache.segment import ENTRIES_PER_SEGMENT, SegmentName, segment_bytes
 from ssds.core.digest import Digest
-from ssds.core.errors import UnavailableError
+from ssds.core.errors import Refused, UnavailableError
 from ssds.core.model import KINDS, Claim
 from ssds.core.records import dataclass, replace
+from ssds.store.records import GOT_FROM
 from ssds.store.store import Store
+from ssds.trust.keys import Signer
 
 THREADS = 8
 BLOBS_PER_SEGMENT = 8000
@@ -25,12 +31,16 @@ class Pushed:
     Attributes:
         claims: how many were sent; known: how many the cache had; lacking: how many have no bytes
             here, or are impure where the cache takes none.
+        signed: how many were sent with a signature; foreign: how many were not sent, for they came
+            from caches, and only signed claims count in this one.
         blobs, size_bytes: what went over.
     """
 
     claims: int = 0
     known: int = 0
     lacking: int = 0
+    signed: int = 0
+    foreign: int = 0
     blobs: int = 0
     size_bytes: int = 0
 
@@ -57,6 +67,7 @@ def push(
     store: Store,
     *,
     again: bool = False,
+    signer: Callable[[], Signer | None] = lambda: None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Pushed:
     """Sends what the cache does not claim yet; what was sent before an interruption is not lost.
@@ -64,13 +75,17 @@ def push(
     Args:
         claims: (claim, node's text); those of the store.
         again: send also what it claims already, where its bytes are missing there.
+        signer: gives the key that signs, or None; it is asked where there is something to sign.
 
     Raises:
-        UnavailableError: T032, the cache does not answer; Refused: T034, it is only read.
+        UnavailableError: T032, the cache does not answer.
+        Refused: T034, it is only read; only signed claims count there, and T035 no
+            key signs, or T036 one that is not trusted.
     """
     cache.place.prepare()
-    known = lacking = 0
-    entries: list[Entry] = []
+    known = lacking = foreign = 0
+    own: list[Entry] = []
+    others: list[Entry] = []
     _ = cache.segments
     if cache.down:
         raise UnavailableError(
@@ -85,18 +100,48 @@ def push(
         entry = entry_of(claim, node, store) if cache.impure or not claim.impure else None
         if entry is None:
             lacking += 1
+        elif not claim.origin.startswith(GOT_FROM):
+            own.append(entry)
+        elif cache.signed:
+            foreign += 1
         else:
-            entries.append(entry)
+            others.append(entry)
+    key = signer() if own else None
+    if own and cache.signed and (key is None or key.public not in cache.trusted):
+        raise _nobody_signs(cache, key)
     sent = blobs = size = 0
-    for part in parts(entries):
+    signed = [(part, key) for part in parts(own)]
+    for part, by in [*signed, *((part, None) for part in parts(others))]:
         sizes = {d: s for entry in part for d, s in entry.sizes.items()}
         done = _send(cache, sizes, store)
         blobs, size = blobs + len(done), size + sum(sizes[d] for d in done)
-        data = segment_bytes(part)
+        data = segment_bytes(part, by)
         cache.place.publish(SegmentName.of(data), data, sizes)
         sent += len(part)
-        say(f"{sent} of {len(entries)} claims sent")
-    return Pushed(claims=sent, known=known, lacking=lacking, blobs=blobs, size_bytes=size)
+        say(f"{sent} of {len(own) + len(others)} claims sent")
+    return Pushed(
+        claims=sent,
+        known=known,
+        lacking=lacking,
+        signed=len(own) if key else 0,
+        foreign=foreign,
+        blobs=blobs,
+        size_bytes=size,
+    )
+
+
+def _nobody_signs(cache: Cache, key: Signer | None) -> Refused:
+    if key is None:
+        return Refused(
+            f"of the cache {cache.name} only signed claims count, and no key signs here",
+            hint="Set SSDS_SIGNING_KEY, or trust.sign in your own settings.",
+            code="T035",
+        )
+    return Refused(
+        f"the key sha256:{key.public.id.short}… signs here, and is not one that is trusted here",
+        hint=f"Name its public half under trust.keys, for all who read the cache {cache.name}.",
+        code="T036",
+    )
 
 
 def parts(entries: Sequence[Entry]) -> Iterator[list[Entry]]:

@@ -1,7 +1,8 @@
 """Segments: what one push adds to a cache, as one immutable file named by its digest and size.
 
-Form: gzip of lines; the first is the segment's head, each other one is ``KEY JSON``. Whoever has
-the list of names asks only for those that it does not have yet, and finds keys without a request.
+Form: gzip of lines; the first is the segment's head, each other one is ``KEY JSON``, and the last
+ones are seals (JSON without a space), which sign lines. Whoever has the list of names asks only
+for those that it does not have yet, and finds keys without a request.
 """
 
 from __future__ import annotations
@@ -9,14 +10,16 @@ from __future__ import annotations
 import hashlib
 import re
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import NamedTuple, Self
 
 from ssds.cache.entry import Entry
+from ssds.cache.seals import line_bytes, seal
 from ssds.core.canonical import canonical_bytes
 from ssds.core.digest import ActionKey, Digest
 from ssds.core.errors import IntegrityError, InvalidValue
 from ssds.oci.document import load_document
+from ssds.trust.keys import Signer
 
 VERSION = 1
 SEGMENT_LIMIT_BYTES = 64 << 20
@@ -63,23 +66,45 @@ class SegmentName(NamedTuple):
             raise IntegrityError(f"the segment {self.hex[:12]} has other bytes", code="T031")
 
 
-def segment_bytes(entries: Iterable[Entry]) -> bytes:
-    """Returns a segment; the same entries give the same bytes."""
-    return packed((entry.claim.key, entry.to_bytes()) for entry in entries)
+class Segment(NamedTuple):
+    """What a segment holds, not looked at: (key, entry's bytes), and seals."""
+
+    lines: frozenset[tuple[ActionKey, bytes]] = frozenset()
+    seals: frozenset[bytes] = frozenset()
+
+    @property
+    def size(self) -> int:
+        """The number of lines, seals too."""
+        return len(self.lines) + len(self.seals)
+
+    def joined(self, other: Segment) -> Segment:
+        """Returns one that holds what both hold."""
+        return Segment(self.lines | other.lines, self.seals | other.seals)
+
+    def less_than(self, other: Segment) -> bool:
+        """Whether the other one holds all of it and more."""
+        return self != other and self.lines <= other.lines and self.seals <= other.seals
 
 
-def packed(lines: Iterable[tuple[ActionKey, bytes]]) -> bytes:
-    """Returns a segment of lines as they are; the same lines give the same bytes."""
-    texts = sorted(key.encode() + b" " + data for key, data in lines)
+def segment_bytes(entries: Iterable[Entry], signer: Signer | None = None) -> bytes:
+    """Returns a segment, signed where there is a signer; the same entries give the same bytes."""
+    lines = frozenset((entry.claim.key, entry.to_bytes()) for entry in entries)
+    if signer is None:
+        return packed(Segment(lines))
+    return packed(Segment(lines, frozenset({seal((line_bytes(*one) for one in lines), signer)})))
+
+
+def packed(segment: Segment) -> bytes:
+    """Returns the bytes of a segment; the same lines and seals give the same bytes."""
+    texts = sorted(line_bytes(key, data) for key, data in segment.lines)
     packer = zlib.compressobj(6, zlib.DEFLATED, _GZIP)
     head = canonical_bytes({"cache_version": VERSION})
-    return packer.compress(b"\n".join([head, *texts, b""])) + packer.flush()
+    text = b"\n".join([head, *texts, *sorted(segment.seals), b""])
+    return packer.compress(text) + packer.flush()
 
 
-def lines_of(
-    data: bytes, what: str, *, limit_bytes: int = TEXT_LIMIT_BYTES
-) -> Iterator[tuple[ActionKey, bytes]]:
-    """Gives (key, entry's bytes) of a segment; the entries are not looked at.
+def read_segment(data: bytes, what: str, *, limit_bytes: int = TEXT_LIMIT_BYTES) -> Segment:
+    """Returns what a segment holds; neither entries nor seals are looked at.
 
     Args:
         limit_bytes: unpacked it has no more bytes.
@@ -91,14 +116,19 @@ def lines_of(
     version = load_document(head, what).integer("cache_version", low=1, high=1 << 30)
     if version > VERSION:
         raise IntegrityError(f"{what} was written by a newer ssds (form {version})", code="T031")
+    claims: set[tuple[ActionKey, bytes]] = set()
+    seals: set[bytes] = set()
     for line in lines:
         key, space, rest = line.partition(b" ")
         if not space:
+            if key.startswith(b"{"):
+                seals.add(key)
             continue
         try:
-            yield ActionKey(key.decode("ascii")), rest
+            claims.add((ActionKey(key.decode("ascii")), rest))
         except (InvalidValue, UnicodeDecodeError) as error:
             raise IntegrityError(f"{what} has a line without a key", code="T031") from error
+    return Segment(frozenset(claims), frozenset(seals))
 
 
 def _unpacked(data: bytes, what: str, limit_bytes: int) -> bytes:

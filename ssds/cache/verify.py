@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ssds.cache.cache import Cache
+from ssds.cache.cache import NOBODY, OTHERS, Cache
 from ssds.cache.entry import Entry
 from ssds.core.digest import Digest
 from ssds.core.errors import IntegrityError, SsdsError
@@ -24,6 +24,8 @@ class Stats:
     Attributes:
         kinds: kind → claims; size_bytes: of all blobs that claims name, each once.
         impure, failed: claims of what was made with network, and verdicts ``fail``.
+        signed: name of a trusted key → claims that it signed, those too that do not count;
+            others, unsigned: how many other keys signed, and nobody.
     """
 
     segments: int
@@ -33,12 +35,17 @@ class Stats:
     impure: int
     failed: int
     kinds: dict[str, int] = field(default_factory=dict)
+    signed: dict[str, int] = field(default_factory=dict)
+    others: int = 0
+    unsigned: int = 0
 
 
 def stats(cache: Cache) -> Stats:
     """Returns what a cache holds, of that which can be believed."""
     entries = list(cache.all())
     sizes = {digest: size for entry in entries for digest, size in entry.sizes.items()}
+    signers = cache.signers()
+    others, unsigned = signers.pop(OTHERS, 0), signers.pop(NOBODY, 0)
     return Stats(
         segments=len(cache.segments),
         claims=len(entries),
@@ -47,6 +54,9 @@ def stats(cache: Cache) -> Stats:
         impure=sum(1 for e in entries if e.claim.impure),
         failed=sum(1 for e in entries if e.claim.verdict == "fail"),
         kinds=dict(sorted(collections.Counter(e.claim.kind for e in entries).items())),
+        signed=dict(sorted(signers.items())),
+        others=others,
+        unsigned=unsigned,
     )
 
 

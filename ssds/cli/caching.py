@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import functools
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from ssds.cli.output import counted, say, size_text
 from ssds.cli.planning import Planned
@@ -11,6 +13,9 @@ from ssds.core.model import Claim, NodeId
 from ssds.engine.apply import Result
 from ssds.engine.states import USABLE
 from ssds.workspace import Workspace
+
+if TYPE_CHECKING:
+    from ssds.trust.keys import Signer
 
 
 def bring(workspace: Workspace, planned: Planned) -> bool:
@@ -44,11 +49,13 @@ def send(workspace: Workspace, result: Result) -> None:
         for name, record in result.records.items()
         if record.state in USABLE and record.claim is not None
     }
+    key = signing_key(workspace)
     for cache in workspace.new_caches():
         if cache.name not in wanted:
             continue
         try:
-            done = push(cache, own_claims(workspace, claims.items()), workspace.store)
+            own = own_claims(workspace, claims.items())
+            done = push(cache, own, workspace.store, signer=key)
             join_if_many(cache)
         except SsdsError as error:
             say(f"warning: nothing was sent to the cache {cache.name}: {error.message}")
@@ -56,6 +63,18 @@ def send(workspace: Workspace, result: Result) -> None:
         if done.claims:
             blobs = f"{counted(done.blobs, 'blob')}, {size_text(done.size_bytes)}"
             print(f"Sent to the cache {cache.name}: {counted(done.claims, 'claim')}, {blobs}.")
+
+
+def signing_key(workspace: Workspace) -> Callable[[], Signer | None]:
+    """Returns what opens the key that signs, once; it gives None where the settings name none."""
+
+    @functools.cache
+    def key() -> Signer | None:
+        from ssds.cli.signing import releases_signer
+
+        return releases_signer(workspace)
+
+    return key
 
 
 def own_claims(

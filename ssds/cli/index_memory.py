@@ -130,7 +130,9 @@ class Memory:
         from ssds.recipe.settings import SETTINGS_FILE, user_file
 
         settings = self.workspace.settings
-        more = (settings.ca_bundle,) if settings.ca_bundle else ()
+        more: tuple[str, ...] = (settings.ca_bundle,) if settings.ca_bundle else ()
+        if settings.signed_caches:
+            more += tuple(settings.trust.keys.values())
         user = user_file(os.environ)
         return (SETTINGS_FILE, *(() if user == os.devnull else (user,)), *more)
 

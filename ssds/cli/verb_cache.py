@@ -18,6 +18,8 @@ from ssds.workspace import Workspace
 if TYPE_CHECKING:
     from ssds.cache.cache import Cache
     from ssds.cache.caches import Caches
+    from ssds.cache.push import Pushed
+    from ssds.cache.verify import Stats
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -58,9 +60,10 @@ def push_command(
     """
     from ssds.cache.joining import join_if_many
     from ssds.cache.push import push
-    from ssds.cli.caching import own_claims
+    from ssds.cli.caching import own_claims, signing_key
 
     workspace = Workspace.open(context.folder)
+    key = signing_key(workspace)
     claims = [
         (step.node.id, step.claim)
         for step in _plan(workspace, selectors).steps.values()
@@ -72,9 +75,8 @@ def push_command(
         for cache in _chosen(workspace, name, pushing=True):
             say_of = _say_of(cache)
             try:
-                done = push(
-                    cache, own_claims(workspace, claims), workspace.store, again=again, say=say_of
-                )
+                own = own_claims(workspace, claims)
+                done = push(cache, own, workspace.store, again=again, signer=key, say=say_of)
                 join_if_many(cache, say_of)
             except SsdsError as error:
                 report_error(error)
@@ -82,12 +84,7 @@ def push_command(
                 continue
             rows.append({"cache": cache.name, **dataclasses.asdict(done)})
             if not as_json:
-                lacking = f", {done.lacking} are not whole here" if done.lacking else ""
-                print(
-                    f"{cache.name}: {counted(done.claims, 'claim')} sent with "
-                    f"{counted(done.blobs, 'blob')} ({size_text(done.size_bytes)}), "
-                    f"{done.known} were there{lacking}."
-                )
+                print(_pushed(cache.name, done))
     if as_json:
         print_json({"caches": rows})
     return code
@@ -153,6 +150,7 @@ def stats_command(context: Context, /, name: str, as_json: bool) -> int:
             )
             if kinds:
                 show(table(kinds, indent="  "))
+            show(f"  {_signed(found)}")
     if as_json:
         print_json({"caches": rows})
     return EXIT_ERROR if any(row["down"] for row in rows) else 0
@@ -164,21 +162,45 @@ def stats_command(context: Context, /, name: str, as_json: bool) -> int:
 @click.pass_obj
 def verify_command(context: Context, /, read: bool, name: str, as_json: bool) -> int:
     """Check that every claim counts and that its blobs are there; exit code 1 where not."""
-    from ssds.cache.verify import verify
+    from ssds.cache.verify import stats, verify
 
     workspace = Workspace.open(context.folder)
     rows: list[dict[str, Any]] = []
     for cache in _chosen(workspace, name):
         problems = verify(cache, read=read)
-        rows.append({"cache": cache.name, "problems": problems})
+        found = stats(cache)
+        by_whom = {"signed": found.signed, "others": found.others, "unsigned": found.unsigned}
+        rows.append({"cache": cache.name, "problems": problems, **by_whom})
         if not as_json:
             for line in problems:
                 say(f"  {line}")
             good = "is whole" if not problems else f"has {counted(len(problems), 'problem')}"
             print(f"{cache.name}: {good}.")
+            if not cache.down:
+                print(f"  {_signed(found)}")
     if as_json:
         print_json({"caches": rows})
     return EXIT_ERROR if any(row["problems"] for row in rows) else 0
+
+
+def _pushed(name: str, done: Pushed) -> str:
+    more = [f"{done.signed} of them signed"] if done.signed else []
+    more.append(f"{done.known} were there")
+    if done.foreign:
+        more.append(f"{done.foreign} came from caches and are not ours to sign")
+    if done.lacking:
+        more.append(f"{done.lacking} are not whole here")
+    return (
+        f"{name}: {counted(done.claims, 'claim')} sent with {counted(done.blobs, 'blob')} "
+        f"({size_text(done.size_bytes)}), {', '.join(more)}."
+    )
+
+
+def _signed(found: Stats) -> str:
+    by_whom = [f"{count} signed by {name}" for name, count in found.signed.items()]
+    if found.others:
+        by_whom.append(f"{found.others} signed by keys that are not trusted here")
+    return ", ".join([*by_whom, f"{found.unsigned} unsigned"])
 
 
 def _plan(workspace: Workspace, selectors: tuple[str, ...]) -> Any:

@@ -284,6 +284,7 @@ class Claim:
         duration_ms: how long it took.
         origin: ``store``, ``lock`` or ``cache NAME``; where it was found. A record keeps only the
             cache: ``store, got from the cache NAME``.
+        signer: the id of the key that vouched for it in a cache whose signatures count, or empty.
     """
 
     key: ActionKey
@@ -299,6 +300,7 @@ class Claim:
     made_at: int = 0
     duration_ms: int = 0
     origin: str = "store"
+    signer: str = ""
 
     def refused(self) -> Claim:
         """Returns it as evidence that nothing is ever made from (C2): a rebuild that differed."""

@@ -19,7 +19,7 @@ class CacheSetting:
 
     Attributes:
         location: ``oci://HOST/REPOSITORY``, ``https://…``, or a folder's absolute path.
-        trust: ``unsigned``: who can write there is believed. ``signed`` is refused so far.
+        trust: ``unsigned``: who can write there is believed; ``signed``: only the trusted keys.
         push: ``apply`` sends what it made.
         impure: claims of what was made with network count, and are sent.
         insecure: a registry that speaks plain http.
@@ -49,8 +49,6 @@ def caches(
             report("W019", ("cache", number, "location"), ("found", location), ("reason", why))
         elif report.document.path == "ssds.yaml" and _has_password(location):
             report("W016", ("cache", number, "location"))
-        if item["trust"] == "signed":
-            report("W020", ("cache", number, "trust"))
         place = location
         if "://" not in location or location.startswith("file://"):
             place = absolute(location.removeprefix("file://"))

@@ -274,10 +274,6 @@ _TABLE: dict[str, tuple[str, str]] = {
         "not a place for a cache",
         "Write oci://HOST/REPOSITORY, https://HOST/PATH or the path of a folder.",
     ),
-    "W020": (
-        "this version of ssds verifies no signed claims of caches",
-        "Write trust: unsigned where everybody who can write there may decide what you run.",
-    ),
     "W022": (
         "a workspace may not choose the key that signs",
         "Set trust.sign in your own settings, or SSDS_SIGNING_KEY.",

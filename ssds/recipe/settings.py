@@ -83,6 +83,8 @@ class Settings:
         builder: who runs build steps: ``embedded``, ``docker`` or ``buildah``.
         runners: platform → labels of the CI runners that build for it.
         caches: remote caches, in the order in which they are asked.
+        signed_caches: the names of those of which only signed claims count; they hold for claims
+            that came before, too, so they stay where the caches are not asked.
         trust: whose signatures count, and the key that signs.
         files: the files that were read, nearest first.
     """
@@ -101,6 +103,7 @@ class Settings:
     builder: str = "embedded"
     runners: Mapping[Platform, tuple[str, ...]] = field(default_factory=dict)
     caches: tuple[CacheSetting, ...] = ()
+    signed_caches: frozenset[str] = frozenset()
     trust: TrustSetting = field(default_factory=TrustSetting)
     files: tuple[str, ...] = ()
 
@@ -192,7 +195,9 @@ def read_settings(
     values.setdefault("store_path", default_store(environment))
     if collector is None:
         own.raise_if_failed()
-    return Settings(**values, mirrors=mirrors, images=images, trust=trust, files=tuple(files))
+    signed = frozenset(one.name for one in values.get("caches", ()) if one.trust == "signed")
+    values |= {"mirrors": mirrors, "images": images, "signed_caches": signed}
+    return Settings(**values, trust=trust, files=tuple(files))
 
 
 def _read_file(path: str, shown: str, base: str, collector: Collector, home: str) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from ssds.core.model import Claim
 from ssds.core.records import dataclass
 from ssds.host.files import write_point
 from ssds.store.ledger import Audit, audit_row, read_audit
-from ssds.store.records import BUSY_S, explained, insert, read_row, set_up
+from ssds.store.records import BUSY_S, explained, give_way, insert, read_row, set_up
 
 _MANY = 500
 
@@ -34,11 +34,17 @@ class Remembered:
 
 
 class Claims:
-    """The claims of one store; threads and processes may use it at once."""
+    """The claims of one store; threads and processes may use it at once.
+
+    Attributes:
+        counts: which claims the finding methods give; None for all. One that does not count gives
+            way when the same is claimed anew.
+    """
 
     def __init__(self, path: str, has_blob: Callable[[Digest], bool]) -> None:
         self.path = path
         self._has_blob = has_blob
+        self.counts: Callable[[Claim], bool] | None = None
         self._local = threading.local()
         self._all: list[sqlite3.Connection] = []
         self._guard = threading.Lock()
@@ -62,7 +68,8 @@ class Claims:
                 )
                 for row in rows:
                     claim = read_row(row)
-                    found.setdefault(claim.key, []).append(claim)
+                    if self.counts is None or self.counts(claim):
+                        found.setdefault(claim.key, []).append(claim)
         return {key: tuple(claims) for key, claims in found.items()}
 
     def add(self, claim: Claim, preimage: bytes, node: str = "") -> bool:
@@ -87,6 +94,9 @@ class Claims:
             self._check_outputs(claim)
         write_point("claim.add")
         with self._writing() as database:
+            if self.counts is not None:
+                for claim, _, _ in entries:
+                    give_way(database, claim, self.counts)
             added = sum(insert(database, *entry) for entry in entries)
             write_point("claim.written")
         write_point("claim.durable")

@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from ssds.core.canonical import Json, canonical_bytes
@@ -18,6 +18,8 @@ from ssds.host.local import disk_is_full
 SCHEMA_VERSION = 3
 BUSY_S = 60.0
 _CACHE = "cache "
+GOT_FROM = "store, got from the cache "
+"""So begins the origin of a claim that came from a cache."""
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS claims (
@@ -97,6 +99,18 @@ def _corrupt(path: str, reason: str) -> IntegrityError:
     )
 
 
+def give_way(database: sqlite3.Connection, claim: Claim, counts: Callable[[Claim], bool]) -> None:
+    """Removes the record of the same claim where it does not count, before one that does."""
+    same = (str(claim.key), _outputs(claim), claim.verdict)
+    where = "WHERE key = ? AND outputs = ? AND verdict = ?"
+    row = database.execute(
+        f"SELECT key, kind, outputs, verdict, record FROM claims {where}",  # noqa: S608
+        same,
+    ).fetchone()
+    if row is not None and not counts(read_row(row)):
+        database.execute(f"DELETE FROM claims {where}", same)  # noqa: S608
+
+
 def insert(database: sqlite3.Connection, claim: Claim, preimage: bytes, node: str) -> bool:
     """Adds a claim and its pre-image in the open transaction; False where it was known.
 
@@ -147,6 +161,8 @@ def _record(claim: Claim) -> str:
     kept = circumstances(claim)
     if claim.origin.startswith(_CACHE):
         kept["from_cache"] = claim.origin.removeprefix(_CACHE)
+        if claim.signer:
+            kept["signed_by"] = claim.signer
     return canonical_bytes(kept).decode()
 
 
@@ -191,5 +207,6 @@ def _read_claim(
         tools=rest["tools"],
         made_at=rest["made_at"],
         duration_ms=rest["duration_ms"],
-        origin=f"store, got from the cache {cache}" if cache else "store",
+        origin=f"{GOT_FROM}{cache}" if cache else "store",
+        signer=str(rest.get("signed_by", "")),
     )

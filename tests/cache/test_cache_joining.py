@@ -12,7 +12,7 @@ from cache_places import Where, add_claim, pairs
 from ssds.cache.caches import Caches
 from ssds.cache.joining import join, join_if_many
 from ssds.cache.push import push
-from ssds.cache.segment import SegmentName, lines_of
+from ssds.cache.segment import SegmentName, read_segment
 from ssds.core.errors import Refused
 from ssds.store.store import Store
 
@@ -109,4 +109,4 @@ def test_a_place_that_deletes_nothing_is_joined_once(
 
 def _lines(where: Where, tmp_path: Path) -> set:
     found = where.reader(tmp_path / "look").segments.values()
-    return {line for data in found for line in lines_of(data, "it")}
+    return {line for data in found for line in read_segment(data, "it").lines}

@@ -14,8 +14,10 @@ from cache_places import web_server
 from e2e_workspace import SETTINGS, Site
 from registry_server import running_registry
 from thorough import THOROUGH
+from trust_makers import new_signer
 
 from ssds.cli import channels, planning
+from ssds.trust.keyfile import seal
 from ssds.workspace import Workspace
 
 NewSite = Callable[[], Site]
@@ -196,3 +198,48 @@ def test_pull_brings_claims_and_bytes_for_going_offline(site: Site, tmp_path: Pa
     assert "9 claims" not in offline.out
     assert "does not answer" not in offline.out
     assert set(new.plan("ground", "--fetch")) == {"ground@1.0:lock"}
+
+
+def test_who_takes_a_key_back_runs_again_what_it_signed_and_nothing_else(
+    site: Site, tmp_path: Path
+) -> None:
+    lab, other = new_signer(name="lab"), new_signer(name="other")
+    remote = str(tmp_path / "remote")
+
+    def trust(where: Site, *names: str) -> None:
+        for key in (lab, other):
+            (where.workspace / f"{key.public.name}.pub").write_bytes(key.public.pem)
+        use_cache(where, remote, trust="signed")
+        keys = json.dumps({name: f"{name}.pub" for name in names})
+        with (where.workspace / "ssds.yaml").open("a") as file:
+            file.write(f"trust: {{keys: {keys}}}\n")
+
+    secret = {"SSDS_KEY_PASSWORD": "", "SSDS_SIGNING_KEY": "env:LAB_KEY"}
+    secret["LAB_KEY"] = seal(lab, b"").decode()
+    trust(site, "lab")
+    unsigned = site.run("cache", "push", "ground")
+    sent = site.good("cache", "push", "ground", **secret)
+    new = clone(site, tmp_path / "clone")
+    trust(new, "lab", "other")
+    new.good("cache", "pull", "ground")
+    (Path(remote) / "claims").rename(tmp_path / "away")
+    (Path(remote) / "claims").mkdir()
+    pulled = new.plan("ground")
+    whole = new.good("plan", "--json").out
+
+    trust(new, "other")
+    distrusted = new.plan("ground")
+    shown = {s["node"]: s for s in json.loads(new.good("plan", "--json").out)["steps"]}
+
+    assert "T035" in unsigned.err
+    assert "of them signed" in sent.out
+    assert set(pulled) == {"ground@1.0:lock"}
+    assert "ground@1.0:build" in distrusted
+    assert shown["ground@1.0:build"]["verb"] != "reuse"
+    assert new.plan("ground", "--no-cache") == distrusted
+    applied = new.good("apply", "--yes", "ground")
+    assert "ground@1.0:build" in new.executed(), applied.text
+    assert new.plan("ground") == {}, "what was made here counts"
+    trust(new, "lab", "other")
+    assert json.loads(whole)["steps"]
+    assert new.plan("ground") == {}

@@ -318,8 +318,6 @@ ROWS: list[tuple[str, Mapping[str, str | bytes], str, str]] = [
      "ssds.yaml:1:21"),
     ("cache trust", file("ssds.yaml", "cache: [{name: a, location: x}]\n"), "W002",
      "ssds.yaml:1:9"),
-    ("cache signed", file("ssds.yaml", "cache: [{name: a, location: x, trust: signed}]\n"), "W020",
-     "ssds.yaml:1:39"),
     ("cache place", file("ssds.yaml", "cache: [{name: a, location: 'ftp://x', trust: unsigned}]\n"),
      "W019", "ssds.yaml:1:29"),
     ("cache host", file("ssds.yaml", "cache: [{name: a, location: 'oci://x', trust: unsigned}]\n"),
