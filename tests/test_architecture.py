@@ -34,7 +34,7 @@ ORDER = [
     {"lock"},
     {"engine", "ship", "lint"},
     {"adopt", "delivery", "exports", "install"},
-    {"saved", "audit", "verify"},
+    {"saved", "audit", "verify", "reports"},
     {"workspace"},
     {"cli"},
     {"__main__"},

@@ -32,6 +32,7 @@ VERBS = {
     "log": "show the newest log of a node",
     "run": "run a command in a built image",
     "shell": "open a shell in a built image or a failed step",
+    "scan": "report what scans found, and which sites serve it",
     "sbom": "print what is in a released image, as CycloneDX or SPDX",
     "sif": "write a released image as one file for Apptainer",
     "render": "write a recipe as a Dockerfile or an Apptainer definition",

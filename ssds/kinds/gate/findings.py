@@ -21,7 +21,8 @@ class Finding:
         severity_source: who states the severity, in words.
         kev: the day since which it is known to be exploited, or empty.
         epss: how probable an exploitation is, as the advisory set says it, or empty.
-        ended: since when the distribution is without support, where that is the finding.
+        state: why there is no fix, as the source says it, or empty.
+        since: from when on that is so, of a distribution whose support has ended.
     """
 
     id: str
@@ -35,7 +36,13 @@ class Finding:
     severity_source: str = ""
     kev: str = ""
     epss: str = ""
-    ended: str = ""
+    state: str = ""
+    since: str = ""
+
+    @property
+    def ended(self) -> str:
+        """Since when the distribution is without support, where that is the finding."""
+        return self.since if self.state == "end-of-life" else ""
 
     def to_json(self) -> dict[str, Json]:
         """Returns what the report says of it."""
@@ -58,6 +65,8 @@ class Scan:
     uncovered: Mapping[str, int]
     without_source: Mapping[str, int]
     findings: tuple[Finding, ...]
+    advisories: str = ""
+    """Name and date of the set that was asked."""
 
 
 def read_scan(data: bytes) -> Scan:
@@ -70,8 +79,13 @@ def read_scan(data: bytes) -> Scan:
         scanned=scanned,
         uncovered=_counts(top, "uncovered"),
         without_source=_counts(top, "without_source"),
+        advisories=_basis(top.child("advisories")) if top.has("advisories") else "",
         findings=tuple(_finding(f) for f in top.items("findings", limit=LIMIT_FINDINGS)),
     )
+
+
+def _basis(place: Place) -> str:
+    return f"{place.text('name', '')} {place.text('date', '')}".strip()
 
 
 def _counts(top: Place, key: str) -> dict[str, int]:
@@ -93,5 +107,6 @@ def _finding(item: Place) -> Finding:
         severity_source=item.text("severity_source", ""),
         kev=item.text("kev", ""),
         epss=item.text("epss", ""),
-        ended=item.text("since", "") if item.text("state", "") == "end-of-life" else "",
+        state=item.text("state", ""),
+        since=item.text("since", ""),
     )

@@ -1,0 +1,182 @@
+"""``ssds scan``: what the newest scans found, and who serves it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from ssds.cli.app import Context
+from ssds.cli.completing import complete_releases
+from ssds.cli.output import json_text, show, table
+from ssds.cli.releases import select
+from ssds.cli.selecting import platform_option
+from ssds.core.errors import UsageError
+from ssds.core.model import ReleaseName
+from ssds.core.platform import Platform
+from ssds.workspace import Workspace
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from ssds.core.digest import Digest
+    from ssds.lock.model import Lock, PlatformLock
+    from ssds.reports.model import Image, Report
+
+FORMATS = ("table", "json", "sarif", "markdown", "html")
+
+
+@click.command("scan")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(FORMATS),
+    default="table",
+    show_default=True,
+    help="SARIF is 2.1.0; HTML is one page without script.",
+)
+@click.option("--cve", default="", metavar="ID", help="Only this one, by its id or an alias.")
+@platform_option
+@click.option(
+    "--deployed",
+    "trees",
+    multiple=True,
+    metavar="TREE",
+    type=click.Path(exists=True, file_okay=False),
+    help="Say also what the sites of this deployed tree serve.",
+)
+@click.option("--out", default="", metavar="FILE", help="Write to this file, not to stdout.")
+@click.argument("releases", nargs=-1, metavar="[RELEASE]...", shell_complete=complete_releases)
+@click.pass_obj
+def command(
+    context: Context,
+    /,
+    releases: tuple[str, ...],
+    form: str,
+    cve: str,
+    platform: str,
+    trees: tuple[str, ...],
+    out: str,
+) -> int:
+    """Report what the newest scan of each RELEASE found (NAME or NAME@VERSION; all by default).
+
+    Nothing is scanned again: `ssds apply` does that where an image or the advisory set is new. What
+    nobody looked at is listed, for no findings is then not "clean".
+    """
+    from ssds.host.files import atomic_write
+    from ssds.reports.model import Report
+
+    workspace = Workspace.open(context.folder)
+    known: dict[ReleaseName, object] = dict(workspace.catalog.releases)
+    for lock in workspace.locks.releases.values():  # also of what is in the catalog no more
+        known.update((lock.release_name(variant), lock) for variant in lock.variants)
+    chosen = select(known, releases) or set(known)
+    only = Platform(platform) if platform else None
+    report = Report(
+        images=tuple(image for name in sorted(chosen) for image in _images(workspace, name, only))
+    )
+    if cve:
+        report = report.only(cve)
+    report = report.on_sites(entry for tree in trees for entry in _deployed(tree))
+    text = _text(report, form, cve)
+    if out:
+        atomic_write(os.path.abspath(out), text.encode(), point="scan.file")
+    elif form in ("json", "sarif"):
+        sys.stdout.write(text)
+    else:
+        show(text.rstrip("\n"))
+    return 0
+
+
+def _images(workspace: Workspace, name: ReleaseName, only: Platform | None) -> Iterator[Image]:
+    from ssds.kinds.gate.findings import read_scan
+    from ssds.reports.model import Image
+
+    release = workspace.catalog.releases.get(name)
+    lock = workspace.locks.get(name)
+    locked = lock.variant(name).platforms
+    for platform in sorted({*locked, *(release.targets if release is not None else ())}):
+        if only is not None and platform != only:
+            continue
+        section = locked.get(platform)
+        data, missing = _findings(workspace, section)
+        half = section.release if section is not None else None
+        yield Image(
+            release=str(name),
+            platform=str(platform),
+            file=release.recipe_path if release is not None else _lock_file(workspace, lock),
+            config=half.config.digest if half is not None else None,
+            scan=read_scan(data) if data is not None else None,
+            missing=missing,
+        )
+
+
+def _lock_file(workspace: Workspace, lock: Lock) -> str:
+    return os.path.join(os.path.basename(workspace.lock_folder), lock.file_name)
+
+
+def _findings(workspace: Workspace, section: PlatformLock | None) -> tuple[bytes | None, str]:
+    claim = section.latest.get("scan") if section is not None else None
+    if claim is None:
+        return None, "never scanned; `ssds apply` does it"
+    data = workspace.read_blob(claim.outputs["findings"])
+    return (
+        data,
+        "" if data is not None else "its findings are not here; `ssds apply --fetch` brings them",
+    )
+
+
+def _deployed(tree: str) -> Iterator[tuple[str, str, Mapping[str, Digest]]]:
+    """Gives (site, module, platform → config digest) of what the sites of a tree serve."""
+    from ssds.ship.tree import read_deployed, sites_in
+
+    sites = sites_in(tree)
+    if not sites:
+        raise UsageError(
+            f"{tree} is no deployed tree",
+            hint="Name the folder that `ssds deploy --to` wrote.",
+            code="E266",
+        )
+    for site in sites:
+        for entry in read_deployed(tree, site).entries:
+            module = f"{entry.name}/{entry.module if entry.current else entry.full}"
+            yield f"{tree}: {site}", module, entry.images
+
+
+def _text(report: Report, form: str, cve: str) -> str:
+    """Returns the report in a form, with its last line end."""
+    if form == "json":
+        from ssds.reports.model import to_json
+
+        return json_text(to_json(report), escaped=True) + "\n"
+    if form == "sarif":
+        from ssds.reports.sarif import sarif
+
+        return json_text(sarif(report), escaped=True) + "\n"
+    if form == "markdown":
+        from ssds.reports.markdown import markdown
+
+        return markdown(report)
+    if form == "html":
+        from ssds.reports.html import html
+
+        return html(report)
+    return _plain(report, cve)
+
+
+def _plain(report: Report, cve: str) -> str:
+    from ssds.reports.model import HEAD, LEVELS, SERVED_HEAD, counts
+
+    rows = [[i.release, i.platform, *(str(n) for n in counts(i).values())] for i in report.images]
+    parts = [] if cve else [table([["release", "platform", *LEVELS], *rows])]
+    if report.rows:
+        parts.append(table([HEAD, *report.rows]))
+    elif cve:
+        parts.append(f"{cve}: no scan that is here found it.")
+    if report.served:
+        parts.append(table([SERVED_HEAD, *(s.row for s in report.served)]))
+    if report.gaps:
+        parts.append(table([["not looked at", "", ""], *report.gaps]))
+    return "\n\n".join(parts) + "\n"
