@@ -7,6 +7,7 @@ reviewed in Git, or packed with an index.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -14,6 +15,7 @@ from ssds.advisories import sources
 from ssds.advisories.changelogs import read_debs
 from ssds.advisories.osv import Affected, evaluate, read_record
 from ssds.advisories.pack import pack, read_set
+from ssds.advisories.versions import same_name
 from ssds.core.canonical import Json, canonical_bytes
 from ssds.core.errors import UsageError
 from ssds.oci.document import Place
@@ -52,7 +54,8 @@ class Request:
         name: of the set (``debian-12``).
         sources: what it is made of.
         ecosystems: OSV's words that are kept (``Debian:12``, ``PyPI``); empty means all.
-        packages: names that are kept, in all ecosystems; empty means all.
+        packages: names that are kept, in all ecosystems; empty means all. The set says so, and
+            covers no others. Changelogs are kept whole.
         date: of the set, where its records name none (Debian's tracker).
         suite, release: the Debian suite whose changelogs count, and OSV's name of it.
         as_json: as JSON, not packed.
@@ -78,11 +81,14 @@ def build(request: Request) -> bytes:
     records: list[dict[str, Json]] = []
     basis: dict[str, str] = {}
     facts: dict[str, dict[str, str]] = {}
+    in_part: set[str] = set()
     for source in request.sources:
         kept = list(_records(source, request))
         records += kept
         for record in kept:
             basis.update({e: _BASIS[source.kind] for e in _ecosystems(record) if e not in basis})
+            if request.packages and source.kind != "debs":
+                in_part.update(_ecosystems(record))
         for name, known in _facts(source).items():
             facts.setdefault(name, {}).update(known)
     if not records:
@@ -92,7 +98,7 @@ def build(request: Request) -> bytes:
             code="V023",
         )
     records.sort(key=lambda r: (str(r["id"]), canonical_bytes(r)))
-    about = {name for r in records for name in (str(r["id"]), *_texts(r.get("aliases")))}
+    about = {name for r in records for name in _names(r)}
     named = set(basis)
     facts = {n: k for n, k in facts.items() if n in about or n in named}
     dates = [str(r["modified"]) for r in records if r.get("modified")]
@@ -103,6 +109,8 @@ def build(request: Request) -> bytes:
         "basis": dict(basis),
         "provenance": {s.label: s.note or s.label for s in request.sources},
     }
+    if in_part:
+        head["only"] = {e: sorted(_wanted(e, request)) for e in sorted(in_part)}
     data = render(head, records, facts) if request.as_json else pack(head, records, facts)
     read_set(data)
     return data
@@ -130,7 +138,7 @@ def _facts(source: Source) -> dict[str, dict[str, str]]:
     if source.kind == "epss":
         return sources.epss(source.path)
     if source.kind == "eol":
-        family = "Ubuntu" if "ubuntu" in source.path.lower() else "Debian"
+        family = "Ubuntu" if "ubuntu" in os.path.basename(source.path).lower() else "Debian"
         return sources.ends_of_life(source.path, family)
     return {}
 
@@ -158,6 +166,14 @@ def _ecosystems(record: Mapping[str, Json]) -> list[str]:
     return [str(entry["package"]["ecosystem"]) for entry in affected]
 
 
+def _names(record: Mapping[str, Json]) -> list[str]:
+    return [str(record["id"]), *_texts(record.get("aliases")), *_texts(record.get("upstream"))]
+
+
+def _wanted(ecosystem: str, request: Request) -> set[str]:
+    return {same_name(ecosystem, name) for name in request.packages}
+
+
 def _texts(value: Json) -> Sequence[str]:
     return [str(item) for item in value] if isinstance(value, list) else []
 
@@ -173,6 +189,8 @@ def trim(record: Place, origin: str, request: Request) -> dict[str, Json] | None
     facts: dict[str, Json] = {"id": parsed.id, "origin": origin, "affected": affected}
     if parsed.aliases:
         facts["aliases"] = sorted(parsed.aliases)
+    if parsed.upstream:
+        facts["upstream"] = sorted(parsed.upstream)
     if record.text("modified", ""):
         facts["modified"] = record.text("modified")[:10]
     if parsed.scores:
@@ -183,13 +201,13 @@ def trim(record: Place, origin: str, request: Request) -> dict[str, Json] | None
 
 
 def _kept(seen: Affected, request: Request) -> bool:
+    if seen.ecosystem.startswith("~"):  # ours, for facts: no publisher's
+        return False
     family = seen.ecosystem.partition(":")[0]
     wanted = request.ecosystems
     if wanted and seen.ecosystem not in wanted and family not in wanted:
         return False
-    if request.packages and seen.name not in request.packages:
-        return False
-    return bool(seen.ranges or seen.versions)
+    return not request.packages or seen.name in _wanted(seen.ecosystem, request)
 
 
 def _affected(seen: Affected) -> dict[str, Json]:

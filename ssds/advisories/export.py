@@ -46,6 +46,7 @@ def _record(record: Record, entries: Sequence[Json], modified: str) -> Json:
         "id": record.id,
         "modified": modified,
         "aliases": list(record.aliases),
+        **({"upstream": list(record.upstream)} if record.upstream else {}),
         "affected": [entry for _, entry in sorted(unique.items())],
         **({"severity": _scores(record.scores)} if record.scores else {}),
         **({"database_specific": {"severity": record.word}} if record.word else {}),

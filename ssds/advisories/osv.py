@@ -58,7 +58,8 @@ class Record:
 
     Attributes:
         id: its own id (``PYSEC-2022-288``, ``CVE-…``).
-        aliases: other ids of the same vulnerability; ``related`` and ``upstream`` are not.
+        aliases: other ids of the same vulnerability; ``related`` is not.
+        upstream: the vulnerabilities that a distribution's record is about.
         scores: severities that hold for every affected package.
         word: the database's own word (``HIGH``), or the empty string.
         origin: where the record comes from (``changelog``, ``pypa``, ``ghsa``).
@@ -70,6 +71,7 @@ class Record:
     scores: tuple[Score, ...] = ()
     word: str = ""
     origin: str = ""
+    upstream: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +86,7 @@ class AdvisorySet:
         packages: (ecosystem, name) → what records say of it; withdrawn records are left out.
         provenance: origin → whose records they are, in words.
         known: id → facts, of a set as JSON.
+        only: ecosystem → the names that were kept, where not all were.
     """
 
     name: str
@@ -94,10 +97,17 @@ class AdvisorySet:
     packages: Mapping[tuple[str, str], Sequence[tuple[Record, Affected]]]
     provenance: Mapping[str, str] = field(default_factory=dict)
     known: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    only: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
-    def covers(self, ecosystem: str) -> bool:
-        """Whether the set speaks of ``ecosystem``; ``Debian`` speaks of every release of it."""
-        return ecosystem in self.ecosystems or ecosystem.partition(":")[0] in self.ecosystems
+    def covers(self, ecosystem: str, *names: str) -> bool:
+        """Whether the set speaks of ``ecosystem``, and of one of ``names`` where it has a few only.
+
+        A record of the bare family (``Debian``) does not cover its releases (``Debian:12``).
+        """
+        if ecosystem not in self.ecosystems:
+            return False
+        only = self.only.get(ecosystem)
+        return only is None or any(same_name(ecosystem, name) in only for name in names)
 
     def facts(self, name: str) -> Mapping[str, str]:
         """Returns what is known of an id besides: ``kev`` (a date), ``epss`` (a probability)."""
@@ -140,7 +150,16 @@ def read_advisories(data: bytes) -> AdvisorySet:
         packages=packages,
         provenance=top.text_map("provenance"),
         known=_known(top),
+        only=only_names(top),
     )
+
+
+def only_names(top: Place) -> dict[str, frozenset[str]]:
+    """Returns the names that a set's head says were kept, by ecosystem."""
+    if not top.has("only"):
+        return {}
+    place = top.child("only")
+    return {name: frozenset(place.texts(name, limit=LIMIT_ITEMS)) for name in place.map()}
 
 
 def _known(top: Place) -> dict[str, dict[str, str]]:
@@ -162,6 +181,7 @@ def read_record(item: Place) -> Record | None:
         scores=_scores(item),
         word=_inner(item, "database_specific", "severity"),
         origin=item.text("origin", ""),
+        upstream=item.texts("upstream", limit=1000),
     )
 
 
@@ -219,12 +239,12 @@ class Answer:
     Attributes:
         affected: the answer.
         fixed: the version that ends the interval it lies in, or the empty string.
-        unread: event versions that have no order in the ecosystem; their ranges were left out.
+        undecided: why the answer is no more than "nothing says so", or the empty string.
     """
 
     affected: bool
     fixed: str = ""
-    unread: tuple[str, ...] = ()
+    undecided: str = ""
 
 
 def evaluate(affected: Affected, ecosystem: str, version: str) -> Answer:
@@ -233,7 +253,9 @@ def evaluate(affected: Affected, ecosystem: str, version: str) -> Answer:
     key = order(version) if order else None
     listed = version in affected.versions
     if order is None or key is None:
-        return Answer(affected=listed)
+        listed = listed or any(_everything(events) for events in affected.ranges)
+        unsaid = not listed and (any(affected.ranges) or not affected.versions)
+        return Answer(affected=listed, undecided=_no_order(version) if unsaid else "")
     listed = listed or any(_equal(order(v), key) for v in affected.versions)
     unread: list[str] = []
     hit, fixed = False, ""
@@ -247,7 +269,22 @@ def evaluate(affected: Affected, ecosystem: str, version: str) -> Answer:
             hit, fixed = True, end or fixed
     if listed and not fixed:
         fixed = _next_fix(affected, key, order)
-    return Answer(affected=hit or listed, fixed=fixed, unread=tuple(unread))
+    undecided = ""
+    if not (hit or listed):
+        if unread:
+            undecided = _no_order(unread[0])
+        elif not affected.ranges and not affected.versions:
+            undecided = "the record names no versions"
+    return Answer(affected=hit or listed, fixed=fixed, undecided=undecided)
+
+
+def _no_order(version: str) -> str:
+    return f"version {version[:100]!r} has no order"
+
+
+def _everything(events: Sequence[tuple[str, str]]) -> bool:
+    """Whether a range includes every version, so that no order is needed."""
+    return ("introduced", "0") in events and set(events) <= {("introduced", "0"), ("limit", "*")}
 
 
 def _readable(kind: str, version: str, order: KeyFunction) -> bool:

@@ -16,7 +16,14 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import overload
 
-from ssds.advisories.osv import AdvisorySet, Affected, Record, read_advisories, read_record
+from ssds.advisories.osv import (
+    AdvisorySet,
+    Affected,
+    Record,
+    only_names,
+    read_advisories,
+    read_record,
+)
 from ssds.core.canonical import Json, canonical_bytes
 from ssds.core.digest import sha256_of
 from ssds.core.errors import IntegrityError
@@ -41,7 +48,7 @@ def pack(
     """Returns the bytes of a set.
 
     Args:
-        head: ``name, date, ecosystems, basis, provenance``.
+        head: ``name, date, ecosystems, basis, provenance, only?``.
         records: trimmed OSV records, withdrawn ones left out.
         facts: id → what is known of it besides.
     """
@@ -198,6 +205,7 @@ def read_set(data: bytes) -> AdvisorySet:
         basis={e: basis.get(e, "") for e in ecosystems},
         provenance=head.text_map("provenance"),
         packages=_Packages(data, _Keys(data, keys_at, places), blocks_at, offsets),
+        only=only_names(head),
     )
 
 

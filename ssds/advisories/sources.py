@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import lzma
 import os
 import re
 import stat
@@ -42,6 +43,7 @@ _RELEASES = {
     "forky": "14",
     "duke": "15",
 }
+_BAD_ZIP = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError)
 _SHORT = "Give the file as it was published; download it again."
 
 
@@ -79,7 +81,7 @@ def osv_zip(path: str) -> Iterator[Place]:
         raise UnavailableError(
             f"{path} is not there", hint="Check its name.", code="V022"
         ) from error
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError) as error:
+    except (*_BAD_ZIP, OSError) as error:
         raise _bad(path, f"is a damaged or unknown zip ({str(error)[:100]})") from error
 
 
@@ -156,11 +158,19 @@ def _map(data: bytes) -> bool:
 
 
 def _yaml(path: str, data: bytes) -> Place | None:
-    """Returns the YAML value with every scalar as text: dates and versions stay as written."""
+    """Returns the YAML value with every scalar as text: dates and versions stay as written.
+
+    An alias is refused, for few of them make much: no advisory needs one.
+    """
     import yaml
 
+    loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
     try:
-        value = yaml.load(data, Loader=getattr(yaml, "CBaseLoader", yaml.BaseLoader))  # noqa: S506
+        if b"*" in data and b"&" in data:  # no alias without both
+            for event in yaml.parse(data, Loader=loader):
+                if isinstance(event, yaml.AliasEvent):
+                    raise _bad(path, "has a YAML alias")
+        value = yaml.load(data, Loader=loader)  # noqa: S506
     except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise _bad(path, f"is no YAML ({str(error)[:150]})") from error
     return Place(path, "", value) if isinstance(value, dict) else None

@@ -69,7 +69,6 @@ def update(
     is packed with an index. The same sources give the same bytes.
     """
     from ssds.advisories import build as building
-    from ssds.advisories.versions import same_name
 
     workspace = Workspace.open(context.folder)
     path = _path(workspace, name)
@@ -93,7 +92,7 @@ def update(
             name=name,
             sources=tuple(sources),
             ecosystems=frozenset(ecosystems),
-            packages=frozenset(same_name("PyPI", p) for p in packages),
+            packages=frozenset(packages),
             suite=suite,
             release=release,
             date=date,

@@ -41,8 +41,8 @@ class Image:
             return (self.missing,)
         if not self.scan.scanned:
             return ("not scanned: no advisory set is pinned",)
-        names = sorted(self.scan.uncovered)
-        return tuple(f"no advisories for {name}" for name in names)
+        uncovered = (f"no advisories for {name}" for name in sorted(self.scan.uncovered))
+        return (*uncovered, *(f"not judged: {problem}" for problem in self.scan.problems))
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -67,6 +67,10 @@ class Served:
         return (self.site, self.module, self.platform, count)
 
 
+def _fixed(found: Finding) -> str:
+    return found.fixed or (f"partly {found.partly}" if found.partly else "-")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """What is reported: images in order, and what deployed sites serve of them."""
@@ -80,7 +84,7 @@ class Report:
         return [
             (
                 image.release, image.platform, found.id, found.severity, found.package,
-                found.version, found.fixed or "-", remarks(found),
+                found.version, _fixed(found), remarks(found),
             )
             for image in self.images
             for found in image.findings

@@ -50,8 +50,7 @@ def sarif(report: Report) -> dict[str, Json]:
 
 
 def _result(image: Image, found: Finding, rule: int) -> Json:
-    fix = f"fixed in {found.fixed}" if found.fixed else "no fix is known"
-    text = f"{found.id} ({found.severity}) in {found.package} {found.version}, {fix}"
+    text = f"{found.id} ({found.severity}) in {found.package} {found.version}, {found.remedy}"
     more = remarks(found)
     text = f"{image.release} {image.platform}: {text}{f'; {more}' if more else ''}."
     parts = (image.release, image.platform, found.id, found.ecosystem, found.package, found.version)

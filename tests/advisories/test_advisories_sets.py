@@ -207,6 +207,54 @@ def test_an_export_for_other_scanners_is_read_back_as_the_same_set(published, tm
         ]
 
 
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_set_of_some_packages_covers_no_others(tmp_path, as_json):
+    records = [
+        {
+            "id": f"X-{name}",
+            "affected": [{"package": {"ecosystem": "PyPI", "name": name}, "versions": ["1"]}],
+        }
+        for name in ("PyYAML", "numpy", "scipy")
+    ]
+    export = zip_of(tmp_path / "all.zip", [(f"{r['id']}.json", r) for r in records])
+    wanted = frozenset({"PyYAML", "NumPy"})
+    found = read_set(made([source("osv", export)], packages=wanted, as_json=as_json))
+
+    assert ids(found, "PyPI", "pyyaml") == ["X-PyYAML"]
+    assert ids(found, "PyPI", "numpy") == ["X-numpy"]
+    assert found.covers("PyPI", "pyyaml")
+    assert found.covers("PyPI", "Numpy")
+    assert not found.covers("PyPI", "scipy")
+    assert read_set(made([source("osv", export)])).covers("PyPI", "scipy")
+
+
+def test_a_record_of_git_commits_only_is_kept_and_decides_nothing(tmp_path):
+    git = {"type": "GIT", "repo": "x", "events": [{"introduced": "0"}]}
+    entry = {"package": {"ecosystem": "PyPI", "name": "a"}, "ranges": [git]}
+    export = zip_of(tmp_path / "all.zip", [("A.json", {"id": "A", "affected": [entry]})])
+    ((_, seen),) = read_set(made([source("osv", export)])).about("PyPI", "a")
+    assert evaluate(seen, "PyPI", "1").undecided
+
+
+def test_facts_on_the_cve_that_a_distributions_record_is_about_are_kept(tmp_path):
+    export = zip_of(tmp_path / "all.zip", [("A.json", ALPINE)])
+    (tmp_path / "kev.json").write_text(
+        json.dumps({"vulnerabilities": [{"cveID": "CVE-2023-5363", "dateAdded": "2023-11-01"}]})
+    )
+    found = read_set(made([source("osv", export), source("kev", tmp_path / "kev.json")]))
+    ((seen, _),) = found.about("Alpine:v3.18", "openssl")
+    assert seen.upstream == ("CVE-2023-5363",)
+    assert found.facts("CVE-2023-5363") == {"kev": "2023-11-01"}
+
+
+def test_the_family_of_a_table_of_ends_is_in_its_name_and_not_in_its_folders(published, tmp_path):
+    home = tmp_path / "ubuntu"
+    home.mkdir()
+    (home / "debian.csv").write_text("version,eol\n11,2024-08-14\n")
+    found = read_set(made([published[2], source("eol", home / "debian.csv")]))
+    assert found.facts("Debian:11") == {"eol": "2024-08-14"}
+
+
 # --- hostile sources -----------------------------------------------------------------------------
 
 
@@ -244,6 +292,45 @@ def test_a_truncated_export_is_refused(tmp_path, cut):
 
     with pytest.raises(IntegrityError, match="damaged or unknown zip"):
         made([source("osv", path)])
+
+
+def test_a_damaged_lzma_entry_is_refused(tmp_path):
+    path = tmp_path / "all.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("A.json", json.dumps(NPM))
+    data = bytearray(path.read_bytes())
+    data[40:49] = b"\xff" * 9  # the properties of LZMA
+    path.write_bytes(bytes(data))
+
+    with pytest.raises(IntegrityError, match="damaged or unknown zip"):
+        made([source("osv", path)])
+
+
+def test_yaml_aliases_are_refused_before_they_unfold(tmp_path):
+    bomb = "a0: &a0 [x, x]\n" + "".join(
+        f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}]\n" for i in range(1, 60)
+    )
+    (tmp_path / "A.yaml").write_text(f"id: A\nmodified: 2024-01-01\n{bomb}affected: *a59\n")
+
+    with pytest.raises(IntegrityError, match=r"A\.yaml: has a YAML alias"):
+        made([source("folder", tmp_path)])
+
+
+def test_a_star_that_is_no_alias_is_read(tmp_path):
+    (tmp_path / "A.yaml").write_text(
+        "id: A\nmodified: '2024-01-01'\ndetails: 'R & D: *p'\n"
+        "affected: [{package: {ecosystem: CRAN, name: a}, versions: ['1']}]\n"
+    )
+    assert ids(read_set(made([source("folder", tmp_path)])), "CRAN", "a") == ["A"]
+
+
+def test_a_publishers_record_cannot_stand_among_the_facts(tmp_path):
+    entry = {"package": {"ecosystem": "~facts", "name": "CVE-2021-23337"}, "versions": ["1"]}
+    forged = {"id": "F", "affected": [entry]}
+    export = zip_of(tmp_path / "all.zip", [("F.json", forged), ("N.json", NPM)])
+    found = read_set(made([source("osv", export)]))
+    assert found.facts("CVE-2021-23337") == {}
+    assert verify(found) == 1
 
 
 def test_an_entry_that_lies_about_its_size_is_refused(tmp_path):

@@ -139,6 +139,24 @@ def test_a_package_system_that_was_not_read_fails(tmp_path):
     assert report["why"] == ["all packages of rpm not scanned: its database cannot be read"]
 
 
+def test_what_the_scan_could_not_judge_fails_unless_the_policy_accepts_the_unscanned(tmp_path):
+    problem = "Maven g:a 2.14 by M: version '2.14' has no order"
+    verdict, report = gate(tmp_path, problems=[problem])
+    assert verdict == "fail"
+    assert report["why"] == [f"not judged: {problem}"]
+    lax = Policy(name="lax", unscanned="pass")
+    (tmp_path / "b").mkdir()
+    assert gate(tmp_path / "b", problems=[problem], policy=lax)[0] == "pass"
+
+
+def test_a_finding_that_is_fixed_in_part_is_said_so_and_counts_as_fixable(tmp_path):
+    policy = Policy(name="fixable", fail_on=("critical",), only_fixable=True)
+    verdict, report = gate(tmp_path, finding(fixed="", partly_fixed="9"), policy=policy)
+    assert verdict == "fail"
+    assert report["why"] == ["CVE-1 (critical) in joblib 1.1.0, partly fixed in 9"]
+    assert report["held"][0]["partly_fixed"] == "9"
+
+
 def test_conda_and_declared_software_have_no_advisories_anywhere_and_do_not_fail(tmp_path):
     assert gate(tmp_path, without_source={"conda": 5, "generic": 1})[0] == "pass"
 

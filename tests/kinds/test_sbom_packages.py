@@ -112,6 +112,27 @@ def test_a_header_that_does_not_fit_its_bytes_is_refused(data, why):
         read_header(data)
 
 
+def header_of_files(folder, names):
+    """A package header whose files are ``names``, all in ``folder``."""
+    parts = {
+        1000: (6, 1, b"a\0"), 1001: (6, 1, b"1\0"), 1118: (8, 1, folder + b"\0"),
+        1116: (4, len(names), bytes(4 * len(names))),
+        1117: (8, len(names), b"".join(n + b"\0" for n in names)),
+    }  # fmt: skip
+    index, store = b"", b""
+    for tag, (kind, count, data) in parts.items():
+        index += struct.pack(">IIII", tag, kind, len(store), count)
+        store += data
+    return struct.pack(">II", len(parts), len(store)) + index + store
+
+
+def test_a_small_header_that_unfolds_to_gigabytes_of_paths_is_refused():
+    assert read_header(header_of_files(b"/a/", [b"b", b"c"])).files == ("/a/b", "/a/c")
+    for folder, count in ((b"/" * 4097, 1), (b"/" * 4096, 20_000)):
+        with pytest.raises(IntegrityError, match="too long"):
+            read_header(header_of_files(folder, [b"x"] * count))
+
+
 def test_a_view_in_place_of_rpms_table_is_refused(tmp_path):
     import sqlite3
 

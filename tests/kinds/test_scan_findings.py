@@ -5,11 +5,13 @@ from __future__ import annotations
 import itertools
 import json
 import random
+from dataclasses import replace
 
 import pytest
 from sbom_images import Workshop, debian_layer, target
 
 from ssds.advisories.osv import read_advisories
+from ssds.advisories.pack import pack
 from ssds.core.canonical import canonical_bytes
 from ssds.core.digest import sha256_of
 from ssds.core.errors import IntegrityError, UnavailableError
@@ -18,7 +20,7 @@ from ssds.kinds.sbom import run as sbom_run
 from ssds.kinds.sbom import spec as sbom_spec
 from ssds.kinds.scan import run as scan_run
 from ssds.kinds.scan import spec
-from ssds.kinds.scan.components import Package, read_packages
+from ssds.kinds.scan.components import Package, read_packages, read_sbom
 from ssds.kinds.scan.match import findings, preferred
 from ssds.kinds.scan.resolve import pin_advisories
 
@@ -243,6 +245,95 @@ def test_other_languages_are_uncovered_not_clean(purl):
 def test_a_version_without_order_is_a_reported_problem():
     found = findings([python(version="not!one")], advisories(record("A")))
     assert "not!one" in found["problems"][0]
+
+
+def test_what_cannot_be_judged_is_a_problem_and_what_no_record_names_is_none():
+    maven = Package(
+        ecosystem="Maven", name="g:a", version="2.14", source="g:a", source_version="2.14",
+        type="maven",
+    )  # fmt: skip
+    sets = advisories(
+        record("M", package="g:a", ecosystem="Maven", fixed="2.17"),
+        record("W", package="b", fixed="2.0-weird"),
+        {"id": "G", "affected": [{"package": {"ecosystem": "PyPI", "name": "git-only"}}]},
+        ecosystems=("Maven", "PyPI"),
+    )
+    packages = [maven, python("b", "1"), python("git-only", "1"), python("c", "not!one")]
+    found = findings(packages, sets, unreadable=("usr/x/METADATA",))
+    assert found["findings"] == []
+    assert found["problems"] == [
+        "Maven g:a 2.14 by M: version '2.14' has no order",
+        "PyPI b 1 by W: version '2.0-weird' has no order",
+        "PyPI git-only 1 by G: the record names no versions",
+        "the package record usr/x/METADATA cannot be read",
+    ]
+
+
+def test_package_records_that_the_inventory_could_not_read_are_seen_in_its_sbom():
+    sbom = {
+        "bomFormat": "CycloneDX",
+        "metadata": {"properties": [{"name": "ssds:unreadable", "value": "a/METADATA"}]},
+    }
+    assert read_sbom(json.dumps(sbom).encode()).unreadable == ("a/METADATA",)
+
+
+def test_a_record_of_the_bare_distribution_does_not_cover_its_releases():
+    sets = advisories(
+        record("CVE-1", package="a", ecosystem="Debian", fixed="9"), ecosystems=("Debian",)
+    )
+    assert findings([debian("openssl", "1")], sets)["uncovered"] == {"Debian:12": 1}
+
+
+def by_id(packages, *records, **known):
+    sets = advisories(*records)
+    sets = replace(sets, known=known) if known else sets
+    return {f["id"]: f for f in findings(packages, sets)["findings"]}
+
+
+def test_a_record_of_two_cves_stands_under_each_and_joins_them_not():
+    never = record("CVE-2001-1")
+    never["affected"][0]["ranges"][0]["events"].pop()
+    found = by_id(
+        [python()],
+        never,
+        record("CVE-2001-2", fixed="9"),
+        record("Z-1", aliases=["CVE-2001-1", "CVE-2001-2", "GHSA-of-one"], fixed="9"),
+    )
+    assert sorted(found) == ["CVE-2001-1", "CVE-2001-2"]
+    one, two = found["CVE-2001-1"], found["CVE-2001-2"]
+    assert (one["fixed"], one["partly_fixed"], one["aliases"]) == ("", "9", ["Z-1"])
+    assert (two["fixed"], two["aliases"]) == ("9", ["Z-1"])
+    assert "partly_fixed" not in two
+
+
+def test_a_distributions_record_is_found_by_the_cve_that_it_is_about():
+    alpine = record("ALPINE-CVE-2021-44228", upstream=["CVE-2021-44228"])
+    known = {"CVE-2021-44228": {"kev": "2021-12-10"}}
+    found = by_id([python()], alpine, record("GHSA-1", aliases=["CVE-2021-44228"]), **known)
+    assert list(found) == ["CVE-2021-44228"]
+    assert found["CVE-2021-44228"]["kev"] == "2021-12-10"
+    assert found["CVE-2021-44228"]["aliases"] == ["GHSA-1", "ALPINE-CVE-2021-44228"]
+
+
+def test_a_record_without_a_cve_goes_with_the_cve_of_its_alias():
+    found = by_id(
+        [python()],
+        record("A", aliases=["B"]),
+        record("C", aliases=["B", "D"]),
+        record("D", aliases=["CVE-2001-1"]),
+    )
+    assert list(found) == ["CVE-2001-1"]
+    assert found["CVE-2001-1"]["aliases"] == ["A", "B", "C", "D"]
+
+
+def test_a_set_with_keys_in_a_wrong_order_is_not_pinned(tmp_path):
+    entries = [{"package": {"ecosystem": "npm", "name": n}, "versions": ["1"]} for n in "ab"]
+    head = {"name": "x", "date": "2026-01-01", "ecosystems": ["npm"], "basis": {}, "provenance": {}}
+    data = pack(head, [{"id": "A", "affected": entries}], {})
+    renamed = data.replace(b"npm\x00anpm\x00b", b"npm\x00cnpm\x00b")
+    (tmp_path / "x.set").write_bytes(renamed)
+    with pytest.raises(IntegrityError, match="advisory set is damaged"):
+        pin_advisories(str(tmp_path), "x", "x.set")
 
 
 def test_findings_do_not_depend_on_the_order_of_records():

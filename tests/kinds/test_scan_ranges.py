@@ -78,21 +78,36 @@ def test_a_listed_version_names_the_next_fix_above_it():
     assert evaluate(facts, "PyPI", "2").fixed == "4"
 
 
-def test_a_range_with_a_version_without_order_is_left_out_and_reported():
+def test_a_range_with_a_version_without_order_leaves_undecided_what_no_other_includes():
     facts = affected([(N, "0"), (F, "not a version")], [(N, "0"), (F, "2")])
-    answer = evaluate(facts, "PyPI", "1")
-    assert answer.affected
-    assert answer.unread == ("not a version",)
+    assert evaluate(facts, "PyPI", "1").affected
+    assert not evaluate(facts, "PyPI", "1").undecided
+    assert not evaluate(facts, "PyPI", "3").affected
+    assert "'not a version' has no order" in evaluate(facts, "PyPI", "3").undecided
 
 
 def test_an_installed_version_without_order_matches_only_when_listed():
     assert evaluate(affected([(N, "0")], versions=["weird!"]), "PyPI", "weird!").affected
-    assert not evaluate(affected([(N, "0")]), "PyPI", "weird!").affected
+    assert evaluate(affected([(N, "0")]), "PyPI", "weird!").affected, "all versions are"
+    bounded = evaluate(affected([(N, "0"), (F, "2")]), "PyPI", "weird!")
+    assert not bounded.affected
+    assert "'weird!' has no order" in bounded.undecided
+
+
+def test_an_ecosystem_whose_order_is_unknown_is_undecided_and_not_clean():
+    facts = affected([(N, "0"), (F, "2.17")], ecosystem="Maven")
+    assert evaluate(facts, "Maven", "2.14").undecided
+    assert not evaluate(affected(versions=["2.13"]), "Maven", "2.14").undecided
+
+
+def test_a_record_that_names_no_versions_decides_nothing():
+    assert evaluate(affected(), "PyPI", "1").undecided == "the record names no versions"
 
 
 def test_an_unknown_ecosystem_has_no_order():
     assert order_of("Hackage") is None
-    assert not evaluate(affected([(N, "0")], ecosystem="Hackage"), "Hackage", "1").affected
+    bounded = affected([(N, "0"), (F, "2")], ecosystem="Hackage")
+    assert not evaluate(bounded, "Hackage", "1").affected
 
 
 def test_debian_ranges_use_dpkg_order():

@@ -25,6 +25,8 @@ from ssds.ship.deploy import deploy
 
 HOSTILE = "<script>a()</script>`|\x1b[31m\u202e](javascript:a)&\n| x | @team"
 
+UNJUDGED = "Maven g:a 2 by M: version '2' has no order"
+
 
 def finding(name: str, **more: object) -> dict[str, object]:
     return {
@@ -51,7 +53,7 @@ def scanned(blobs: Blobs, name: str, found: object, version: str = "1.0") -> Loc
         return lock
     document = {
         "scanned": True, "uncovered": {"npm": 3}, "without_source": {}, "findings": found,
-        "advisories": {"name": "set", "date": "2026-11-01"},
+        "advisories": {"name": "set", "date": "2026-11-01"}, "problems": [UNJUDGED],
     }  # fmt: skip
     outputs = {"findings": blobs.put(canonical_bytes(document))}  # type: ignore[arg-type]
     claim = Claim(key=key(name), kind="scan", outputs=outputs)
@@ -97,6 +99,7 @@ def test_the_table_has_the_worst_first_and_says_what_nobody_looked_at(root: Path
     lines = [line.split(maxsplit=2) for line in text.splitlines()]
     assert ["gamma@1.0", "linux/amd64", "never scanned; `ssds apply` does it"] in lines
     assert ["alpha@1.0", "linux/amd64", "no advisories for npm"] in lines
+    assert ["alpha@1.0", "linux/amd64", f"not judged: {UNJUDGED}"] in lines
 
 
 @pytest.mark.parametrize("name", ["CVE-2026-1", "dsa-1"])
@@ -135,7 +138,7 @@ def test_sarif_has_a_rule_for_each_id_and_a_result_for_each_package(root: Path) 
     assert place == {"uri": "lockfiles/alpha%401.0.lock.json", "uriBaseId": "SRCROOT"}
     assert len({r["partialFingerprints"]["finding/v1"] for r in run["results"]}) == 3
     (invocation,) = run["invocations"]
-    assert len(invocation["toolExecutionNotifications"]) == 3
+    assert len(invocation["toolExecutionNotifications"]) == 5
 
 
 def test_no_form_obeys_hostile_text(root: Path) -> None:

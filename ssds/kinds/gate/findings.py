@@ -18,6 +18,7 @@ class Finding:
 
     Attributes:
         names: its id and aliases.
+        partly: a version that clears some of its records, where none clears all.
         severity_source: who states the severity, in words.
         kev: the day since which it is known to be exploited, or empty.
         epss: how probable an exploitation is, as the advisory set says it, or empty.
@@ -33,6 +34,7 @@ class Finding:
     version: str
     fixed: str
     severity: str
+    partly: str = ""
     severity_source: str = ""
     kev: str = ""
     epss: str = ""
@@ -44,6 +46,13 @@ class Finding:
         """Since when the distribution is without support, where that is the finding."""
         return self.since if self.state == "end-of-life" else ""
 
+    @property
+    def remedy(self) -> str:
+        """In words, what mends it."""
+        if self.fixed:
+            return f"fixed in {self.fixed}"
+        return f"partly fixed in {self.partly}" if self.partly else "no fix is known"
+
     def to_json(self) -> dict[str, Json]:
         """Returns what the report says of it."""
         return {
@@ -54,12 +63,16 @@ class Finding:
             "version": self.version,
             "fixed": self.fixed,
             "severity": self.severity,
+            **({"partly_fixed": self.partly} if self.partly else {}),
         }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scan:
-    """The findings document: whether there was a scan, what it did not cover, what it found."""
+    """The findings document: whether there was a scan, what it did not cover, what it found.
+
+    ``problems`` are sentences on what the scan could not judge.
+    """
 
     scanned: bool
     uncovered: Mapping[str, int]
@@ -67,6 +80,7 @@ class Scan:
     findings: tuple[Finding, ...]
     advisories: str = ""
     """Name and date of the set that was asked."""
+    problems: tuple[str, ...] = ()
 
 
 def read_scan(data: bytes) -> Scan:
@@ -81,6 +95,7 @@ def read_scan(data: bytes) -> Scan:
         without_source=_counts(top, "without_source"),
         advisories=_basis(top.child("advisories")) if top.has("advisories") else "",
         findings=tuple(_finding(f) for f in top.items("findings", limit=LIMIT_FINDINGS)),
+        problems=top.texts("problems", limit=LIMIT_FINDINGS),
     )
 
 
@@ -104,6 +119,7 @@ def _finding(item: Place) -> Finding:
         version=item.text("version"),
         fixed=item.text("fixed", ""),
         severity=item.text("severity"),
+        partly=item.text("partly_fixed", ""),
         severity_source=item.text("severity_source", ""),
         kev=item.text("kev", ""),
         epss=item.text("epss", ""),

@@ -31,8 +31,7 @@ class Held:
     def sentence(self, *, beyond: bool) -> str:
         """Returns it for people; ``beyond``: with what holds it."""
         found = self.finding
-        fix = f"fixed in {found.fixed}" if found.fixed else "no fix is known"
-        text = f"{found.id} ({found.severity}) in {found.package} {found.version}, {fix}"
+        text = f"{found.id} ({found.severity}) in {found.package} {found.version}, {found.remedy}"
         return f"{text}: {'; '.join(self.why)}" if beyond else text
 
     def to_json(self, *, beyond: bool) -> dict[str, Json]:
@@ -122,7 +121,8 @@ def rules_met(finding: Finding, policy: Mapping[str, Json]) -> tuple[str, ...]:
     why: list[str] = []
     fail_on = policy["fail_on"]
     assert isinstance(fail_on, list | tuple)
-    if finding.severity in fail_on and (finding.fixed or not policy["only_fixable"]):
+    fixable = finding.fixed or finding.partly or not policy["only_fixable"]
+    if finding.severity in fail_on and fixable:
         source = f" by {finding.severity_source}" if finding.severity_source else ""
         why.append(f"severity {finding.severity}{source}")
     if "kev" in policy and finding.kev:
@@ -148,11 +148,12 @@ def _probability(text: str) -> Decimal | None:
 def _unscanned(scan: Scan) -> list[str]:
     if not scan.scanned:
         return ["the image was not scanned: no advisory set is pinned"]
-    return [
+    uncovered = [
         f"{count or 'all'} package{'' if count == 1 else 's'} of {name} not scanned: "
         + ("no advisories for it" if count else "its database cannot be read")
         for name, count in sorted(scan.uncovered.items())
     ]
+    return [*uncovered, *(f"not judged: {problem}" for problem in scan.problems)]
 
 
 def covers(waiver: Mapping[str, Json], finding: Finding) -> bool:

@@ -15,7 +15,7 @@ from ssds.core.model import Input, Node, NodeId
 from ssds.recipe.model import Policy, Target, Waiver
 from ssds.recipe.steps import RunStep
 
-KIND_VERSION = 1
+KIND_VERSION = 2
 
 
 def node(

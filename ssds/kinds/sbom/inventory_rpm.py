@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from ssds.core.errors import IntegrityError
 from ssds.kinds.sbom.package import Found, Owners, Package
 from ssds.kinds.sbom.rpm_database import LIMIT_BYTES, ndb_headers, sqlite_headers
-from ssds.kinds.sbom.rpm_header import RpmHeader, read_header
+from ssds.kinds.sbom.rpm_header import LIMIT_PATHS, RpmHeader, read_header
 from ssds.oci.flatten import FlatTree
 
 FOLDERS = ("var/lib/rpm", "usr/lib/sysimage/rpm")
@@ -28,6 +28,7 @@ def read(tree: FlatTree) -> Found:
     """
     packages: list[Package] = []
     owners: Owners = {}
+    total = 0
     for path in database_paths(tree):
         try:
             for data in _READERS[path.rpartition("/")[2]](tree.read(path, LIMIT_BYTES)):
@@ -36,6 +37,9 @@ def read(tree: FlatTree) -> Found:
                     continue
                 package = _package(path, header)
                 packages.append(package)
+                total += sum(map(len, header.files))
+                if total > LIMIT_PATHS:
+                    raise IntegrityError("its packages' names of files are too long")
                 for name in header.files:
                     owners[_real(tree, name.strip("/"))] = ("rpm", package.name)
         except IntegrityError as error:

@@ -13,6 +13,9 @@ from ssds.core.errors import IntegrityError
 LIMIT_BYTES = 256 * 1024 * 1024
 LIMIT_INDEXES = 65_536
 LIMIT_FILES = 2_000_000
+LIMIT_PATH = 4096
+"""Linux's PATH_MAX; each file repeats its folder's name, so long ones make much of little."""
+LIMIT_PATHS = 64 * 1024 * 1024
 _NAME, _VERSION, _RELEASE, _EPOCH = 1000, 1001, 1002, 1003
 _LICENCE, _ARCH, _SOURCE_RPM, _MODULE = 1014, 1022, 1044, 5096
 _DIR_INDEXES, _BASE_NAMES, _DIR_NAMES = 1116, 1117, 1118
@@ -89,6 +92,9 @@ class _Header:
         places = self.integers(_DIR_INDEXES)
         if len(places) != len(names) or any(place >= len(folders) for place in places):
             raise IntegrityError("a package header's list of files does not fit together")
+        total = sum(len(folders[place]) for place in places) + sum(map(len, names))
+        if max(map(len, (*folders, *names)), default=0) > LIMIT_PATH or total > LIMIT_PATHS:
+            raise IntegrityError("a package header's names of files are too long")
         return tuple(folders[place] + name for place, name in zip(places, names, strict=True))
 
     def _list(self, tag: int) -> list[str]:

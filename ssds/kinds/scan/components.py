@@ -18,6 +18,7 @@ LIMIT_BYTES = 64 * 1024 * 1024
 LIMIT_COMPONENTS = 200_000
 OWNED_BY = "ssds:owned-by"
 UNREAD = "ssds:unread-database"
+UNREADABLE = "ssds:unreadable"
 _DISTRIBUTIONS = {
     "almalinux": "AlmaLinux:{major}",
     "alpine": "Alpine:v{minor}",
@@ -82,10 +83,12 @@ class Contents:
     Attributes:
         packages: sorted, without doubles.
         unread: package systems whose database the inventory saw but cannot read (``rpm``).
+        unreadable: paths of package records that the inventory could not read.
     """
 
     packages: tuple[Package, ...]
     unread: tuple[str, ...] = ()
+    unreadable: tuple[str, ...] = ()
 
 
 def read_packages(data: bytes) -> list[Package]:
@@ -115,12 +118,14 @@ def read_sbom(data: bytes) -> Contents:
                 found.add(package)
             stack.append(item)
     metadata = top.child("metadata") if top.has("metadata") else Place("SBOM", "metadata", {})
-    unread = {
-        entry.text("value", "")
-        for entry in metadata.items("properties", limit=100_000)
-        if entry.text("name") == UNREAD
-    }
-    return Contents(packages=tuple(sorted(found)), unread=tuple(sorted(unread)))
+    said: dict[str, set[str]] = {UNREAD: set(), UNREADABLE: set()}
+    for entry in metadata.items("properties", limit=100_000):
+        said.get(entry.text("name"), set()).add(entry.text("value", ""))
+    return Contents(
+        packages=tuple(sorted(found)),
+        unread=tuple(sorted(said[UNREAD])),
+        unreadable=tuple(sorted(said[UNREADABLE])),
+    )
 
 
 def _package(item: Place) -> Package | None:

@@ -18,7 +18,8 @@ from ssds.kinds.scan.severity import severity_of, vectors_of
 
 FORMAT = 1
 _MODULE = ".module"
-_PREFERENCE = ("CVE-", "GHSA-", "PYSEC-", "DSA-", "DLA-")
+_CVE = "CVE-"
+_PREFERENCE = (_CVE, "GHSA-", "PYSEC-", "DSA-", "DLA-")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,19 +38,22 @@ def findings(
     advisories: AdvisorySet | None,
     *,
     unread: Sequence[str] = (),
+    unreadable: Sequence[str] = (),
     memo: Memo | None = None,
 ) -> dict[str, Json]:
     """Returns the findings document, canonical JSON.
 
     ``unread`` are package systems that the inventory could not read: they are not covered;
+    ``unreadable`` are package records that it could not read;
     ``memo`` keeps what was found for the next image, and belongs to this set.
 
     Shape: ``{format, scanned, advisories?, packages: {total, matched, owned}, uncovered,
     without_source, problems, findings: [{id, aliases, ecosystem, package, version, source,
-    source_version, fixed, severity, severity_source, vectors, origins, state?, since?, kev?,
-    epss?}]}``. ``state`` is why there is no fix (``STATES``), ``kev`` the day since which it is
-    known to be exploited, ``epss`` the probability that it will be. ``scanned`` is False
-    without an advisory set: that is not "clean".
+    source_version, fixed, partly_fixed?, severity, severity_source, vectors, origins, state?,
+    since?, kev?, epss?}]}``. ``problems`` say what could not be judged. ``fixed`` clears every
+    record, ``partly_fixed`` those that name a fix; ``state`` is why there is none (``STATES``).
+    ``kev`` is the day since which it is known to be exploited, ``epss`` the probability that it
+    will be. ``scanned`` is False without an advisory set: that is not "clean".
     """
     looked: list[Package] = []
     owned = 0
@@ -60,17 +64,19 @@ def findings(
             without[package.type] = without.get(package.type, 0) + 1
         elif package.owner:
             owned += 1
-        elif advisories is None or not advisories.covers(package.ecosystem):
+        elif advisories is None or not advisories.covers(
+            package.ecosystem, *(name for name, _ in _names(package))
+        ):
             uncovered[package.ecosystem] = uncovered.get(package.ecosystem, 0) + 1
         else:
             looked.append(package)
-    problems: set[str] = set()
+    problems = {f"the package record {path} cannot be read" for path in unreadable}
     found: list[dict[str, Json]] = []
     if advisories is not None:
         for package in looked:
-            said, unordered = _known(package, advisories, memo if memo is not None else {})
+            said, undecided = _known(package, advisories, memo if memo is not None else {})
             found += said
-            problems |= unordered
+            problems |= undecided
         found += _ended(packages, advisories)
     document: dict[str, Json] = {
         "format": FORMAT,
@@ -110,19 +116,16 @@ def _known(
 def _of_package(
     package: Package, advisories: AdvisorySet, problems: set[str]
 ) -> list[dict[str, Json]]:
-    order = order_of(package.ecosystem)
-    if order is None or order(package.source_version) is None:
-        problems.add(
-            f"{package.ecosystem} {package.source}: version {package.source_version[:100]!r} "
-            "has no order; only listed versions were compared"
-        )
     hits: list[_Hit] = []
     for name, version in _names(package):
         for record, affected in advisories.about(package.ecosystem, name):
             if package.type == "rpm" and not _same_stream(affected, version):
                 continue
             answer = evaluate(affected, package.ecosystem, version)
-            problems.update(f"{record.id}: version {v[:100]!r} has no order" for v in answer.unread)
+            if answer.undecided:
+                problems.add(
+                    f"{package.ecosystem} {name} {version[:100]} by {record.id}: {answer.undecided}"
+                )
             if answer.affected:
                 hits.append(_Hit(record=record, affected=affected, fixed=answer.fixed))
     return [_finding(package, group, advisories) for group in grouped(hits)]
@@ -170,8 +173,59 @@ def _ended(packages: Sequence[Package], advisories: AdvisorySet) -> list[dict[st
     return found
 
 
-def grouped(hits: Iterable[_Hit]) -> list[list[_Hit]]:
-    """Returns the hits of one package, those that share an id or alias together."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Group:
+    """What is said of one vulnerability, and its names."""
+
+    names: frozenset[str]
+    hits: list[_Hit]
+
+
+def grouped(hits: Sequence[_Hit]) -> list[_Group]:
+    """Returns the hits of one package by vulnerability.
+
+    A CVE is one: a record of several (a distribution's advisory) stands under each, and lends it
+    no name but its own id. Records without a CVE go with those that share an id or alias.
+    """
+    cves = {id(hit): _cves(hit.record) for hit in hits}
+    of_name: dict[str, set[str]] = {}
+    for hit in hits:
+        if found := cves[id(hit)]:
+            for name in _lent(hit.record, found):
+                of_name.setdefault(name, set()).update(found)
+    groups: dict[str, _Group] = {}
+
+    def put(key: str, names: Iterable[str], hit: _Hit) -> None:
+        known = groups.get(key) or _Group(names=frozenset(), hits=[])
+        groups[key] = _Group(names=known.names.union(names), hits=[*known.hits, hit])
+
+    for members in _chains([hit for hit in hits if not cves[id(hit)]]):
+        names = {name for hit in members for name in (hit.record.id, *hit.record.aliases)}
+        adopted = {cve for name in names for cve in of_name.get(name, ())}
+        for hit in members:
+            for cve in adopted:
+                put(cve, (cve, *_lent(hit.record, adopted)), hit)
+            if not adopted:
+                put(min(names), names, hit)
+    for hit in hits:
+        for cve in cves[id(hit)]:
+            put(cve, (cve, *_lent(hit.record, cves[id(hit)])), hit)
+    return list(groups.values())
+
+
+def _cves(record: Record) -> set[str]:
+    names = (record.id, *record.aliases, *record.upstream)
+    return {name for name in names if name.startswith(_CVE)}
+
+
+def _lent(record: Record, cves: set[str]) -> list[str]:
+    """Returns the record's names that are no CVE; of a record of several its id only."""
+    names = (record.id, *record.aliases) if len(cves) == 1 else (record.id,)
+    return [name for name in names if not name.startswith(_CVE)]
+
+
+def _chains(hits: Sequence[_Hit]) -> list[list[_Hit]]:
+    """Returns the hits, those that share an id or alias together."""
     above: dict[str, str] = {}
 
     def root(name: str) -> str:
@@ -180,16 +234,13 @@ def grouped(hits: Iterable[_Hit]) -> list[list[_Hit]]:
             name = up
         return name
 
-    members: list[_Hit] = []
     for hit in hits:
-        members.append(hit)
-        own = root(hit.record.id)
         for alias in hit.record.aliases:
-            above[root(alias)] = own = root(own)
-    groups: dict[str, list[_Hit]] = {}
-    for hit in members:
-        groups.setdefault(root(hit.record.id), []).append(hit)
-    return list(groups.values())
+            above[root(alias)] = root(hit.record.id)
+    chains: dict[str, list[_Hit]] = {}
+    for hit in hits:
+        chains.setdefault(root(hit.record.id), []).append(hit)
+    return list(chains.values())
 
 
 def preferred(names: Iterable[str]) -> list[str]:
@@ -204,12 +255,14 @@ def preferred(names: Iterable[str]) -> list[str]:
     return sorted(set(names), key=rank)
 
 
-def _finding(package: Package, hits: Sequence[_Hit], advisories: AdvisorySet) -> dict[str, Json]:
-    names = preferred(n for hit in hits for n in (hit.record.id, *hit.record.aliases))
+def _finding(package: Package, group: _Group, advisories: AdvisorySet) -> dict[str, Json]:
+    hits = group.hits
+    names = preferred(group.names)
     said = [(hit.record, hit.affected) for hit in hits]
     severity = severity_of(said)
-    fixed = _highest(package.ecosystem, [hit.fixed for hit in hits if hit.fixed])
-    more: dict[str, Json] = {}
+    best = _highest(package.ecosystem, [hit.fixed for hit in hits if hit.fixed])
+    fixed = best if all(hit.fixed for hit in hits) else ""
+    more: dict[str, Json] = {"partly_fixed": best} if best and not fixed else {}
     states = [hit.affected.state for hit in hits if hit.affected.state]
     if states and not fixed:
         more["state"] = min(states)

@@ -49,12 +49,14 @@ def pin_advisories(workspace: str, name: str, path: str) -> AdvisoryPin:
 
 
 def check_set(name: str, data: bytes) -> AdvisorySet:
-    """Returns the set in ``data``; ``name`` is what a message calls it.
+    """Returns the set in ``data``, read whole; ``name`` is what a message calls it.
 
     Raises:
-        IntegrityError: it is no advisory set, or its date is none (V007).
+        IntegrityError: it is no advisory set, a record of it is damaged or cannot be found by its
+            package's name (V020), or its date is none (V007).
     """
     found = pack.read_set(data)
+    pack.verify(found)
     try:
         dt.date.fromisoformat(found.date)
     except ValueError as error:

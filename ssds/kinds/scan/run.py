@@ -26,14 +26,17 @@ def run(bench: Bench) -> Outcome:
     advisories, memo = _advisories(bench)
     if advisories is None:
         bench.say("no advisory set is pinned: the image is not scanned")
-    document = findings(sbom.packages, advisories, unread=sbom.unread, memo=memo)
+    document = findings(
+        sbom.packages, advisories, unread=sbom.unread, unreadable=sbom.unreadable, memo=memo
+    )
     found = document["findings"]
     assert isinstance(found, list)
     total = f"{len(sbom.packages)} packages, {len(found)} finding{'' if len(found) == 1 else 's'}"
     bench.say(total)
     bench.log(f"{total}\n".encode())
     for item in found:
-        fixed = f"fixed in {item['fixed']}" if item.get("fixed") else "no fix known"
+        partly = f"partly fixed in {item['partly_fixed']}" if "partly_fixed" in item else ""
+        fixed = f"fixed in {item['fixed']}" if item.get("fixed") else partly or "no fix known"
         line = f"{item['id']} {item['severity']}: {item['package']} {item['version']}, {fixed}\n"
         bench.log(line.encode())
     return Outcome(outputs={"findings": bench.store.blobs.put(canonical_bytes(document))})

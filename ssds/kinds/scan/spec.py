@@ -11,7 +11,7 @@ from ssds.core.model import Input, Node, NodeId
 from ssds.recipe.model import Target
 
 KIND_VERSION = 1
-MATCHER: dict[str, Json] = {"name": "ssds", "version": 3}
+MATCHER: dict[str, Json] = {"name": "ssds", "version": 4}
 """What turns an SBOM and advisories into findings; raise the version when its answers change."""
 _SLICE: dict[str, Json] = {"matcher": MATCHER}  # one for all: it is written as text once
 
