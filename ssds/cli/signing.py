@@ -48,6 +48,11 @@ def trusted_keys(context: Context, files: Sequence[str]) -> tuple[PublicKey, ...
     return tuple(read_public_file(path, name) for name, path in sorted(keys.items()))
 
 
+def workspace_names_keys(context: Context, files: Sequence[str]) -> bool:
+    """Whether the trusted keys are those of a workspace, which comes from others."""
+    return not files and not read_settings(os.devnull, os.environ).trust.keys
+
+
 def signer(context: Context, address: str = "") -> Signer:
     """Returns the key of ``--key``, or the one that the settings name.
 
@@ -107,7 +112,7 @@ def new_password() -> bytes:
 
 
 def _given_password() -> bytes | None:
-    return next((os.environ[n].encode() for n in PASSWORDS if n in os.environ), None)
+    return next((os.fsencode(os.environ[n]) for n in PASSWORDS if n in os.environ), None)
 
 
 def _asked(prompt: str) -> bytes:
@@ -119,4 +124,4 @@ def _asked(prompt: str) -> bytes:
             hint=f"Set {PASSWORDS[0]} (empty for none).",
             code="E262",
         )
-    return getpass.getpass(prompt).encode()
+    return os.fsencode(getpass.getpass(prompt))

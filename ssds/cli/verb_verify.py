@@ -9,9 +9,10 @@ import click
 
 from ssds.cli import signing
 from ssds.cli.app import Context
-from ssds.cli.output import print_json, show
+from ssds.cli.output import print_json, say, show
 from ssds.cli.personal import personal_mirrors
 from ssds.core.errors import UsageError
+from ssds.core.records import replace
 
 if TYPE_CHECKING:
     from ssds.trust.keys import PublicKey
@@ -54,18 +55,31 @@ def command(
 
     keys = signing.trusted_keys(context, files)
     place = default_path(os.environ)
-    memory = None if allow_older else read_memory(place)
+    foreign = signing.workspace_names_keys(context, files)
     reports = []
     for target in targets:
+        memory = None if allow_older else read_memory(place)
         report, seen = _verify(target, keys, bundle, memory)
-        remember(place, seen)
-        reports.append(report)
+        try:
+            remember(place, seen, older=allow_older)
+        except OSError as error:
+            say(f"warning: what was verified is not remembered: {place}: {error.strerror}")
+        reports.append(_with_doubt(report) if foreign else report)
     if as_json:
         print_json({"targets": [report.to_dict() for report in reports]})
     else:
         for report in reports:
             show("\n".join(report.lines()))
     return 0 if all(report.good for report in reports) else EXIT_UNVERIFIED
+
+
+def _with_doubt(report: Report) -> Report:
+    """Returns the report, and whose word it is that these keys are somebody's."""
+    doubts = [
+        f"that {key.label} ({key.id}) is who it says: the key comes from this workspace's ssds.yaml"
+        for key in report.signers
+    ]
+    return replace(report, unproven=(*report.unproven, *doubts))
 
 
 def _verify(
@@ -78,18 +92,18 @@ def _verify(
         from ssds.verify.locks import verify_lock
 
         return verify_lock(target, keys, bundle, memory)
+    if bundle and not os.path.isfile(target):
+        raise UsageError(
+            f"{target} is no file, and --bundle is for files",
+            hint="The signatures of images and sites stand beside them.",
+            code="E247",
+        )
     if not target.startswith("oci:") and os.path.isdir(target):
         from ssds.verify.sites import verify_site
 
         return verify_site(target, keys), {}
     if not target.startswith("oci:") and os.path.lexists(target):
         return verify_file(target, keys, bundle)[0], {}
-    if bundle:
-        raise UsageError(
-            f"there is no file {target}, and --bundle is for files",
-            hint="An image's signatures stand beside it.",
-            code="E247",
-        )
     from ssds.verify.images import verify_image
     from ssds.verify.places import target_of
 

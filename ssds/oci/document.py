@@ -119,7 +119,8 @@ def load_document(data: bytes, what: str, *, limit_bytes: int = DOCUMENT_LIMIT_B
     """Returns the root place of a JSON map.
 
     Raises:
-        IntegrityError: O001 too large, O002 no JSON, O003 a key twice, O004 no map or too deep.
+        IntegrityError: O001 too large, O002 no JSON, O003 a key twice, O004 no map, too deep, or
+            half a character.
     """
     root = Place(what, "", None)
     if len(data) > limit_bytes:
@@ -146,9 +147,20 @@ def load_document(data: bytes, what: str, *, limit_bytes: int = DOCUMENT_LIMIT_B
         root.fail(f"is not JSON ({str(error)[:120]})", code="O002")
     if _depth(value) > DEPTH_LIMIT:
         root.fail("is nested too deeply")
+    if b"\\u" in data and not _is_text(value):
+        root.fail("has half a character, which no text can hold")
     place = Place(what, "", value)
     place.map()
     return place
+
+
+def _is_text(value: object) -> bool:
+    """Whether UTF-8 can write it: JSON's escapes can name halves of surrogate pairs."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _depth(value: object) -> int:

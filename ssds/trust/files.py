@@ -60,7 +60,7 @@ def verify_file(path: str, keys: Sequence[PublicKey], bundle: str = "") -> tuple
     key = found.signer(data, tuple(keys))
     if key is not None:
         proven = f"{key.label} signed exactly these bytes ({sha256_of(data)})"
-        return Report(target=path, proven=(proven,), unproven=(NO_CLOCK,)), data
+        return Report(target=path, proven=(proven,), unproven=(NO_CLOCK,), signers=(key,)), data
     if sha256_of(data).hex != found.digest.hex():
         why = f"{place} is about other bytes: the file was changed after it was signed"
     else:

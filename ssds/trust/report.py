@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ssds.core.canonical import Json
 from ssds.core.records import dataclass
+
+if TYPE_CHECKING:
+    from ssds.trust.keys import PublicKey
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,12 +20,14 @@ class Report:
         proven: sentences, each of which holds if the trusted keys' owners are honest.
         wrong: why the target must not be believed; empty where it may be.
         unproven: what nobody vouches for, or what cannot be told from here.
+        signers: the trusted keys that signed it.
     """
 
     target: str
     proven: tuple[str, ...] = ()
     wrong: tuple[str, ...] = ()
     unproven: tuple[str, ...] = ()
+    signers: tuple[PublicKey, ...] = ()
 
     @property
     def good(self) -> bool:
@@ -32,6 +39,7 @@ class Report:
         rows = [("proven", t) for t in self.proven]
         rows += [("WRONG", t) for t in self.wrong]
         rows += [("unproven", t) for t in self.unproven]
+        rows += [("key", f"{key.label} is {key.id}") for key in self.signers]
         return [self.target, *(f"  {word:<9} {text}" for word, text in rows)]
 
     def to_dict(self) -> dict[str, Json]:
@@ -42,4 +50,5 @@ class Report:
             "proven": list(self.proven),
             "wrong": list(self.wrong),
             "unproven": list(self.unproven),
+            "keys": [{"id": str(key.id), "label": key.label} for key in self.signers],
         }

@@ -19,7 +19,7 @@ from ssds.trust.envelope import IN_TOTO
 from ssds.trust.keys import PublicKey
 from ssds.trust.report import Report
 from ssds.trust.statement import SIGNED, parse_statement
-from ssds.verify.memory import Memory, Seen
+from ssds.verify.memory import Memory, Seen, slot
 from ssds.verify.places import Place, Target
 from ssds.verify.statements import attested, bundles, envelope_of
 
@@ -63,6 +63,7 @@ class _Heard:
         self.voices: list[Voice] = []
         self.others = 0
         self.damaged: list[str] = []
+        self.cut: list[str] = []
 
 
 def verify_image(
@@ -84,14 +85,17 @@ def verify_image(
     named = [voice for voice in mine if voice.release]
     seen: dict[str, Seen] = {}
     if mine:
-        wrong += _identity(named, target)
+        named, why_not = _identity(named, target)
+        wrong += why_not
         voice = max(named, key=lambda v: v.revision, default=None)
         if voice is not None and not voice.tag:
             proven.append(f"it is a part of {voice.release}")
         elif voice is not None and not wrong:
             proven.append(f"it is {voice.release} r{voice.revision}")
-            seen[voice.release] = Seen(revision=voice.revision, index=top.digest)
-            why = memory.why_not(voice.release, seen[voice.release]) if memory else ""
+            found = Seen(revision=voice.revision, index=top.digest)
+            seen[slot(voice.key, voice.release)] = found
+            asked = target.digest is not None or target.tag == voice.tag
+            why = memory.why_not(voice.key, voice.release, found, asked=asked) if memory else ""
             wrong += [why] if why else []
         elif voice is None:
             unproven.append("which release it is: the signature names none")
@@ -108,8 +112,13 @@ def verify_image(
         unproven += told.missing if told else []
         if not place.reads_layers:
             unproven.append("the layers' bytes: they were not read; who pulls them compares them")
+    signers = {voice.key.id: voice.key for voice in mine}
     report = Report(
-        target=target.text, proven=tuple(proven), wrong=tuple(wrong), unproven=tuple(unproven)
+        target=target.text,
+        proven=tuple(proven),
+        wrong=tuple(wrong),
+        unproven=tuple(unproven),
+        signers=tuple(signers.values()),
     )
     return report, {} if wrong else seen
 
@@ -160,10 +169,12 @@ def _hear(place: Place, subject: Digest, keys: tuple[PublicKey, ...]) -> _Heard:
     heard = _Heard()
     for source, read in ((_payloads, _of_payload), (bundles, _of_bundle)):
         try:
-            items = source(place, subject)
+            items, left_out = source(place, subject)
         except SsdsError as error:
             heard.damaged.append(error.message)
             continue
+        if left_out:
+            heard.cut.append(f"only {len(items)} signatures were looked at, {left_out} were not")
         for item in items:
             try:
                 voice = read(place, item, subject, keys)
@@ -177,11 +188,11 @@ def _hear(place: Place, subject: Digest, keys: tuple[PublicKey, ...]) -> _Heard:
     return heard
 
 
-def _payloads(place: Place, subject: Digest) -> list[Descriptor]:
+def _payloads(place: Place, subject: Digest) -> tuple[list[Descriptor], int]:
     found = place.tagged(simple.signature_tag(subject))
     layers = types.parse_manifest(found[1], "the list of signatures").layers if found else ()
     known = [layer for layer in layers if layer.media_type == simple.PAYLOAD_TYPE]
-    return known[: simple.SIGNATURES_LIMIT]
+    return known[: simple.SIGNATURES_LIMIT], max(0, len(known) - simple.SIGNATURES_LIMIT)
 
 
 def _of_payload(
@@ -232,14 +243,18 @@ def _who(
         counts = f"; {heard.others} by other keys" if heard.others else ""
         wrong.append(f"no trusted key signed {top.digest}{counts}")
         wrong += [f"a signature is damaged: {text}" for text in heard.damaged]
+        wrong += heard.cut
     else:
         unproven += [f"a damaged signature beside it: {text}" for text in heard.damaged]
     return proven, wrong, unproven
 
 
-def _identity(named: list[Voice], target: Target) -> list[str]:
-    """Returns what is wrong where an image stands under another name than its signer gave it."""
-    found = []
+def _identity(named: list[Voice], target: Target) -> tuple[list[Voice], list[str]]:
+    """Returns whose names fit the target; or all, and what is wrong where none does.
+
+    The same bytes may have been signed as several revisions.
+    """
+    fit, found = [], []
     for voice in named:
         name = voice.release.partition("@")[0]
         tags = {voice.tag, voice.tag.removesuffix(f"-r{voice.revision}"), "latest"}
@@ -256,7 +271,9 @@ def _identity(named: list[Voice], target: Target) -> list[str]:
                 f"it was signed as {voice.release} r{voice.revision}, and stands under the tag "
                 f"{target.tag}: somebody moved the tag"
             )
-    return list(dict.fromkeys(found))
+        else:
+            fit.append(voice)
+    return (fit, []) if fit else (named, list(dict.fromkeys(found)))
 
 
 def _parts(place: Place, top: Descriptor, data: bytes) -> str:

@@ -7,12 +7,15 @@ from collections.abc import Sequence
 
 from ssds.core.diagnostics import Collector
 from ssds.core.records import replace
+from ssds.lock.data import DataLock, parse_data_lock_bytes
 from ssds.lock.model import Lock
-from ssds.lock.read import CATALOG_LOCK, parse_catalog_lock_bytes, parse_lock_bytes
+from ssds.lock.read import CATALOG_LOCK, DATA_FOLDER, parse_catalog_lock_bytes, parse_lock_bytes
 from ssds.trust.files import verify_file
 from ssds.trust.keys import PublicKey
 from ssds.trust.report import Report
-from ssds.verify.memory import Memory, Seen
+from ssds.verify.memory import Memory, Seen, slot
+
+NO_MEMORY = "that it is not an older one: only revisions of releases are remembered"
 
 
 def verify_lock(
@@ -30,18 +33,29 @@ def verify_lock(
     if not report.good:
         return report, {}
     problems = Collector()
+    lock: Lock | None = None
+    proven = list(report.proven)
     if os.path.basename(path) == CATALOG_LOCK:
         parse_catalog_lock_bytes(data, path, problems)
-        lock = None
+    elif os.path.basename(os.path.dirname(os.path.abspath(path))) == DATA_FOLDER:
+        proven += _set_words(parse_data_lock_bytes(data, path, problems))
     else:
         lock = parse_lock_bytes(data, path, problems)
     wrong = [f"{d.summary}: {d.address or path} ({d.code})" for d in problems]
     if lock is None:
-        return replace(report, wrong=tuple(wrong)), {}
-    seen = _revisions(lock)
+        unproven = (*report.unproven, NO_MEMORY)
+        return (
+            replace(report, proven=tuple(proven), wrong=tuple(wrong), unproven=unproven),
+            {},
+        )
+    (key,) = report.signers
+    releases = _revisions(lock)
+    seen = {slot(key, release): found for release, found in releases.items()}
     if memory is not None:
-        wrong += [why for release, found in seen.items() if (why := memory.why_not(release, found))]
-    proven = [*report.proven, *_words(lock)]
+        reasons = [memory.why_not(key, release, found) for release, found in releases.items()]
+        wrong += [why for why in reasons if why]
+        wrong += memory.lacking(key, f"{lock.name}@{lock.version}", releases)
+    proven += _words(lock)
     unproven = (*report.unproven, *_missing(lock))
     return (
         replace(report, proven=tuple(proven), wrong=tuple(wrong), unproven=unproven),
@@ -55,6 +69,12 @@ def _revisions(lock: Lock) -> dict[str, Seen]:
         for name, variant in lock.variants.items()
         if variant.index is not None and variant.revision
     }
+
+
+def _set_words(lock: DataLock | None) -> list[str]:
+    if lock is None or lock.made is None:
+        return []
+    return [f"the data set {lock.id} is {lock.made.content.digest} ({lock.made.files} files)"]
 
 
 def _words(lock: Lock) -> list[str]:

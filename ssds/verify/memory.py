@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING
 
 from ssds.core.canonical import Json, pretty_bytes
 from ssds.core.digest import Digest
 from ssds.core.records import dataclass, field
 from ssds.host.files import atomic_write, locked
+
+if TYPE_CHECKING:
+    from ssds.trust.keys import PublicKey
 
 LIMIT_BYTES = 16 << 20
 
@@ -28,16 +32,22 @@ class Seen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
-    """Release (``name@version[+variant]``) → the newest revision that was verified."""
+    """Who signed it and release (``slot``) → the newest revision that was verified."""
 
     seen: Mapping[str, Seen] = field(default_factory=dict)
 
-    def why_not(self, release: str, found: Seen) -> str:
-        """Returns why a release is older or another than what was verified; else nothing."""
-        known = self.seen.get(release)
+    def why_not(self, key: PublicKey, release: str, found: Seen, *, asked: bool = False) -> str:
+        """Returns why a release is older or another than what was verified; else nothing.
+
+        Args:
+            asked: just this revision was asked for: it may be an older one.
+        """
+        known = self.seen.get(slot(key, release))
         if known is None or found.revision > known.revision:
             return ""
         if found.revision < known.revision:
+            if asked:
+                return ""
             return (
                 f"{release} is at r{found.revision} here, and r{known.revision} was verified "
                 "before: somebody put an older one in its place, or took the newer one back "
@@ -49,6 +59,26 @@ class Memory:
                 "before: a revision is one set of bytes for ever (--allow-older accepts it)"
             )
         return ""
+
+    def lacking(self, key: PublicKey, name: str, found: Collection[str]) -> list[str]:
+        """Returns why a lock of ``name@version`` that names only some releases is older."""
+        start = slot(key, name)
+        lost = [
+            (entry.partition(" ")[2], seen)
+            for entry, seen in sorted(self.seen.items())
+            if entry == start or entry.startswith(f"{start}+")
+        ]
+        return [
+            f"it names no release of {release}, and r{seen.revision} was verified before: somebody "
+            "put an older lock in its place, or took the release back (--allow-older accepts it)"
+            for release, seen in lost
+            if release not in found
+        ]
+
+
+def slot(key: PublicKey, release: str) -> str:
+    """Returns under what a release is remembered: others may sign one of the same name."""
+    return f"{key.id} {release}"
 
 
 def default_path(environment: Mapping[str, str]) -> str:
@@ -75,15 +105,25 @@ def read_memory(path: str) -> Memory:
         return Memory()
 
 
-def remember(path: str, found: Mapping[str, Seen]) -> None:
-    """Adds what was verified; of two processes at once neither loses its part."""
+def remember(path: str, found: Mapping[str, Seen], *, older: bool = False) -> None:
+    """Adds what was verified; of two processes at once neither loses its part.
+
+    Args:
+        older: a lower revision, or another index, takes the place of what is remembered.
+
+    Raises:
+        OSError: nothing can be written there.
+    """
     if not found:
         return
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with locked(f"{path}.lock"):
-        known = {**read_memory(path).seen, **found}
+        known = dict(read_memory(path).seen)
+        for entry, new in found.items():
+            if older or entry not in known or new.revision > known[entry].revision:
+                known[entry] = new
         document: dict[str, Json] = {
-            "memory_version": 1,
+            "memory_version": 2,
             "releases": {
                 release: {"revision": seen.revision, "index": str(seen.index)}
                 for release, seen in known.items()

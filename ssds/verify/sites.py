@@ -20,6 +20,10 @@ NO_IMAGES = (
     "the bytes inside the unpacked images: their names and sizes were compared with the tree's own "
     "record of them"
 )
+NO_DATA = (
+    "the bytes of reference data: the files' names and sizes were compared with the tree's own "
+    "record of them"
+)
 NO_NEWER = "that it is the newest generation: a rollback is no forgery"
 NO_SPIDER = "Lmod's spider cache, which is made on the spot: no signature covers it"
 
@@ -66,6 +70,8 @@ def verify_site(path: str, keys: Sequence[PublicKey]) -> Report:
     if not wrong:
         proven.append("modules, wrappers and links of this generation are what was signed")
     unproven = [NO_NEWER, NO_IMAGES]
+    if deployed.data:
+        unproven.append(NO_DATA)
     if os.path.isdir(os.path.join(generation, LMOD_FOLDER)):
         unproven.append(NO_SPIDER)
     return replace(report, proven=tuple(proven), wrong=tuple(wrong), unproven=tuple(unproven))

@@ -10,6 +10,7 @@ from ssds.core.records import dataclass
 from ssds.oci import types
 from ssds.oci.document import Place as Document
 from ssds.oci.types import Descriptor
+from ssds.ship.evidence import our_kind
 from ssds.trust.bundle import BUNDLE_TYPE, parse_bundle
 from ssds.trust.envelope import IN_TOTO, Envelope
 from ssds.trust.keys import PublicKey
@@ -51,10 +52,11 @@ class _Said:
     lacks: tuple[str, ...] = ()
 
 
-def bundles(place: Place, subject: Digest) -> list[Descriptor]:
-    """Returns the bundles that refer to an image."""
-    entries = [e for e in place.referrers(subject) if e.artifact_type == BUNDLE_TYPE]
-    return entries[:BUNDLES_LIMIT]
+def bundles(place: Place, subject: Digest) -> tuple[list[Descriptor], int]:
+    """Returns the bundles that refer to an image, ours first, and how many are too many."""
+    entries = {e.digest: e for e in place.referrers(subject) if e.artifact_type == BUNDLE_TYPE}
+    ordered = sorted(entries.values(), key=lambda e: not our_kind(e))
+    return ordered[:BUNDLES_LIMIT], max(0, len(ordered) - BUNDLES_LIMIT)
 
 
 def envelope_of(place: Place, entry: Descriptor) -> Envelope | None:
@@ -69,7 +71,10 @@ def attested(place: Place, images: Sequence[Descriptor], keys: tuple[PublicKey, 
     for image in images:
         where = image.platform or image.foreign_platform
         said: dict[str, list[tuple[str, _Said]]] = {}
-        for entry in bundles(place, image.digest):
+        entries, left_out = bundles(place, image.digest)
+        if left_out:
+            missing.append(f"{where}: what {left_out} more statements say: there are too many")
+        for entry in entries:
             try:
                 found = _trusted(place, entry, image.digest, keys)
                 if found is not None and found[1].predicate_type in _WORDS:

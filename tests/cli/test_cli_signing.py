@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +23,16 @@ def without_tests(lock: Lock) -> Lock:
     latest = {kind: claim for kind, claim in section.latest.items() if kind != "test"}
     sections = {AMD64: replace(section, latest=latest)}
     return replace(lock, variants={"": replace(lock.variants[""], platforms=sections)})
+
+
+def test_a_password_of_any_bytes_opens_its_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SSDS_KEY_PASSWORD", os.fsdecode(b"gr\xfc\xdfe"))
+    assert main(["key", "new", "lab"]) == 0
+    Path("paper.txt").write_text("words")
+    assert main(["sign", "paper.txt", "--key", "lab"]) == 0
 
 
 def test_from_a_new_key_to_a_verified_release(

@@ -29,15 +29,17 @@ from ssds.recipe.model import Channel
 from ssds.ship.backend_layout import LayoutChannel
 from ssds.ship.backend_registry import RegistryChannel
 from ssds.ship.signatures import Signing
+from ssds.trust.bundle import BUNDLE_TYPE
 from ssds.trust.keys import LocalSigner
 from ssds.trust.report import Report
 from ssds.trust.simple import PAYLOAD_TYPE, SIGNATURE, signature_tag
 from ssds.verify.images import verify_image
-from ssds.verify.memory import Memory, Seen
+from ssds.verify.memory import Memory, Seen, slot
 from ssds.verify.places import target_of
 
 LAB, OTHER = new_signer(), new_signer(name="other")
 KEYS = (LAB.public,)
+TOOL = slot(LAB.public, "tool@1.0")
 ARM64 = Platform("linux/arm64")
 
 
@@ -270,10 +272,69 @@ def test_one_bit_in_any_blob_of_a_release_is_refused(shelf: Shelf) -> None:
 def test_an_older_revision_is_refused_after_a_newer_one_was_verified(shelf: Shelf) -> None:
     lock = lock_of(shelf.blobs, "tool")
     shelf.sign(lock)
-    known = Memory(seen={"tool@1.0": Seen(revision=2, index=sha256_of(b"newer"))})
+    known = Memory(seen={TOOL: Seen(revision=2, index=sha256_of(b"newer"))})
     assert "r2 was verified before" in shelf.verify(memory=known).wrong[0]
     _, seen = verify_image(target_of(f"oci:{shelf.path}:tool:1.0"), KEYS)
-    assert seen == {"tool@1.0": Seen(revision=1, index=index_of(lock))}
+    assert seen == {TOOL: Seen(revision=1, index=index_of(lock))}
+
+    assert shelf.verify("tool:1.0-r1", memory=known).good  # just this one was asked for
+    assert shelf.verify("tool:1.0-r1", memory=Memory(
+        seen={TOOL: Seen(revision=1, index=sha256_of(b"other"))})).wrong  # fmt: skip
+
+
+def test_bytes_that_came_back_as_a_later_revision_are_no_tampering(shelf: Shelf) -> None:
+    one = lock_of(shelf.blobs, "tool")
+    half = image(shelf.blobs, [small_tar({"bin/tool": b"b"})], [], {})
+    two = release(shelf.blobs, half, before=one)
+    three = replace(one, variants={"": replace(one.variants[""], revision=3)})
+    for lock in (one, two, three):
+        shelf.sign(lock)
+    for tag in ("1.0-r1", "1.0-r2", "1.0-r3", "1.0"):
+        report = shelf.verify(f"tool:{tag}")
+        assert report.good, (tag, report.wrong)
+        assert f"it is tool@1.0 r{tag[-1] if 'r' in tag else 3}" in report.proven
+    shelf.tag("tool:1.0-r2", shelf.layout.tags()["tool:1.0-r1"])
+    assert "somebody moved the tag" in shelf.verify("tool:1.0-r2").wrong[0]
+
+
+def referring(shelf: Shelf, subject: types.Descriptor, payload_type: str) -> types.Descriptor:
+    """A bundle of nobody, as whoever may push there can attach it."""
+    envelope = {"payload": "", "payloadType": payload_type, "signatures": [{"sig": "AAAA"}]}
+    material = {"publicKey": {"hint": ""}}
+    bundle = json.dumps({"mediaType": BUNDLE_TYPE, "verificationMaterial": material,
+                         "dsseEnvelope": envelope}).encode()  # fmt: skip
+    shelf.layout.put_blob(bundle)
+    data = types.manifest_bytes(
+        config=types.descriptor_of(types.EMPTY_BYTES, types.EMPTY),
+        layers=[types.descriptor_of(bundle, BUNDLE_TYPE)],
+        subject=subject,
+        artifact_type=BUNDLE_TYPE,
+    )
+    shelf.layout.put_blob(data)
+    return replace(types.descriptor_of(data, types.MANIFEST), artifact_type=BUNDLE_TYPE)
+
+
+def test_what_strangers_attach_neither_stops_verification_nor_hides_ours(shelf: Shelf) -> None:
+    lock = lock_of(shelf.blobs, "tool")
+    shelf.sign(lock)
+    index = index_of(lock)
+    tag = f"tool:{fallback_tag(index)}"
+    ours = types.parse_index(shelf.layout.read(shelf.layout.tags()[tag].digest)).manifests
+    subject = shelf.layout.tags()["tool:1.0"]
+    junk = [referring(shelf, subject, kind) for kind in ("\ud800", *map(str, range(51)))]
+    listed = types.index_bytes([*junk, *ours])
+    shelf.layout.put_blob(listed)
+    shelf.layout.set_tags(
+        {tag: types.descriptor_of(listed, types.INDEX)}, remove=[f"tool:{signature_tag(index)}"]
+    )
+    report = shelf.verify()
+    assert report.good, report.wrong
+    listed = types.index_bytes(junk)
+    shelf.layout.put_blob(listed)
+    shelf.tag(tag, types.descriptor_of(listed, types.INDEX))
+    text = " | ".join(shelf.verify().wrong)
+    assert "only 50 signatures were looked at, 2 were not" in text
+    assert "half a character" in text
 
 
 def test_a_damaged_signature_beside_a_good_one_is_only_told(shelf: Shelf) -> None:

@@ -9,19 +9,23 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from data_makers import data_lock
 from trust_makers import new_signer
 
 from ssds.cli.app import Context
 from ssds.cli.verb_verify import command
 from ssds.core.digest import sha256_of
+from ssds.lock.data import data_lock_bytes
+from ssds.oci.blobs import Blobs
 from ssds.trust.files import sign_file
-from ssds.verify.locks import verify_lock
-from ssds.verify.memory import Memory, Seen, read_memory, remember
+from ssds.verify.locks import NO_MEMORY, verify_lock
+from ssds.verify.memory import Memory, Seen, read_memory, remember, slot
 
 LOCKS = Path(__file__).parent.parent.parent / "lockfiles"
 NAME = "bwa@0.7.17.lock.json"
 LAB = new_signer()
 KEYS = (LAB.public,)
+BWA = slot(LAB.public, "bwa@0.7.17")
 
 
 @pytest.fixture
@@ -39,7 +43,7 @@ def test_a_signed_lock_says_what_is_released_and_what_is_not_known(lock: str) ->
     assert report.good
     assert f"bwa@0.7.17 r1 is the index {index} (linux/amd64)" in report.proven
     assert any("signature alone has no clock" in text for text in report.unproven)
-    assert seen == {"bwa@0.7.17": Seen(revision=1, index=index)}
+    assert seen == {BWA: Seen(revision=1, index=index)}
 
 
 def test_a_lock_under_the_name_of_another_release_is_refused(lock: str, tmp_path: Path) -> None:
@@ -60,15 +64,15 @@ def test_signed_bytes_that_are_no_lock_are_refused(lock: str) -> None:
 
 def test_an_older_lock_is_refused_after_a_newer_one_was_verified(lock: str) -> None:
     _, seen = verify_lock(lock, KEYS)
-    index = seen["bwa@0.7.17"].index
-    newer = Memory(seen={"bwa@0.7.17": Seen(revision=2, index=sha256_of(b"newer"))})
+    index = seen[BWA].index
+    newer = Memory(seen={BWA: Seen(revision=2, index=sha256_of(b"newer"))})
     report, none = verify_lock(lock, KEYS, memory=newer)
     assert not report.good
     assert "r2 was verified before" in report.wrong[0]
     assert not none
-    other = Memory(seen={"bwa@0.7.17": Seen(revision=1, index=sha256_of(b"other"))})
+    other = Memory(seen={BWA: Seen(revision=1, index=sha256_of(b"other"))})
     assert "another index" in verify_lock(lock, KEYS, memory=other)[0].wrong[0]
-    same = Memory(seen={"bwa@0.7.17": Seen(revision=1, index=index)})
+    same = Memory(seen={BWA: Seen(revision=1, index=index)})
     assert verify_lock(lock, KEYS, memory=same)[0].good
 
 
@@ -80,6 +84,54 @@ def test_the_memory_keeps_what_two_processes_verified_and_survives_damage(tmp_pa
     assert read_memory(path).seen == {"a@1": first, "b@1": second}
     Path(path).write_text('{"releases": {"a@1": 7}}')
     assert read_memory(path).seen == {}
+
+
+def test_a_lock_that_no_longer_names_what_was_verified_is_refused(lock: str) -> None:
+    known = Memory(seen={BWA: Seen(revision=2, index=sha256_of(b"newer"))})
+    document = json.loads(Path(lock).read_text())
+    for part in ("index", "revision"):
+        del document["variants"]["default"][part]
+    for emptied in (document, {**document, "variants": {}}):
+        Path(lock).write_text(json.dumps(emptied))
+        sign_file(lock, LAB)
+        report, _ = verify_lock(lock, KEYS, memory=known)
+        assert any("names no release of bwa@0.7.17, and r2 was" in text for text in report.wrong)
+    others = Memory(seen={slot(LAB.public, "bwa@0.7.18"): known.seen[BWA]})
+    assert not any("names no" in t for t in verify_lock(lock, KEYS, memory=others)[0].wrong)
+
+
+def test_what_another_key_signed_under_the_same_name_is_not_compared(lock: str) -> None:
+    other = slot(new_signer().public, "bwa@0.7.17")
+    known = Memory(seen={other: Seen(revision=999, index=sha256_of(b"theirs"))})
+    assert verify_lock(lock, KEYS, memory=known)[0].good
+
+
+def test_a_lower_revision_never_takes_the_place_of_a_higher_one(tmp_path: Path) -> None:
+    path = str(tmp_path / "verified.json")
+    older, newer = (Seen(revision=n, index=sha256_of(b"%d" % n)) for n in (1, 2))
+    for seen in (newer, older):
+        remember(path, {"a": seen})
+    assert read_memory(path).seen == {"a": newer}
+    remember(path, {"a": older}, older=True)
+    assert read_memory(path).seen == {"a": older}
+
+
+def test_a_signed_lock_of_a_data_set_and_of_the_catalog_say_what_is_not_remembered(
+    tmp_path: Path,
+) -> None:
+    made = data_lock(Blobs(str(tmp_path / "blobs")))
+    (tmp_path / "data").mkdir()
+    path = tmp_path / "data" / "words@1.0.lock.json"
+    path.write_bytes(data_lock_bytes(made))
+    shutil.copy(LOCKS / "catalog.lock.json", tmp_path)
+    for file in (path, tmp_path / "catalog.lock.json"):
+        sign_file(str(file), LAB)
+        report, _ = verify_lock(str(file), KEYS)
+        assert report.good, report.wrong
+        assert NO_MEMORY in report.unproven
+    assert made.made is not None
+    words = f"the data set words@1.0 is {made.made.content.digest} (4 files)"
+    assert words in verify_lock(str(path), KEYS)[0].proven
 
 
 def test_the_command_ends_with_4_where_something_is_not_proven(
@@ -106,3 +158,43 @@ def test_the_command_ends_with_4_where_something_is_not_proven(
     code, told = run()
     assert code == 4
     assert "changed after it was signed" in str(told["wrong"])
+
+
+def verified(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, *arguments: str
+) -> tuple[int, list[dict[str, object]], str]:
+    """Exit code, JSON and messages of the command, in a folder with its own settings."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(folder / "config"))
+    context = Context(folder=str(folder))
+    done = CliRunner().invoke(command, [*arguments, "--json"], obj=context, standalone_mode=False)
+    assert done.exception is None, done.exception
+    return done.return_value, json.loads(done.stdout)["targets"], done.stderr
+
+
+def test_a_memory_that_cannot_be_written_is_told_and_no_error(
+    lock: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", "/proc/nope")
+    (tmp_path / "lab.pub").write_bytes(LAB.public.pem)
+    code, (told,), message = verified(tmp_path, monkeypatch, lock, "--key", "lab.pub")
+    assert (code, told["verified"]) == (0, True)
+    assert "is not remembered: /proc/nope/ssds/verified.json" in message
+
+
+def test_the_keys_of_a_workspace_are_said_to_be_its_own_word(
+    lock: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    (tmp_path / "lab.pub").write_bytes(LAB.public.pem)
+    (tmp_path / "catalog").mkdir()
+    (tmp_path / "ssds.yaml").write_text("trust: {keys: {neurodesk: lab.pub}}\n")
+    doubt = (
+        f"that neurodesk ({LAB.public.id}) is who it says: the key comes from this workspace's "
+        "ssds.yaml"
+    )
+    _, (told,), _ = verified(tmp_path, monkeypatch, lock)
+    assert doubt in str(told["unproven"])
+    assert told["keys"] == [{"id": str(LAB.public.id), "label": "neurodesk"}]
+    _, (told,), _ = verified(tmp_path, monkeypatch, lock, "--key", "lab.pub")
+    assert "who it says" not in str(told["unproven"])

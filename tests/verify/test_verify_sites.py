@@ -8,16 +8,20 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+from data_makers import data_lock
 from ship_makers import image, release, script, site, small_tar
 from trust_makers import new_signer
 
+from ssds.cli.app import Context
+from ssds.cli.verb_verify import command
 from ssds.core.errors import SsdsError
 from ssds.oci.blobs import Blobs
 from ssds.ship.checking import check_tree
 from ssds.ship.deploy import deploy
 from ssds.trust.bundle import sign_bytes
 from ssds.trust.report import Report
-from ssds.verify.sites import verify_site
+from ssds.verify.sites import NO_DATA, verify_site
 
 LAB = new_signer()
 
@@ -53,6 +57,7 @@ def test_a_signed_site_says_what_it_serves_and_what_is_not_covered(tree: str) ->
     assert report.good, report.wrong
     assert "  tool/1.0 r1" in report.proven
     assert any("a rollback is no forgery" in text for text in report.unproven)
+    assert NO_DATA not in report.unproven
     assert check_tree(tree).problems == ()
 
 
@@ -81,6 +86,26 @@ def test_a_changed_record_and_the_record_of_another_site_are_refused(tree: str) 
     shutil.rmtree(home / "plain")
     shutil.copytree(home / "example", home / "plain", symlinks=True)
     assert "the record is that of the site example" in verify(tree, "plain").wrong
+
+
+def test_a_site_with_reference_data_says_that_its_bytes_are_not_read(tmp_path: Path) -> None:
+    os.chmod(tmp_path, 0o755)
+    blobs, tree = Blobs(str(tmp_path / "blobs")), str(tmp_path / "tree")
+    lock = release(blobs, image(blobs, [small_tar({"bin/tool": script("tool")})], ["tool"], {}))
+    wanted = site(runtimes=("plain",), data=("words",))
+    seal = partial(sign_bytes, signer=LAB)
+    deploy(wanted, [lock], blobs, tree, seal=seal, data=[data_lock(blobs)])
+    report = verify(tree)
+    assert report.good, report.wrong
+    assert NO_DATA in report.unproven
+
+
+def test_a_bundle_for_a_site_is_refused(tree: str) -> None:
+    arguments = [f"{tree}/sites/example", "--bundle", "x", "--key", f"{tree}/lab.pub"]
+    Path(tree, "lab.pub").write_bytes(LAB.public.pem)
+    done = CliRunner().invoke(command, arguments, obj=Context(folder=tree), standalone_mode=False)
+    assert isinstance(done.exception, SsdsError)
+    assert done.exception.code == "E247"
 
 
 @pytest.mark.parametrize("path", ["", "sites", "sites/none", ".ssds"])
