@@ -145,7 +145,7 @@ def _scan(predicate: Document) -> _Said:
     if unknown := _counts(predicate, "without_source"):
         lacks.append(f"what is known of packages that no set covers: {unknown}")
     if problems := predicate.texts("problems", limit=_ITEMS_LIMIT):
-        lacks.append(f"{len(problems)} versions that the scan could not compare: {problems[0]}")
+        lacks.append(f"{len(problems)} things that the scan could not judge, as {problems[0]}")
     text = f"a scan with the set {used.text('name')} of {date} found {count} advisories"
     return _Said(text=text, made=date, lacks=tuple(lacks))
 

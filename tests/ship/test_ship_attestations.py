@@ -198,7 +198,7 @@ def test_what_a_scan_could_not_look_up_is_said(tmp_path: Path) -> None:
     assert any("osv of 2026-11-02 found 0 advisories" in text for text in told.proven)
     text = " | ".join(told.unproven)
     assert "the set does not cover: Debian:13 (10), rpm (not read)" in text
-    assert "1 versions that the scan could not compare: PyPI a: version 'x'" in text
+    assert "1 things that the scan could not judge, as PyPI a: version 'x'" in text
 
 
 def test_of_several_signed_scans_the_newest_counts_in_whatever_order(tmp_path: Path) -> None:
