@@ -36,6 +36,8 @@ OPEN = "open"
 _FAR_S = 1 << 40
 _SANDBOX = "sandbox"
 BROKEN_SITES = "broken-sites"
+WITHDRAWN = "withdrawn"
+"""JSON: release → what users are told of it."""
 """The fact of the index that says on what premises a sandbox worked."""
 
 

@@ -7,10 +7,11 @@ to the whole plan.
 
 from __future__ import annotations
 
+import json
 import os
 
 from ssds.cli import channels, planning
-from ssds.cli.index_memory import BROKEN_SITES, OPEN, Memory
+from ssds.cli.index_memory import BROKEN_SITES, OPEN, WITHDRAWN, Memory
 from ssds.core.errors import InputError, SsdsError
 from ssds.core.memory import uncollected
 from ssds.core.records import replace
@@ -113,7 +114,8 @@ class Session(Memory):
             more = self._claimants(delivery.plan) - read
             if not more and self._is_enough(delivery.plan, {}, set()):
                 notes, _ = channels.notes(self.workspace, self.channels_in_use({}))
-                return replace(delivery, notes=(*notes, *planning.cache_notes(self.workspace)))
+                notes += planning.cache_notes(self.workspace)
+                return replace(delivery, notes=notes + self._withdrawn(names, part))
             if not more:
                 break
             names |= more
@@ -146,6 +148,7 @@ class Session(Memory):
         files = (p[len(locks) :] for p in self.notes.seen if p.startswith(locks))
         self.put(workspace, entries, {*entries, *folders}, keeping.lock_files_of(files))
         self.put_ground(workspace)
+        self.editor.know({WITHDRAWN: json.dumps(planning.withdrawn_texts(workspace.locks))})
         data = "" if self._data_settled(planned) else OPEN
         self.editor.know({"catalog": self.catalog, "code": keeping.code_digest(), "data": data})
         self.write(planned.delivery, from_day=self.today)
@@ -168,7 +171,7 @@ class Session(Memory):
             names |= more
         if not self._is_enough(delivery.plan, entries, names):
             return None
-        delivery = self._completed(delivery, entries, names)
+        delivery = self._completed(delivery, entries, names, part)
         self.put(part, {n: e for n, e in entries.items() if n in names}, changes.recipes, files)
         gone = [n for n in names if n not in entries and n not in changes.recipes]
         self.editor.drop(gone)
@@ -180,7 +183,7 @@ class Session(Memory):
         return delivery
 
     def _completed(
-        self, delivery: Delivery, entries: dict[str, Entry], names: set[str]
+        self, delivery: Delivery, entries: dict[str, Entry], names: set[str], part: Workspace
     ) -> Delivery:
         """Returns the plan with the results of the other recipes counted, and all notes."""
         table, numbers = self.table, self.editor.numbers
@@ -194,8 +197,20 @@ class Session(Memory):
         planned = {node.label for node in delivery.plan.steps}
         shared = sum(1 for number in others if table.shared_names[number] not in planned)
         notes, _ = channels.notes(self.workspace, self.channels_in_use(entries))
-        notes += planning.cache_notes(self.workspace)
+        notes += planning.cache_notes(self.workspace) + self._withdrawn(names, part)
         return replace(delivery, rowless=delivery.rowless + own + shared, notes=notes)
+
+    def _withdrawn(self, names: set[str], part: Workspace) -> tuple[str, ...]:
+        """Returns the notes on what is withdrawn, of ``names`` by their locks, and keeps them."""
+        try:
+            known = json.loads(self.table.facts.get(WITHDRAWN) or "{}")
+            items = {str(r): str(text) for r, text in known.items()}
+        except (ValueError, AttributeError, RecursionError):
+            items = {}  # somebody else wrote the index
+        texts = {r: text for r, text in items.items() if r.partition("@")[0] not in names}
+        texts |= planning.withdrawn_texts(part.locks)
+        self.editor.know({WITHDRAWN: json.dumps(texts)})
+        return planning.withdrawn_notes(texts)
 
     def _touched(self, changes: Changes) -> set[str]:
         """Returns the recipes whose plan may be another one than before."""

@@ -26,6 +26,7 @@ from ssds.delivery import (
 from ssds.graph.compile import Graph
 from ssds.graph.plan import Facts, Plan, Verb, make_plan
 from ssds.kinds.build.contained import lost_versions, refuse_removal
+from ssds.lock.model import Locks
 from ssds.workspace import Workspace
 
 _ORDER = (Verb.HELD, Verb.REMOVE, Verb.RUN, Verb.UNKNOWN, Verb.WAIT, Verb.REUSE)
@@ -93,6 +94,16 @@ def site_notes(workspace: Workspace) -> tuple[str, ...]:
     )
 
 
+def withdrawn_notes(withdrawn: Mapping[str, str]) -> tuple[str, ...]:
+    """Returns what is to be said of withdrawn releases: release → what users are told."""
+    return tuple(f"{name} was {text}" for name, text in sorted(withdrawn.items()))
+
+
+def withdrawn_texts(locks: Locks) -> dict[str, str]:
+    """Returns release → what users are told, of all that is withdrawn."""
+    return {str(name): said.text for name, said in locks.withdrawn.items()}
+
+
 def cache_notes(workspace: Workspace) -> tuple[str, ...]:
     """Returns what is to be said of the remote caches, where they were asked."""
     caches = workspace.asked.get("")
@@ -153,7 +164,12 @@ def _deliver(
     delivery = Delivery(
         plan=plan,
         rows=tuple(rows),
-        notes=(*pushes.notes, *cache_notes(workspace), *site_notes(workspace)),
+        notes=(
+            *pushes.notes,
+            *cache_notes(workspace),
+            *site_notes(workspace),
+            *withdrawn_notes(withdrawn_texts(workspace.locks)),
+        ),
         required_waits=required_waits(plan),
     )
     return facts, delivery

@@ -14,6 +14,7 @@ from ssds.cli.output import print_json, say, table
 from ssds.cli.standings import standings
 from ssds.cli.syncing import place_names
 from ssds.core.model import ReleaseName
+from ssds.core.text import shown
 from ssds.graph.compile import Graph
 from ssds.graph.plan import Plan, Verb
 from ssds.lock.model import Locks, VariantLock
@@ -58,6 +59,7 @@ def command(
         variant = workspace.locks.get(name).variant(name)
         entries.append(_entry(name, variant, planned.plan, standing.get(str(name), [])))
     entries += _adopted(workspace.locks)
+    _note_withdrawn(entries, workspace.locks)
     left = open_work.read_all(workspace, place_names(workspace))
     for entry in entries:
         entry["open"] = [
@@ -74,6 +76,9 @@ def command(
             head.append("open")
         rows = [[_cell(entry[key]) for key in head] for entry in entries]
         print(table([head, *rows]))
+        for entry in entries:
+            if entry["withdrawn"]:
+                say(f"{entry['release']} was {shown(entry['withdrawn']['text'])}")
         if sets:
             titles = ["data", "digest", "files", "size_bytes", "licenses", "state"]
             print("\n" + table([titles, *([str(one[key]) for key in titles] for one in sets)]))
@@ -85,6 +90,16 @@ def command(
             say("`ssds sync` tries again.")
     alerts = [entry for entry in entries if entry["alert"]]
     return 3 if fail_on_alert and (alerts or left) else 0
+
+
+def _note_withdrawn(entries: list[dict[str, Any]], locks: Locks) -> None:
+    """Says of each release whether it is withdrawn; such a one raises no alert (C15)."""
+    known = {str(name): said for name, said in locks.withdrawn.items()}
+    for entry in entries:
+        said = known.get(entry["release"])
+        entry["withdrawn"] = {**said.to_dict(), "text": said.text} if said else None
+        if said:
+            entry |= {"state": "withdrawn", "alert": False}
 
 
 def _adopted(locks: Locks) -> list[dict[str, Any]]:

@@ -82,7 +82,7 @@ class Export:
 def offers(
     locks: Iterable[Lock], blobs: Reader | None, repositories: Mapping[str, str]
 ) -> list[Offer]:
-    """Returns what may be delivered, by name, oldest version first.
+    """Returns what may be delivered and is not withdrawn, by name, oldest version first.
 
     Args:
         blobs: where descriptive fields are read; None where there is no store.
@@ -90,7 +90,7 @@ def offers(
     """
     found = []
     for lock in locks:
-        for released in releasable(lock):
+        for released in (r for r in releasable(lock) if r.withdrawn is None):
             commands = {c for half in released.platforms.values() for c in half.offered}
             found.append(
                 Offer(

@@ -46,6 +46,8 @@ def one_change(address: str, before: object, after: object) -> Iterator[LockChan
 
 def _variant(old: VariantLock, new: VariantLock, at: str) -> Iterator[LockChange]:
     yield from one_change(f"{at} revision", _revision(old), _revision(new))
+    told = (said.text if said else "" for said in (old.withdrawn, new.withdrawn))
+    yield from one_change(f"{at} withdrawn", *told)
     yield from claim_changes(
         {"metadata": old.metadata} if old.metadata else {},
         {"metadata": new.metadata} if new.metadata else {},

@@ -117,6 +117,7 @@ def _variant(
             base.identifiers, ours.identifiers, theirs.identifiers, f"{at}.identifiers"
         ),
         platforms=platforms,
+        withdrawn=c.three(base.withdrawn, ours.withdrawn, theirs.withdrawn, f"{at}.withdrawn"),
     )
 
 

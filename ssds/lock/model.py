@@ -154,6 +154,35 @@ class IndexRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Withdrawal:
+    """That a release is not to be used any more.
+
+    Attributes:
+        why: one line for its users.
+        since: the day, ``YYYY-MM-DD``.
+        instead: the module that replaces it, ``NAME/VERSION[-VARIANT]``, or the empty string.
+    """
+
+    why: str
+    since: str
+    instead: str = ""
+
+    @property
+    def text(self) -> str:
+        """The one line that users are told."""
+        use = f" Use {self.instead} instead." if self.instead else ""
+        return f"withdrawn on {self.since}: {self.why}{'' if self.why[-1] in '.!?' else '.'}{use}"
+
+    def to_dict(self) -> dict[str, str]:
+        """Returns the JSON form."""
+        return {
+            "why": self.why,
+            "since": self.since,
+            **({"instead": self.instead} if self.instead else {}),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VariantLock:
     """One variant: its revision and index, and a section per platform.
 
@@ -164,6 +193,7 @@ class VariantLock:
         index: None until all required platforms have been published.
         metadata: the claim of the metadata node (C13).
         identifiers: values by names of IDENTIFIERS.
+        withdrawn: set while no revision of it is to be used; in no key.
     """
 
     origin: str = BUILT
@@ -173,6 +203,7 @@ class VariantLock:
     metadata: Claim | None = None
     identifiers: Mapping[str, str] = field(default_factory=dict)
     platforms: Mapping[Platform, PlatformLock] = field(default_factory=dict)
+    withdrawn: Withdrawal | None = None
 
     @property
     def highest_revision(self) -> int:
@@ -248,6 +279,16 @@ class Locks:
         }
 
     @property
+    def withdrawn(self) -> dict[ReleaseName, Withdrawal]:
+        """What is not to be used any more."""
+        return {
+            lock.release_name(variant): entry.withdrawn
+            for lock in self.releases.values()
+            for variant, entry in lock.variants.items()
+            if entry.withdrawn is not None
+        }
+
+    @property
     def adopted(self) -> frozenset[ReleaseName]:
         """What others deployed."""
         return frozenset(
@@ -274,6 +315,7 @@ class Released:
             a later build than the released one.
         epoch: the newest date among its pinned inputs, seconds since the Unix epoch; 0 where its
             lock has none.
+        withdrawn: set while it is not to be used.
     """
 
     id: ReleaseName
@@ -284,6 +326,7 @@ class Released:
     platforms: Mapping[Platform, ReleaseHalf]
     evidence: Mapping[Platform, Mapping[str, Claim]] = field(default_factory=dict)
     epoch: int = 0
+    withdrawn: Withdrawal | None = None
 
     @property
     def sifs(self) -> Mapping[Platform, SifRecord]:
@@ -323,6 +366,7 @@ def releasable(lock: Lock) -> tuple[Released, ...]:
                     platforms=offered,
                     evidence={p: variant.platforms[p].latest for p in offered},
                     epoch=max((variant.platforms[p].pins.epoch for p in offered), default=0),
+                    withdrawn=variant.withdrawn,
                 )
             )
     return tuple(found)

@@ -34,6 +34,7 @@ from ssds.lock.model import (
     SifRecord,
     SizedBlob,
     VariantLock,
+    Withdrawal,
 )
 from ssds.lock.parse_pins import platform_pins, shared_pins
 
@@ -41,6 +42,9 @@ NAME = r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?"
 VERSION = r"[A-Za-z0-9][A-Za-z0-9._+~:-]{0,127}"
 VARIANT = r"[a-z0-9][a-z0-9._-]{0,63}"
 BUILT = r"[0-9]{8}"
+WHY = r".{1,500}"
+DAY = r"[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])"
+MODULE = rf"{NAME}/{VERSION}"
 MODE = r"[a-z][a-z0-9-]*"
 OUTPUT = r"[a-z][a-z0-9_-]*(?:/[][A-Za-z0-9_.-]{1,64}){0,3}"
 
@@ -102,7 +106,7 @@ def _variant(c: Checker, value: object, path: Path) -> VariantLock:
         value,
         path,
         required="origin platforms",
-        optional="revision superseded_revision index metadata identifiers",
+        optional="revision superseded_revision index metadata identifiers withdrawn",
     )
     origin = c.choice(top.get("origin", MISSING), (*path, "origin"), ORIGINS)
     platforms: dict[Platform, PlatformLock] = {}
@@ -135,6 +139,20 @@ def _variant(c: Checker, value: object, path: Path) -> VariantLock:
         metadata=metadata,
         identifiers=identifiers,
         platforms=platforms,
+        withdrawn=_withdrawn(c, top["withdrawn"], (*path, "withdrawn"))
+        if "withdrawn" in top
+        else None,
+    )
+
+
+def _withdrawn(c: Checker, value: object, path: Path) -> Withdrawal:
+    top = c.map(value, path, required="why since", optional="instead")
+    return Withdrawal(
+        why=c.text(top.get("why", MISSING), (*path, "why"), pattern=WHY),
+        since=c.text(top.get("since", MISSING), (*path, "since"), pattern=DAY),
+        instead=c.text(top["instead"], (*path, "instead"), pattern=MODULE)
+        if "instead" in top
+        else "",
     )
 
 

@@ -31,6 +31,7 @@ from ssds.lock.model import (
     SifRecord,
     SizedBlob,
     VariantLock,
+    Withdrawal,
 )
 from ssds.lock.quick_pins import (
     NOTHING,
@@ -88,14 +89,21 @@ _is_name = form(parse.NAME)
 _is_version = form(parse.VERSION)
 _is_variant = form(parse.VARIANT)
 _is_output = form(parse.OUTPUT)
+_is_why = form(parse.WHY)
+_is_day = form(parse.DAY)
+_is_module = form(parse.MODULE)
 _is_mode = form(parse.MODE)
 _is_command = form(COMMAND)
 _is_command_path = form(rf"/(?:(?!\.{{1,2}}/)[^/]+/)*{COMMAND}")
 
 _TOP = frozenset(("lock_version", "name", "version", "variants"))
 _VARIANT = frozenset(
-    ("origin", "platforms", "revision", "superseded_revision", "index", "metadata", "identifiers")
+    (
+        *("origin", "platforms", "revision", "superseded_revision", "index", "metadata"),
+        *("identifiers", "withdrawn"),
+    )
 )
+_WITHDRAWN = frozenset(("why", "since", "instead"))
 _SECTION = frozenset(("pins", "release", "latest"))
 _CLAIM = frozenset(("key", "outputs", "verdict", "mode", "emulated", "impure"))
 _INDEX = frozenset(("digest", "size", "key", "platforms"))
@@ -156,6 +164,15 @@ class _LockReader(PinReader):
             metadata=self.claim("metadata", top["metadata"]) if "metadata" in top else None,
             identifiers=identifiers,
             platforms=platforms,
+            withdrawn=self.withdrawn(top["withdrawn"]) if "withdrawn" in top else None,
+        )
+
+    def withdrawn(self, value: Any) -> Withdrawal:
+        top = self.map(value, _WITHDRAWN)
+        return Withdrawal(
+            why=text_of(top["why"], _is_why),
+            since=text_of(top["since"], _is_day),
+            instead=text_of(top["instead"], _is_module) if "instead" in top else "",
         )
 
     def index(self, value: Any) -> IndexRecord:

@@ -59,6 +59,7 @@ def _variant(variant: VariantLock) -> Json:
         "index": _index(variant.index) if variant.index else {},
         "metadata": variant.metadata.to_lock() if variant.metadata else {},
         "identifiers": dict(variant.identifiers),
+        "withdrawn": dict(variant.withdrawn.to_dict()) if variant.withdrawn else {},
     }
     return {
         "origin": variant.origin,

@@ -114,16 +114,19 @@ def metadata_of(released: Released) -> list[Attachment]:
 
 
 def wanted_tags(channel: Channel, releases: Sequence[Released]) -> dict[str, dict[str, Released]]:
-    """Returns name → tag → release: immutable tags first, then those that move."""
+    """Returns name → tag → release: immutable tags first, then those that move.
+
+    None moves to what is withdrawn.
+    """
     found: dict[str, dict[str, Released]] = {}
     newest: dict[str, Released] = {}
     ordered = sorted(releases, key=lambda r: (r.id.name, version_key(r.id.version), r.id.variant))
     for released in ordered:
         found.setdefault(released.id.name, {})[released.full_tag] = released
-        if not released.id.variant:
+        if not released.id.variant and released.withdrawn is None:
             newest[released.id.name] = released
     for released in ordered:
-        if "version" in channel.move:
+        if "version" in channel.move and released.withdrawn is None:
             found[released.id.name][released.tag] = released
     if "latest" in channel.move:
         for name, released in newest.items():
@@ -155,12 +158,16 @@ def plan_channel(
         known = revisions(wanted, there)
         refused: set[str] = set()
         for tag, (released, digest) in wanted.items():  # what others wait for comes first
+            if _not_brought(released, there, observed):
+                continue
             what = Wanted(name=name, tag=tag, released=released, digest=digest)
             change = _tag_change(channel, what, observed, before, known)
             changes.append(_unless_refused(change, what.first, refused))
             if changes[-1].verb == "x":
                 refused.add(tag)
         for released in {r.full_tag: r for r in tags.values()}.values():
+            if _not_brought(released, there, observed):
+                continue
             found = _lost_change(channel, f"{name}:{released.full_tag}", observed)
             more = evidence.get(released.index.digest, ()) if evidence else ()
             for item in (*metadata_of(released), *more):
@@ -171,12 +178,25 @@ def plan_channel(
                 for c in found
             ]
         changes += earlier_changes(channel, name, wanted, there, before)
+        stay = {released.tag for released in tags.values() if released.withdrawn}
         changes += [
-            Change(where=channel.name, what=f"{name}:{tag}", verb="unmanaged", reason="not of ssds")
+            Change(
+                where=channel.name,
+                what=f"{name}:{tag}",
+                verb="unmanaged",
+                reason="of a withdrawn release: it moves no more" if tag in stay else "not of ssds",
+            )
             for tag in sorted(there)
             if tag not in wanted and not _ours(tag, tags)
         ]
     return tuple(c for c in changes if only is None or (c.release and c.release in only))
+
+
+def _not_brought(
+    released: Released, there: Mapping[str, Digest], observed: Observation | None
+) -> bool:
+    """Whether a withdrawn release is not in the channel: it is not brought there any more."""
+    return bool(released.withdrawn) and observed is not None and released.full_tag not in there
 
 
 def _unless_refused(change: Change, first: str, refused: Container[str]) -> Change:

@@ -11,11 +11,11 @@ from ssds.lock.model import Lock
 from ssds.lock.write import lock_bytes
 from ssds.recipe.model import Site
 from ssds.ship.changes import Change
-from ssds.ship.images import BlobSource
+from ssds.ship.images import BlobSource, has_image
 from ssds.ship.refdata.choice import select_data
 from ssds.ship.releases import look_with
 from ssds.ship.shared import adopted_in, shared_changes
-from ssds.ship.sites import Selection, select
+from ssds.ship.sites import Pick, Selection, select
 from ssds.ship.targets.plug import Target
 
 Attached = Mapping[str, Mapping[str, Callable[[], bytes]]]
@@ -31,6 +31,8 @@ def choose(
     """Returns what a site gets, and rows for what others have in the tree that was adopted."""
     known = list(locks)
     selection = _select(site, known, data, blobs)
+    picks = tuple(_as_it_stands(pick, place.folder) for pick in selection.picks)
+    selection = replace(selection, picks=picks)
     found = adopted_in(place.folder, known)
     if not found:
         return selection, None
@@ -47,6 +49,14 @@ def _select(
         return found
     sets, left = select_data(site, data)
     return replace(found, data=sets, left_out=(*found.left_out, *left))
+
+
+def _as_it_stands(pick: Pick, folder: str) -> Pick:
+    """Returns a withdrawn release with the images that the tree has: no other is brought there."""
+    if not pick.withdrawn:
+        return pick
+    there = {p: half for p, half in pick.images.items() if has_image(folder, half.config.digest)}
+    return replace(pick, images=there)
 
 
 def copies_of(locks: Iterable[Lock], selection: Selection) -> Attached:

@@ -24,6 +24,7 @@ from ssds.ship.naming import (
 from ssds.ship.parts import Part, Share, link_to
 from ssds.ship.selector import NAME as SELECTOR
 from ssds.ship.selector import selector_text
+from ssds.ship.withdrawing import judged
 from ssds.ship.wrappers import FACTS, SUPPORT, script, site_facts
 
 ALL_COMMANDS = "bin"
@@ -40,12 +41,14 @@ class Current:
         facts: what its module says; its folder is set here.
         wrapper: the wrappers' facts file.
         about: what the site's selectors look at.
+        withdrawn: why its modules refuse to load, or the empty string.
     """
 
     entry: Entry
     facts: ModuleFacts
     wrapper: bytes
     about: About = field(default_factory=About)
+    withdrawn: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +58,7 @@ class Older:
     entry: Entry
     modules: Mapping[str, bytes]
     wrapper: bytes
+    withdrawn: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +111,7 @@ def compose(
     made.files.update(openers(site, {entry.folder for entry in made.entries}))
     abouts = {(item.entry.name, item.entry.full): item.about for item in current}
     abouts |= {(k.entries[0].name, full): about for k in kept for full, about in k.abouts.items()}
-    shown = (e for e in made.entries if e.current and chosen[e.name] == e.module)
+    shown = (e for e in made.entries if e.current and chosen.get(e.name) == e.module)
     _all_commands(made, site, [_offer(e, abouts.get((e.name, e.full), About())) for e in shown])
     return made
 
@@ -142,12 +146,12 @@ def _software(
     """Returns the part of one software, and the folders of its modules."""
     part = Part()
     for item in current:
-        part.files.update(module_files(site, item.facts, hidden=False))
-        part.files.update(module_files(site, item.facts, hidden=True))
+        for hidden in (False, True):
+            part.files.update(judged(module_files(site, item.facts, hidden=hidden), item.withdrawn))
         part.links[f"wrappers/{item.entry.name}/{item.entry.module}"] = item.entry.full
         _add(part, item.entry, item.wrapper)
     for old in older:
-        part.files.update(old.modules)
+        part.files.update(judged(old.modules, old.withdrawn))
         _add(part, old.entry, old.wrapper)
     entries = [*(item.entry for item in current), *(old.entry for old in older)]
     part.files.update(folder_files(site, entries, chosen))
@@ -181,7 +185,7 @@ def _placed(site: Site, item: Current) -> Current:
 def _add(part: Part, entry: Entry, wrapper: bytes) -> None:
     folder = f"wrappers/{entry.name}/{entry.full}"
     part.files[f"{folder}/{FACTS}"] = wrapper
-    for command in entry.commands:
+    for command in () if entry.withdrawn else entry.commands:
         part.links[f"{folder}/bin/{command}"] = f"../../../{SUPPORT}/wrapper"
 
 

@@ -46,6 +46,7 @@ class Entry:
         folder: the module's, relative to the site's folder.
         found: whether nobody declared the commands.
         hidden: whether the public module is not listed.
+        withdrawn: whether its modules refuse to load; its wrappers are on no PATH.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Entry:
     current: bool = True
     found: bool = False
     hidden: bool = False
+    withdrawn: bool = False
 
     @property
     def full(self) -> str:
@@ -84,6 +86,7 @@ class Entry:
             "current": self.current,
             "found": self.found,
             "hidden": self.hidden,
+            **({"withdrawn": True} if self.withdrawn else {}),
         }
 
 
@@ -263,4 +266,5 @@ def _entry(item: Mapping[str, object]) -> Entry:
         current=item["current"] is True,
         found=item["found"] is True,
         hidden=item["hidden"] is True,
+        withdrawn=item.get("withdrawn") is True,
     )

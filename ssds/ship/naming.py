@@ -53,6 +53,10 @@ class Named(Protocol):
     def hidden(self) -> bool:
         """Whether its public module is not listed."""
 
+    @property
+    def withdrawn(self) -> bool:
+        """Whether its modules refuse to load."""
+
 
 def module_folder(site: Site, facts: ModuleFacts) -> str:
     """Returns the folder of a release's modules, relative to the site's folder."""
@@ -82,11 +86,13 @@ def module_files(site: Site, facts: ModuleFacts, *, hidden: bool) -> dict[str, b
 def default_modules(site: Site, entries: Iterable[Named]) -> dict[str, str]:
     """Returns name → the public module that the bare name loads: the site's word, else the newest.
 
-    A variant is the default only where there is nothing else, or the site says so.
+    A variant is the default only where there is nothing else, or the site says so; what is
+    withdrawn never is.
     """
     found: dict[str, list[Named]] = {}
     for entry in entries:
-        found.setdefault(entry.name, []).append(entry)
+        if not entry.withdrawn:
+            found.setdefault(entry.name, []).append(entry)
     chosen = {}
     for name, several in found.items():
         wanted = site.defaults.get(name)
@@ -108,7 +114,7 @@ def folder_files(
     for entry in entries:
         inside = hidden.setdefault(entry.folder, set())
         inside.add(entry.full)
-        if entry.current and entry.hidden:
+        if entry.current and (entry.hidden or entry.withdrawn):
             inside.add(entry.module)
         if entry.current and chosen.get(entry.name) == entry.module:
             names[entry.folder] = (entry.name, entry.module)

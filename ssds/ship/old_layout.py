@@ -33,6 +33,7 @@ from ssds.ship.links import VIEW, Name
 from ssds.ship.modules import TEXT_LIMIT, ModuleFacts, help_text, lua_text, whatis_rows
 from ssds.ship.sites import Pick
 from ssds.ship.tree import SITES, image_path, site_path
+from ssds.ship.withdrawing import judged
 
 NEURODESK = "neurodesk"
 CONTAINERS = "containers"
@@ -170,23 +171,24 @@ def _release(
     build = f"{name}_{pick.module}_{day}"
     folder = f"{CONTAINERS}/{build}"
     view.names[f"{folder}/{build}.simg"] = Name(target=target)
-    view.file(f"{folder}/commands.txt", "".join(f"{c}\n" for c in entry.commands).encode())
+    commands = () if entry.withdrawn else entry.commands
+    view.file(f"{folder}/commands.txt", "".join(f"{c}\n" for c in commands).encode())
     wrappers = f"../../{SITES}/{site.name}/wrappers/{entry.name}/{entry.full}/bin"
-    for command in entry.commands:
+    for command in commands:
         view.names[f"{folder}/{command}"] = Name(target=f"{wrappers}/{command}")
     facts = ModuleFacts(
         name=name,
         version=pick.module,
         revision=pick.released.revision,
         image=str(pick.released.index.digest),
-        commands=entry.commands,
+        commands=commands,
         environment=_environment(about),
         description=about,
         identifiers=pick.released.identifiers,
     )
-    module = module_text(facts, build)
     for place in (f"{CONTAINERS}/modules", *_categories(about)):
-        view.file(f"{place}/{name}/{pick.module}.lua", module)
+        path = f"{place}/{name}/{pick.module}.lua"
+        view.file(path, judged({path: module_text(facts, build)}, pick.withdrawn)[path])
 
 
 def module_text(facts: ModuleFacts, build: str) -> bytes:
@@ -234,7 +236,11 @@ def _categories(about: Mapping[str, Json]) -> list[str]:
 def _earlier(
     view: View, older: Sequence[Entry], before: Mapping[str, Name], read: Mapping[str, bytes]
 ) -> None:
-    """Adds the folders of earlier revisions: public code opens their paths for ever."""
+    """Adds the folders of earlier revisions: public code opens their paths for ever.
+
+    Those of a withdrawn release have no commands.
+    """
+    silent = {f"{e.name}/{e.full}" for e in older if e.withdrawn}
     images = {image_path(image) for entry in older for image in entry.images.values()}
     kept = {
         os.path.dirname(path)
@@ -244,6 +250,8 @@ def _earlier(
     for path, name in before.items():
         if os.path.dirname(path) in kept and path not in view.names:
             if name.source and name.source not in read:
+                continue
+            if "/".join(name.target.split("/")[-4:-2]) in silent:
                 continue
             view.names[path] = name
             if name.source:

@@ -23,13 +23,17 @@ def site_changes(site: Site, selection: Selection, before: Deployed) -> tuple[Ch
         old = current.pop((pick.name, pick.module), None)
         what = f"{pick.name}/{pick.module}"
         if old is None:
-            verb, reason = "+", f"new, r{pick.released.revision}"
+            word = "new, withdrawn" if pick.withdrawn else "new"
+            verb, reason = "+", f"{word}, r{pick.released.revision}"
+        elif old.withdrawn != bool(pick.withdrawn):
+            said = "withdrawn: it refuses to load" if pick.withdrawn else "not withdrawn any more"
+            verb, reason = "+", f"r{old.revision}, {said}"
         elif old.revision != pick.released.revision:
             verb, reason = "+", f"r{old.revision} becomes r{pick.released.revision}"
         elif old.images != {str(p): half.config.digest for p, half in pick.images.items()}:
             verb, reason = "+", f"r{old.revision}, on {' '.join(pick.images)}"
         else:
-            verb, reason = "=", f"r{old.revision} is there"
+            verb, reason = "=", f"r{old.revision} is there{', withdrawn' * old.withdrawn}"
         found.append(Change(where=site.name, what=what, verb=verb, reason=reason))
     for (name, module), _ in sorted(current.items()):
         reason = "no longer asked for by the site or no longer locked"

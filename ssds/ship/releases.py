@@ -70,8 +70,11 @@ def compose_site(
     ]
     composed = [name for name in picks if name not in staying]
     releases = _releases([p for name in composed for p in picks[name]], programs_of, blobs)
+    said = {(pick.name, pick.module): pick.withdrawn for pick in selection.picks}
     entries = (entry for name in composed for entry in olds.get(name, ()))
-    found = (_older(folder, site.name, before.number, entry) for entry in entries)
+    found = (
+        _older(folder, site.name, before.number, entry, said[entry.release]) for entry in entries
+    )
     older = [old for old in found if old]
     made = compose(site, releases, older, kept=kept, made_from=made_from)
     if selection.data or before.data:
@@ -116,6 +119,7 @@ def _origins(
                 pick.released.metadata,
                 sorted(pick.released.identifiers.items()),
                 [(p, h.config.digest, h.commands, h.found) for p, h in pick.images.items()],
+                *([pick.withdrawn] if pick.withdrawn else []),
             )
             for pick in several
         ]
@@ -192,7 +196,7 @@ def _release(
     given = metadata.get("deploy", {})
     wanted = given.get("environment", {}) if isinstance(given, Mapping) else {}
     defaults = {str(k): str(v) for k, v in wanted.items()} if isinstance(wanted, Mapping) else {}
-    first = pick.halves[0]
+    declared = any(half.commands for half in pick.halves[:1])
     entry = Entry(
         name=pick.name,
         version=released.id.version,
@@ -201,7 +205,8 @@ def _release(
         module=pick.module,
         images={str(platform): half.config.digest for platform, half in pick.images.items()},
         commands=tuple(sorted({c for image in images.values() for c in image.programs})),
-        found=not first.commands,
+        found=not declared,
+        withdrawn=bool(pick.withdrawn),
     )
     facts = ModuleFacts(
         name=pick.name,
@@ -216,8 +221,14 @@ def _release(
     wrapper = release_facts(
         release=f"{released.id}-r{released.revision}", images=images, defaults=defaults
     )
-    look = about(metadata, config_of(blobs, first).labels)
-    return Current(entry=entry, facts=facts, wrapper=wrapper, about=look)
+    labels = config_of(blobs, pick.halves[0]).labels if pick.halves else {}
+    return Current(
+        entry=entry,
+        facts=facts,
+        wrapper=wrapper,
+        about=about(metadata, labels),
+        withdrawn=pick.withdrawn,
+    )
 
 
 def _image(half: ReleaseHalf, found: Programs, blobs: BlobSource) -> ImageFacts:
@@ -252,7 +263,7 @@ def look_with(blobs: Reader) -> Look:
     return look
 
 
-def _older(folder: str, site: str, number: int, entry: Entry) -> Older | None:
+def _older(folder: str, site: str, number: int, entry: Entry, said: str) -> Older | None:
     """Returns an earlier revision as it stands in the current generation, if its images are."""
     if not all(has_image(folder, image) for image in entry.images.values()):
         return None
@@ -261,7 +272,10 @@ def _older(folder: str, site: str, number: int, entry: Entry) -> Older | None:
     files = {path: _bytes(os.path.join(root, path)) for path in (module, f"{module}.lua")}
     found = {path: data for path, data in files.items() if data}
     wrapper = _bytes(os.path.join(root, f"wrappers/{entry.name}/{entry.full}/{FACTS}"))
-    return Older(entry=entry, modules=found, wrapper=wrapper) if found and wrapper else None
+    if not (found and wrapper):
+        return None
+    entry = replace(entry, withdrawn=bool(said))
+    return Older(entry=entry, modules=found, wrapper=wrapper, withdrawn=said)
 
 
 def _bytes(path: str) -> bytes:

@@ -45,6 +45,12 @@ class Pick:
         """``VERSION[-VARIANT]``, fit for a file name."""
         return self.released.tag
 
+    @property
+    def withdrawn(self) -> str:
+        """What users are told of a withdrawn release, or the empty string."""
+        said = self.released.withdrawn
+        return f"{self.name}/{self.module} was {said.text}" if said else ""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:

@@ -301,6 +301,7 @@ RESULTS = (
             "origin",
             "revision",
             "superseded_revision",
+            "withdrawn",
         )
     }
     | {"variants.*.platforms.*.release", "variants.*.platforms.*.latest"}

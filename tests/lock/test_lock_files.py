@@ -43,6 +43,7 @@ from ssds.lock.model import (
     SifRecord,
     SizedBlob,
     VariantLock,
+    Withdrawal,
     blocked,
     releasable,
 )
@@ -325,6 +326,13 @@ variants = st.builds(
     superseded_revision=st.integers(0, 9),
     identifiers=st.dictionaries(st.sampled_from(["swhid", "rrid"]), words),
     platforms=st.dictionaries(st.sampled_from([AMD, ARM]), sections),
+    withdrawn=st.none()
+    | st.builds(
+        Withdrawal,
+        why=words,
+        since=st.dates().map(str),
+        instead=st.sampled_from(["", "samtools/1.2-mpi", "a.b/1:3~rc1"]),
+    ),
 )
 locks = st.builds(
     Lock,

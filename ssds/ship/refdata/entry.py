@@ -36,6 +36,11 @@ class DataEntry:
     hidden: bool = False
 
     @property
+    def withdrawn(self) -> bool:
+        """Never: what is withdrawn are releases."""
+        return False
+
+    @property
     def variant(self) -> str:
         """Empty: a data set has none."""
         return ""
