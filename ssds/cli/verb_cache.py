@@ -110,7 +110,7 @@ def pull_command(context: Context, /, selectors: tuple[str, ...], name: str, as_
         found = caches.find(step.action.key) if step.action is not None else ()
         claim = step.claim or (found[0] if found else None)
         if claim is not None and any(digest in caches for digest in claim.outputs.values()):
-            wanted |= {d for d in claim.outputs.values() if d in caches}
+            wanted |= {d for d in (*claim.outputs.values(), *claim.logs.values()) if d in caches}
             claims += 1
     with workspace.store.shared():
         missing = {digest for digest in wanted if not workspace.store.blobs.has(digest)}

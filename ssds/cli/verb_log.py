@@ -40,7 +40,7 @@ def command(context: Context, /, node: str, platform: str) -> int:
     shown = 0
     logs = {name: _log(workspace, name) for name in found}
     if not any(logs.values()):
-        logs = _of_caches(workspace, node, found)
+        logs = _of_claims(workspace, node, found)
     for name in found:
         data = logs.get(name)
         if data is None:
@@ -79,18 +79,22 @@ def _log(workspace: Workspace, name: NodeId) -> bytes | None:
     return workspace.read_blob(Digest(entry["log"]))
 
 
-def _of_caches(workspace: Workspace, node: str, names: list[NodeId]) -> dict[NodeId, bytes | None]:
-    """Returns the logs that remote caches have of the nodes as they are now."""
-    caches = workspace.caches
-    if caches is None:
-        return {}
+def _of_claims(workspace: Workspace, node: str, names: list[NodeId]) -> dict[NodeId, bytes | None]:
+    """Returns the logs of the nodes as they are now that claims name: pulled ones, and caches'."""
+    store, caches = workspace.store_if_there, workspace.caches
     from ssds.cli import planning
 
     steps = planning.make(workspace, planning.Asked(selectors=(node,))).plan.steps
     found: dict[NodeId, bytes | None] = {}
     for name in names:
         action = steps[name].action
-        claims = caches.find(action.key) if action is not None else ()
+        if action is None:
+            continue
+        claims = store.claims.find(action.key) if store else ()
         digests = [claim.logs["log"] for claim in claims if "log" in claim.logs]
-        found[name] = caches.read(digests[0]) if digests else None
+        here = next((d for d in digests if store and store.blobs.has(d)), None)
+        if here is None and caches is not None:
+            digests = [c.logs["log"] for c in caches.find(action.key) if "log" in c.logs]
+            here = next(iter(digests), None)
+        found[name] = workspace.read_blob(here) if here else None
     return found
