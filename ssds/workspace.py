@@ -27,7 +27,6 @@ from ssds.recipe.settings import Settings, find_root, is_workspace, read_setting
 
 if TYPE_CHECKING:
     from ssds.builders.plug import Builder
-    from ssds.cache.cache import Cache
     from ssds.cache.caches import Caches
     from ssds.engine.runner import Crew
     from ssds.host.mirrors import Mirrors
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
     from ssds.host.sandbox import Sandbox
     from ssds.lock.data import DataLock
     from ssds.store.store import Store
-    from ssds.trust.keys import PublicKey
 
 STATE_FOLDER = ".ssds"
 LOCK_FOLDER = "lockfiles"
@@ -177,11 +175,9 @@ class Workspace:
     def refuse_mixed(self) -> None:
         """Raises InputError where the catalog has a recipe for what was adopted."""
         if self.locks.adopted:
-            from ssds.lock.mixed import mixed
+            from ssds.lock.mixed import refuse_mixed
 
-            collector = Collector()
-            collector.extend(mixed(self.reading, self.locks))
-            collector.raise_if_failed()
+            refuse_mixed(self.reading, self.locks)
 
     def graph(self, as_of: dt.date) -> Graph:
         """Returns the graph of catalog and pins on a date.
@@ -208,10 +204,9 @@ class Workspace:
             store = self.opened[self.store_path] = Store.open(self.store_path)
             store.register_workspace(self.root)
             if self.settings.signed_caches:
-                from ssds.cache.distrust import counting
+                from ssds.parts import counting
 
-                signed = self.settings.signed_caches
-                store.claims.counts = counting(signed, self.trusted_keys)
+                store.claims.counts = counting(self.settings)
         return store
 
     def close(self) -> None:
@@ -227,20 +222,9 @@ class Workspace:
     @functools.cached_property
     def mirrors(self) -> Mirrors:
         """Where archives are: the settings first, then what this machine's programs use."""
-        from ssds.host.mirrors import machine_mirrors
+        from ssds.parts import mirrors
 
-        named = self.settings.mirrors
-        return machine_mirrors(
-            debian=named.get("debian", ()),
-            debian_security=named.get("debian-security", ()),
-            pypi=named.get("pypi", ()),
-            blobs=named.get("blobs", ()),
-            conda=named.get("conda", ()),
-            ca_bundle=self.settings.ca_bundle,
-            proxy=self.settings.proxy,
-            url_prefixes=self.settings.upstream,
-            images=self.settings.images,
-        )
+        return mirrors(self.settings)
 
     @property
     def caches(self) -> Caches | None:
@@ -249,35 +233,10 @@ class Workspace:
             return None
         if "" not in self.asked:
             from ssds.cache.caches import Caches
+            from ssds.parts import caches
 
-            self.asked[""] = Caches(self.new_caches())
+            self.asked[""] = Caches(caches(self.settings, self.state_folder))
         return self.asked[""]
-
-    def new_caches(self) -> list[Cache]:
-        """Returns the remote caches, not yet asked."""
-        from ssds.cache.cache import Cache
-        from ssds.cache.place import open_place
-
-        access = {"ca_bundle": self.settings.ca_bundle, "proxy": self.settings.proxy}
-        return [
-            Cache(
-                one.name,
-                open_place(one.location, insecure=one.insecure, limit_s=one.timeout_s, **access),
-                os.path.join(self.state_folder, "cache", one.name),
-                impure=one.impure,
-                signed=one.trust == "signed",
-                keys=self.trusted_keys,
-                limit_s=one.timeout_s,
-            )
-            for one in self.settings.caches
-        ]
-
-    def trusted_keys(self) -> tuple[PublicKey, ...]:
-        """Returns the keys whose signatures count; raises what ``read_public_file`` does."""
-        from ssds.trust.open import read_public_file
-
-        keys = self.settings.trust.keys
-        return tuple(read_public_file(path, name) for name, path in sorted(keys.items()))
 
     @property
     def probe(self) -> Probe:

@@ -35,6 +35,7 @@ ORDER = [
     {"engine", "ship", "lint"},
     {"adopt", "delivery", "exports", "install"},
     {"saved", "audit", "verify", "reports"},
+    {"parts"},
     {"workspace"},
     {"cli"},
     {"__main__"},

@@ -43,6 +43,7 @@ def send(workspace: Workspace, result: Result) -> None:
         return
     from ssds.cache.joining import join_if_many
     from ssds.cache.push import push
+    from ssds.parts import caches
 
     claims = {
         name: record.claim
@@ -50,7 +51,7 @@ def send(workspace: Workspace, result: Result) -> None:
         if record.state in USABLE and record.claim is not None
     }
     key = signing_key(workspace)
-    for cache in workspace.new_caches():
+    for cache in caches(workspace.settings, workspace.state_folder):
         if cache.name not in wanted:
             continue
         try:

@@ -34,7 +34,7 @@ def trusted_keys(context: Context, files: Sequence[str]) -> tuple[PublicKey, ...
     Raises:
         UsageError: E260, there is none.
     """
-    from ssds.trust.open import read_public_file
+    from ssds.trust.open import read_public_file, read_public_files
 
     if files:
         return tuple(read_public_file(path) for path in files)
@@ -45,7 +45,7 @@ def trusted_keys(context: Context, files: Sequence[str]) -> tuple[PublicKey, ...
             hint="Pass --key FILE.pub, or name keys in the settings: trust.keys.",
             code="E260",
         )
-    return tuple(read_public_file(path, name) for name, path in sorted(keys.items()))
+    return read_public_files(keys)
 
 
 def workspace_names_keys(context: Context, files: Sequence[str]) -> bool:

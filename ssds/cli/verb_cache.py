@@ -216,6 +216,8 @@ def _chosen(workspace: Workspace, name: str, *, pushing: bool = False) -> list[C
     Raises:
         UsageError: E220, no such cache, or none at all; E221, several and none to push to.
     """
+    from ssds.parts import caches
+
     settings = {one.name: one for one in workspace.settings.caches}
     if not settings or (name and name not in settings):
         known = ", ".join(settings) or "none"
@@ -224,7 +226,8 @@ def _chosen(workspace: Workspace, name: str, *, pushing: bool = False) -> list[C
             hint="Name one under `cache` in ssds.yaml.",
             code="E220",
         )
-    chosen = [c for c in workspace.new_caches() if not name or c.name == name]
+    found = caches(workspace.settings, workspace.state_folder)
+    chosen = [cache for cache in found if not name or cache.name == name]
     if pushing and not name and len(chosen) > 1:
         chosen = [cache for cache in chosen if settings[cache.name].push]
         if not chosen:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ssds.core.diagnostics import Diagnostic
+from ssds.core.diagnostics import Collector, Diagnostic
 from ssds.core.records import replace
 from ssds.lock.model import DEFAULT_VARIANT, Locks
 from ssds.lock.read import diagnostic
@@ -22,3 +22,10 @@ def mixed(reading: CatalogReading, locks: Locks) -> Iterator[Diagnostic]:
         at = reading.spans.first(path, keys)
         found = diagnostic("L034", file, at=format_address(at), release=str(release))
         yield replace(found, span=reading.spans(path, at, key=True))
+
+
+def refuse_mixed(reading: CatalogReading, locks: Locks) -> None:
+    """Raises InputError with what ``mixed`` finds, where it finds something."""
+    collector = Collector()
+    collector.extend(mixed(reading, locks))
+    collector.raise_if_failed()

@@ -175,11 +175,8 @@ class Withdrawal:
 
     def to_dict(self) -> dict[str, str]:
         """Returns the JSON form."""
-        return {
-            "why": self.why,
-            "since": self.since,
-            **({"instead": self.instead} if self.instead else {}),
-        }
+        fields = {"why": self.why, "since": self.since, "instead": self.instead}
+        return {key: value for key, value in fields.items() if value}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -110,3 +110,8 @@ def read_public_file(path: str, name: str = "") -> PublicKey:
     """
     stem = os.path.basename(path).removesuffix(".pub")
     return read_public_key(_read(path), name or stem, f"the key file {path}")
+
+
+def read_public_files(paths: Mapping[str, str]) -> tuple[PublicKey, ...]:
+    """Returns the public keys of name → path, as ``read_public_file`` reads each, by name."""
+    return tuple(read_public_file(path, name) for name, path in sorted(paths.items()))
