@@ -10,7 +10,7 @@ from ssds.cache.cache import Cache
 from ssds.cache.entry import Entry
 from ssds.core.canonical import canonical_text
 from ssds.core.digest import ActionKey, Digest
-from ssds.core.model import Claim
+from ssds.core.model import FROM_CACHE, Claim
 from ssds.oci.blobs import READ_LIMIT_BYTES, Blobs
 from ssds.store.store import Store
 
@@ -63,7 +63,7 @@ class Caches:
         used = Counter({**first, **self._chosen}.values())
         lines = []
         for cache in self.caches:
-            count = used[f"cache {cache.name}"]
+            count = used[f"{FROM_CACHE}{cache.name}"]
             if count and not cache.down:
                 what = f"{count} claim" + ("" if count == 1 else "s")
                 lines.append(f"cache {cache.name}: {what} taken, asked just now")

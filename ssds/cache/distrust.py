@@ -6,7 +6,6 @@ import functools
 from collections.abc import Callable, Container
 
 from ssds.core.model import Claim
-from ssds.store.records import GOT_FROM
 from ssds.trust.keys import PublicKey
 
 
@@ -24,9 +23,6 @@ def counting(
         return frozenset(str(key.id) for key in keys())
 
     def counts(claim: Claim) -> bool:
-        if not claim.origin.startswith(GOT_FROM):
-            return True
-        cache = claim.origin.removeprefix(GOT_FROM)
-        return cache not in signed_caches or claim.signer in trusted()
+        return claim.from_cache not in signed_caches or claim.signer in trusted()
 
     return counts

@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from ssds.core.canonical import Json, canonical_bytes, key_of_text
+from ssds.core.canonical import canonical_bytes, key_of_text
 from ssds.core.digest import ActionKey, Digest
 from ssds.core.errors import IntegrityError, InvalidValue
-from ssds.core.model import KINDS, Claim
+from ssds.core.model import FROM_CACHE, KINDS, Claim
 from ssds.core.records import dataclass, replace
 from ssds.oci.document import Place, load_document
 from ssds.store.records import circumstances
@@ -31,7 +31,6 @@ class Entry:
         preimage: the canonical text whose blake3 is the claim's key.
         node: the node's text (``samtools@1.16.1:build``), for people.
         sizes: the size in bytes of every output and log.
-        signatures: kept as they are; none is looked at, for seals vouch for whole lines.
         signer: the id of the trusted key that vouches for it; known to the reader, not in the line.
     """
 
@@ -39,7 +38,6 @@ class Entry:
     preimage: str
     node: str
     sizes: Mapping[Digest, int]
-    signatures: tuple[Json, ...] = ()
     signer: str = ""
 
     def to_bytes(self) -> bytes:
@@ -54,13 +52,12 @@ class Entry:
                 "node": self.node,
                 "preimage": self.preimage,
                 "sizes": {str(digest): size for digest, size in self.sizes.items()},
-                "signatures": list(self.signatures),
             }
         )
 
     def found_in(self, cache: str) -> Claim:
         """Returns the claim as one that was found in the cache of that name."""
-        return replace(self.claim, origin=f"cache {cache}", signer=self.signer)
+        return replace(self.claim, origin=f"{FROM_CACHE}{cache}", signer=self.signer)
 
 
 def parse_entry(key: ActionKey, data: bytes, what: str) -> Entry:
@@ -98,14 +95,7 @@ def parse_entry(key: ActionKey, data: bytes, what: str) -> Entry:
     )
     if claim.verdict not in ("", "pass", "fail") or not claim.is_whole(kind):
         place.fail("the claim is not whole", code="T030")
-    signatures = place.map().get("signatures")
-    return Entry(
-        claim=claim,
-        preimage=preimage,
-        node=place.text("node"),
-        sizes=sizes,
-        signatures=tuple(signatures) if isinstance(signatures, list) else (),
-    )
+    return Entry(claim=claim, preimage=preimage, node=place.text("node"), sizes=sizes)
 
 
 def sizes_of(data: bytes, what: str) -> dict[Digest, int]:

@@ -16,7 +16,6 @@ from ssds.core.digest import Digest
 from ssds.core.errors import Refused, UnavailableError
 from ssds.core.model import KINDS, Claim
 from ssds.core.records import dataclass, replace
-from ssds.store.records import GOT_FROM
 from ssds.store.store import Store
 from ssds.trust.keys import Signer
 
@@ -100,7 +99,7 @@ def push(
         entry = entry_of(claim, node, store) if cache.impure or not claim.impure else None
         if entry is None:
             lacking += 1
-        elif not claim.origin.startswith(GOT_FROM):
+        elif not claim.from_cache:
             own.append(entry)
         elif cache.signed:
             foreign += 1

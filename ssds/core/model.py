@@ -263,6 +263,8 @@ class Action:
 
 REFUSED = "refused"
 """The kind of claims that are kept to be looked at and count for no node."""
+FROM_CACHE, GOT = "cache ", "store, got from the "
+"""The origin of a claim that a cache gives is ``FROM_CACHE NAME``; once kept, ``GOT`` before it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -321,8 +323,8 @@ class Claim:
     @property
     def from_cache(self) -> str:
         """The name of the cache that it came from, or the empty string."""
-        before, found, name = self.origin.rpartition("cache ")
-        return name if found and before in ("", "store, got from the ") else ""
+        before, found, name = self.origin.rpartition(FROM_CACHE)
+        return name if found and before in ("", GOT) else ""
 
     def same_outputs(self, other: Claim) -> bool:
         """Whether both claim the same outputs and verdict."""

@@ -12,14 +12,11 @@ from typing import Any
 from ssds.core.canonical import Json, canonical_bytes
 from ssds.core.digest import ActionKey, Digest
 from ssds.core.errors import EnvironmentProblem, IntegrityError, InvalidValue, SsdsError
-from ssds.core.model import REFUSED, Claim
+from ssds.core.model import FROM_CACHE, GOT, REFUSED, Claim
 from ssds.host.local import disk_is_full
 
 SCHEMA_VERSION = 3
 BUSY_S = 60.0
-_CACHE = "cache "
-GOT_FROM = "store, got from the cache "
-"""So begins the origin of a claim that came from a cache."""
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS claims (
@@ -159,8 +156,8 @@ def _outputs(claim: Claim) -> str:
 
 def _record(claim: Claim) -> str:
     kept = circumstances(claim)
-    if claim.origin.startswith(_CACHE):
-        kept["from_cache"] = claim.origin.removeprefix(_CACHE)
+    if claim.from_cache:
+        kept["from_cache"] = claim.from_cache
         if claim.signer:
             kept["signed_by"] = claim.signer
     return canonical_bytes(kept).decode()
@@ -207,6 +204,6 @@ def _read_claim(
         tools=rest["tools"],
         made_at=rest["made_at"],
         duration_ms=rest["duration_ms"],
-        origin=f"{GOT_FROM}{cache}" if cache else "store",
+        origin=f"{GOT}{FROM_CACHE}{cache}" if cache else "store",
         signer=str(rest.get("signed_by", "")),
     )

@@ -17,17 +17,6 @@ from ssds.core.errors import Refused
 from ssds.store.store import Store
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store.open(str(tmp_path / "store"))
-
-
-@pytest.fixture
-def where(tmp_path: Path) -> Where:
-    folder = tmp_path / "remote"
-    return Where(writing=str(folder), reading=str(folder), folder=folder)
-
-
 def _push(where: Where, store: Store, tmp_path: Path, first: int, last: int) -> list:
     claims = [
         add_claim(store, f"claim-{n}", impure=n % 2 == 1, made_at=n) for n in range(first, last)

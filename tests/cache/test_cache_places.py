@@ -49,11 +49,6 @@ def where(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Where]:
         yield Where(writing=location, reading=location)
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store.open(str(tmp_path / "store"))
-
-
 def test_what_one_pushes_another_finds_and_brings(
     where: Where, store: Store, tmp_path: Path
 ) -> None:

@@ -30,17 +30,6 @@ from ssds.core.records import replace
 from ssds.store.store import Store
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store.open(str(tmp_path / "store"))
-
-
-@pytest.fixture
-def where(tmp_path: Path) -> Where:
-    folder = tmp_path / "remote"
-    return Where(writing=str(folder), reading=str(folder), folder=folder)
-
-
 def pushed(where: Where, store: Store, text: str = "one", **more: object) -> Claim:
     claim = add_claim(store, text, **more)
     push(where.writer(Path(store.path).parent / "pusher"), pairs(claim), store)
