@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from ssds.ship.attestations import History
+from ssds.ship.signatures import History
 from ssds.trust.keyfile import read_private_key
 from ssds.trust.keys import LocalSigner, new_key
 

@@ -17,13 +17,12 @@ from ssds.core.model import ReleaseName
 from ssds.core.records import dataclass, field, replace
 from ssds.lock.model import Released, releasable
 from ssds.recipe.model import Channel
-from ssds.ship.attestations import History
 from ssds.ship.bringing import bring_all
 from ssds.ship.channels import BYTES
 from ssds.ship.observation import read_observation, write_observation
 from ssds.ship.plug import lost_parts
 from ssds.ship.pushing import Pushed
-from ssds.ship.signatures import Signing
+from ssds.ship.signatures import History, Signing
 from ssds.ship.syncing import Look, carry_out, look_at
 from ssds.workspace import Workspace
 

@@ -10,8 +10,7 @@ from ssds.cli import signing
 from ssds.cli.app import Context
 from ssds.cli.output import print_json
 from ssds.core.errors import Refused
-
-KINDS = ("ecdsa-p256", "ed25519")
+from ssds.trust.keys import KINDS, new_key
 
 
 @click.group("key")
@@ -31,7 +30,6 @@ def new(path: str, kind: str, as_json: bool) -> int:
     """
     from ssds.host.files import atomic_write
     from ssds.trust.keyfile import seal
-    from ssds.trust.keys import new_key
 
     path = path.removesuffix(".pub")
     for place in (path, f"{path}.pub"):

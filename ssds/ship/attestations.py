@@ -10,14 +10,14 @@ Result".
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ssds.core.canonical import Json, canonical_bytes
-from ssds.core.digest import ActionKey, Digest, sha256_of
+from ssds.core.digest import Digest, sha256_of
 from ssds.core.model import Claim
 from ssds.core.platform import Platform
-from ssds.core.records import dataclass, replace
+from ssds.core.records import replace
 from ssds.lock.model import Released, ReleaseHalf
 from ssds.ship.channels import Attachment
 from ssds.ship.evidence import ATTESTATION, Read, document_of
@@ -35,22 +35,8 @@ _PROVENANCE_VERSION = 2
 _SIGNED_KINDS = ("sbom", "test", "deploytest", "scan")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class History:
-    """What a store remembers of builds.
-
-    Attributes:
-        preimage: action key → the canonical pre-image, or None.
-        claims: action key → its claims, the earliest first.
-    """
-
-    preimage: Callable[[ActionKey], bytes | None]
-    claims: Callable[[ActionKey], tuple[Claim, ...]]
-
-
 def attestations(
     signing: Signing,
-    history: History,
     released: Released,
     evidence: Iterable[Attachment],
     observed: Observation | None,
@@ -69,7 +55,7 @@ def attestations(
             made = _of_evidence(signing, item, observed, read)
             found += [made] if made else []
     for platform, half in released.platforms.items():
-        made = _of_build(signing, history, released, platform, half, observed)
+        made = _of_build(signing, released, platform, half, observed)
         found += [made] if made else []
     return found
 
@@ -107,7 +93,6 @@ def _of_evidence(
 
 def _of_build(
     signing: Signing,
-    history: History,
     released: Released,
     platform: Platform,
     half: ReleaseHalf,
@@ -127,10 +112,10 @@ def _of_build(
     wanted = _wanted(signing, item, [str(manifest.digest), str(build.key), _PROVENANCE_VERSION])
     if observed is not None and wanted.held(observed) == wanted.digest:
         return wanted
-    preimage = history.preimage(build.key)
+    preimage = signing.history.preimage(build.key)
     if preimage is None:
         return None
-    known = [claim for claim in history.claims(build.key) if claim.same_outputs(build)]
+    known = [claim for claim in signing.history.claims(build.key) if claim.same_outputs(build)]
     made = min(known, key=lambda claim: bool(claim.from_cache), default=build)
     predicate = provenance(str(released.id), platform, half, made, preimage)
     return _signed(

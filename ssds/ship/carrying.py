@@ -6,8 +6,9 @@ is that of the releases that it concerns, and of no others.
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from ssds.core.digest import Digest
@@ -77,7 +78,7 @@ class Work:
         with ThreadPoolExecutor(max_workers=WORKERS, thread_name_prefix="push") as pool:
             plans = {}
             for job in jobs:
-                with self._failing([job]):
+                with self._failing(job.released):
                     plans[job.released.id] = self._parts(job)
             blobs: dict[Digest, dict[str, tuple[Descriptor, list[Job]]]] = {}
             for job in jobs:
@@ -91,7 +92,7 @@ class Work:
 
     def put_back(self, name: str, tag: str, digest: Digest, released: Released) -> None:
         """Makes an immutable tag that somebody moved name again what it named."""
-        with _Failing(self, (released.id,)):
+        with self._failing(released):
             self._check_stopping()
             self._say(f"{name}: {tag} names {digest.short} again")
             put_back(self._backend, name, tag, digest)
@@ -105,8 +106,13 @@ class Work:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 
-    def _failing(self, jobs: Iterable[Job]) -> _Failing:
-        return _Failing(self, [job.released.id for job in jobs])
+    @contextlib.contextmanager
+    def _failing(self, *releases: Released) -> Iterator[None]:
+        """A block whose error is that of these releases, and of no others."""
+        try:
+            yield
+        except SsdsError as error:
+            self.fail([released.id for released in releases], error)
 
     def fail(self, releases: Iterable[ReleaseName], error: SsdsError) -> None:
         """Notes why releases are left out."""
@@ -125,7 +131,7 @@ class Work:
         """Brings one blob to every repository that needs it; the later ones mount it."""
         there = ""
         for name, (item, jobs) in places.items():
-            with self._failing(jobs):
+            with self._failing(*(job.released for job in jobs)):
                 self._check_stopping()
                 known = self.mountable.get(item.digest, "")
                 elsewhere = there or (known if known != name else "")
@@ -146,7 +152,7 @@ class Work:
 
     def _finish(self, job: Job, parts: Sequence[tuple[Descriptor, bytes | None]]) -> None:
         """Brings manifests, attachments and tags; the blobs are there."""
-        with self._failing([job]):
+        with self._failing(job.released):
             for item, data in parts:
                 if data is None:
                     continue
@@ -187,20 +193,3 @@ class Work:
     def _check_stopping(self) -> None:
         if self._stopping.is_set():
             raise UnavailableError("stopped", hint="Run it again; what was sent is there.")
-
-
-class _Failing:
-    """A block whose error is that of some releases, and of no others."""
-
-    def __init__(self, work: Work, releases: Sequence[ReleaseName]) -> None:
-        self._work = work
-        self._releases = releases
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
-        if isinstance(error, SsdsError):
-            self._work.fail(self._releases, error)
-            return True
-        return False

@@ -14,7 +14,6 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ssds.core.canonical import canonical_bytes
 from ssds.core.digest import Digest, sha256_of
 from ssds.core.errors import IntegrityError, SsdsError
 from ssds.core.model import Claim
@@ -25,14 +24,21 @@ from ssds.ship.channels import Attachment
 from ssds.ship.observation import Observation
 from ssds.ship.record import RECORD_TYPE, release_record
 from ssds.trust.bundle import BUNDLE_TYPE
-from ssds.trust.statement import CYCLONEDX, FINDINGS, SIGNED, SLSA, TEST_RESULT
+from ssds.trust.envelope import IN_TOTO
+from ssds.trust.statement import (
+    CYCLONEDX,
+    FINDINGS,
+    SIGNED,
+    SLSA,
+    TEST_RESULT,
+    statement_bytes,
+)
 
 if TYPE_CHECKING:
     from ssds.oci.types import Descriptor, Manifest
 
 METADATA_TYPE = "application/vnd.ssds.metadata.v1+json"
 SBOM_TYPE = "application/vnd.cyclonedx+json"
-STATEMENT_TYPE = "application/vnd.in-toto+json"
 KIND_ANNOTATION = "vnd.ssds.kind"
 DIGEST_ANNOTATION = "vnd.ssds.evidence"
 ATTESTATION = "-attestation"
@@ -120,7 +126,7 @@ def document_of(attachment: Attachment, data: bytes) -> tuple[str, bytes]:
     if attachment.kind == "sbom":
         return SBOM_TYPE, data
     if attachment.kind == "scan":
-        return STATEMENT_TYPE, _statement(attachment, FINDINGS, _loaded(attachment, data))
+        return IN_TOTO, _statement(attachment, FINDINGS, _loaded(attachment, data))
     tests = [t for t in _loaded(attachment, data).get("tests", []) if isinstance(t, dict)]
     names: dict[str, list[str]] = {"pass": [], "skip": [], "fail": []}
     for test in tests:  # what is neither passed nor skipped has failed
@@ -132,7 +138,7 @@ def document_of(attachment: Attachment, data: bytes) -> tuple[str, bytes]:
         "warnedTests": names["skip"],
         "failedTests": names["fail"],
     }
-    return STATEMENT_TYPE, _statement(attachment, TEST_RESULT, predicate)
+    return IN_TOTO, _statement(attachment, TEST_RESULT, predicate)
 
 
 def _loaded(attachment: Attachment, data: bytes) -> dict[str, Any]:
@@ -150,16 +156,8 @@ def _loaded(attachment: Attachment, data: bytes) -> dict[str, Any]:
 
 
 def _statement(attachment: Attachment, predicate_type: str, predicate: Any) -> bytes:
-    return canonical_bytes(
-        {
-            "_type": "https://in-toto.io/Statement/v1",
-            "subject": [
-                {"name": str(attachment.platform), "digest": {"sha256": attachment.subject.hex}}
-            ],
-            "predicateType": predicate_type,
-            "predicate": predicate,
-        }
-    )
+    name = str(attachment.platform)
+    return statement_bytes(attachment.subject, name, predicate_type, predicate)
 
 
 def referrer(attachment: Attachment, data: bytes) -> tuple[bytes, bytes]:

@@ -9,10 +9,12 @@ already, not the signature: nobody signs twice.
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ssds.core.canonical import Json, canonical_bytes
-from ssds.core.digest import Digest, sha256_of
+from ssds.core.digest import ActionKey, Digest, sha256_of
+from ssds.core.model import Claim
 from ssds.core.platform import Platform
 from ssds.core.records import dataclass, replace
 from ssds.lock.model import Released
@@ -23,7 +25,6 @@ from ssds.trust.simple import payload_bytes
 from ssds.trust.statement import SIGNED, statement_bytes
 
 if TYPE_CHECKING:
-    from ssds.ship.attestations import History
     from ssds.trust.keys import Signer
 
 KIND = "signature"
@@ -38,6 +39,19 @@ class CosignLayer:
 
     payload: bytes
     signature: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """What a store remembers of builds.
+
+    Attributes:
+        preimage: action key → the canonical pre-image, or None.
+        claims: action key → its claims, the earliest first.
+    """
+
+    preimage: Callable[[ActionKey], bytes | None]
+    claims: Callable[[ActionKey], tuple[Claim, ...]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

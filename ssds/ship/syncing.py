@@ -143,8 +143,7 @@ def evidence_for(
 
         for released in releases:
             mine = found[released.index.digest]
-            history = signing.history
-            mine += attestations(signing, history, released, list(mine), observed, read)
+            mine += attestations(signing, released, list(mine), observed, read)
             mine += signing.attachments(released, observed)
     return {index: attachments for index, attachments in found.items() if attachments}
 

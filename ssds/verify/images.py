@@ -15,13 +15,12 @@ from ssds.oci.types import Descriptor, descriptor_of
 from ssds.oci.validate import validate_index
 from ssds.ship.signatures import RELEASE, REVISION, TAG
 from ssds.trust import simple
-from ssds.trust.envelope import IN_TOTO
 from ssds.trust.keys import PublicKey
 from ssds.trust.report import Report
-from ssds.trust.statement import SIGNED, parse_statement
+from ssds.trust.statement import SIGNED
 from ssds.verify.memory import Memory, Seen, slot
 from ssds.verify.places import Place, Target
-from ssds.verify.statements import attested, bundles, envelope_of
+from ssds.verify.statements import attested, bundles, said_by
 
 NEWEST = "that it is the newest: who may write there can put back an older one, signed as it is"
 
@@ -102,15 +101,14 @@ def verify_image(
         if target.tag:
             unproven.append(NEWEST)
     index = top.media_type in types.INDEX_TYPES
-    deep = place.open if place.reads_layers else None
-    findings = [str(f) for f in validate_index(_Read(place, top, data), top, deep)]
+    findings = [str(f) for f in validate_index(_Read(place, top, data), top, place.layers)]
     wrong += [f"not what was signed: {text}" for text in findings]
     if mine and not findings:
         proven.append(_parts(place, top, data))
         told = attested(place, types.parse_index(data).manifests, tuple(keys)) if index else None
         proven += told.proven if told else []
         unproven += told.missing if told else []
-        if not place.reads_layers:
+        if place.layers is None:
             unproven.append("the layers' bytes: they were not read; who pulls them compares them")
     signers = {voice.key.id: voice.key for voice in mine}
     report = Report(
@@ -214,13 +212,10 @@ def _of_payload(
 def _of_bundle(
     place: Place, entry: Descriptor, subject: Digest, keys: tuple[PublicKey, ...]
 ) -> Voice | None:
-    envelope = envelope_of(place, entry)
-    key = envelope.signer(keys) if envelope else None
-    if envelope is None or key is None or envelope.payload_type != IN_TOTO:
+    said = said_by(place, entry, keys)
+    if said is None or said[1].predicate_type != SIGNED or not said[1].subjects:
         return None
-    statement = parse_statement(envelope.payload)
-    if statement.predicate_type != SIGNED or not statement.subjects:
-        return None
+    key, statement = said
     digests = [digest for _, digest in statement.subjects]
     about = subject if subject in digests else digests[0]
     return Voice(key=key, about=about, says=statement.predicate.map())
@@ -277,7 +272,7 @@ def _identity(named: list[Voice], target: Target) -> tuple[list[Voice], list[str
 
 
 def _parts(place: Place, top: Descriptor, data: bytes) -> str:
-    read = ", layers" if place.reads_layers else ""
+    read = ", layers" if place.layers else ""
     if top.media_type not in types.INDEX_TYPES:
         return f"its manifest, config{read} are what was signed"
     platforms = [str(e.platform or e.foreign_platform) for e in types.parse_index(data).manifests]

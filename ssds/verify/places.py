@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from typing import IO, Protocol
+from typing import Protocol
 
 from ssds.core.digest import Digest
 from ssds.core.errors import IntegrityError, UsageError
@@ -16,6 +16,7 @@ from ssds.oci.layout import Layout
 from ssds.oci.names import fallback_tag
 from ssds.oci.registry import Registry
 from ssds.oci.types import Descriptor
+from ssds.oci.validate import Open
 
 LAYOUT = "oci:"
 HTTP = "http://"
@@ -41,11 +42,8 @@ class Place(Protocol):
         """Returns what refers to an image."""
 
     @property
-    def reads_layers(self) -> bool:
-        """Whether layers can be read without a download."""
-
-    def open(self, digest: Digest) -> IO[bytes]:
-        """Opens a layer, where they can be read."""
+    def layers(self) -> Open | None:
+        """Opens a layer by its digest; None where they cannot be read without a download."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,11 +95,10 @@ def target_of(text: str, *, ca_bundle: str = "", proxy: str = "") -> Target:
 
 
 class _InLayout:
-    reads_layers = True
-
     def __init__(self, layout: Layout, name: str) -> None:
         self._layout = layout
         self.name = name
+        self.layers = layout.blobs.open
 
     def tagged(self, tag: str) -> tuple[str, bytes] | None:
         found = self._layout.tags().get(f"{self.name}:{tag}")
@@ -124,12 +121,9 @@ class _InLayout:
         found = self.tagged(fallback_tag(subject))
         return types.parse_index(found[1]).manifests if found else ()
 
-    def open(self, digest: Digest) -> IO[bytes]:
-        return self._layout.blobs.open(digest)
-
 
 class _InRegistry:
-    reads_layers = False
+    layers = None
 
     def __init__(self, registry: Registry, repository: str) -> None:
         self._registry = registry
@@ -161,6 +155,3 @@ class _InRegistry:
 
     def referrers(self, subject: Digest) -> tuple[Descriptor, ...]:
         return self._registry.referrers(self._repository, subject)
-
-    def open(self, digest: Digest) -> IO[bytes]:
-        raise NotImplementedError(digest)

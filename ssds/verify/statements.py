@@ -12,7 +12,7 @@ from ssds.oci.document import Place as Document
 from ssds.oci.types import Descriptor
 from ssds.ship.evidence import our_kind
 from ssds.trust.bundle import BUNDLE_TYPE, parse_bundle
-from ssds.trust.envelope import IN_TOTO, Envelope
+from ssds.trust.envelope import IN_TOTO
 from ssds.trust.keys import PublicKey
 from ssds.trust.statement import (
     CYCLONEDX,
@@ -59,10 +59,22 @@ def bundles(place: Place, subject: Digest) -> tuple[list[Descriptor], int]:
     return ordered[:BUNDLES_LIMIT], max(0, len(ordered) - BUNDLES_LIMIT)
 
 
-def envelope_of(place: Place, entry: Descriptor) -> Envelope | None:
-    """Returns the envelope of a bundle; raises IntegrityError where it is damaged."""
+def said_by(
+    place: Place, entry: Descriptor, keys: tuple[PublicKey, ...]
+) -> tuple[PublicKey, Statement] | None:
+    """Returns the statement of a bundle and who of ``keys`` signed it; None where nobody did.
+
+    Raises:
+        IntegrityError: it is damaged.
+    """
     manifest = types.parse_manifest(place.document(entry.digest))
-    return parse_bundle(place.blob(manifest.layers[0])).envelope if manifest.layers else None
+    if not manifest.layers:
+        return None
+    envelope = parse_bundle(place.blob(manifest.layers[0])).envelope
+    key = envelope.signer(keys) if envelope else None
+    if envelope is None or key is None or envelope.payload_type != IN_TOTO:
+        return None
+    return key, parse_statement(envelope.payload)
 
 
 def attested(place: Place, images: Sequence[Descriptor], keys: tuple[PublicKey, ...]) -> Attested:
@@ -76,9 +88,12 @@ def attested(place: Place, images: Sequence[Descriptor], keys: tuple[PublicKey, 
             missing.append(f"{where}: what {left_out} more statements say: there are too many")
         for entry in entries:
             try:
-                found = _trusted(place, entry, image.digest, keys)
-                if found is not None and found[1].predicate_type in _WORDS:
-                    key, statement = found
+                found = said_by(place, entry, keys)
+                if found is None:
+                    continue
+                key, statement = found
+                about = image.digest in (digest for _, digest in statement.subjects)
+                if about and statement.predicate_type in _WORDS:
                     words = _WORDS[statement.predicate_type][1](statement.predicate)
                     said.setdefault(statement.predicate_type, []).append((key.label, words))
             except SsdsError as error:
@@ -105,17 +120,6 @@ def _told(what: str, said: list[tuple[str, _Said]]) -> tuple[list[str], list[str
             (good if words.holds else bad).append(text if words.holds else f"{what}; {text}")
             bad += words.lacks
     return list(dict.fromkeys(good)), list(dict.fromkeys(bad))
-
-
-def _trusted(
-    place: Place, entry: Descriptor, subject: Digest, keys: tuple[PublicKey, ...]
-) -> tuple[PublicKey, Statement] | None:
-    envelope = envelope_of(place, entry)
-    key = envelope.signer(keys) if envelope else None
-    if envelope is None or key is None or envelope.payload_type != IN_TOTO:
-        return None
-    statement = parse_statement(envelope.payload)
-    return (key, statement) if subject in (d for _, d in statement.subjects) else None
 
 
 def _sbom(predicate: Document) -> _Said:

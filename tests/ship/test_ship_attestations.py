@@ -21,10 +21,10 @@ from ssds.oci.layout import Layout
 from ssds.oci.names import fallback_tag
 from ssds.oci.registry import Registry
 from ssds.recipe.model import Channel
-from ssds.ship.attestations import History, provenance
+from ssds.ship.attestations import provenance
 from ssds.ship.backend_layout import LayoutChannel
 from ssds.ship.backend_registry import RegistryChannel
-from ssds.ship.signatures import Signing
+from ssds.ship.signatures import History, Signing
 from ssds.trust.keys import LocalSigner
 from ssds.trust.report import Report
 from ssds.verify.images import verify_image

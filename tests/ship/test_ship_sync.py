@@ -33,9 +33,9 @@ from ssds.recipe.model import Channel
 from ssds.ship.backend_registry import RegistryChannel
 from ssds.ship.changes import Change
 from ssds.ship.channels import plan_channel
-from ssds.ship.evidence import STATEMENT_TYPE
 from ssds.ship.observation import Observation
 from ssds.ship.syncing import TRUST_S
+from ssds.trust.envelope import IN_TOTO
 
 
 @pytest.fixture(params=[True, False], ids=["referrers api", "tag schema"])
@@ -166,7 +166,7 @@ def test_what_is_attached_names_its_subject_and_says_what_it_is(
     manifest = types.parse_manifest(registry.fetch_manifest("lab/tool", kinds["test"].digest)[1])
     assert manifest.subject is not None
     assert manifest.subject.digest == half.manifest.digest
-    assert manifest.layers[0].media_type == STATEMENT_TYPE
+    assert manifest.layers[0].media_type == IN_TOTO
     statement = server.blobs["lab/tool"][manifest.layers[0].digest]
     assert half.manifest.digest.hex.encode() in statement
     listed = [tag for tag in server.tags["lab/tool"] if tag.startswith("sha256-")]
