@@ -5,9 +5,18 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator
+from functools import partial
 
 from ssds.adopt.codes import diagnostic
-from ssds.adopt.images import SUFFIXES, holds, inside, look_at, unreadable
+from ssds.adopt.images import (
+    SUFFIXES,
+    UNREADABLE,
+    gathered,
+    holds,
+    inside,
+    look_at,
+    unreadable,
+)
 from ssds.adopt.memory import Memory
 from ssds.adopt.model import BuildName, Reading, Seen, build_name, checked, good_commands
 from ssds.core.diagnostics import Diagnostic, Span
@@ -76,32 +85,32 @@ def _images(
     memory: Memory,
     closed: Iterable[OSError] = (),
 ) -> Reading:
-    seen: list[Seen] = []
     problems, unmanaged = _closed(closed)
-    for path, found in named.items():
-        if found is None:
-            problems.append(diagnostic("A003", Span(path=path), found=os.path.basename(path)))
-            unmanaged.append((path, "its name does not say name and version"))
-            continue
-        image = path
-        if os.path.islink(path):
-            if not inside(top, path):
-                problems.append(diagnostic("A004", Span(path=path), target=os.path.realpath(path)))
-                unmanaged.append((path, "a link out of the folder"))
-                continue
-            image = os.path.realpath(path)
-        one = look_at(found, image, memory, problems)
-        if one is None:
-            unmanaged.append((path, "it cannot be read"))
-        else:
-            seen.append(one)
-    return Reading(seen=tuple(seen), unmanaged=tuple(unmanaged), problems=tuple(problems))
+    looks = [
+        (path, path, partial(_image, top, path, found, memory, problems))
+        for path, found in named.items()
+    ]
+    return gathered(looks, problems, unmanaged)
+
+
+def _image(
+    top: str, path: str, found: BuildName | None, memory: Memory, problems: list[Diagnostic]
+) -> Seen | str:
+    """Returns the image at a path, or why it is not taken."""
+    if found is None:
+        problems.append(diagnostic("A003", Span(path=path), found=os.path.basename(path)))
+        return "its name does not say name and version"
+    if os.path.islink(path) and not inside(top, path):
+        problems.append(diagnostic("A004", Span(path=path), target=os.path.realpath(path)))
+        return "a link out of the folder"
+    image = os.path.realpath(path) if os.path.islink(path) else path
+    return look_at(found, image, memory, problems) or UNREADABLE
 
 
 def _closed(errors: Iterable[OSError]) -> tuple[list[Diagnostic], list[tuple[str, str]]]:
     """Returns what is to be said of folders that could not be opened: findings and rows."""
     found = list(errors)
-    rows = [(str(error.filename), "it cannot be read") for error in found]
+    rows = [(str(error.filename), UNREADABLE) for error in found]
     return [unreadable(error, str(error.filename)) for error in found], rows
 
 
@@ -119,21 +128,14 @@ def read_shpc(place: str, memory: Memory) -> Reading:
         raise UsageError(
             f"there is no folder {place}", hint="Name SHPC's module_base.", code="E214"
         )
-    seen: list[Seen] = []
     closed: list[OSError] = []
     modules = list(_modules(top, closed))
     problems, unmanaged = _closed(closed)
-    for folder, file in modules:
-        try:
-            found = _module(top, folder, file, memory, problems)
-        except (OSError, InvalidValue) as error:
-            problems.append(unreadable(error, os.path.join(folder, file)))
-            found = "it cannot be read"
-        if isinstance(found, Seen):
-            seen.append(found)
-        else:
-            unmanaged.append((folder, found))
-    return Reading(seen=tuple(seen), unmanaged=tuple(unmanaged), problems=tuple(problems))
+    looks = [
+        (folder, os.path.join(folder, file), partial(_module, top, folder, file, memory, problems))
+        for folder, file in modules
+    ]
+    return gathered(looks, problems, unmanaged)
 
 
 def _module(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable, Iterable
 
 from ssds.adopt.codes import diagnostic
 from ssds.adopt.memory import Memory
-from ssds.adopt.model import BuildName, Seen
+from ssds.adopt.model import BuildName, Reading, Seen
 from ssds.core.diagnostics import Diagnostic, Span
 from ssds.core.errors import InvalidValue, SsdsError
 from ssds.core.platform import Platform
@@ -16,6 +17,7 @@ from ssds.lock.check import storable
 from ssds.lock.model import AdoptedAbout
 from ssds.oci.elf import MACHINE_NAMES, MACHINES, MAGIC
 
+UNREADABLE = "it cannot be read"
 SUFFIXES = (".simg", ".sif", ".img")
 _PROGRAMS = ("bin/bash", "bin/sh", "bin/busybox", "usr/bin/bash", "usr/bin/env", "bin/dash")
 _ELF_BYTES = 20
@@ -64,6 +66,31 @@ def look_at(
     )
 
 
+def gathered(
+    looks: Iterable[tuple[str, str, Callable[[], Seen | str]]],
+    problems: list[Diagnostic],
+    unmanaged: Iterable[tuple[str, str]] = (),
+) -> Reading:
+    """Returns what a source's places hold; one that cannot be read costs no other.
+
+    Args:
+        looks: a place, the file that names it, and what gives its image or why it is not taken.
+    """
+    seen: list[Seen] = []
+    left = list(unmanaged)
+    for place, file, look in looks:
+        try:
+            found = look()
+        except (OSError, InvalidValue) as error:
+            problems.append(unreadable(error, file))
+            found = UNREADABLE
+        if isinstance(found, Seen):
+            seen.append(found)
+        else:
+            left.append((place, found))
+    return Reading(seen=tuple(seen), unmanaged=tuple(left), problems=tuple(problems))
+
+
 def unreadable(error: OSError | SsdsError, path: str, span: Span | None = None) -> Diagnostic:
     """Returns the finding (A005) that something of what others deployed cannot be read."""
     if isinstance(error, OSError):
@@ -106,10 +133,7 @@ def _of_folder(path: str) -> Platform | None:
 def _of_file(path: str) -> Platform | None:
     from ssds.sif.container import read_container
 
-    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(handle, "rb") as file:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise InvalidValue("it is neither a file nor a folder")
+    with local.open_regular(path) as file:
         head = file.read(_HEAD_BYTES)
         if head[_SIF[0]] != _SIF[1]:
             inner = head.removeprefix(_LAUNCH)

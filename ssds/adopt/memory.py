@@ -16,6 +16,7 @@ from collections.abc import Callable
 from ssds.core.canonical import pretty_bytes
 from ssds.core.digest import Digest
 from ssds.core.errors import InvalidValue
+from ssds.host import local
 from ssds.host.files import atomic_write
 from ssds.ship.fingerprint import of_folder
 
@@ -115,8 +116,5 @@ def _folder(path: str) -> Digest:
 def _file(path: str) -> Digest:
     import hashlib
 
-    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(handle, "rb") as file:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise InvalidValue("it is neither a file nor a folder")
+    with local.open_regular(path) as file:
         return Digest("sha256:" + hashlib.file_digest(file, "sha256").hexdigest())

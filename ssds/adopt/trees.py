@@ -13,17 +13,18 @@ from __future__ import annotations
 
 import os
 import re
+from functools import partial
 
 from ssds.adopt.codes import diagnostic
-from ssds.adopt.images import SUFFIXES, inside, is_image, look_at, unreadable
+from ssds.adopt.images import SUFFIXES, gathered, inside, is_image, look_at, unreadable
 from ssds.adopt.memory import Memory
 from ssds.adopt.model import BuildName, Reading, Seen, build_name, good_commands
 from ssds.core.diagnostics import Diagnostic, Span
 from ssds.core.errors import InvalidValue, UsageError
 from ssds.host import local
 from ssds.ship.links import owned_paths
+from ssds.ship.old_layout import CONTAINERS
 
-CONTAINERS = "containers"
 MODULES = "modules"
 COMMANDS = "commands.txt"
 TEXT_LIMIT_BYTES = 4 << 20
@@ -39,25 +40,16 @@ def read_tree(place: str, memory: Memory) -> Reading:
         top = os.path.dirname(top) if os.path.basename(top) == CONTAINERS else top
     if not os.path.isdir(folder):
         raise UsageError(f"there is no folder {place}", hint="Name the tree.", code="E211")
-    seen: list[Seen] = []
-    unmanaged: list[tuple[str, str]] = []
     problems: list[Diagnostic] = []
     modules: dict[tuple[str, str], str] = {}
     generated = {os.path.join(top, *p.split("/")[:2]) for p in owned_paths(top)}
-    for name in sorted(os.listdir(folder)):
-        path = os.path.join(folder, name)
-        if name == MODULES or name.startswith(".") or path in generated:
-            continue
-        try:
-            found = _build(top, folder, name, memory, modules, problems)
-        except OSError as error:
-            problems.append(unreadable(error, path))
-            found = "it cannot be read"
-        if isinstance(found, Seen):
-            seen.append(found)
-        else:
-            unmanaged.append((path, found))
-    return Reading(seen=tuple(seen), unmanaged=tuple(unmanaged), problems=tuple(problems))
+    places = ((name, os.path.join(folder, name)) for name in sorted(os.listdir(folder)))
+    looks = [
+        (path, path, partial(_build, top, folder, name, memory, modules, problems))
+        for name, path in places
+        if name != MODULES and not name.startswith(".") and path not in generated
+    ]
+    return gathered(looks, problems)
 
 
 def _build(

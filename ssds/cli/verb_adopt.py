@@ -133,7 +133,7 @@ def _builds(choices: tuple[str, ...]) -> dict[str, str]:
             raise UsageError(
                 f"{text[:200]!r} chooses nothing",
                 hint=f"Write NAME/VERSION=YYYYMMDD, or ={NO_DAY} for a build without a day.",
-                code="E219",
+                code="E229",
             )
         found[name] = "" if built == NO_DAY else built
     return found

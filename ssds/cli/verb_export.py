@@ -130,21 +130,14 @@ def _adopted(workspace: Workspace, site: Site | None) -> list[Lock]:
 
 def _differences(folder: str, against: str) -> list[dict[str, str]]:
     """Returns what the lists that were written say otherwise than those of others."""
+    from dataclasses import asdict
+
     from ssds.adopt.compare import compare
     from ssds.adopt.lists import read_lists
 
     theirs, ours = read_lists(against), read_lists(folder)
     report_diagnostics((*theirs.problems, *ours.problems))
-    return [
-        {
-            "release": row.release,
-            "field": row.field,
-            "theirs": row.theirs,
-            "ours": row.ours,
-            "reason": row.reason,
-        }
-        for row in compare(theirs, ours)
-    ]
+    return [asdict(row) for row in compare(theirs, ours)]
 
 
 def _repositories(catalog: Catalog, wanted: str) -> dict[str, str]:

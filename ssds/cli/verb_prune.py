@@ -59,14 +59,13 @@ def command(
             hint="Name the folder that `ssds deploy` wrote.",
             code="D045",
         )
-    period = {"keep": keep, "grace_s": grace_days * 86400, "now_s": time.time()}
-    plan = plan_removal(place.folder, **period)  # type: ignore[arg-type]
-    removed = plan.paths
+    grace_s, now_s = grace_days * 86400, time.time()
+    removed = plan_removal(place.folder, keep=keep, grace_s=grace_s, now_s=now_s).paths
     if not dry_run:
         if removed and not yes and not _confirmed(removed):
             return 0
         with holding(respected):
-            removed = prune(place, **period)  # type: ignore[arg-type]
+            removed = prune(place, keep=keep, grace_s=grace_s, now_s=now_s)
     if as_json:
         print_json({"dry_run": dry_run, "removed": list(removed)})
         return 0

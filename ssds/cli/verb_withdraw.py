@@ -16,6 +16,7 @@ from ssds.core.records import replace
 from ssds.core.text import shown
 from ssds.lock.check import storable
 from ssds.lock.model import Lock, Locks, VariantLock, Withdrawal
+from ssds.recipe.codes import near
 from ssds.workspace import LOCK_FOLDER, Workspace
 
 WHY_LIMIT = 500
@@ -83,12 +84,7 @@ def _released(locks: Locks) -> dict[ReleaseName, VariantLock]:
 def _named(text: str, known: Mapping[ReleaseName, VariantLock]) -> ReleaseName:
     found = [name for name in known if str(name) == text]
     if not found:
-        import difflib
-
-        near = difflib.get_close_matches(text, map(str, known), 3, cutoff=0.5)
-        hint = (
-            f"Did you mean {' or '.join(near)}?" if near else "`ssds status` lists what there is."
-        )
+        hint = near(text, [str(name) for name in known]) or "`ssds status` lists what there is."
         raise UsageError(f"{text[:200]!r} names nothing that is released", hint=hint, code="E251")
     return found[0]
 
@@ -113,12 +109,12 @@ def _said(
     if instead and instead not in modules:
         import difflib
 
-        near = difflib.get_close_matches(instead, modules, 1) or sorted(
+        fit = difflib.get_close_matches(instead, modules, 1) or sorted(
             m for m in modules if m.startswith(f"{name.name}/")
         )
         raise UsageError(
             f"{instead[:200]!r} is no module of another release that is to be used",
-            hint=f"Write NAME/VERSION{f', as {near[-1]}' if near else ''}; or leave --instead out.",
+            hint=f"Write NAME/VERSION{f', as {fit[-1]}' if fit else ''}; or leave --instead out.",
             code="E253",
         )
     day = parse_date(as_of)

@@ -34,3 +34,10 @@ def read_about(digest: Digest | None, blobs: Reader) -> Mapping[str, Json]:
         return {}
     fields = found.get("fields", found)
     return fields if isinstance(fields, dict) else {}
+
+
+def environment_of(about: Mapping[str, Json]) -> dict[str, str]:
+    """Returns ``deploy.environment`` of descriptive fields: what a module and a wrapper set."""
+    given = about.get("deploy", {})
+    wanted = given.get("environment", {}) if isinstance(given, Mapping) else {}
+    return {str(k): str(v) for k, v in wanted.items()} if isinstance(wanted, Mapping) else {}

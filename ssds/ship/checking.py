@@ -155,9 +155,7 @@ def generation_problems(folder: str, site: str, deployed: Deployed) -> Iterator[
     base = f"{site_path(site)}/{deployed.number}"
     yield from own_problems(folder, site, deployed)
     for part in sorted({share.part for share in deployed.shares.values()}):
-        place = f"{parts_path(site)}/{part}"
-        content = f"sha256:{part}"
-        yield from _content_problems(folder, place, content, beside=_BESIDE_PART, shown=base)
+        yield from part_problems(folder, f"{parts_path(site)}/{part}", shown=base)
 
 
 def own_problems(folder: str, site: str, deployed: Deployed) -> Iterator[str]:
@@ -182,10 +180,10 @@ def damaged_parts(folder: str, site: str, deployed: Deployed) -> frozenset[str]:
     return frozenset(p for p in parts if any(part_problems(folder, f"{base}/{p}")))
 
 
-def part_problems(folder: str, path: str) -> Iterator[str]:
-    """Gives what is wrong with the part at ``path`` of the tree."""
+def part_problems(folder: str, path: str, *, shown: str = "") -> Iterator[str]:
+    """Gives what is wrong with the part at ``path`` of the tree; ``shown`` as below."""
     content = f"sha256:{os.path.basename(path)}"
-    yield from _content_problems(folder, path, content, beside=_BESIDE_PART)
+    yield from _content_problems(folder, path, content, beside=_BESIDE_PART, shown=shown)
 
 
 def check_written(folder: str, site: str, parts: Iterable[str], images: Iterable[Digest]) -> None:

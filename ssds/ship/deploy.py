@@ -159,7 +159,7 @@ def deploy_selection(
                 return _report(selection, work.changes, before.number, made.collisions)
         with place.change(f"deploy {site.name}") as draft:
             draft.claim()
-            there = {i for i in work.images if has_image(place.folder, i)} - broken
+            there = {i for i in selection.images if has_image(place.folder, i)} - broken
             written, notes = bring_images(draft, selection, blobs, broken)
             sets, more = bring_data(draft, selection, blobs, broken)
             generation = work.compose(draft.folder, partial(draft.programs, blobs), anew=repair)
@@ -173,7 +173,7 @@ def deploy_selection(
                 number = draft.switch(
                     site.name, generation, parse_names(generation.files[LINKS]), damaged
                 )
-        check_written(place.folder, site.name, parts, {i for i in work.images if i not in there})
+        check_written(place.folder, site.name, parts, selection.images - there)
     return DeployReport(
         changes=work.changes,
         generation=number,
@@ -226,7 +226,7 @@ class _Work:
         """Whether the tree is ours and has every image and data set."""
         return (
             self.owned
-            and all(i not in broken and has_image(self.folder, i) for i in self.images)
+            and all(i not in broken and has_image(self.folder, i) for i in self.selection.images)
             and not any(self._lacks(lock, broken) for lock in self.selection.data)
         )
 
@@ -235,11 +235,6 @@ class _Work:
         parts = (share.part for share in made.shares.values())
         gone = lacking(os.path.join(self.folder, parts_path(self.site.name)), parts)
         return str(made.digest) == self.before.content and not gone
-
-    @property
-    def images(self) -> frozenset[Digest]:
-        """The images that the site gets."""
-        return frozenset(half.config.digest for p in self.selection.picks for half in p.halves)
 
     def compose(
         self, folder: str, programs_of: Callable[[ReleaseHalf], Programs], *, anew: bool = False

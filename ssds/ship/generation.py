@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -20,7 +19,7 @@ from ssds.core.platform import Platform
 from ssds.host import local
 from ssds.ship.collisions import Collision
 from ssds.ship.parts import LISTING, Part, Share, read_shares
-from ssds.ship.refdata.entry import DataEntry, data_entry
+from ssds.ship.refdata.entry import MODULE_FOLDER, DataEntry, data_entry
 
 RECORD = "deployment.json"
 RECORD_SIGNATURE = f"{RECORD}.sigstore.json"
@@ -30,7 +29,6 @@ RECORD_REMEDY = (
     "Restore it from a backup, or let `ssds deploy --repair` write the next generation; earlier "
     "revisions that only this one lists are then not loadable."
 )
-_FOLDER = re.compile(r"(modules|hierarchy)(/[a-z0-9-]+)?/[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -252,7 +250,7 @@ def _entry(item: Mapping[str, object]) -> Entry:
         raise InvalidValue("a release in it has the wrong types")
     if any("/" in text or text.startswith(".") for text in (name, module, *commands)):
         raise InvalidValue("a name in it is not a plain file name")
-    if not _FOLDER.fullmatch(folder):
+    if not MODULE_FOLDER.fullmatch(folder):
         raise InvalidValue("a folder in it is not one of modules")
     return Entry(
         name=name,

@@ -96,11 +96,7 @@ def arch_name(platform: Platform) -> str:
     """Returns DUCC's name of a platform: ``amd64``, ``arm64:v8``, ``amd64:v3``."""
     if platform.architecture == "arm64" and not platform.variant:
         return "arm64:v8"
-    return (
-        f"{platform.architecture}:{platform.variant}"
-        if platform.variant
-        else (platform.architecture)
-    )
+    return ":".join(part for part in (platform.architecture, platform.variant) if part)
 
 
 def public_names(

@@ -27,7 +27,7 @@ from ssds.core.text import blanked
 from ssds.host import local
 from ssds.lock.model import Released
 from ssds.recipe.model import Site
-from ssds.ship.about import Reader, read_about
+from ssds.ship.about import Reader, environment_of, read_about
 from ssds.ship.generation import Entry
 from ssds.ship.links import VIEW, Name
 from ssds.ship.modules import TEXT_LIMIT, ModuleFacts, help_text, lua_text, whatis_rows
@@ -182,7 +182,7 @@ def _release(
         revision=pick.released.revision,
         image=str(pick.released.index.digest),
         commands=commands,
-        environment=_environment(about),
+        environment=environment_of(about),
         description=about,
         identifiers=pick.released.identifiers,
     )
@@ -217,12 +217,6 @@ def module_text(facts: ModuleFacts, build: str) -> bytes:
     ]
     rows += [f"setenv({lua_text(n)}, {lua_text(v)})" for n, v in facts.variables]
     return ("\n".join(rows) + "\n").encode()
-
-
-def _environment(about: Mapping[str, Json]) -> dict[str, str]:
-    given = about.get("deploy", {})
-    wanted = given.get("environment", {}) if isinstance(given, Mapping) else {}
-    return {str(k): str(v) for k, v in wanted.items()} if isinstance(wanted, Mapping) else {}
 
 
 def _categories(about: Mapping[str, Json]) -> list[str]:

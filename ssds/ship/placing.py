@@ -18,8 +18,7 @@ _Notes = list[tuple[str, str, str]]
 
 def broken_in(folder: str, selection: Selection) -> frozenset[Digest]:
     """Returns the images and data sets that are in the tree and not as they were deployed."""
-    images = {half.config.digest for p in selection.picks for half in p.halves}
-    odd = [i for i in images if has_image(folder, i) and image_problems(folder, i)]
+    odd = [i for i in selection.images if has_image(folder, i) and image_problems(folder, i)]
     sets = data_digests(selection.data)
     odd += [d for d in sets if has_set(folder, d) and set_problems(folder, d)]
     return frozenset(odd)

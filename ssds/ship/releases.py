@@ -12,15 +12,9 @@ from ssds.core.platform import Platform
 from ssds.lock.model import Released, ReleaseHalf
 from ssds.recipe.model import Site
 from ssds.recipe.selectors import About, about, looks_inside
-from ssds.ship.about import Reader, read_about
+from ssds.ship.about import Reader, environment_of, read_about
 from ssds.ship.clients import client_files
-from ssds.ship.composing import (
-    Current,
-    Kept,
-    Older,
-    compose,
-    support_part,
-)
+from ssds.ship.composing import Current, Kept, Older, compose, support_part
 from ssds.ship.generation import Deployed, Entry, Generation
 from ssds.ship.images import BlobSource, Programs, config_of, has_image
 from ssds.ship.modules import ModuleFacts
@@ -193,9 +187,7 @@ def _release(
     if missing:
         raise Refused(f"the image of {released.id} has no program {', '.join(missing)}")
     metadata = read_about(released.metadata, blobs)
-    given = metadata.get("deploy", {})
-    wanted = given.get("environment", {}) if isinstance(given, Mapping) else {}
-    defaults = {str(k): str(v) for k, v in wanted.items()} if isinstance(wanted, Mapping) else {}
+    defaults = environment_of(metadata)
     declared = any(half.commands for half in pick.halves[:1])
     entry = Entry(
         name=pick.name,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+from ssds.core.digest import Digest
 from ssds.core.errors import InvalidValue
 from ssds.core.model import ReleaseName
 from ssds.core.platform import Platform
@@ -59,6 +60,11 @@ class Selection:
     picks: tuple[Pick, ...]
     left_out: tuple[tuple[str, str], ...]
     data: tuple[DataLock, ...] = ()
+
+    @property
+    def images(self) -> frozenset[Digest]:
+        """The images that the site gets."""
+        return frozenset(half.config.digest for pick in self.picks for half in pick.halves)
 
 
 def select(site: Site, locks: Iterable[Lock], look: Look = lambda _: _NOTHING) -> Selection:

@@ -101,6 +101,7 @@ def test_a_choice_that_names_nothing_is_refused(
     assert few.adopt("--choose", "nosuch/1=20200101") == 1
     assert "E219" in capsys.readouterr().err
     assert few.adopt("--choose", "afni/1.0.0=20201") == 1
+    assert "E229" in capsys.readouterr().err
     assert not list((few.workspace / "lockfiles").iterdir())
     folder = few.workspace / "sifs"
     folder.mkdir()

@@ -95,7 +95,7 @@ def test_what_was_adopted_is_withdrawn_too_and_status_says_it(
         (("tool@1.0",), "why it is withdrawn"),
         (("tool@1.0", "--why", "a\nb"), "why it is withdrawn"),
         (("tool@1.0", "--why", "x" * 501), "why it is withdrawn"),
-        (("tool@1", "--why", "x"), "Did you mean tool@1.0"),
+        (("tool@1", "--why", "x"), 'Did you mean "tool@1.0"?'),
         (("tool@1.0", "--why", "x", "--instead", "tool/1.0"), "no module of another release"),
         (("tool@1.0", "--why", "x", "--instead", "tool/3.0"), "as tool/2.0"),
         (("tool@1.0", "--why", "x", "--undo"), "--undo goes with no other"),

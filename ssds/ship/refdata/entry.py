@@ -11,7 +11,8 @@ from ssds.core.errors import InvalidValue
 from ssds.core.records import dataclass
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-_FOLDER = re.compile(r"(modules|hierarchy)(/[a-z0-9-]+)?/[A-Za-z0-9][A-Za-z0-9._-]*")
+MODULE_FOLDER = re.compile(r"(modules|hierarchy)(/[a-z0-9-]+)?/[A-Za-z0-9][A-Za-z0-9._-]*")
+"""The folder of a software's modules in a record: nothing outside of modules."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +83,7 @@ def full_version(version: str, digest: Digest) -> str:
 def data_entry(item: Mapping[str, object]) -> DataEntry:
     """Returns what a record says of a data set; raises InvalidValue, KeyError or ValueError."""
     name, version, folder = (str(item[key]) for key in ("name", "version", "folder"))
-    if not all(map(_NAME.fullmatch, (name, version))) or not _FOLDER.fullmatch(folder):
+    if not all(map(_NAME.fullmatch, (name, version))) or not MODULE_FOLDER.fullmatch(folder):
         raise InvalidValue("a name of a data set in it is not a plain file name")
     return DataEntry(
         name=name,
