@@ -35,10 +35,11 @@ OPEN = "open"
 """The fact ``data`` where the plan of data sets rests on more than the index has rows of."""
 _FAR_S = 1 << 40
 _SANDBOX = "sandbox"
-BROKEN_SITES = "broken-sites"
-WITHDRAWN = "withdrawn"
-"""JSON: release → what users are told of it."""
 """The fact of the index that says on what premises a sandbox worked."""
+BROKEN_SITES = "broken-sites"
+"""The fact whether files of sites have errors, which only the whole plan tells."""
+WITHDRAWN = "withdrawn"
+"""The fact of what is withdrawn. JSON: release → what users are told of it."""
 
 
 class Memory:

@@ -67,8 +67,8 @@ def matrix(workspace: Workspace, asked: planning.Asked, most: int = MOST_JOBS) -
     for platform, groups in found.items():
         fair = max(1, most * len(groups) // max(1, count))
         for names in _joined(groups, fair):
-            job = _job(workspace, planned, platform, names, sets)
-            jobs.append({**job, "steps": sum(steps[name, str(platform)] for name in names)})
+            count_here = sum(steps[name, str(platform)] for name in names)
+            jobs.append(_job(workspace, planned, platform, names, sets, steps=count_here))
     return {"include": jobs}
 
 
@@ -170,6 +170,8 @@ def _job(
     platform: Platform,
     names: list[str],
     sets: Mapping[str, Platform],
+    *,
+    steps: int,
 ) -> dict[str, Json]:
     plan, runners = planned.plan, workspace.settings.runners
     run_id = next((os.environ[name] for name in _RUN_VARIABLES if os.environ.get(name)), "0")
@@ -189,7 +191,7 @@ def _job(
         "selectors": " ".join(
             text for name in names for text in _selectors(planned.graph, plan, name, platform, sets)
         ),
-        "steps": 0,
+        "steps": steps,
         **{key: needs.get(key, 0) for key in ("memory_mib", "disk_mib", "time_s")},
     }
     return job

@@ -8,7 +8,7 @@ from ssds.core.canonical import Json, canonical_text
 from ssds.core.errors import Refused
 from ssds.lock.data import DataLock, MadeSet, data_lock_bytes, read_data_lock
 from ssds.lock.diff import LockChange, claim_changes, one_change
-from ssds.lock.merge import Conflicts, joined_claim
+from ssds.lock.merge import Conflicts, joined_claim, optional, side
 
 
 def merge_data(base: DataLock | None, ours: DataLock, theirs: DataLock) -> DataLock:
@@ -57,15 +57,9 @@ def _made(content: object, *sides: DataLock) -> MadeSet | None:
 
 def merge_data_files(base: str, ours: str, theirs: str, *, name: str) -> bytes:
     """Returns the merged bytes of three lock files of a data set, as ``lock.merge.merge_files``."""
-    from ssds.lock.merge import optional
-
-    sides = []
-    for path in (ours, theirs):
-        lock = read_data_lock(path, shown=name)
-        if lock is None:
-            raise Refused(f"{path} does not exist", hint="Give two lock files that exist.")
-        sides.append(lock)
-    return data_lock_bytes(merge_data(optional(base, name, read_data_lock), *sides))
+    start = optional(base, name, read_data_lock)
+    mine, other = side(ours, name, read_data_lock), side(theirs, name, read_data_lock)
+    return data_lock_bytes(merge_data(start, mine, other))
 
 
 def diff_data(old: DataLock | None, new: DataLock | None) -> tuple[LockChange, ...]:

@@ -234,12 +234,13 @@ def merge_files(base: str, ours: str, theirs: str, *, name: str = "") -> bytes:
         start = optional(base, name, read_catalog_lock)
         sides = [read_catalog_lock(path, shown=name) for path in (ours, theirs)]
         return catalog_lock_bytes(merge_catalog(start, *sides))
-    mine, other = _side(ours, name), _side(theirs, name)
+    mine, other = side(ours, name, read_lock), side(theirs, name, read_lock)
     return lock_bytes(merge(optional(base, name, read_lock), mine, other))
 
 
-def _side(path: str, name: str) -> Lock:
-    lock = read_lock(path, shown=name)
+def side(path: str, name: str, read: Callable[..., T | None]) -> T:
+    """Returns the lock at ``path``; raises Refused where there is none, InputError if unsound."""
+    lock = read(path, shown=name)
     if lock is None:
         raise Refused(f"{path} does not exist", hint="Give two lock files that exist.")
     return lock

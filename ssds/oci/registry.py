@@ -269,10 +269,6 @@ class Registry:
         response.close()
         return self._fallback(repository, digest)
 
-    def push_referrer(self, repository: str, data: bytes) -> Descriptor:
-        """Sends one manifest with a subject, as ``push_referrers`` does."""
-        return self.push_referrers(repository, [data])[0]
-
     def push_referrers(
         self,
         repository: str,

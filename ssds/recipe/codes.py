@@ -189,13 +189,13 @@ _TABLE: dict[str, tuple[str, str]] = {
     ),
     "R118": ("not a source of one file", "Name a source with url and without unpack."),
     "R119": ("a source with a reserved name", "Rename your source; the step brings its own."),
-    "R123": (
-        "recipe is too much work to read",
-        "Shorten its texts and variables, or name fewer versions, variants and platforms.",
-    ),
     "R122": (
         "this has no place in a recipe",
         "Nothing was written; docs/how-to/import-a-dockerfile.md lists what is known.",
+    ),
+    "R123": (
+        "recipe is too much work to read",
+        "Shorten its texts and variables, or name fewer versions, variants and platforms.",
     ),
     "R121": ("an easybuild step needs exactly one easyconfig", "Keep one of easyconfig, file."),
     "R120": ("not a Spack spec", 'Write it as in "samtools@1.19 +shared ^zlib@1.3".'),

@@ -201,9 +201,9 @@ def test_referrers_are_attached_replaced_and_listed(host: str, tmp_path: Path) -
     release = put_release(blobs)
     copy_release(Layout(str(tmp_path / "a")), Repository(registry, "ref"), release)
     assert registry.referrers("ref", release.digest) == ()
-    one = registry.push_referrer("ref", referrer(registry, "ref", release, b"one"))
-    two = registry.push_referrer("ref", referrer(registry, "ref", release, b"two"))
-    again = registry.push_referrer("ref", referrer(registry, "ref", release, b"two"))
+    one = registry.push_referrers("ref", [referrer(registry, "ref", release, b"one")])[0]
+    two = registry.push_referrers("ref", [referrer(registry, "ref", release, b"two")])[0]
+    again = registry.push_referrers("ref", [referrer(registry, "ref", release, b"two")])[0]
     assert again == two
     found = registry.referrers("ref", release.digest)
     assert {d.digest for d in found} == {one.digest, two.digest}

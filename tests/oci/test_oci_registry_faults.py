@@ -301,7 +301,7 @@ def test_the_referrers_interface_is_used_where_there_is_one(
     digest = sha256_of(data)
     server.routes["GET /v2/"] = reply(200)
     server.routes[f"PUT /v2/r/manifests/{digest}"] = reply(201, OCI_Subject=str(subject.digest))
-    entry = registry.push_referrer("r", data)
+    entry = registry.push_referrers("r", [data])[0]
     server.routes[f"GET /v2/r/referrers/{subject.digest}"] = reply(
         200, types.index_bytes([entry]), Content_Type=types.INDEX
     )

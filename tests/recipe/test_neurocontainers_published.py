@@ -94,8 +94,15 @@ def test_other_images_are_no_recipes(tmp_path: Path, image: str) -> None:
     assert "N055" not in [d.code for d in reading.collector]
 
 
-def test_a_recipe_that_is_wrong_makes_no_edge(tmp_path: Path) -> None:
-    reading = read(both(tmp_path, "vnmd/lower_6.0.3:1", lower=LOWER + "colour: red\n"))
+@pytest.mark.parametrize(
+    ("image", "wrong"),
+    [
+        ("vnmd/lower_6.0.3:1", "colour: red\n"),
+        ("vnmd/lower_gpu_6.0.3:1", "variants: {gpu: {options: {data: true}}}\n"),
+    ],
+)
+def test_a_recipe_that_is_wrong_makes_no_edge(tmp_path: Path, image: str, wrong: str) -> None:
+    reading = read(both(tmp_path, image, lower=LOWER + wrong))
     assert {d.span.path for d in reading.collector if d.severity.value == "error"} == {
         f"{tmp_path}/c/recipes/lower/build.yaml"
     }

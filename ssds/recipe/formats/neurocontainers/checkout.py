@@ -10,7 +10,7 @@ from typing import Any
 from ssds.core.diagnostics import Collector, Span
 from ssds.core.records import dataclass
 from ssds.recipe.codes import diagnostic
-from ssds.recipe.formats.neurocontainers.grammar import check_directive
+from ssds.recipe.formats.neurocontainers.grammar import check, check_directive
 from ssds.recipe.formats.neurocontainers.presets import FOLDER
 from ssds.recipe.formats.neurocontainers.values import load
 from ssds.recipe.formats.scope import Report
@@ -108,8 +108,11 @@ class Checkout:
             own = Collector()  # what is wrong with it is told when it is read itself
             plain = "/" not in name and name[:1] not in ("", ".")
             document = self._load(f"{RECIPES}/{name}/build.yaml", own) if plain else None
-            form = schema("neurocontainers", "N")
-            value = form.check(document, own) if document is not None else None
+            value = None
+            if document is not None:
+                value = schema("neurocontainers", "N").check(document, own)
+            if document is not None and value is not None:
+                check(value, Report(document, own), name)
             self._recipes[name] = None if own.failed else value
         return self._recipes[name]
 

@@ -48,10 +48,12 @@ def recipe_of(image: ImageName) -> Published | None:
 
 def held(data: Mapping[str, Any] | None, image: Published, platform: Platform) -> RecipeRef | None:
     """Returns the release of a recipe that makes the image on this platform; None without one."""
-    for chosen in choices(data) if data is not None else ():
+    if data is None:
+        return None
+    for chosen in choices(data):
         selector = selector_of(chosen.variant, platform)
         names = {f"{mark}_{chosen.version}".lower() for mark in (chosen.variant, selector)}
         if platform in chosen.platforms and image.version in {n.lstrip("_") for n in names}:
-            found = release_name(data or {}, chosen)
+            found = release_name(data, chosen)
             return RecipeRef(name=found.name, version=found.version, variant=found.variant)
     return None
