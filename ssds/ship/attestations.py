@@ -9,8 +9,9 @@ Result".
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ssds.core.canonical import Json, canonical_bytes
@@ -19,12 +20,10 @@ from ssds.core.model import Claim
 from ssds.core.platform import Platform
 from ssds.core.records import replace
 from ssds.lock.model import Released, ReleaseHalf
-from ssds.ship.channels import Attachment
-from ssds.ship.evidence import ATTESTATION, Read, document_of
+from ssds.ship.channels import Attachment, Made
+from ssds.ship.evidence import ATTESTATION, Read, document_of, loaded
 from ssds.ship.observation import Observation
 from ssds.ship.signatures import Signing
-from ssds.trust.bundle import envelope_bundle
-from ssds.trust.envelope import sign_envelope
 from ssds.trust.statement import CYCLONEDX, SLSA, statement_bytes
 
 PROVENANCE = "provenance"
@@ -64,12 +63,12 @@ def _wanted(signing: Signing, item: Attachment, what: Json) -> Attachment:
     """Returns the attachment, known by who signs what; its content is to be made."""
     identity = canonical_bytes({"key": str(signing.signer.public.id), "statement": what})
     kind = item.kind + ATTESTATION
-    return replace(item, kind=kind, digest=sha256_of(identity), content=b"")
+    return replace(item, kind=kind, digest=sha256_of(identity), make=None)
 
 
-def _signed(signing: Signing, wanted: Attachment, statement: bytes) -> Attachment:
-    envelope = sign_envelope(statement, signing.signer)
-    return replace(wanted, content=envelope_bundle(envelope, signing.signer.public))
+def _to_sign(signing: Signing, wanted: Attachment, statement: Callable[[], bytes]) -> Attachment:
+    """Returns the attachment; its statement is made and signed when it is brought."""
+    return replace(wanted, make=lambda: Made(content=signing.bundle(statement())))
 
 
 def _of_evidence(
@@ -81,11 +80,13 @@ def _of_evidence(
     data = read(item.digest)
     if data is None:
         return None
-    document = document_of(item, data)[1]
+    return _to_sign(signing, wanted, functools.partial(_statement_of, item, data))
+
+
+def _statement_of(item: Attachment, data: bytes) -> bytes:
     if item.kind == "sbom":
-        predicate = json.loads(document)
-        document = statement_bytes(item.subject, str(item.platform), CYCLONEDX, predicate)
-    return _signed(signing, wanted, document)
+        return statement_bytes(item.subject, str(item.platform), CYCLONEDX, loaded(item, data))
+    return document_of(item, data)[1]
 
 
 # -- provenance ------------------------------------------------------------------------------------
@@ -118,9 +119,8 @@ def _of_build(
     known = [claim for claim in signing.history.claims(build.key) if claim.same_outputs(build)]
     made = min(known, key=lambda claim: bool(claim.from_cache), default=build)
     predicate = provenance(str(released.id), platform, half, made, preimage)
-    return _signed(
-        signing, wanted, statement_bytes(manifest.digest, str(platform), SLSA, predicate)
-    )
+    statement = statement_bytes(manifest.digest, str(platform), SLSA, predicate)
+    return _to_sign(signing, wanted, lambda: statement)
 
 
 def provenance(

@@ -19,7 +19,7 @@ from ssds.host.files import write_point
 from ssds.lock.model import Released
 from ssds.oci.copy import HasBlobs, parts_of
 from ssds.oci.types import Descriptor
-from ssds.ship.channels import Attachment
+from ssds.ship.channels import Attachment, Made
 from ssds.ship.evidence import referrer
 from ssds.ship.plug import Attached, Backend
 from ssds.ship.putting_back import put_back
@@ -163,33 +163,36 @@ class Work:
             with self._guard:
                 lock = self._names.setdefault(job.name, threading.Lock())
             with lock:
-                for attachment in job.attachments:
-                    if attachment.cosign is not None:  # first: the referrer says both
+                found = [(one, self._made(one)) for one in job.attachments]
+                for one, made in found:
+                    if made.cosign is not None:  # first: the referrer says both
                         self._check_stopping()
-                        subject = attachment.subject
-                        self._backend.attach_signature(job.name, subject, attachment.cosign)
+                        self._backend.attach_signature(job.name, one.subject, made.cosign)
                         write_point("sync.signed")
-                for made in self._documents(job):
+                for documents in _by_subject(found):
                     self._check_stopping()
-                    self._backend.attach(job.name, made)
+                    self._backend.attach(job.name, documents)
                     write_point("sync.attached")
                 if job.tags:
                     self._check_stopping()
                     self._say(f"{job.name}: {' '.join(job.tags)}")
-                    documents = {item.digest: data for item, data in parts if data is not None}
-                    self._backend.tag(job.name, job.tags, documents)
+                    named = {item.digest: data for item, data in parts if data is not None}
+                    self._backend.tag(job.name, job.tags, named)
                     write_point("sync.tagged")
 
-    def _documents(self, job: Job) -> list[list[Attached]]:
-        """Returns what is attached anew, by subject."""
-        found: dict[Digest, list[Attached]] = {}
-        for item in job.attachments:
-            data = item.content or self._source.blobs.read(item.digest)
-            manifest, content = referrer(item, data)
-            made = Attached(item=item, manifest=manifest, content=content)
-            found.setdefault(item.subject, []).append(made)
-        return list(found.values())
+    def _made(self, item: Attachment) -> Made:
+        return item.make() if item.make else Made(content=self._source.blobs.read(item.digest))
 
     def _check_stopping(self) -> None:
         if self._stopping.is_set():
             raise UnavailableError("stopped", hint="Run it again; what was sent is there.")
+
+
+def _by_subject(items: Iterable[tuple[Attachment, Made]]) -> list[list[Attached]]:
+    """Returns what is attached anew, by subject."""
+    found: dict[Digest, list[Attached]] = {}
+    for item, made in items:
+        manifest, content = referrer(item, made.content)
+        attached = Attached(item=item, manifest=manifest, content=content)
+        found.setdefault(item.subject, []).append(attached)
+    return list(found.values())

@@ -8,14 +8,14 @@ and never touched. Metadata, SBOMs and evidence are referrers. This file plans a
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ssds.core.digest import Digest
 from ssds.core.errors import InvalidValue
 from ssds.core.model import ReleaseName
 from ssds.core.platform import Platform
-from ssds.core.records import dataclass, replace
+from ssds.core.records import dataclass, field, replace
 from ssds.core.versions import version_key
 from ssds.lock.model import Released
 from ssds.recipe.model import Channel
@@ -66,6 +66,19 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """What is brought for an attachment.
+
+    Attributes:
+        content: the evidence's bytes.
+        cosign: of a signature: what stands under cosign's tag.
+    """
+
+    content: bytes
+    cosign: CosignLayer | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Attachment:
     """One referrer that a channel should have.
 
@@ -74,8 +87,8 @@ class Attachment:
         subject: the manifest or index that it is about; size_bytes: of that.
         digest: of the metadata blob, the SBOM, the report, the findings.
         platform: None for an index.
-        content: its bytes, where they are no blob of the store.
-        cosign: of a signature: what stands under cosign's tag.
+        make: gives what is brought, where that is no blob of the store. Only who brings it asks:
+            a plan signs nothing.
     """
 
     kind: str
@@ -83,8 +96,7 @@ class Attachment:
     size_bytes: int
     digest: Digest
     platform: Platform | None = None
-    content: bytes = b""
-    cosign: CosignLayer | None = None
+    make: Callable[[], Made] | None = field(default=None, compare=False)
 
     @property
     def label(self) -> str:

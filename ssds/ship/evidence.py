@@ -10,6 +10,7 @@ Sources: OCI image specification 1.1, "Guidelines for Artifact Usage"; in-toto A
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ from ssds.core.model import Claim
 from ssds.core.platform import Platform
 from ssds.core.records import replace
 from ssds.lock.model import Released, ReleaseHalf
-from ssds.ship.channels import Attachment
+from ssds.ship.channels import Attachment, Made
 from ssds.ship.observation import Observation
 from ssds.ship.record import RECORD_TYPE, release_record
 from ssds.trust.bundle import BUNDLE_TYPE
@@ -88,7 +89,7 @@ def _record(released: Released) -> Attachment:
         subject=released.index.digest,
         size_bytes=released.index.size_bytes,
         digest=sha256_of(data),
-        content=data,
+        make=functools.partial(Made, content=data),
     )
 
 
@@ -126,8 +127,8 @@ def document_of(attachment: Attachment, data: bytes) -> tuple[str, bytes]:
     if attachment.kind == "sbom":
         return SBOM_TYPE, data
     if attachment.kind == "scan":
-        return IN_TOTO, _statement(attachment, FINDINGS, _loaded(attachment, data))
-    tests = [t for t in _loaded(attachment, data).get("tests", []) if isinstance(t, dict)]
+        return IN_TOTO, _statement(attachment, FINDINGS, loaded(attachment, data))
+    tests = [t for t in loaded(attachment, data).get("tests", []) if isinstance(t, dict)]
     names: dict[str, list[str]] = {"pass": [], "skip": [], "fail": []}
     for test in tests:  # what is neither passed nor skipped has failed
         names.get(str(test.get("result")), names["fail"]).append(str(test.get("name")))
@@ -141,7 +142,8 @@ def document_of(attachment: Attachment, data: bytes) -> tuple[str, bytes]:
     return IN_TOTO, _statement(attachment, TEST_RESULT, predicate)
 
 
-def _loaded(attachment: Attachment, data: bytes) -> dict[str, Any]:
+def loaded(attachment: Attachment, data: bytes) -> dict[str, Any]:
+    """Returns the evidence; raises IntegrityError (D034) where it is no JSON object."""
     try:
         found = json.loads(data)
     except (ValueError, RecursionError):

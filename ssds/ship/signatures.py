@@ -9,6 +9,7 @@ already, not the signature: nobody signs twice.
 from __future__ import annotations
 
 import base64
+import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ from ssds.core.platform import Platform
 from ssds.core.records import dataclass, replace
 from ssds.lock.model import Released
 from ssds.recipe.model import Channel
-from ssds.ship.channels import Attachment
+from ssds.ship.channels import Attachment, Made
 from ssds.ship.observation import Observation
 from ssds.trust.simple import payload_bytes
 from ssds.trust.statement import SIGNED, statement_bytes
@@ -67,7 +68,7 @@ class Signing:
     history: History
 
     def attachments(self, released: Released, observed: Observation | None) -> list[Attachment]:
-        """Returns the signatures that a release should have; made where they are not there."""
+        """Returns the signatures that a release should have; nothing is signed yet."""
         index = released.index
         says: dict[str, Json] = {
             RELEASE: str(released.id),
@@ -107,16 +108,22 @@ class Signing:
         )
         if observed is not None and wanted.held(observed) == wanted.digest:
             return wanted
+        payload = payload_bytes(reference, subject, says)
+        return replace(wanted, make=functools.partial(self._signed, payload, statement))
+
+    def _signed(self, payload: bytes, statement: bytes) -> Made:
+        signature = base64.b64encode(self.signer.sign(payload)).decode()
+        return Made(
+            content=self.bundle(statement),
+            cosign=CosignLayer(payload=payload, signature=signature),
+        )
+
+    def bundle(self, statement: bytes) -> bytes:
+        """Returns a statement, signed."""
         from ssds.trust.bundle import envelope_bundle
         from ssds.trust.envelope import sign_envelope
 
-        payload = payload_bytes(reference, subject, says)
-        signature = base64.b64encode(self.signer.sign(payload)).decode()
-        return replace(
-            wanted,
-            content=envelope_bundle(sign_envelope(statement, self.signer), key),
-            cosign=CosignLayer(payload=payload, signature=signature),
-        )
+        return envelope_bundle(sign_envelope(statement, self.signer), self.signer.public)
 
 
 def repository(channel: Channel, name: str) -> str:

@@ -89,7 +89,10 @@ class Signer(Protocol):
         """Its public half."""
 
     def sign(self, data: bytes) -> bytes:
-        """Returns the signature over ``data``: ASN.1 DER for ECDSA, 64 bytes for Ed25519."""
+        """Returns the signature over ``data``: ASN.1 DER for ECDSA, 64 bytes for Ed25519.
+
+        Threads may ask at once.
+        """
 
 
 class LocalSigner:

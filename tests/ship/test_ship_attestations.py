@@ -84,6 +84,19 @@ def signed(folder: Path, blobs: Blobs, lock: Lock, history: History) -> Report:
     return report
 
 
+def test_an_sbom_that_is_no_json_fails_its_release_and_nothing_else(place: Place) -> None:
+    lock, history = built(place.blobs)
+    section = lock.variants[""].platforms[AMD64]
+    assert section.release is not None
+    text = place.blobs.put(f'no JSON, about "{section.release.config.digest}"'.encode())
+    bad = with_claim(lock, replace(section.latest["sbom"], outputs={"sbom": text}))
+    good = lock_of(place.blobs, "other")
+    signing = Signing(signer=LAB, channel=place.channel, history=history)
+    _, done = plain_sync(place, bad, good, signing=signing)
+    assert {str(name): error.code for name, error in done.failed.items()} == {"tool@1.0": "D034"}
+    assert "other:1.0-r1" in done.after.tags
+
+
 def test_evidence_and_provenance_are_signed_once(place: Place) -> None:
     lock, history = built(place.blobs)
     kinds = ("sbom", "test", "scan", "provenance")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from channel_places import Place, lock_of
+from channel_places import Place, as_lines, lock_of, look
 from channel_places import sync as plain_sync
 from ship_makers import AMD64
 from trust_makers import TRIXIE, cosign, new_signer, no_history, trusted_root
@@ -54,6 +54,30 @@ def test_a_release_is_signed_once_and_again_by_another_key(place: Place) -> None
     assert sync(place, lock, at=1003, refresh=True, signer=LAB)[0] == []
     assert sync(place, lock, at=1004)[0] == []  # without a key nothing is taken away
     assert sync(place, lock, at=1005, signer=new_signer())[0] == lines
+
+
+class Counting:
+    """A key that counts what it is asked for, as a card that wants a touch each time."""
+
+    public = LAB.public
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def sign(self, data: bytes) -> bytes:
+        self.count += 1
+        return LAB.sign(data)
+
+
+def test_a_look_signs_nothing_and_a_push_signs_once(place: Place) -> None:
+    lock, key = lock_of(place.blobs, "tool"), Counting()
+    signing = Signing(signer=key, channel=place.channel, history=no_history())
+    sync(place, lock)
+    found = look(place, lock, at=1001, signing=signing)
+    assert [line for line in as_lines(found.changes) if KIND in line]
+    assert key.count == 0
+    plain_sync(place, lock, at=1002, signing=signing)
+    assert key.count == 2 * 2  # of the index and of its one manifest: a payload and a bundle
 
 
 def test_a_signature_whose_tag_is_gone_is_brought_again(place: Place) -> None:
