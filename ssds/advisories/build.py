@@ -14,13 +14,23 @@ from dataclasses import dataclass, replace
 from ssds.advisories import sources
 from ssds.advisories.changelogs import read_debs
 from ssds.advisories.osv import Affected, evaluate, read_record
+from ssds.advisories.osv_form import affected_form, scores_form
 from ssds.advisories.pack import pack, read_set
 from ssds.advisories.versions import same_name
 from ssds.core.canonical import Json, canonical_bytes
 from ssds.core.errors import UsageError
 from ssds.oci.document import Place
 
-KINDS = ("osv", "folder", "debian", "debs", "kev", "epss", "eol")
+KINDS = {
+    "osv": "an OSV export, a zip of one ecosystem",
+    "folder": "a checkout of an advisory repository: OSV as JSON or YAML, Julia's",
+    "debian": "the JSON of Debian's security tracker",
+    "debs": "a folder of .deb files, whose changelogs name what they fixed",
+    "kev": "CISA's JSON of exploited vulnerabilities",
+    "epss": "EPSS's CSV, also as .gz",
+    "eol": "distro-info's CSV of releases and their ends (debian.csv, ubuntu.csv)",
+}
+"""What a set is made of: the word for it, and what is read."""
 _BASIS = {
     "osv": "public OSV records",
     "folder": "public OSV records",
@@ -194,7 +204,7 @@ def trim(record: Place, origin: str, request: Request) -> dict[str, Json] | None
     if record.text("modified", ""):
         facts["modified"] = record.text("modified")[:10]
     if parsed.scores:
-        facts["severity"] = [{"type": s.kind, "score": s.vector} for s in parsed.scores]
+        facts["severity"] = scores_form(parsed.scores)
     if parsed.word:
         facts["database_specific"] = {"severity": parsed.word}
     return facts
@@ -211,19 +221,7 @@ def _kept(seen: Affected, request: Request) -> bool:
 
 
 def _affected(seen: Affected) -> dict[str, Json]:
+    """Returns OSV's form; versions that a range includes are left out."""
     ranges = replace(seen, versions=())
     bare = [v for v in seen.versions if not evaluate(ranges, seen.ecosystem, v).affected]
-    entry: dict[str, Json] = {"package": {"ecosystem": seen.ecosystem, "name": seen.name}}
-    if seen.ranges:
-        entry["ranges"] = [
-            {"type": "ECOSYSTEM", "events": [{kind: v} for kind, v in events]}
-            for events in seen.ranges
-        ]
-    if bare:
-        entry["versions"] = sorted(bare)
-    if seen.scores:
-        entry["severity"] = [{"type": s.kind, "score": s.vector} for s in seen.scores]
-    specific = {"state": seen.state, "urgency": seen.urgency}
-    if any(specific.values()):
-        entry["ecosystem_specific"] = {k: v for k, v in specific.items() if v}
-    return entry
+    return affected_form(replace(seen, versions=tuple(sorted(bare))))

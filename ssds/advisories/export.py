@@ -7,7 +7,8 @@ import json
 import zipfile
 from collections.abc import Sequence
 
-from ssds.advisories.osv import AdvisorySet, Affected, Record, Score
+from ssds.advisories.osv import AdvisorySet, Record
+from ssds.advisories.osv_form import affected_form, scores_form
 from ssds.core.canonical import Json, canonical_bytes
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -26,7 +27,7 @@ def osv_zip(found: AdvisorySet, ecosystem: str = "") -> bytes:
             continue
         for record, affected in found.packages[key]:
             known = records.setdefault(record.id, (record, []))
-            known[1].append(_affected(affected))
+            known[1].append(affected_form(affected))
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for name, (record, entries) in sorted(records.items()):
@@ -48,24 +49,6 @@ def _record(record: Record, entries: Sequence[Json], modified: str) -> Json:
         "aliases": list(record.aliases),
         **({"upstream": list(record.upstream)} if record.upstream else {}),
         "affected": [entry for _, entry in sorted(unique.items())],
-        **({"severity": _scores(record.scores)} if record.scores else {}),
+        **({"severity": scores_form(record.scores)} if record.scores else {}),
         **({"database_specific": {"severity": record.word}} if record.word else {}),
-    }
-
-
-def _scores(scores: Sequence[Score]) -> list[Json]:
-    return [{"type": s.kind, "score": s.vector} for s in scores]
-
-
-def _affected(seen: Affected) -> Json:
-    specific = {k: v for k, v in (("state", seen.state), ("urgency", seen.urgency)) if v}
-    return {
-        "package": {"ecosystem": seen.ecosystem, "name": seen.name},
-        "ranges": [
-            {"type": "ECOSYSTEM", "events": [{kind: v} for kind, v in events]}
-            for events in seen.ranges
-        ],
-        "versions": list(seen.versions),
-        **({"severity": _scores(seen.scores)} if seen.scores else {}),
-        **({"ecosystem_specific": specific} if specific else {}),
     }

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cmp_to_key
+from typing import TypedDict
 
 from ssds.advisories.versions import KeyFunction, Order, order_of, same_name
 from ssds.core.digest import Digest, sha256_of
@@ -130,9 +131,7 @@ def read_advisories(data: bytes) -> AdvisorySet:
         IntegrityError: not JSON, too large, or not of the set's form; the message names the path.
     """
     top = load_document(data, "advisory set", limit_bytes=LIMIT_BYTES)
-    ecosystems = top.texts("ecosystems", limit=100)
-    if not ecosystems:
-        top.fail("names no ecosystem")
+    head = read_head(top)
     packages: dict[tuple[str, str], list[tuple[Record, Affected]]] = {}
     for item in top.items("records", limit=LIMIT_RECORDS):
         record = read_record(item)
@@ -140,22 +139,37 @@ def read_advisories(data: bytes) -> AdvisorySet:
             for affected in record.affected:
                 key = (affected.ecosystem, affected.name)
                 packages.setdefault(key, []).append((record, affected))
+    return AdvisorySet(**head, digest=sha256_of(data), packages=packages, known=_known(top))
+
+
+class Head(TypedDict):
+    """What a set says of itself; see AdvisorySet."""
+
+    name: str
+    date: str
+    ecosystems: tuple[str, ...]
+    basis: dict[str, str]
+    provenance: dict[str, str]
+    only: dict[str, frozenset[str]]
+
+
+def read_head(top: Place) -> Head:
+    """Returns what a set, of either form, says of itself."""
+    ecosystems = top.texts("ecosystems", limit=1000)
+    if not ecosystems:
+        top.fail("names no ecosystem")
     basis = top.text_map("basis")
-    return AdvisorySet(
+    return Head(
         name=top.text("name"),
         date=top.text("date"),
-        digest=sha256_of(data),
         ecosystems=ecosystems,
         basis={e: basis.get(e, "") for e in ecosystems},
-        packages=packages,
         provenance=top.text_map("provenance"),
-        known=_known(top),
-        only=only_names(top),
+        only=_only(top),
     )
 
 
-def only_names(top: Place) -> dict[str, frozenset[str]]:
-    """Returns the names that a set's head says were kept, by ecosystem."""
+def _only(top: Place) -> dict[str, frozenset[str]]:
     if not top.has("only"):
         return {}
     place = top.child("only")

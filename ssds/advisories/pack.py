@@ -20,8 +20,8 @@ from ssds.advisories.osv import (
     AdvisorySet,
     Affected,
     Record,
-    only_names,
     read_advisories,
+    read_head,
     read_record,
 )
 from ssds.core.canonical import Json, canonical_bytes
@@ -193,20 +193,8 @@ def read_set(data: bytes) -> AdvisorySet:
         if numbers[0] != 0 or numbers[-1] != size or list(numbers) != sorted(numbers):
             raise _damaged("its index does not fit its bytes")
     head = load_document(data[_START:index_at], "advisory set", limit_bytes=LIMIT_HEAD_BYTES)
-    ecosystems = head.texts("ecosystems", limit=1000)
-    if not ecosystems:
-        head.fail("names no ecosystem")
-    basis = head.text_map("basis")
-    return PackedSet(
-        name=head.text("name"),
-        date=head.text("date"),
-        digest=sha256_of(data),
-        ecosystems=ecosystems,
-        basis={e: basis.get(e, "") for e in ecosystems},
-        provenance=head.text_map("provenance"),
-        packages=_Packages(data, _Keys(data, keys_at, places), blocks_at, offsets),
-        only=only_names(head),
-    )
+    packages = _Packages(data, _Keys(data, keys_at, places), blocks_at, offsets)
+    return PackedSet(**read_head(head), digest=sha256_of(data), packages=packages)
 
 
 def verify(found: AdvisorySet) -> int:

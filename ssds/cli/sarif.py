@@ -5,16 +5,13 @@ Source: OASIS, Static Analysis Results Interchange Format 2.1.0, sections 3.13 t
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
-from urllib.parse import quote
 
 from ssds.core.canonical import Json
-from ssds.core.diagnostics import Diagnostic, Edit, Severity, Span
+from ssds.core.diagnostics import Diagnostic, Edit, Severity
 from ssds.core.text import shown
-from ssds.version import VERSION
+from ssds.reports.sarif_log import artifact, fingerprints, one_run
 
-SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 _LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.NOTE: "note"}
 
 
@@ -25,23 +22,12 @@ def sarif(diagnostics: Iterable[Diagnostic]) -> Json:
     for diagnostic in found:
         rules.setdefault(diagnostic.code, diagnostic)
     order = {code: index for index, code in enumerate(sorted(rules))}
-    return {
-        "$schema": SCHEMA,
-        "version": "2.1.0",
-        "runs": [
-            {
-                "tool": {
-                    "driver": {
-                        "name": "ssds",
-                        "semanticVersion": VERSION,
-                        "rules": [_rule(rules[code]) for code in order],
-                    }
-                },
-                "columnKind": "unicodeCodePoints",
-                "results": [_result(d, order[d.code]) for d in found],
-            }
-        ],
-    }
+    return one_run(
+        "ssds",
+        rules=[_rule(rules[code]) for code in order],
+        results=[_result(d, order[d.code]) for d in found],
+        columnKind="unicodeCodePoints",
+    )
 
 
 def _rule(diagnostic: Diagnostic) -> Json:
@@ -63,22 +49,22 @@ def _result(diagnostic: Diagnostic, rule: int) -> Json:
         "level": _LEVELS[diagnostic.severity],
         "message": {"text": shown(text)},
         "locations": [{"physicalLocation": _location(diagnostic)}],
-        "partialFingerprints": {"finding/v1": _fingerprint(diagnostic)},
+        "partialFingerprints": _fingerprints(diagnostic),
     }
     if diagnostic.fix:
         result["fixes"] = [_fix(diagnostic)]
     return result
 
 
-def _fingerprint(diagnostic: Diagnostic) -> str:
+def _fingerprints(diagnostic: Diagnostic) -> Json:
     """Returns what stays when lines above are added or removed."""
     parts = (diagnostic.code, diagnostic.span.path, diagnostic.address, repr(diagnostic.facts))
-    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
+    return fingerprints(parts)
 
 
 def _location(diagnostic: Diagnostic) -> Json:
     span = diagnostic.span
-    location: dict[str, Json] = {"artifactLocation": _file(span)}
+    location: dict[str, Json] = {"artifactLocation": artifact(span.path)}
     if span.line:
         region: dict[str, Json] = {"startLine": span.line}
         if span.column:
@@ -87,17 +73,12 @@ def _location(diagnostic: Diagnostic) -> Json:
     return location
 
 
-def _file(span: Span) -> Json:
-    uri = quote(span.path.encode("utf-8", "surrogateescape"), safe="/")
-    return {"uri": uri, "uriBaseId": "SRCROOT"}
-
-
 def _fix(diagnostic: Diagnostic) -> Json:
     return {
         "description": {"text": f"Mend {diagnostic.code}: {diagnostic.summary}."},
         "artifactChanges": [
             {
-                "artifactLocation": _file(diagnostic.span),
+                "artifactLocation": artifact(diagnostic.span.path),
                 "replacements": [_replacement(edit) for edit in diagnostic.fix],
             }
         ],

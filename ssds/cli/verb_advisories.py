@@ -6,20 +6,11 @@ import os
 
 import click
 
+from ssds.advisories import build as building
 from ssds.cli.app import Context
 from ssds.cli.output import counted, print_json, size_text, table
 from ssds.core.errors import IntegrityError, UsageError
 from ssds.workspace import Workspace
-
-_KINDS = {
-    "osv": "an OSV export, a zip of one ecosystem",
-    "folder": "a checkout of an advisory repository: OSV as JSON or YAML, Julia's",
-    "debian": "the JSON of Debian's security tracker",
-    "debs": "a folder of .deb files, whose changelogs name what they fixed",
-    "kev": "CISA's JSON of exploited vulnerabilities",
-    "epss": "EPSS's CSV, also as .gz",
-    "eol": "distro-info's CSV of releases and their ends (debian.csv, ubuntu.csv)",
-}
 
 
 @click.group("advisories")
@@ -40,7 +31,8 @@ def command() -> int:
     multiple=True,
     required=True,
     metavar="KIND[:LABEL]=PATH",
-    help="A source; may be repeated. KIND: " + "; ".join(f"{k}, {v}" for k, v in _KINDS.items()),
+    help="A source; may be repeated. KIND: "
+    + "; ".join(f"{k}, {v}" for k, v in building.KINDS.items()),
 )
 @click.option(
     "--note", "notes", multiple=True, metavar="LABEL=TEXT", help="Whose records they are."
@@ -68,8 +60,6 @@ def update(
     A set whose file ends in `.json` is text, one record a line, to be reviewed in Git; any other
     is packed with an index. The same sources give the same bytes.
     """
-    from ssds.advisories import build as building
-
     workspace = Workspace.open(context.folder)
     path = _path(workspace, name)
     said = dict(_pair(text, "LABEL=TEXT") for text in notes)
@@ -99,7 +89,7 @@ def update(
             as_json=path.endswith(".json"),
         )
     )
-    return _put(workspace, name, data)
+    return _put(workspace, name, path, data)
 
 
 @command.command("import")
@@ -116,7 +106,7 @@ def import_file(context: Context, /, name: str, file: str, digest: str) -> int:
     from ssds.core.digest import Digest, sha256_of
 
     workspace = Workspace.open(context.folder)
-    _path(workspace, name)
+    path = _path(workspace, name)
     with open(file, "rb") as opened:
         data = opened.read(pack.LIMIT_BYTES + 1)
     if digest and sha256_of(data) != Digest(digest):
@@ -125,7 +115,7 @@ def import_file(context: Context, /, name: str, file: str, digest: str) -> int:
             hint="Get the file again, or ask whoever gave you the digest.",
             code="V025",
         )
-    return _put(workspace, name, data)
+    return _put(workspace, name, path, data)
 
 
 @command.command("show")
@@ -234,23 +224,20 @@ def _path(workspace: Workspace, name: str) -> str:
 
 
 def _bytes(workspace: Workspace, name: str) -> bytes:
-    from ssds.kinds.scan.resolve import read_set
+    from ssds.kinds.scan.resolve import set_bytes
 
-    return read_set(workspace.root, os.path.relpath(_path(workspace, name), workspace.root))
+    return set_bytes(workspace.root, os.path.relpath(_path(workspace, name), workspace.root))
 
 
-def _put(workspace: Workspace, name: str, data: bytes) -> int:
-    """Checks a set whole, writes its file and pins it."""
-    from ssds.advisories import pack
+def _put(workspace: Workspace, name: str, path: str, data: bytes) -> int:
+    """Checks a set whole, writes it to its file and pins it."""
     from ssds.cli import resolving
     from ssds.engine.resolve import Pins
     from ssds.host.files import atomic_write
     from ssds.kinds.scan.resolve import check_set
 
-    found = check_set(name, data)
-    pairs = pack.verify(found)
+    found, pairs = check_set(name, data)
     workspace.check_writable()
-    path = _path(workspace, name)
     os.makedirs(os.path.dirname(path), exist_ok=True)
     atomic_write(path, data, point="advisories")
     before = Pins(shared=workspace.locks.catalog.pins, releases=workspace.locks.pins)

@@ -167,10 +167,9 @@ def _text(report: Report, form: str, cve: str) -> str:
 
 
 def _plain(report: Report, cve: str) -> str:
-    from ssds.reports.model import HEAD, LEVELS, SERVED_HEAD, counts
+    from ssds.reports.model import COUNTS_HEAD, HEAD, SERVED_HEAD
 
-    rows = [[i.release, i.platform, *(str(n) for n in counts(i).values())] for i in report.images]
-    parts = [] if cve else [table([["release", "platform", *LEVELS], *rows])]
+    parts = [] if cve else [table([COUNTS_HEAD, *report.counts])]
     if report.rows:
         parts.append(table([HEAD, *report.rows]))
     elif cve:

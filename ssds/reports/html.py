@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from ssds.core.text import shown
-from ssds.reports.model import HEAD, LEVELS, SERVED_HEAD, Report, counts
+from ssds.kinds.scan.severity import LEVELS
+from ssds.reports.model import GAPS_HEAD, HEAD, SERVED_HEAD, Report, counts
 
 COLOURS = dict(
     zip(LEVELS, ("#7b1fa2", "#c62828", "#ef6c00", "#f9a825", "#9e9e9e", "#546e7a"), strict=True)
@@ -36,7 +37,7 @@ def html(report: Report) -> str:
     if report.images:
         parts.append(chart({f"{i.release} {i.platform}": counts(i) for i in report.images}))
     if report.gaps:
-        parts += ["<h2>Not looked at</h2>", _table(("release", "platform", "what"), report.gaps)]
+        parts += ["<h2>Not looked at</h2>", _table(GAPS_HEAD, report.gaps)]
     parts.append("<h2>Findings</h2>")
     parts.append(_table(HEAD, report.rows) if report.rows else "<p>None.</p>")
     if report.served:

@@ -5,18 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ssds.core.text import shown
-from ssds.reports.model import HEAD, LEVELS, SERVED_HEAD, Report, counts
+from ssds.reports.model import COUNTS_HEAD, GAPS_HEAD, HEAD, SERVED_HEAD, Report
 
 
 def markdown(report: Report) -> str:
     """Returns one document: counts, what nobody looked at, findings, and who serves them."""
-    summary = [
-        (image.release, image.platform, *(str(n) for n in counts(image).values()))
-        for image in report.images
-    ]
-    parts = ["# Scan report", _table(("release", "platform", *LEVELS), summary)]
+    parts = ["# Scan report", _table(COUNTS_HEAD, report.counts)]
     if report.gaps:
-        parts += ["## Not looked at", _table(("release", "platform", "what"), report.gaps)]
+        parts += ["## Not looked at", _table(GAPS_HEAD, report.gaps)]
     if report.rows:
         parts += ["## Findings", _table(HEAD, report.rows)]
     if report.served:

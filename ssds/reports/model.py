@@ -8,9 +8,10 @@ from ssds.core.canonical import Json
 from ssds.core.digest import Digest
 from ssds.core.records import dataclass, replace
 from ssds.kinds.gate.findings import Finding, Scan
+from ssds.kinds.scan.severity import LEVELS
 
-LEVELS = ("critical", "high", "medium", "low", "negligible", "unknown")
-"""Severities from the worst down; unknown is what no source states, not the least."""
+COUNTS_HEAD = ("release", "platform", *LEVELS)
+GAPS_HEAD = ("release", "platform", "what")
 HEAD = ("release", "platform", "id", "severity", "package", "version", "fixed", "remarks")
 SERVED_HEAD = ("site", "module", "platform", "findings")
 
@@ -37,12 +38,7 @@ class Image:
     @property
     def gaps(self) -> tuple[str, ...]:
         """What nobody looked at, in words; empty where all was."""
-        if self.scan is None:
-            return (self.missing,)
-        if not self.scan.scanned:
-            return ("not scanned: no advisory set is pinned",)
-        uncovered = (f"no advisories for {name}" for name in sorted(self.scan.uncovered))
-        return (*uncovered, *(f"not judged: {problem}" for problem in self.scan.problems))
+        return self.scan.gaps if self.scan is not None else (self.missing,)
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -91,8 +87,13 @@ class Report:
         ]  # fmt: skip
 
     @property
+    def counts(self) -> list[tuple[str, ...]]:
+        """How many findings of each level every image has, as COUNTS_HEAD says."""
+        return [(i.release, i.platform, *map(str, counts(i).values())) for i in self.images]
+
+    @property
     def gaps(self) -> list[tuple[str, str, str]]:
-        """(release, platform, what nobody looked at)."""
+        """What nobody looked at, as GAPS_HEAD says."""
         return [(i.release, i.platform, gap) for i in self.images for gap in i.gaps]
 
     def only(self, name: str) -> Report:

@@ -46,66 +46,46 @@ def found(purl, *affected, **more):
     return findings(packages(purl), advisories(*affected, **more))["findings"]
 
 
+OPENSSL = "?distro=alpine-3.18.4&upstream=openssl"
+ALMA, VIM = "?distro=almalinux-9.3", "8.2-20.el9?distro=almalinux-9.3&epoch=2"
+ROCKY = "?distro=rocky-9.3&upstream=tool-1.2-3.el9.src.rpm"
+
+
 @pytest.mark.parametrize(
-    ("purl", "affected", "hit"),
+    ("purl", "ecosystem", "name", "fixed", "hit"),
     [
+        (f"apk/alpine/libcrypto3@3.1.3-r0{OPENSSL}", "Alpine:v3.18", "openssl", "3.1.4-r0", True),
+        (f"apk/alpine/libcrypto3@3.1.4-r1{OPENSSL}", "Alpine:v3.18", "openssl", "3.1.4-r0", False),
         (
-            "pkg:apk/alpine/libcrypto3@3.1.3-r0?distro=alpine-3.18.4&upstream=openssl",
-            about("Alpine:v3.18", "openssl", "3.1.4-r0"),
-            True,
+            "apk/alpine/musl@1.2.4_git2023-r9?distro=alpine-3.18.4",
+            *("Alpine:v3.18", "musl", "1.2.4_git2023-r10", True),
+        ),
+        (f"rpm/almalinux/bash@5.1.8-6.el9{ALMA}", "AlmaLinux:9", "bash", "5.1.8-9.el9", True),
+        (f"rpm/almalinux/vim-min@{VIM}", "AlmaLinux:9", "vim-min", "2:8.2-20.el9_4", True),
+        (f"rpm/almalinux/vim-min@{VIM}", "AlmaLinux:9", "vim-min", "9.0-1.el9", False),
+        (f"rpm/rocky/tool-libs@1.2-3.el9{ROCKY}", "Rocky Linux:9", "tool", "1.2-4.el9", True),
+        (
+            f"rpm/almalinux/nodejs@18.1-1.el9{ALMA}",
+            *("AlmaLinux:9", "nodejs", "1:20.1-1.module_el9.1+1", False),
         ),
         (
-            "pkg:apk/alpine/libcrypto3@3.1.4-r1?distro=alpine-3.18.4&upstream=openssl",
-            about("Alpine:v3.18", "openssl", "3.1.4-r0"),
-            False,
+            f"rpm/almalinux/nodejs@18.1-1.module_el9.0{ALMA}",
+            *("AlmaLinux:9", "nodejs", "18.2-1.module_el9.1+1", True),
         ),
-        (
-            "pkg:apk/alpine/musl@1.2.4_git2023-r9?distro=alpine-3.18.4",
-            about("Alpine:v3.18", "musl", "1.2.4_git2023-r10"),
-            True,
-        ),
-        (
-            "pkg:rpm/almalinux/bash@5.1.8-6.el9?distro=almalinux-9.3",
-            about("AlmaLinux:9", "bash", "5.1.8-9.el9"),
-            True,
-        ),
-        (
-            "pkg:rpm/almalinux/vim-minimal@8.2-20.el9?distro=almalinux-9.3&epoch=2",
-            about("AlmaLinux:9", "vim-minimal", "2:8.2-20.el9_4"),
-            True,
-        ),
-        (
-            "pkg:rpm/almalinux/vim-minimal@8.2-20.el9?distro=almalinux-9.3&epoch=2",
-            about("AlmaLinux:9", "vim-minimal", "9.0-1.el9"),
-            False,
-        ),
-        (
-            "pkg:rpm/rocky/tool-libs@1.2-3.el9?distro=rocky-9.3&upstream=tool-1.2-3.el9.src.rpm",
-            about("Rocky Linux:9", "tool", "1.2-4.el9"),
-            True,
-        ),
-        (
-            "pkg:rpm/almalinux/nodejs@18.1-1.el9?distro=almalinux-9.3",
-            about("AlmaLinux:9", "nodejs", "1:20.1-1.module_el9.1+1"),
-            False,
-        ),
-        (
-            "pkg:rpm/almalinux/nodejs@18.1-1.module_el9.0?distro=almalinux-9.3",
-            about("AlmaLinux:9", "nodejs", "18.2-1.module_el9.1+1"),
-            True,
-        ),
-        ("pkg:npm/%40a/b@1.0.0-rc.1", about("npm", "@a/b", "1.0.0"), True),
-        ("pkg:npm/%40a/b@1.0.0", about("npm", "@a/b", "1.0.0"), False),
-        ("pkg:npm/b@0.9.0", about("npm", "@a/b", "1.0.0"), False),
-        ("pkg:npm/a@0.9.0", about("PyPI", "a", "1.0.0"), False),
-        ("pkg:cran/Rcpp@1.0-9", about("CRAN", "Rcpp", "1.0.10"), True),
-        ("pkg:cran/rcpp@1.0-9", about("CRAN", "Rcpp", "1.0.10"), False),
-        ("pkg:julia/A_jll@2.16.8%2B0", about("Julia", "A_jll", "2.16.8+1"), True),
-        ("pkg:julia/A_jll@2.16.8%2B1", about("Julia", "A_jll", "2.16.8+1"), False),
+        ("npm/%40a/b@1.0.0-rc.1", "npm", "@a/b", "1.0.0", True),
+        ("npm/%40a/b@1.0.0", "npm", "@a/b", "1.0.0", False),
+        ("npm/b@0.9.0", "npm", "@a/b", "1.0.0", False),
+        ("npm/a@0.9.0", "PyPI", "a", "1.0.0", False),
+        ("cran/Rcpp@1.0-9", "CRAN", "Rcpp", "1.0.10", True),
+        ("cran/rcpp@1.0-9", "CRAN", "Rcpp", "1.0.10", False),
+        ("julia/A_jll@2.16.8%2B0", "Julia", "A_jll", "2.16.8+1", True),
+        ("julia/A_jll@2.16.8%2B1", "Julia", "A_jll", "2.16.8+1", False),
     ],
 )
-def test_a_package_is_found_under_the_names_and_in_the_order_of_its_system(purl, affected, hit):
-    assert bool(found(purl, affected)) is hit
+def test_a_package_is_found_under_the_names_and_in_the_order_of_its_system(
+    purl, ecosystem, name, fixed, hit
+):
+    assert bool(found(f"pkg:{purl}", about(ecosystem, name, fixed))) is hit
 
 
 @pytest.mark.component("rpm")

@@ -52,7 +52,7 @@ def scanned(blobs: Blobs, name: str, found: object, version: str = "1.0") -> Loc
     if found is None:
         return lock
     document = {
-        "scanned": True, "uncovered": {"npm": 3}, "without_source": {}, "findings": found,
+        "scanned": True, "uncovered": {"npm": 3, "rpm": 0}, "without_source": {}, "findings": found,
         "advisories": {"name": "set", "date": "2026-11-01"}, "problems": [UNJUDGED],
     }  # fmt: skip
     outputs = {"findings": blobs.put(canonical_bytes(document))}  # type: ignore[arg-type]
@@ -98,8 +98,12 @@ def test_the_table_has_the_worst_first_and_says_what_nobody_looked_at(root: Path
     assert "exploited since 2026-05-01; EPSS 0.9" in text
     lines = [line.split(maxsplit=2) for line in text.splitlines()]
     assert ["gamma@1.0", "linux/amd64", "never scanned; `ssds apply` does it"] in lines
-    assert ["alpha@1.0", "linux/amd64", "no advisories for npm"] in lines
-    assert ["alpha@1.0", "linux/amd64", f"not judged: {UNJUDGED}"] in lines
+    for gap in (
+        "3 packages of npm not scanned: no advisories for it",
+        "all packages of rpm not scanned: its database cannot be read",
+        f"not judged: {UNJUDGED}",
+    ):
+        assert ["alpha@1.0", "linux/amd64", gap] in lines
 
 
 @pytest.mark.parametrize("name", ["CVE-2026-1", "dsa-1"])
@@ -138,7 +142,7 @@ def test_sarif_has_a_rule_for_each_id_and_a_result_for_each_package(root: Path) 
     assert place == {"uri": "lockfiles/alpha%401.0.lock.json", "uriBaseId": "SRCROOT"}
     assert len({r["partialFingerprints"]["finding/v1"] for r in run["results"]}) == 3
     (invocation,) = run["invocations"]
-    assert len(invocation["toolExecutionNotifications"]) == 5
+    assert len(invocation["toolExecutionNotifications"]) == 7
 
 
 def test_no_form_obeys_hostile_text(root: Path) -> None:

@@ -53,6 +53,11 @@ class Finding:
             return f"fixed in {self.fixed}"
         return f"partly fixed in {self.partly}" if self.partly else "no fix is known"
 
+    @property
+    def sentence(self) -> str:
+        """In words, what was found and what mends it."""
+        return f"{self.id} ({self.severity}) in {self.package} {self.version}, {self.remedy}"
+
     def to_json(self) -> dict[str, Json]:
         """Returns what the report says of it."""
         return {
@@ -81,6 +86,18 @@ class Scan:
     advisories: str = ""
     """Name and date of the set that was asked."""
     problems: tuple[str, ...] = ()
+
+    @property
+    def gaps(self) -> tuple[str, ...]:
+        """What nobody looked at, in words; empty where all was."""
+        if not self.scanned:
+            return ("the image was not scanned: no advisory set is pinned",)
+        uncovered = (
+            f"{count or 'all'} package{'' if count == 1 else 's'} of {name} not scanned: "
+            + ("no advisories for it" if count else "its database cannot be read")
+            for name, count in sorted(self.uncovered.items())
+        )
+        return (*uncovered, *(f"not judged: {problem}" for problem in self.problems))
 
 
 def read_scan(data: bytes) -> Scan:

@@ -7,17 +7,16 @@ its key is.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 
+from ssds.advisories.versions import same_name
 from ssds.core.canonical import Json
 from ssds.kinds.gate.findings import Finding, Scan
 
 BEYOND_SEVERITY = frozenset({"kev", "epss_at_least", "end_of_life"})
 """The rules that look at more than severity."""
-_SEPARATORS = re.compile(r"[-_.]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,8 +29,7 @@ class Held:
 
     def sentence(self, *, beyond: bool) -> str:
         """Returns it for people; ``beyond``: with what holds it."""
-        found = self.finding
-        text = f"{found.id} ({found.severity}) in {found.package} {found.version}, {found.remedy}"
+        text = self.finding.sentence
         return f"{text}: {'; '.join(self.why)}" if beyond else text
 
     def to_json(self, *, beyond: bool) -> dict[str, Json]:
@@ -74,7 +72,7 @@ def judge(
 ) -> Judgement:
     """Returns the judgement; ``policy`` and ``waivers`` are those of the node's slice."""
     beyond = not BEYOND_SEVERITY.isdisjoint(policy)
-    refused = _unscanned(scan) if policy["unscanned"] == "fail" else []
+    refused = list(scan.gaps) if policy["unscanned"] == "fail" else []
     if policy.get("network") == "refused":
         refused.append("a build step uses the network and the policy does not allow that")
     held: list[Held] = []
@@ -145,26 +143,12 @@ def _probability(text: str) -> Decimal | None:
     return value if value.is_finite() and 0 <= value <= 1 else None
 
 
-def _unscanned(scan: Scan) -> list[str]:
-    if not scan.scanned:
-        return ["the image was not scanned: no advisory set is pinned"]
-    uncovered = [
-        f"{count or 'all'} package{'' if count == 1 else 's'} of {name} not scanned: "
-        + ("no advisories for it" if count else "its database cannot be read")
-        for name, count in sorted(scan.uncovered.items())
-    ]
-    return [*uncovered, *(f"not judged: {problem}" for problem in scan.problems)]
-
-
 def covers(waiver: Mapping[str, Json], finding: Finding) -> bool:
     """Whether a waiver names the finding (id or alias) and its package or source package."""
     if waiver["id"] not in finding.names:
         return False
-    wanted = str(waiver["package"])
-    if finding.ecosystem == "PyPI":
-        return _normal(wanted) in (_normal(finding.package), _normal(finding.source))
-    return wanted in (finding.package, finding.source)
-
-
-def _normal(name: str) -> str:
-    return _SEPARATORS.sub("-", name).lower()
+    wanted, *own = (
+        same_name(finding.ecosystem, name)
+        for name in (str(waiver["package"]), finding.package, finding.source)
+    )
+    return wanted in own

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import re
 
-from ssds.core.errors import IntegrityError
-from ssds.kinds.sbom.package import Found, Owners, Package
+from ssds.kinds.sbom.package import Found, Owners, Package, damaged, plain_licence
 from ssds.oci.flatten import FlatTree
 
 DATABASES = ("lib/apk/db/installed", "usr/lib/apk/db/installed")
@@ -55,12 +54,7 @@ def _database(path: str, text: str) -> Found:
 def _package(path: str, fields: dict[str, str]) -> Package:
     name, version = fields.get("P", ""), fields.get("V", "")
     if not _WORD.fullmatch(name) or not _WORD.fullmatch(version):
-        raise IntegrityError(
-            f"the image's package database /{path} is damaged: a package without name or version",
-            hint="Look at the last build step that touched it; the base itself is checked.",
-            code="V005",
-        )
-    licence = fields.get("L", "")
+        raise damaged(path, "a package without name or version")
     return Package(
         type="apk",
         name=name,
@@ -69,5 +63,5 @@ def _package(path: str, fields: dict[str, str]) -> Package:
         source=fields.get("o", "") or name,
         source_version=version,
         location=path,
-        licence=licence if len(licence) <= 200 and licence.isprintable() else "",
+        licence=plain_licence(fields.get("L", "")),
     )

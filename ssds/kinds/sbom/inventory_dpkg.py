@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 
 from ssds.core.errors import IntegrityError
-from ssds.kinds.sbom.package import Found, Owners, Package
+from ssds.kinds.sbom.package import Found, Owners, Package, damaged
 from ssds.oci.flatten import FlatTree
 from ssds.packages.debian import paragraphs
 
@@ -50,11 +50,7 @@ def _records(tree: FlatTree) -> Iterator[tuple[str, dict[str, str]]]:
             for fields in paragraphs(text):
                 yield path, fields
         except IntegrityError as error:
-            raise IntegrityError(
-                f"the image's package database /{path} is damaged: {error.message}",
-                hint="Look at the last build step that touched it; the base itself is checked.",
-                code="V005",
-            ) from error
+            raise damaged(path, error.message) from error
 
 
 def _is_file(tree: FlatTree, path: str) -> bool:

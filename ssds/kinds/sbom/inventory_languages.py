@@ -8,7 +8,7 @@ import tomllib
 from collections.abc import Callable
 
 from ssds.core.errors import IntegrityError, SsdsError
-from ssds.kinds.sbom.package import Found, Owners, Package, printable
+from ssds.kinds.sbom.package import Found, Owners, Package, plain_licence, printable
 from ssds.oci.document import load_document
 from ssds.oci.flatten import FlatTree
 from ssds.packages.debian import paragraph
@@ -86,13 +86,13 @@ def _checked(kind: str, name: object, version: object, path: str, **more: str) -
         raise IntegrityError(f"/{printable(path)}: it has no package name")
     if not isinstance(version, str) or not _VERSION.fullmatch(version):
         raise IntegrityError(f"/{printable(path)}: it has no version")
-    licence = more.pop("licence", "")
+    licence = plain_licence(more.pop("licence", ""))
     return Package(
         type=kind,
         name=name,
         version=version,
         location=path,
-        licence=licence if len(licence) <= 200 and licence.isprintable() else "",
+        licence=licence,
         qualifiers=tuple(sorted((k, v) for k, v in more.items() if v)),
     )
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from ssds.core.errors import IntegrityError
-from ssds.kinds.sbom.package import Found, Owners, Package
+from ssds.kinds.sbom.package import Found, Owners, Package, damaged, plain_licence
 from ssds.kinds.sbom.rpm_database import LIMIT_BYTES, ndb_headers, sqlite_headers
 from ssds.kinds.sbom.rpm_header import LIMIT_PATHS, RpmHeader, read_header
 from ssds.oci.flatten import FlatTree
@@ -43,11 +43,7 @@ def read(tree: FlatTree) -> Found:
                 for name in header.files:
                     owners[_real(tree, name.strip("/"))] = ("rpm", package.name)
         except IntegrityError as error:
-            raise IntegrityError(
-                f"the image's package database /{path} is damaged: {error.message}",
-                hint="Look at the last build step that touched it; the base itself is checked.",
-                code="V005",
-            ) from error
+            raise damaged(path, error.message) from error
     return Found(packages=tuple(sorted(set(packages))), owners=owners)
 
 
@@ -90,9 +86,7 @@ def _package(path: str, header: RpmHeader) -> Package:
         source=source[1] if source else header.name,
         source_version=source_version,
         location=path,
-        licence=header.licence
-        if len(header.licence) <= 200 and header.licence.isprintable()
-        else "",
+        licence=plain_licence(header.licence),
         qualifiers=tuple(sorted((k, v) for k, v in stated.items() if v and len(v) <= 300)),
     )
 

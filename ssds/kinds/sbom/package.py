@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from ssds.core.errors import IntegrityError
+
 Owners = dict[str, tuple[str, str]]
 """Path without a leading slash → (package type, package name)."""
 
@@ -41,6 +43,20 @@ class Found:
     packages: tuple[Package, ...]
     owners: Owners = field(default_factory=dict)
     unreadable: tuple[str, ...] = ()
+
+
+def damaged(path: str, why: str) -> IntegrityError:
+    """Returns V005: without its package database nothing can be said of an image."""
+    return IntegrityError(
+        f"the image's package database /{path} is damaged: {why}",
+        hint="Look at the last build step that touched it; the base itself is checked.",
+        code="V005",
+    )
+
+
+def plain_licence(text: str) -> str:
+    """Returns a licence as a record states it, or the empty string for what is none."""
+    return text if len(text) <= 200 and text.isprintable() else ""
 
 
 def printable(text: str) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ssds.core.canonical import Json
+from ssds.kinds.sbom.component import TRIVY
 from ssds.oci.document import Place, load_document
 
 LIMIT_BYTES = 64 * 1024 * 1024
@@ -93,10 +94,10 @@ def _package(item: Place, texts: dict[str, str]) -> dict[str, Json]:
     if item.text("version", ""):
         package["versionInfo"] = item.text("version")
     properties = {p.text("name"): p.text("value", "") for p in item.items("properties", limit=1000)}
-    source = properties.get("aquasecurity:trivy:SrcName", "")
+    source = properties.get(f"{TRIVY}SrcName", "")
     if source:
-        number = properties.get("aquasecurity:trivy:SrcVersion", "")
-        release = properties.get("aquasecurity:trivy:SrcRelease", "")
+        number = properties.get(f"{TRIVY}SrcVersion", "")
+        release = properties.get(f"{TRIVY}SrcRelease", "")
         package["sourceInfo"] = f"built from {source} {number}{f'-{release}' if release else ''}"
     if item.text("purl", ""):
         package["externalRefs"] = [

@@ -33,7 +33,8 @@ _DISTRIBUTIONS = {
     "wolfi": "Wolfi",
 }
 """os-release's id → OSV's ecosystem."""
-_SYSTEMS = ("deb", "rpm", "apk")
+SYSTEMS = ("deb", "rpm", "apk")
+"""purl types of distributions' packages."""
 _ECOSYSTEMS = {
     "bioconductor": "Bioconductor",
     "cargo": "crates.io",
@@ -137,7 +138,7 @@ def _package(item: Place) -> Package | None:
     version = parts.version or item.text("version", "")
     properties = _properties(item)
     owner = properties.get(OWNED_BY, "")
-    if parts.type in _SYSTEMS:
+    if parts.type in SYSTEMS:
         epoch = parts.qualifiers.get("epoch", "")
         if parts.type == "rpm" and epoch not in ("", "0") and ":" not in version:
             version = f"{epoch}:{version}"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from ssds.advisories.osv import AdvisorySet, Affected, Record, evaluate
 from ssds.advisories.versions import order_of
 from ssds.core.canonical import Json
-from ssds.kinds.scan.components import Package
+from ssds.kinds.scan.components import SYSTEMS, Package
 from ssds.kinds.scan.severity import severity_of, vectors_of
 
 FORMAT = 1
@@ -148,7 +148,7 @@ def _same_stream(affected: Affected, version: str) -> bool:
 def _ended(packages: Sequence[Package], advisories: AdvisorySet) -> list[dict[str, Json]]:
     """Returns a finding for each distribution whose support ended before the set was made."""
     found: list[dict[str, Json]] = []
-    for ecosystem in sorted({p.ecosystem for p in packages if p.type in ("deb", "rpm", "apk")}):
+    for ecosystem in sorted({p.ecosystem for p in packages if p.type in SYSTEMS}):
         date = advisories.facts(ecosystem).get("eol", "")
         if date and date < advisories.date:
             family, _, release = ecosystem.partition(":")

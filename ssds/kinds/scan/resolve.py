@@ -7,12 +7,11 @@ import os
 
 from ssds.advisories import pack
 from ssds.advisories.osv import AdvisorySet
-from ssds.advisories.pack import LIMIT_BYTES
 from ssds.core.errors import IntegrityError, UnavailableError
 from ssds.core.pins import AdvisoryPin
 
 
-def read_set(workspace: str, path: str) -> bytes:
+def set_bytes(workspace: str, path: str) -> bytes:
     """Returns the bytes of the advisory set at ``path``, relative to the workspace.
 
     Raises:
@@ -20,7 +19,7 @@ def read_set(workspace: str, path: str) -> bytes:
     """
     try:
         with open(os.path.join(workspace, path), "rb") as file:
-            return file.read(LIMIT_BYTES + 1)
+            return file.read(pack.LIMIT_BYTES + 1)
     except OSError as error:
         raise UnavailableError(
             f"the advisory set {path} cannot be read: {error.strerror}",
@@ -41,22 +40,24 @@ def pin_advisories(workspace: str, name: str, path: str) -> AdvisoryPin:
         UnavailableError: V003, it cannot be read.
         IntegrityError: it is no advisory set, or its date is none (V007).
     """
-    data = read_set(workspace, path)
-    found = check_set(path, data)
+    data = set_bytes(workspace, path)
+    found, _ = check_set(path, data)
     return AdvisoryPin(
         name=name, date=found.date, digest=found.digest, size_bytes=len(data), path=path
     )
 
 
-def check_set(name: str, data: bytes) -> AdvisorySet:
-    """Returns the set in ``data``, read whole; ``name`` is what a message calls it.
+def check_set(name: str, data: bytes) -> tuple[AdvisorySet, int]:
+    """Returns the set in ``data``, read whole, and its pairs of record and package.
+
+    ``name`` is what a message calls it.
 
     Raises:
         IntegrityError: it is no advisory set, a record of it is damaged or cannot be found by its
             package's name (V020), or its date is none (V007).
     """
     found = pack.read_set(data)
-    pack.verify(found)
+    pairs = pack.verify(found)
     try:
         dt.date.fromisoformat(found.date)
     except ValueError as error:
@@ -65,4 +66,4 @@ def check_set(name: str, data: bytes) -> AdvisorySet:
             hint="Make it again; its date is that of its newest record, or what `--date` says.",
             code="V007",
         ) from error
-    return found
+    return found, pairs

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from ssds.advisories import pack
 from ssds.advisories.osv import AdvisorySet
-from ssds.advisories.pack import LIMIT_BYTES
 from ssds.core.canonical import canonical_bytes
 from ssds.core.digest import Digest, sha256_of
 from ssds.core.errors import IntegrityError, UnavailableError
@@ -12,7 +11,7 @@ from ssds.kinds.api import Bench, Outcome
 from ssds.kinds.scan.components import LIMIT_BYTES as SBOM_LIMIT_BYTES
 from ssds.kinds.scan.components import read_sbom
 from ssds.kinds.scan.match import Memo, findings
-from ssds.kinds.scan.resolve import read_set
+from ssds.kinds.scan.resolve import set_bytes
 
 _KEPT: dict[Digest, tuple[AdvisorySet, Memo]] = {}
 """The set that this process used last, and what it says of packages: images share most of both."""
@@ -51,7 +50,7 @@ def _advisories(bench: Bench) -> tuple[AdvisorySet | None, Memo]:
     kept = _KEPT.get(digest)
     if kept is not None:
         return kept
-    kept = (pack.read_set(bench.store.blobs.read(digest, limit_bytes=LIMIT_BYTES)), {})
+    kept = (pack.read_set(bench.store.blobs.read(digest, limit_bytes=pack.LIMIT_BYTES)), {})
     _KEPT.clear()
     _KEPT[digest] = kept
     return kept
@@ -66,7 +65,7 @@ def _from_workspace(bench: Bench, digest: Digest) -> bytes:
             hint="Run `ssds lock` again where the set's file is, or restore it from Git.",
             code="V003",
         )
-    data = read_set(bench.workspace, path)
+    data = set_bytes(bench.workspace, path)
     if sha256_of(data) != digest:
         raise IntegrityError(
             f"the advisory set {path} is not the pinned one ({digest.short})",
