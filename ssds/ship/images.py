@@ -11,6 +11,7 @@ import json
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import IO, Protocol
 
@@ -27,7 +28,7 @@ from ssds.oci.types import Config, Descriptor, parse_config, parse_manifest
 from ssds.oci.unpack import write_tree
 from ssds.ship.about import Reader
 from ssds.ship.fingerprint import of_folder, of_tree, shown
-from ssds.ship.published import CATALOG, Published, publish
+from ssds.ship.published import Published, catalogs_above, publish
 from ssds.ship.tree import image_path, marker_path
 
 LINKS_LIMIT = 40
@@ -100,23 +101,49 @@ def unpack_image(
         UnavailableError: a layer is neither here compressed nor uncompressed.
         IntegrityError: damaged bytes, a hostile layer.
     """
-    folder = os.path.join(target, image_path(half.config.digest))
-    if not anew and has_image(target, half.config.digest):
+    digest = half.config.digest
+    if not anew and has_image(target, digest):
         return Unpacked(written=False)
+    path = image_path(digest)
+    opened = opened_image(half, blobs, scratch or os.path.dirname(os.path.join(target, path)))
+    return put_folder(target, path, marker_path(digest), opened, digest, point="deploy.image")
+
+
+@contextlib.contextmanager
+def opened_image(half: ReleaseHalf, blobs: BlobSource, scratch: str) -> Iterator[Published]:
+    """Gives the published form of an image; it lives as long as the block."""
     config = config_of(blobs, half)
-    marker = os.path.join(target, marker_path(half.config.digest))
-    for path in (folder, marker):
-        sweep_folders(os.path.dirname(path))
-    bucket = os.path.dirname(folder)
-    for place in (os.path.dirname(bucket), bucket):
-        if not os.path.exists(os.path.join(place, CATALOG)):
-            atomic_write(os.path.join(place, CATALOG), b"", point="deploy.catalog")
-    with layer_tars(scratch or bucket, half, blobs) as (tars, room):
-        published = publish(tars, config, room)
-        with staged_folder(folder, point="deploy.image", replace=True) as staging:
+    with layer_tars(scratch, half, blobs) as (tars, room):
+        yield publish(tars, config, room)
+
+
+def put_folder(
+    target: str,
+    path: str,
+    marker_at: str,
+    opened: AbstractContextManager[Published],
+    digest: Digest,
+    *,
+    point: str,
+    what: str = "config",
+) -> Unpacked:
+    """Puts a published folder at ``path`` of the tree, and its marker last.
+
+    Args:
+        opened: gives it; digest: what names it; ``what`` it is the digest of.
+        point: the write point of its appearance.
+    """
+    folder, marker = os.path.join(target, path), os.path.join(target, marker_at)
+    for place in (folder, marker):
+        sweep_folders(os.path.dirname(place))
+    with opened as published:
+        for catalog in catalogs_above(path):
+            if not os.path.exists(os.path.join(target, catalog)):
+                atomic_write(os.path.join(target, catalog), b"", point="deploy.catalog")
+        with staged_folder(folder, point=point, replace=True) as staging:
             write_tree(published.tree, staging)
             remove_file(marker, point="deploy.unmark")
-        data = marker_bytes(half.config.digest, published)
+        data = marker_bytes(digest, published, what)
     atomic_write(marker, data, point="deploy.marker")
     return Unpacked(written=True, notes=notes_of(published))
 

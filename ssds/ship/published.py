@@ -14,7 +14,9 @@ from __future__ import annotations
 import io
 import os
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from ssds.host import local
 from ssds.oci.flatten import FlatTree, add_layer, flatten
@@ -27,6 +29,7 @@ CATALOG_LIMIT = 100_000
 CATALOG_LEAST = 1_000
 LARGE_BYTES = 1024 << 20
 RESERVED = re.compile(r"\.cvmfs(catalog|autocatalog|dirtab|graft-.*)", re.DOTALL)
+_NO_FILES: Mapping[str, bytes] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +53,12 @@ class Published:
     catalogs: tuple[str, ...]
 
 
+def catalogs_above(path: str) -> tuple[str, str]:
+    """Returns the files that make the two folders above an image or a data set catalogs."""
+    bucket = os.path.dirname(path)
+    return f"{os.path.dirname(bucket)}/{CATALOG}", f"{bucket}/{CATALOG}"
+
+
 def publish(layer_tars: list[str], config: Config, scratch: str) -> Published:
     """Returns the published form of an image.
 
@@ -61,17 +70,43 @@ def publish(layer_tars: list[str], config: Config, scratch: str) -> Published:
         IntegrityError: a damaged or hostile layer.
     """
     tree = flatten(layer_tars)
-    reserved = [e.path for e in tree.walk() if RESERVED.fullmatch(os.path.basename(e.path))]
+    reserved = reserved_in(tree)
     for path in reserved:
         tree.remove(path)
     epoch = max(config.created or 0, 0)
     _add(tree, scratch, "runtime", runtime_layer(tree, config, config.labels, epoch=epoch))
+    return with_catalogs(tree, scratch, mtime=epoch, reserved=reserved)
+
+
+def reserved_in(tree: FlatTree) -> list[str]:
+    """Returns the paths whose names CVMFS reads as its own."""
+    return [e.path for e in tree.walk() if RESERVED.fullmatch(os.path.basename(e.path))]
+
+
+def with_catalogs(
+    tree: FlatTree,
+    scratch: str,
+    *,
+    mtime: int,
+    reserved: Iterable[str] = (),
+    files: Mapping[str, bytes] = _NO_FILES,
+) -> Published:
+    """Returns a merged tree with the marks of its nested catalogs.
+
+    Args:
+        scratch: as in ``publish``; mtime: of what is added.
+        reserved: what was left out of it, for the record.
+        files: path → bytes of what is added too.
+    """
     catalogs = catalog_folders(tree)
     stream = io.BytesIO()
     tar = TarWriter(stream)
+    for path, data in files.items():
+        member = Member(name=path.encode(), kind=REGULAR, mtime=mtime, size_bytes=len(data))
+        tar.add(member, [data])
     for folder in catalogs:
         path = f"{folder}/{CATALOG}".lstrip("/")
-        tar.add(Member(name=os.fsencode(path), kind=REGULAR, mtime=epoch))
+        tar.add(Member(name=os.fsencode(path), kind=REGULAR, mtime=mtime))
     tar.finish()
     _add(tree, scratch, "catalogs", stream.getvalue())
     entries = [tree.entries[path] for path in sorted(tree.entries)]

@@ -7,23 +7,18 @@ beside the folder comes last. A set is checked against its list before it is wri
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 from collections.abc import Iterator
 
 from ssds.core.digest import Digest
 from ssds.core.errors import IntegrityError
-from ssds.host import local
-from ssds.host.files import atomic_write, remove_file
-from ssds.host.folders import scratch_folder, staged_folder, sweep_folders
+from ssds.host.folders import scratch_folder
 from ssds.lock.data import DataLock, made_of
 from ssds.oci.file_list import file_list, links_out, list_bytes
-from ssds.oci.flatten import FlatTree, add_layer, flatten
-from ssds.oci.tarwriter import REGULAR, Member, TarWriter
-from ssds.oci.unpack import write_tree
+from ssds.oci.flatten import flatten
 from ssds.recipe.data_model import HOME
-from ssds.ship.images import BlobSource, Unpacked, folder_problems, marker_bytes, notes_of
-from ssds.ship.published import CATALOG, LARGE_BYTES, RESERVED, Published, catalog_folders
+from ssds.ship.images import BlobSource, Unpacked, folder_problems, put_folder
+from ssds.ship.published import Published, reserved_in, with_catalogs
 from ssds.ship.tree import data_marker, data_path
 
 MANIFEST = "MANIFEST.json"
@@ -62,19 +57,9 @@ def unpack_set(
     digest = needed_bytes(lock)[0]
     if not anew and has_set(target, digest):
         return Unpacked(written=False)
-    folder, marker = (os.path.join(target, p) for p in (data_path(digest), data_marker(digest)))
-    bucket = os.path.dirname(folder)
-    sweep_folders(bucket)
-    for place in (os.path.dirname(bucket), bucket):
-        if not os.path.exists(os.path.join(place, CATALOG)):
-            atomic_write(os.path.join(place, CATALOG), b"", point="deploy.catalog")
-    with opened_set(lock, blobs, scratch or bucket) as published:
-        with staged_folder(folder, point="deploy.data", replace=True) as staging:
-            write_tree(published.tree, staging)
-            remove_file(marker, point="deploy.unmark")
-        data = marker_bytes(digest, published, "set")
-    atomic_write(marker, data, point="deploy.marker")
-    return Unpacked(written=True, notes=notes_of(published))
+    path, marker = data_path(digest), data_marker(digest)
+    opened = opened_set(lock, blobs, scratch or os.path.dirname(os.path.join(target, path)))
+    return put_folder(target, path, marker, opened, digest, point="deploy.data", what="set")
 
 
 @contextlib.contextmanager
@@ -98,8 +83,7 @@ def opened_set(lock: DataLock, blobs: BlobSource, scratch: str) -> Iterator[Publ
     for name in tree.names(""):
         if name != HOME:
             tree.remove(name)
-    odd = [e.path for e in tree.walk() if RESERVED.fullmatch(os.path.basename(e.path))]
-    if bad := [*links_out(tree, HOME), *odd]:
+    if bad := [*links_out(tree, HOME), *reserved_in(tree)]:
         raise IntegrityError(
             f"the data set {lock.id} holds links that lead out of it, or names of CVMFS's own: "
             f"{', '.join(bad[:5])}",
@@ -110,7 +94,9 @@ def opened_set(lock: DataLock, blobs: BlobSource, scratch: str) -> Iterator[Publ
     if list_bytes([(b.digest, b.size_bytes) for b in made.layers], files) != text:
         raise _other(lock)
     with scratch_folder(scratch) as room:
-        yield _published(tree, text, room)
+        home = tree.get(HOME)
+        mtime = home.mtime if home is not None else 0
+        yield with_catalogs(tree, room, mtime=mtime, files={MANIFEST: text})
 
 
 def _other(lock: DataLock) -> IntegrityError:
@@ -118,30 +104,4 @@ def _other(lock: DataLock) -> IntegrityError:
         f"the layers of the data set {lock.id} do not hold what its list says",
         hint="Restore its lock from git, or run ssds apply.",
         code="D080",
-    )
-
-
-def _published(tree: FlatTree, text: bytes, room: str) -> Published:
-    """Adds the manifest and the marks of nested catalogs."""
-    home = tree.get(HOME)
-    mtime = home.mtime if home is not None else 0
-    catalogs = catalog_folders(tree)
-    stream = io.BytesIO()
-    tar = TarWriter(stream)
-    tar.add(Member(name=MANIFEST.encode(), kind=REGULAR, mtime=mtime, size_bytes=len(text)), [text])
-    for folder in catalogs:
-        path = f"{folder}/{CATALOG}".lstrip("/")
-        tar.add(Member(name=os.fsencode(path), kind=REGULAR, mtime=mtime))
-    tar.finish()
-    path = os.path.join(room, "more.tar")
-    local.write(path, stream.getvalue())
-    add_layer(tree, path, "the manifest's layer")
-    entries = [tree.entries[path] for path in sorted(tree.entries)]
-    return Published(
-        tree=tree,
-        dropped=tuple(e.path for e in entries if e.type in ("char", "block", "fifo")),
-        reserved=(),
-        expanded=tuple(e.path for e in entries if e.type == "symlink" and "$(" in e.target),
-        large=tuple(e.path for e in entries if e.size_bytes > LARGE_BYTES),
-        catalogs=tuple(catalogs),
     )

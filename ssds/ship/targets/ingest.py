@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import IO
 
+from ssds.core.digest import Digest
 from ssds.core.errors import EnvironmentProblem
 from ssds.host import local
 from ssds.host.files import write_point
@@ -31,13 +32,13 @@ from ssds.ship.images import (
     Unpacked,
     config_of,
     has_image,
-    layer_tars,
     marker_bytes,
     notes_of,
+    opened_image,
     programs_in,
     programs_of_folder,
 )
-from ssds.ship.published import CATALOG, publish
+from ssds.ship.published import Published, catalogs_above
 from ssds.ship.targets.cvmfs import BUSY, PAUSE_S, CvmfsRepository
 from ssds.ship.targets.plug import Draft
 from ssds.ship.tree import data_marker, data_path, image_path, marker_path
@@ -205,44 +206,37 @@ class IngestDraft(Draft):
 
     def image(self, half: ReleaseHalf, blobs: BlobSource, *, anew: bool = False) -> Unpacked:
         """Streams an image's layers into the tar, flattened, unless it is there whole."""
-        path = image_path(half.config.digest)
-        if not anew and has_image(self.folder, half.config.digest):
+        digest = half.config.digest
+        if not anew and has_image(self.folder, digest):
             return Unpacked(written=False)
-        self.remove(path)  # of a damaged image; what the server deletes goes before the tar comes
-        config = config_of(blobs, half)
         write_point("deploy.image.open")
-        self._catalogs(path)
-        with layer_tars(self._room, half, blobs) as (tars, room):
-            published = publish(tars, config, room)
-            self._stream(published.tree, path)
-            data = marker_bytes(half.config.digest, published)
-            self._programs[half.config.digest] = programs_in(published.tree, config, half.offered)
-        self._put(marker_path(half.config.digest), REGULAR, 0o644, data=data)
-        return Unpacked(written=True, notes=notes_of(published))
+        with opened_image(half, blobs, self._room) as published:
+            config = config_of(blobs, half)
+            self._programs[digest] = programs_in(published.tree, config, half.offered)
+            return self._bring(image_path(digest), marker_path(digest), published, digest)
 
     def data(self, lock: DataLock, blobs: BlobSource, *, anew: bool = False) -> Unpacked:
         """Streams the files of a data set into the tar, unless they are there whole."""
         from ssds.ship.refdata.content import has_set, needed_bytes, opened_set
 
         digest = needed_bytes(lock)[0]
-        path, marker = data_path(digest), data_marker(digest)
         if not anew and has_set(self.folder, digest):
             return Unpacked(written=False)
-        self.remove(path)
         write_point("deploy.data.open")
-        self._catalogs(path)
         with opened_set(lock, blobs, self._room) as published:
-            self._stream(published.tree, path)
-            data = marker_bytes(digest, published, "set")
-        self._put(marker, REGULAR, 0o644, data=data)
-        return Unpacked(written=True, notes=notes_of(published))
+            return self._bring(data_path(digest), data_marker(digest), published, digest, "set")
 
-    def _catalogs(self, path: str) -> None:
-        """Makes the two folders above ``path`` catalogs of their own, unless they are."""
-        bucket = os.path.dirname(path)
-        for folder in (os.path.dirname(bucket), bucket):
-            if not os.path.exists(os.path.join(self.folder, folder, CATALOG)):
-                self._put(f"{folder}/{CATALOG}", REGULAR, 0o644)
+    def _bring(
+        self, path: str, marker: str, published: Published, digest: Digest, what: str = "config"
+    ) -> Unpacked:
+        """Streams a published folder to ``path``; what a damaged one had goes before."""
+        self.remove(path)
+        for catalog in catalogs_above(path):
+            if not os.path.exists(os.path.join(self.folder, catalog)):
+                self._put(catalog, REGULAR, 0o644)
+        self._stream(published.tree, path)
+        self._put(marker, REGULAR, 0o644, data=marker_bytes(digest, published, what))
+        return Unpacked(written=True, notes=notes_of(published))
 
     def _stream(self, tree: FlatTree, path: str) -> None:
         """Writes a tree below ``path``."""
