@@ -38,7 +38,7 @@ VERBS = {
     "sif": "write a released image as one file for Apptainer",
     "render": "write a recipe as a Dockerfile or an Apptainer definition",
     "sync": "make channels agree with the locks: images, SBOMs, SIF files, tags",
-    "deploy": "write images, modules and wrappers for a site",
+    "deploy": "write images, modules, wrappers and reference data for a site",
     "install": "install a tool for yourself, from a registry or a layout",
     "uninstall": "take a tool of yours away",
     "list": "list the tools that you installed",
