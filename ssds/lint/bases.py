@@ -15,6 +15,7 @@ from ssds.recipe.catalog import CatalogReading
 from ssds.recipe.codes import diagnostic
 from ssds.recipe.homes import FORMATS
 from ssds.recipe.model import Release, Target
+from ssds.recipe.shared import BASES_FILE
 
 THEIRS = "/" + FORMATS["neurocontainers"].file
 
@@ -32,21 +33,21 @@ def moving_bases(reading: CatalogReading) -> Iterator[Diagnostic]:
 def pinned(found: Diagnostic, reading: CatalogReading, locks: Locks) -> tuple[Edit, ...]:
     """Returns the change that adds the digest which the locks hold for a base image, if one."""
     place = (found.span.path, found.address)
-    name = _places(reading).get(place, "")
-    digests = set()
-    for release, platform, target in _targets(reading):
-        if target.base and target.base == name and _place(reading, release, target) == place:
+    names, digests = set(), set()
+    for release, platform, target in _targets(reading, place[0]):
+        if _place(reading, release, target) == place:
             held = locks.get(release.id).platform(release.id, platform).pins.base
-            identity = held or locks.catalog.pins.current.get(name, "")
+            identity = held or locks.catalog.pins.current.get(target.base, "")
             pin = locks.catalog.pins.bases.get((identity, str(platform.baseline)))
             digests.add(pin.image.digest if pin is not None and pin.image is not None else None)
-    digest = digests.pop() if len(digests) == 1 else None
+            names.add(target.base)
+    digest = digests.pop() if len(digests) == len(names) == 1 else None
     if digest is None:
         return ()
     span = reading.spans(*place)
     rest = reading.spans.line(span.path, span.line)[span.column - 1 :]
     word = rest.lstrip("\"'").split("#")[0].split(",")[0].split("}")[0].strip().rstrip("\"'")
-    if not _names(word, reading.catalog.bases[name].image):
+    if not _names(word, reading.catalog.bases[names.pop()].image):
         return ()
     edit = scalar(reading.spans, span.path, parse_address(found.address), word, f"{word}@{digest}")
     return (edit,) if edit else ()
@@ -64,16 +65,19 @@ def _places(reading: CatalogReading) -> dict[tuple[str, str], str]:
     """Returns (file, address) → the base, for each place that names an image."""
     found: dict[tuple[str, str], str] = {}
     for release, _, target in _targets(reading):
-        base = reading.catalog.bases.get(target.base)
-        if base is not None and base.image:
-            found.setdefault(_place(reading, release, target), target.base)
+        found.setdefault(_place(reading, release, target), target.base)
     return found
 
 
-def _targets(reading: CatalogReading) -> Iterator[tuple[Release, Platform, Target]]:
+def _targets(reading: CatalogReading, path: str = "") -> Iterator[tuple[Release, Platform, Target]]:
+    """Gives the targets on an image of a registry; of one recipe where ``path`` is a recipe."""
+    shared = not path or path.endswith(f"/{BASES_FILE}")
     for release in reading.catalog.releases.values():
-        for platform, target in release.targets.items():
-            yield release, platform, target
+        if shared or release.recipe_path == path:
+            for platform, target in release.targets.items():
+                base = reading.catalog.bases.get(target.base)
+                if base is not None and base.image:
+                    yield release, platform, target
 
 
 def _place(reading: CatalogReading, release: Release, target: Target) -> tuple[str, str]:
@@ -82,7 +86,7 @@ def _place(reading: CatalogReading, release: Release, target: Target) -> tuple[s
     if path.endswith(THEIRS):
         return path, "build.base-image"
     if reading.catalog.bases[target.base].image != target.base:  # one that recipes share
-        return f"{path.rsplit('/', 2)[0]}/bases.yaml", format_address((target.base, key))
+        return f"{path.rsplit('/', 2)[0]}/{BASES_FILE}", format_address((target.base, key))
     own = (("variants", release.id.variant or DEFAULT_VARIANT), ("versions", release.id.version))
     places = [(*part, base, key) for part in (*own, ())]
     return path, format_address(reading.spans.first(path, places))

@@ -14,7 +14,7 @@ from ssds.kinds.sbom import (
     inventory_python,
     inventory_rpm,
 )
-from ssds.kinds.sbom.package import Found, Owners, Package
+from ssds.kinds.sbom.package import Found, Owners, Package, file_at
 from ssds.oci.flatten import FlatTree
 
 OS_RELEASE_LIMIT_BYTES = 64 * 1024
@@ -157,8 +157,7 @@ def read_distribution(tree: FlatTree) -> Distribution:
     """Returns what os-release says; an image without one has an empty distribution."""
     values: dict[str, str] = {}
     for path in ("etc/os-release", "usr/lib/os-release"):
-        entry = tree.resolve(path)
-        if entry is None or entry.type != "file":
+        if not file_at(tree, path):
             continue
         text = tree.read(path, OS_RELEASE_LIMIT_BYTES).decode("utf-8", "replace")
         for line in text.splitlines():

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from ssds.kinds.sbom.package import Found, Owners, Package, damaged, plain_licence
+from ssds.kinds.sbom.package import Found, Owners, Package, damaged, file_at, plain_licence
 from ssds.oci.flatten import FlatTree
 
 DATABASES = ("lib/apk/db/installed", "usr/lib/apk/db/installed")
@@ -22,8 +22,7 @@ def read(tree: FlatTree) -> Found:
         IntegrityError: V005, the database is damaged; without it nothing can be said.
     """
     for path in DATABASES:
-        entry = tree.resolve(path)
-        if entry is not None and entry.type == "file":
+        if file_at(tree, path):
             return _database(path, tree.read(path, LIMIT_BYTES).decode("utf-8", "replace"))
     return Found(packages=())
 

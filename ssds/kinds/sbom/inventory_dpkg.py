@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 
 from ssds.core.errors import IntegrityError
-from ssds.kinds.sbom.package import Found, Owners, Package, damaged
+from ssds.kinds.sbom.package import Found, Owners, Package, damaged, file_at
 from ssds.oci.flatten import FlatTree
 from ssds.packages.debian import paragraphs
 
@@ -38,11 +38,11 @@ def read(tree: FlatTree) -> Found:
 
 
 def _records(tree: FlatTree) -> Iterator[tuple[str, dict[str, str]]]:
-    paths = [STATUS] if _is_file(tree, STATUS) else []
+    paths = [STATUS] if file_at(tree, STATUS) else []
     paths += [
         f"{STATUS_FOLDER}/{name}"
         for name in tree.names(STATUS_FOLDER)
-        if not name.endswith(".md5sums") and _is_file(tree, f"{STATUS_FOLDER}/{name}")
+        if not name.endswith(".md5sums") and file_at(tree, f"{STATUS_FOLDER}/{name}")
     ]
     for path in paths:
         text = tree.read(path, STATUS_LIMIT_BYTES).decode("utf-8", "replace")
@@ -51,11 +51,6 @@ def _records(tree: FlatTree) -> Iterator[tuple[str, dict[str, str]]]:
                 yield path, fields
         except IntegrityError as error:
             raise damaged(path, error.message) from error
-
-
-def _is_file(tree: FlatTree, path: str) -> bool:
-    entry = tree.resolve(path)
-    return entry is not None and entry.type == "file"
 
 
 def _package(path: str, fields: dict[str, str]) -> Package | None:
@@ -93,7 +88,7 @@ def _owners(tree: FlatTree) -> Owners:
 
 
 def _lines(tree: FlatTree, path: str) -> list[str]:
-    if not _is_file(tree, path):
+    if not file_at(tree, path):
         return []
     return tree.read(path, LIST_LIMIT_BYTES).decode("utf-8", "surrogateescape").splitlines()
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from ssds.core.errors import IntegrityError
-from ssds.kinds.sbom.package import Found, Owners, Package, damaged, plain_licence
+from ssds.kinds.sbom.package import Found, Owners, Package, damaged, file_at, plain_licence
 from ssds.kinds.sbom.rpm_database import LIMIT_BYTES, ndb_headers, sqlite_headers
 from ssds.kinds.sbom.rpm_header import LIMIT_PATHS, RpmHeader, read_header
 from ssds.oci.flatten import FlatTree
@@ -52,8 +52,7 @@ def database_paths(tree: FlatTree) -> list[str]:
     found: set[str] = set()
     for folder in FOLDERS:
         for name in _READERS:
-            entry = tree.resolve(f"{folder}/{name}")
-            if entry is not None and entry.type == "file":
+            if entry := file_at(tree, f"{folder}/{name}"):
                 found.add(entry.path)
     return sorted(found)
 
@@ -61,11 +60,10 @@ def database_paths(tree: FlatTree) -> list[str]:
 def is_unread(tree: FlatTree) -> bool:
     """Whether there is a database that is not read: Berkeley DB, or a log with unwritten pages."""
     for folder in FOLDERS:
-        wal = tree.resolve(f"{folder}/rpmdb.sqlite-wal")
-        if wal is not None and wal.type == "file" and wal.size_bytes > 0:
+        wal = file_at(tree, f"{folder}/rpmdb.sqlite-wal")
+        if wal is not None and wal.size_bytes > 0:
             return True
-        old = tree.resolve(f"{folder}/Packages")
-        if old is not None and old.type == "file" and not database_paths(tree):
+        if file_at(tree, f"{folder}/Packages") and not database_paths(tree):
             return True
     return False
 

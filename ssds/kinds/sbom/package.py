@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ssds.core.errors import IntegrityError
+from ssds.oci.flatten import Entry, FlatTree
 
 Owners = dict[str, tuple[str, str]]
 """Path without a leading slash → (package type, package name)."""
@@ -43,6 +44,12 @@ class Found:
     packages: tuple[Package, ...]
     owners: Owners = field(default_factory=dict)
     unreadable: tuple[str, ...] = ()
+
+
+def file_at(tree: FlatTree, path: str) -> Entry | None:
+    """Returns the file that a path means, links followed, or None where there is none."""
+    entry = tree.resolve(path)
+    return entry if entry is not None and entry.type == "file" else None
 
 
 def damaged(path: str, why: str) -> IntegrityError:
