@@ -18,6 +18,8 @@ import tomllib
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO
 
 from ssds.core.canonical import Json
 from ssds.core.errors import IntegrityError, UnavailableError
@@ -51,14 +53,20 @@ def _bad(where: str, why: str) -> IntegrityError:
     return IntegrityError(f"{where}: {why}", hint=_SHORT, code="V021")
 
 
-def _read(path: str, limit_bytes: int) -> bytes:
+@contextmanager
+def _opened(path: str) -> Iterator[BinaryIO]:
     try:
         with open(path, "rb") as file:
-            data = file.read(limit_bytes + 1)
+            yield file
     except OSError as error:
         raise UnavailableError(
             f"{path} cannot be read: {error.strerror}", hint="Check its name.", code="V022"
         ) from error
+
+
+def _read(path: str, limit_bytes: int) -> bytes:
+    with _opened(path) as file:
+        data = file.read(limit_bytes + 1)
     if len(data) > limit_bytes:
         raise _bad(path, f"is larger than {limit_bytes} bytes")
     return data
@@ -71,18 +79,16 @@ def osv_zip(path: str) -> Iterator[Place]:
     """Gives the records of an OSV export: one JSON file each, read without unpacking.
 
     Raises:
+        UnavailableError: V022, it cannot be read.
         IntegrityError: V021, no zip; or an entry that is encrypted, a link, too large, grows too
             much, leaves its folder, or stands twice.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            yield from _entries(path, archive)
-    except FileNotFoundError as error:
-        raise UnavailableError(
-            f"{path} is not there", hint="Check its name.", code="V022"
-        ) from error
-    except (*_BAD_ZIP, OSError) as error:
-        raise _bad(path, f"is a damaged or unknown zip ({str(error)[:100]})") from error
+    with _opened(path) as file:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                yield from _entries(path, archive)
+        except (*_BAD_ZIP, OSError) as error:
+            raise _bad(path, f"is a damaged or unknown zip ({str(error)[:100]})") from error
 
 
 def _entries(path: str, archive: zipfile.ZipFile) -> Iterator[Place]:
@@ -135,7 +141,7 @@ def folder(path: str) -> Iterator[Place]:
         raise UnavailableError(
             f"{path} holds no advisory (OSV as *.json or *.yaml, Julia's *.md)",
             hint="Name the folder of a checkout.",
-            code="V022",
+            code="V027",
         )
 
 

@@ -193,7 +193,7 @@ def export(context: Context, /, name: str, file: str, form: str, ecosystem: str)
 def _pair(text: str, form: str) -> tuple[str, str]:
     name, sign, value = text.partition("=")
     if not sign or not name or not value:
-        raise UsageError(f"{text[:60]!r} is not {form}", hint=f"Write {form}.", code="V024")
+        raise UsageError(f"{text[:60]!r} is not {form}", hint=f"Write {form}.", code="V028")
     return name, value
 
 

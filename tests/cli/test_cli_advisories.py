@@ -82,7 +82,10 @@ def test_a_set_goes_to_another_machine_as_one_file_or_not_at_all(starter, tmp_pa
         (("import", "debian-12", str(file), "--digest", "sha256:" + "0" * 64), "V025"),
         (("import", "other", str(file)), "V026"),
         (("update", "debian-12", "--from", "osv=nowhere.zip"), "V022"),
+        (("update", "debian-12", "--from", "osv=/"), "V022"),
         (("update", "debian-12", "--from", "magic=all.zip"), "V024"),
+        (("update", "debian-12", "--from", f"folder={tmp_path}"), "V027"),
+        (("update", "debian-12", "--from", "osv"), "V028"),
         (("update", "debian-12", "--from", "kev=all.zip"), "O002"),
     ):
         done = ssds(starter, "advisories", *arguments)
