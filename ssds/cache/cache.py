@@ -25,8 +25,6 @@ PACKED_LIMIT_BYTES = 128 << 20
 """So many bytes of segments does one reader bring and hold."""
 _PATIENCE = 15
 """So many times the longest wait for one answer may all segments take."""
-
-
 OTHERS, NOBODY = "(others)", "(nobody)"
 """Who signed a claim, where it is none of the trusted keys."""
 
@@ -202,8 +200,8 @@ class Cache:
         return found
 
     @functools.cached_property
-    def _distrust_told(self) -> bool:
-        """Warns of claims that count for nothing, for want of a signature; true."""
+    def _vouched(self) -> dict[str, PublicKey]:
+        """Line's id → the trusted key that signed it; warns of the claims that no such key did."""
         found = self.signers()
         if found[OTHERS] or found[NOBODY]:
             why = f"{found[NOBODY]} unsigned, {found[OTHERS]} signed by keys that are not trusted"
@@ -211,7 +209,7 @@ class Cache:
                 why += " (no key is: trust.keys)"
             wrong = found[OTHERS] + found[NOBODY]
             self.warn(f"{wrong} of {found.total()} claims count for nothing: {why}")
-        return True
+        return {mark: key for mark, key in self._sealed.items() if key is not None}
 
     def entries(self, key: ActionKey) -> list[Entry]:
         """Returns what can be believed of a key, the earliest first."""
@@ -220,8 +218,8 @@ class Cache:
         found = []
         for line in self.lines.get(key, ()):
             signer: PublicKey | None = None
-            if self.signed and self._distrust_told:
-                signer = self._sealed.get(line_id(line_bytes(key, line)))
+            if self.signed:
+                signer = self._vouched.get(line_id(line_bytes(key, line)))
                 if signer is None:
                     continue
             try:

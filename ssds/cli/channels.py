@@ -273,19 +273,14 @@ def lacks_bytes(workspace: Workspace, name: ReleaseName) -> bool:
     variant = workspace.locks.get(name).variant(name)
     recipe = workspace.catalog.releases.get(name)
     as_file = recipe is not None and workspace.catalog.wants_sif(recipe)
+    from ssds.ship.plug import needed_bytes
+
     needed: list[Digest] = []
     for released in releasable(workspace.locks.get(name)):
-        if released.id != name:
-            continue
-        needed.append(released.index.digest)
-        needed += [released.metadata] if released.metadata else []
-        for half in released.platforms.values():
-            needed += [half.manifest.digest, half.config.digest]
-            needed += [layer.digest for layer in half.layers]
-            if half.sif and as_file:
-                needed += [half.sif.file.digest, half.sif.manifest.digest]
-        if set(released.platforms) != set(released.index.platforms):
-            return True
+        if released.id == name:
+            if set(released.platforms) != set(released.index.platforms):
+                return True
+            needed += needed_bytes(released, sif=as_file)
     return variant.index is None or any(not store.blobs.has(digest) for digest in needed)
 
 

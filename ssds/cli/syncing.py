@@ -20,7 +20,7 @@ from ssds.recipe.model import Channel
 from ssds.ship.bringing import bring_all
 from ssds.ship.channels import BYTES
 from ssds.ship.observation import read_observation, write_observation
-from ssds.ship.plug import lost_parts
+from ssds.ship.plug import needed_bytes
 from ssds.ship.pushing import Pushed
 from ssds.ship.signatures import History, Signing
 from ssds.ship.syncing import Look, carry_out, look_at
@@ -225,10 +225,7 @@ def _missing(workspace: Workspace, look: Look) -> list[tuple[Released, set[Diges
     for released in (r for r in look.releases if r.id in todo):
         needed = [released.metadata] if released.metadata else []
         if not todo[released.id].isdisjoint({"", BYTES}):
-            needed += [released.index.digest]
-            needed += lost_parts(released, lambda digest, _: has(digest))
-            sifs = released.sifs.values() if look.channel.sif else ()
-            needed += [digest for s in sifs for digest in (s.file.digest, s.manifest.digest)]
+            needed = needed_bytes(released, sif=look.channel.sif)
         if lacking := {digest for digest in needed if not has(digest)}:
             found.append((released, lacking))
     return found

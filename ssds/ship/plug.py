@@ -102,8 +102,22 @@ class Backend(Protocol):
 
 def lost_parts(released: Released, has: Callable[[Digest, bool], bool]) -> tuple[Digest, ...]:
     """Returns what a release consists of and ``has`` (digest, whether a manifest) denies."""
+    return tuple(d for d, manifest in _parts(released).items() if not has(d, manifest))
+
+
+def needed_bytes(released: Released, *, sif: bool) -> list[Digest]:
+    """Returns the digests whose bytes a push of a release needs; ``sif``: SIF files too."""
+    found = [released.index.digest, *_parts(released)]
+    found += [released.metadata] if released.metadata else []
+    for made in released.sifs.values() if sif else ():
+        found += [made.file.digest, made.manifest.digest]
+    return found
+
+
+def _parts(released: Released) -> dict[Digest, bool]:
+    """Returns what the index of a release leads to, and whether it is a manifest."""
     parts: dict[Digest, bool] = {}
     for half in released.platforms.values():
         parts |= {half.manifest.digest: True, half.config.digest: False}
         parts |= {layer.digest: False for layer in half.layers}
-    return tuple(digest for digest, manifest in parts.items() if not has(digest, manifest))
+    return parts
