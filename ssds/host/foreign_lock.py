@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 from ssds.core.errors import Refused
 from ssds.core.text import shown
 from ssds.host.files import explained, remove_file
+from ssds.host.local import head
 
 _TEXT_BYTES = 4096
 
@@ -60,22 +61,9 @@ def _take(path: str) -> None:
     )
 
 
-def _text(path: str) -> bytes:
-    try:
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return b""
-    try:
-        return os.read(handle, _TEXT_BYTES)
-    except OSError:
-        return b""
-    finally:
-        os.close(handle)
-
-
 def _left_behind(path: str) -> bool:
     """Whether a run of ours on this machine made it and is dead."""
-    words = _text(path).decode("ascii", "replace").split()
+    words = head(path, _TEXT_BYTES).decode("ascii", "replace").split()
     if len(words) != 3 or words[:2] != ["ssds", socket.gethostname()] or not words[2].isdecimal():
         return False
     try:
@@ -89,5 +77,5 @@ def _left_behind(path: str) -> bool:
 
 def _free(path: str) -> None:
     """Removes our file; not one that others put in its place."""
-    if _text(path).startswith(_own()):
+    if head(path, _TEXT_BYTES).startswith(_own()):
         remove_file(path, point="foreign-lock")

@@ -181,13 +181,10 @@ def open_regular(path: str) -> Iterator[BufferedReader]:
 def head(path: str, count_bytes: int) -> bytes:
     """Returns the first bytes of a regular file; none of anything else."""
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
+        with open_regular(path) as file:
+            return file.read(count_bytes)
+    except (OSError, InvalidValue):
         return b""
-    try:
-        return os.read(handle, count_bytes) if stat.S_ISREG(os.fstat(handle).st_mode) else b""
-    finally:
-        os.close(handle)
 
 
 def disk_is_full(path: str) -> bool:

@@ -93,15 +93,15 @@ def plan_removal(
         numbers = generations(folder, site)
         newest = numbers[-max(1, keep) :] if only in ("", site) else numbers
         kept = {*newest, linked_number(folder, site, "current")} - {0}
-        for number in numbers if site == only else ():
-            found = read_generation(folder, site, number)
-            owned |= found.images | found.sets
         shared: set[str] = set()
-        for number in sorted(kept):
+        for number in sorted({*kept, *(numbers if site == only else ())}):
             found = read_generation(folder, site, number)
-            living |= found.images
-            living_sets |= found.sets
-            shared |= {share.part for share in found.shares.values()}
+            if site == only:
+                owned |= found.images | found.sets
+            if number in kept:
+                living |= found.images
+                living_sets |= found.sets
+                shared |= {share.part for share in found.shares.values()}
         if only in ("", site):
             parts += [f"{parts_path(site)}/{p}" for p in _parts_in(folder, site) if p not in shared]
         old += [f"{site_path(site)}/{number}" for number in numbers if number not in kept]
