@@ -151,7 +151,8 @@ PLACES = {
     "a read-only state folder": "mount --bind workspace/.ssds workspace/.ssds; "
     "mount -o remount,ro,bind workspace/.ssds",
     "a full disk": "mkdir kept; cp workspace/.ssds/plan.index kept/; "
-    "mount -t tmpfs -o size=64k none workspace/.ssds; cp kept/* workspace/.ssds/; "
+    "pages=$(($(stat -c %s kept/plan.index) / 4096 + 2)); "
+    "mount -t tmpfs -o size=$((pages * 4))k none workspace/.ssds; cp kept/* workspace/.ssds/; "
     "head -c 1m /dev/zero > workspace/.ssds/filler 2>&- || true",
     "a disk that is full without an index": "mount -t tmpfs -o size=4k none workspace/.ssds; "
     "head -c 1m /dev/zero > workspace/.ssds/filler 2>&- || true",
