@@ -107,8 +107,9 @@ def read_ducc(data: bytes, path: str) -> tuple[list[ReadyMade], list[str]]:
             image = _image(str(text).removeprefix("https://").removeprefix("http://"), path)
             version = _version(image, path)
         except InvalidValue as error:
-            star = "a pattern of tags; name them" if "*" in str(text) else error.message
-            problems.append(f"{path}: {str(text)[:200]}: {star}")
+            why = error.message.removeprefix(f"{path}: ")
+            why = "a pattern of tags; name them" if "*" in str(text) else why
+            problems.append(f"{path}: {str(text)[:200]}: {why}")
             continue
         found.setdefault(image.place, {})[version] = str(image)
     made = [
@@ -231,7 +232,9 @@ def _version(image: ImageName, path: str) -> str:
             raise InvalidValue(f"{path}: the tag {image.tag[:80]!r} cannot be a version")
         return image.tag
     if image.digest is None:
-        raise InvalidValue(f"{path}: {image} says no version and no digest")
+        raise InvalidValue(
+            f"{path}: its tag moves and is no version; name another, or add @sha256:…"
+        )
     return image.digest.short
 
 

@@ -78,7 +78,7 @@ def test_all_versions_are_in_order_and_a_moving_tag_is_named_by_its_digest() -> 
         ("docker: 'https://x/y'\ntags: {a: b}", "does not name an image"),
         ("docker: x/y\ntags: {}", "no tags"),
         ("docker: x/y\ntags: {'a b': c}\n", "cannot"),
-        ("docker: x/y\ntags: {latest: c}\n", "no version and no digest"),
+        ("docker: x/y\ntags: {latest: c}\n", "tag moves and is no version"),
     ],
 )
 def test_what_cannot_be_a_recipe_is_told_with_its_file(text: str, reason: str) -> None:
