@@ -35,6 +35,7 @@ class ModuleFacts:
         description: the fields of the metadata blob, or empty.
         identifiers: those of the lock.
         needs: the site's module that brings the container runtime, or empty.
+        commands_in: the folder of its commands where it is not that of our wrappers.
     """
 
     name: str
@@ -47,6 +48,7 @@ class ModuleFacts:
     description: Mapping[str, Json] = field(default_factory=dict)
     identifiers: Mapping[str, str] = field(default_factory=dict)
     needs: str = ""
+    commands_in: str = ""
 
     @property
     def full(self) -> str:
@@ -60,8 +62,8 @@ class ModuleFacts:
 
     @property
     def programs(self) -> str:
-        """The folder of its wrappers, relative to the site's folder."""
-        return f"wrappers/{self.name}/{self.full}/bin"
+        """The folder of its commands, relative to the site's folder."""
+        return self.commands_in or f"wrappers/{self.name}/{self.full}/bin"
 
     @property
     def variables(self) -> list[tuple[str, str]]:

@@ -4,8 +4,8 @@
 
     containers/<name>_<version>_<YYYYMMDD>/<the same>.simg -> ../../.flat/…
     containers/<name>_<version>_<YYYYMMDD>/commands.txt, and a link per command to its wrapper
-    containers/modules/<name>/<version>.lua
-    neurodesk-modules/<category>/<name>/<version>.lua
+    containers/modules/<name>/<version>.lua                   and ``<version>`` in Tcl, where the
+    neurodesk-modules/<category>/<name>/<version>.lua         site's modules are in Tcl
 
 All of it are public names (``links``): made in the transaction of a deployment, listed as ours, and
 never put in the place of what others wrote. Nothing reads it back. An image for arm64 is
@@ -18,6 +18,7 @@ import datetime as dt
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from ssds.core.canonical import Json
 from ssds.core.digest import Digest, sha256_of
@@ -27,6 +28,7 @@ from ssds.core.text import blanked
 from ssds.host import local
 from ssds.lock.model import Released
 from ssds.recipe.model import Site
+from ssds.ship import tcl
 from ssds.ship.about import Reader, environment_of, read_about
 from ssds.ship.generation import Entry
 from ssds.ship.links import VIEW, Name
@@ -187,12 +189,24 @@ def _release(
         identifiers=pick.released.identifiers,
     )
     for place in (f"{CONTAINERS}/modules", *_categories(about)):
-        path = f"{place}/{name}/{pick.module}.lua"
-        view.file(path, judged({path: module_text(facts, build)}, pick.withdrawn)[path])
+        modules = _modules(site, facts, f"{place}/{name}", build)
+        for path, data in judged(modules, pick.withdrawn).items():
+            view.file(path, data)
+
+
+def _modules(site: Site, facts: ModuleFacts, folder: str, build: str) -> dict[str, bytes]:
+    """Returns path → bytes of a release's module in ``folder``, in each system of the site."""
+    found = {}
+    if site.modules != "tcl":
+        found[f"{folder}/{facts.version}.lua"] = module_text(facts, build)
+    if site.modules != "lmod":
+        here = replace(facts, folder=folder, commands_in=f"{CONTAINERS}/{build}")
+        found[f"{folder}/{facts.version}"] = tcl.module_text(here, hidden=False)
+    return found
 
 
 def module_text(facts: ModuleFacts, build: str) -> bytes:
-    """Returns a module file of the view, the same bytes in every place where it stands.
+    """Returns a module file of the view for Lmod, the same bytes wherever it stands.
 
     Its form is the one that NeuroDesk's ``reconcile_module_files.py`` leaves as it is: the help in
     brackets of level 3, then ``whatis``, then the commands as extensions below their marker.
