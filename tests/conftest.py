@@ -89,6 +89,8 @@ COMPONENTS = {
     "dpkg": lambda: _has("dpkg"),
     "graphviz": lambda: _has("dot"),
     "syft": lambda: _has("syft"),
+    "debsecan": lambda: _has("debsecan"),
+    "vdb": lambda: importlib.util.find_spec("vdb") is not None,
     "rpm": lambda: _has("rpm", "rpmbuild"),
     "root": lambda: os.geteuid() == 0,
     "squashfs": lambda: _has("unsquashfs", "mksquashfs"),
