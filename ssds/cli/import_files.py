@@ -39,6 +39,7 @@ def _options(own: Any) -> Any:
 @click.command("dockerfile")
 @_options
 @click.option("--context", "folder", default="", help="What COPY looks into; default: beside it.")
+@click.option("--stage", default="", help="The stage that is wanted; default: the last one.")
 @click.option(
     "--build-arg", "arguments", multiple=True, metavar="NAME=VALUE", help="An ARG's value."
 )
@@ -50,6 +51,7 @@ def dockerfile(
     version: str,
     base: str,
     folder: str,
+    stage: str,
     arguments: tuple[str, ...],
 ) -> int:
     """Write catalog/NAME/recipe.yaml from a Dockerfile."""
@@ -64,7 +66,12 @@ def dockerfile(
     collector = Collector()
     place = folder or os.path.dirname(os.path.abspath(path))
     imported = read_dockerfile(
-        _text(path, collector), path, context=_files(place), arguments=given, collector=collector
+        _text(path, collector),
+        path,
+        context=_files(place),
+        arguments=given,
+        collector=collector,
+        stage=stage,
     )
     return _finish(context, imported, collector, (path, place), name, version, base)
 

@@ -16,8 +16,10 @@ from typing import Any
 
 from ssds.core.diagnostics import Collector
 from ssds.core.patterns import pattern
-from ssds.importers.dockerwords import Heredoc, Instruction, Word, instructions, pairs, words
-from ssds.importers.model import MARK, Imported, Refusals
+from ssds.importers.dockerstages import chosen
+from ssds.importers.dockerwords import Instruction, Word, again, instructions, pairs, words
+from ssds.importers.labels import OCI, into_field
+from ssds.importers.model import MARK, Imported, Refusals, starting_test
 from ssds.recipe.formats.scope import COMMAND, ENVIRONMENT_NAME, USER_NAME
 
 Context = Callable[[str], list[str] | None]
@@ -32,16 +34,17 @@ _ARCHIVE = pattern(r".*\.(?:tar|tar\.\w+|tgz|tbz2?|txz|zst)")
 _IMAGE = pattern(r"[a-z0-9][A-Za-z0-9._/:@-]{0,400}")
 _LABEL = pattern(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,199}")
 _EXECUTABLE = ("755", "0755", "a+x", "+x", "555", "0555")
-_OCI = "org.opencontainers.image."
-_INSTEAD = {
-    "EXPOSE": "Images of ssds offer no ports; a recipe's webapp has one.",
-    "VOLUME": "What is bound is the site's choice; see hints.binds.",
-    "HEALTHCHECK": "Write a test.",
-    "ONBUILD": "Write the steps into the recipe that builds on this one.",
-    "STOPSIGNAL": "ssds starts no services.",
-    "SHELL": "Call that shell in RUN.",
-    "MAINTAINER": "Write LABEL org.opencontainers.image.authors.",
+_LEFT_OUT = {
+    "EXPOSE": "images of ssds offer no ports; a recipe's webapp has one",
+    "VOLUME": "what is bound is the site's choice; see hints.binds",
+    "HEALTHCHECK": "ssds starts no services; write a test",
+    "STOPSIGNAL": "ssds starts no services",
 }
+"""What changes no file of the image and has no place in a recipe, and why."""
+_INSTEAD = {"ONBUILD": "Write the steps into the recipe that builds on this one."}
+_KNOWN = {"FROM", "ARG", "ENV", "RUN", "COPY", "ADD", "WORKDIR", "USER", "LABEL", "ENTRYPOINT",
+          "CMD", "SHELL", "MAINTAINER"}  # fmt: skip
+_AMD64 = ("linux/amd64", "linux/x86_64", "linux/x86-64")
 
 
 def read_dockerfile(
@@ -51,6 +54,7 @@ def read_dockerfile(
     context: Context,
     arguments: Mapping[str, str],
     collector: Collector,
+    stage: str = "",
 ) -> Imported:
     """Returns what a Dockerfile says; what cannot be said in a recipe goes to ``collector``.
 
@@ -58,9 +62,12 @@ def read_dockerfile(
         path: its name in messages.
         context: finds the files that it copies.
         arguments: values of its ARGs.
+        stage: the name or number of the stage that is wanted; the last one where it is empty.
     """
     reader = _Reader(Refusals(path, collector), context, arguments)
-    for instruction in instructions(text, reader.refuse):
+    found, notes = chosen(instructions(text, reader.refuse), stage, reader.refuse)
+    reader.notes += notes
+    for instruction in found:
         reader.take(instruction)
     return reader.done()
 
@@ -75,6 +82,9 @@ class _Reader:
         self.base = ""
         self.known: dict[str, str] = {}
         self.args: dict[str, str] = {}
+        self.globals: dict[str, str] = {}
+        self.used: set[str] = set()
+        self.shell: list[str] = []
         self.folder = "/"
         self.build: list[dict[str, Any]] = []
         self.sources: dict[str, dict[str, str]] = {}
@@ -89,15 +99,26 @@ class _Reader:
         if not self.base and one.name not in ("FROM", "ARG"):
             self.refuse(one.line, one.rest, "FROM comes first.")
             self.base = "none"
-        own = getattr(self, f"_{one.name.lower()}", None)
-        if own is None or one.name in _INSTEAD:
+        own = getattr(self, f"_{one.name.lower()}") if one.name in _KNOWN else None
+        if one.name in _LEFT_OUT:
+            self.notes.append(f"line {one.line}, {one.name} is left out: {_LEFT_OUT[one.name]}")
+            return
+        if own is None:
             self.refuse(one.line, f"{one.name} {one.rest}", _INSTEAD.get(one.name, ""))
             return
-        allowed = {"COPY": {"chmod", "link"}, "ADD": {"chmod", "link", "checksum"}}
+        allowed = {
+            "COPY": {"chmod", "link"},
+            "ADD": {"chmod", "link", "checksum"},
+            "FROM": {"platform"},
+        }
         wrong = one.flags.keys() - allowed.get(one.name, set())
         for flag in sorted(wrong):
             told = f"--{flag}={one.flags[flag]}"
-            instead = "One stage only." if flag == "from" else "Only a plain form is known."
+            instead = (
+                "That is another stage or image: build it as a recipe of its own."
+                if flag == "from"
+                else "Only a plain form is known."
+            )
             self.refuse(one.line, f"{one.name} {told}", instead)
         if not wrong:
             own(one)
@@ -106,7 +127,7 @@ class _Reader:
         """Returns all of it."""
         if not self.base:
             self.refuse(1, "no FROM", "It must say what it builds on.")
-        unused = sorted(self.given)
+        unused = sorted(self.given.keys() - self.used)
         if unused:
             self.notes.append(f"no ARG is called {', '.join(unused)}")
         program = (self.entrypoint or self.program or [""])[0]
@@ -122,7 +143,7 @@ class _Reader:
         return Imported(
             base=self.base,
             build=tuple(self.build),
-            tests=(_test(program, name),),
+            tests=(starting_test(program, name),),
             sources=self.sources,
             files=self.files,
             metadata=self.metadata,
@@ -158,9 +179,13 @@ class _Reader:
     # -- instructions ------------------------------------------------------------------------------
 
     def _from(self, one: Instruction) -> None:
-        if self.base:
-            self.refuse(one.line, f"FROM {one.rest}", "One stage only: a recipe for each.")
+        if self.base:  # the next stage, built on this one
+            self.args = {}
             return
+        platform = one.flags.get("platform", _AMD64[0])
+        if platform not in _AMD64:
+            self.refuse(one.line, f"FROM --platform={platform}", "State it in platforms.")
+        self.globals, self.args = self.args, self.args
         found = words(one.rest) or []
         text = self._text(found[0], one.line) if found else ""
         alone = len(found) == 1 or (len(found) == 3 and (found[1].plain or "").upper() == "AS")
@@ -177,14 +202,15 @@ class _Reader:
                 self.refuse(one.line, one.rest, "")
             elif name in self.given:
                 self.args[name] = self.given[name]
+                self.used.add(name)
             elif sign:
                 self.args[name] = value
+            elif name in self.globals:
+                self.args[name] = self.globals[name]
             elif name in _OWN_ARGS:
                 self.args[name] = _OWN_ARGS[name]
             else:
                 self.refuse(one.line, f"ARG {name}", f"Give it: --build-arg {name}=VALUE.")
-        for name in [n for n in self.given if n in self.args]:
-            del self.given[name]
 
     def _env(self, one: Instruction) -> None:
         found = pairs(one.rest)
@@ -227,13 +253,15 @@ class _Reader:
             if script.startswith("#!"):
                 self.refuse(one.line, script.partition("\n")[0], "Call that program in RUN.")
         else:
-            script = one.rest + "".join(f"\n{text}" for text in _again(one))
+            script = one.rest + "".join(f"\n{text}" for text in again(one))
         seen = {**self.args, **dict.fromkeys(self.known)}
         exports = [
             f"export {name}={_quoted(value)}"
             for name, value in seen.items()
             if value is not None and re.search(rf"\$\{{?{name}\b", script)
         ]
+        if self.shell and listed is None and script.strip():
+            script = shlex.join([*self.shell, script])
         script = "\n".join([*exports, script])
         if not script.strip():
             self.refuse(one.line, "RUN", "There is nothing to run.")
@@ -310,6 +338,20 @@ class _Reader:
             {"copy": {"source": name, "to": self._absolute(found[1]), **self._mode(one)}}
         )
 
+    def _shell(self, one: Instruction) -> None:
+        if not one.listed:
+            self.refuse(one.line, f"SHELL {one.rest}", 'Write a list: ["/bin/bash", "-c"].')
+        plain = one.listed in (["/bin/sh", "-c"], ["sh", "-c"])
+        self.shell = [] if plain else one.listed or []
+
+    def _starter(self) -> list[str]:
+        return self.shell or ["/bin/sh", "-c"]
+
+    def _maintainer(self, one: Instruction) -> None:
+        name, value = f"{OCI}authors", one.rest.strip("\"' ")
+        if not into_field(name, value, self.metadata):
+            self.build.append({"labels": {name: value}})
+
     def _workdir(self, one: Instruction) -> None:
         path = " ".join(self._words(one))
         if path:
@@ -332,35 +374,13 @@ class _Reader:
             value = self._text(word, one.line)
             if not _LABEL.fullmatch(name):
                 self.refuse(one.line, f"LABEL {name}", "Letters, digits and . _ / - only.")
-            elif not self._described(name.removeprefix(_OCI), value, name.startswith(_OCI)):
+            elif not into_field(name, value, self.metadata):
                 kept[name] = value
         if kept:
             self.build.append({"labels": kept})
 
-    def _described(self, name: str, value: str, standard: bool) -> bool:
-        """Whether a label went into a field of the recipe (OCI image specification)."""
-        from ssds.recipe.formats.ssds_metadata import license_problem
-
-        line = "\n" not in value and 0 < len(value) < 200
-        web = re.fullmatch(r"https?://[!-~]+", value)
-        if not standard or not line or name in self.metadata:
-            return False
-        if name == "description":
-            self.metadata["summary"] = value
-        elif name in ("url", "source") and web and "homepage" not in self.metadata:
-            self.metadata["homepage"] = value
-        elif name == "licenses" and not license_problem(value):
-            self.metadata["licenses"] = [value]
-        elif name == "authors" and "maintainers" not in self.metadata:
-            self.metadata["maintainers"] = [{"name": value}]
-        elif name == "version" and "version" not in self.metadata:
-            self.metadata["version"] = value
-        else:
-            return False
-        return True
-
     def _entrypoint(self, one: Instruction) -> None:
-        self.entrypoint = one.listed or ["/bin/sh", "-c", one.rest]
+        self.entrypoint = one.listed or [*self._starter(), one.rest]
         if self.program:
             self.refuse(
                 one.line, f"ENTRYPOINT {one.rest}", "CMD beside it has no place in a recipe."
@@ -368,28 +388,11 @@ class _Reader:
         self.build.append({"entrypoint": list(self.entrypoint)})
 
     def _cmd(self, one: Instruction) -> None:
-        program = one.listed if one.listed is not None else ["/bin/sh", "-c", one.rest]
+        program = one.listed if one.listed is not None else [*self._starter(), one.rest]
         if self.entrypoint and program:
             self.refuse(one.line, f"CMD {one.rest}", "Put the arguments into ENTRYPOINT.")
         self.program = program
 
 
-def _again(one: Instruction) -> list[str]:
-    """Returns the here-documents of a command as the shell reads them."""
-    names = re.findall(r"<<-?['\"]?([\w.]+)['\"]?", one.rest)
-    texts: list[str] = []
-    for name, document in zip(names, one.heredocs, strict=False):
-        assert isinstance(document, Heredoc)
-        texts.append(f"{document.text}{name}")
-    return texts
-
-
 def _quoted(value: str) -> str:
     return value if value.startswith(MARK) else shlex.quote(value)
-
-
-def _test(program: str, name: str) -> dict[str, Any]:
-    if program and name not in ("sh", "bash", "dash"):
-        return {"name": "its program is there", "run": f"command -v {shlex.quote(program)}",
-                "stdout": [name]}  # fmt: skip
-    return {"name": "a shell starts", "run": "echo started", "stdout": ["started"]}

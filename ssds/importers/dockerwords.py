@@ -109,6 +109,15 @@ def _heredocs(lines: list[str], at: int, whole: str) -> tuple[int, tuple[Heredoc
     return at, tuple(documents), True
 
 
+def again(one: Instruction) -> list[str]:
+    """Returns the here-documents of a command as the shell reads them."""
+    names = re.findall(r"<<-?['\"]?([\w.]+)['\"]?", one.rest)
+    texts: list[str] = []
+    for name, document in zip(names, one.heredocs, strict=False):
+        texts.append(f"{document.text}{name}")
+    return texts
+
+
 def _instruction(whole: str, line: int, documents: tuple[Heredoc, ...]) -> Instruction | None:
     match = re.fullmatch(r"\s*([A-Za-z]+)(?:\s+(.*))?", whole, re.DOTALL)
     if match is None:
@@ -179,12 +188,13 @@ class Word:
         return Word(pieces=tuple(pieces))
 
 
-def words(text: str, *, at: str = "") -> list[Word] | None:
+def words(text: str, *, at: str = "", whole: bool = False) -> list[Word] | None:
     """Returns the words of a text, quotes taken off; None where a quote has no end.
 
     Args:
         text: a shell-like list of words.
         at: a sign at which the first word ends too (``=`` of ENV).
+        whole: all of it is one word; space between its parts stays.
     """
     found: list[Word] = []
     pieces: list[tuple[str, bool]] = []
@@ -205,6 +215,8 @@ def words(text: str, *, at: str = "") -> list[Word] | None:
         elif char == "\\" and position < len(text):
             pieces.append((text[position], False))
             begun, position = True, position + 1
+        elif whole and char.isspace():
+            pieces.append((char, False))
         elif char.isspace() or (at and char == at and not found):
             if begun or pieces:
                 found.append(_joined(pieces))
@@ -235,9 +247,8 @@ def pairs(text: str) -> list[tuple[str, Word]] | None:
     """Returns NAME → word of ENV and LABEL, in both of their forms; None where it is neither."""
     old = re.fullmatch(r"([^\s=\"']+)\s+(.*)", text, re.DOTALL)
     if old is not None:
-        if re.search(r"[\"'\\]", old[2]):
-            return None
-        return [(old[1], Word(pieces=((old[2], True),)))]
+        value = words(old[2], whole=True)
+        return None if value is None else [(old[1], value[0])]
     found: list[tuple[str, Word]] = []
     rest = text
     while rest:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -56,3 +57,11 @@ class Refusals:
                 hint=f"{instead} {row.hint}".strip(),
             )
         )
+
+
+def starting_test(program: str, name: str) -> dict[str, Any]:
+    """Returns a test to begin with: the program that is offered is there."""
+    if program and name not in ("sh", "bash", "dash"):
+        return {"name": "its program is there", "run": f"command -v {shlex.quote(program)}",
+                "stdout": [name]}  # fmt: skip
+    return {"name": "a shell starts", "run": "echo started", "stdout": ["started"]}

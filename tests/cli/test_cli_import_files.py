@@ -69,6 +69,15 @@ def read(text: str, arguments: dict[str, str] | None = None) -> tuple[Imported, 
     return found, collector
 
 
+def read_stage(stage: str) -> tuple[Imported, Collector]:
+    collector = Collector()
+    found = read_dockerfile(
+        STAGES, "Dockerfile", context=lambda _: [], arguments={"ALSO": "x"},
+        collector=collector, stage=stage,
+    )  # fmt: skip
+    return found, collector
+
+
 def test_a_dockerfile_becomes_a_recipe_that_says_the_same(plain: Site, folder: Path) -> None:
     ended = plain.good(
         "import", "dockerfile", str(folder / "Dockerfile"), "--name", "words", "--version", "1.0"
@@ -101,14 +110,10 @@ def test_a_dockerfile_becomes_a_recipe_that_says_the_same(plain: Site, folder: P
 
 REFUSED = [
     ("RUN --mount=type=cache,target=/x true", "--mount"),
-    ("COPY --from=build /a /b", "One stage only"),
-    ("FROM debian:12", "One stage only"),
+    ("COPY --from=build /a /b", "another stage"),
     ("ENV A=${PATH%/bin}", "${NAME:-else}"),
-    ('ENV A "quoted"', "NAME=VALUE"),
-    ("EXPOSE 80", "ports"),
-    ("HEALTHCHECK CMD true", "Write a test"),
-    ('SHELL ["/bin/bash", "-c"]', "Call that shell"),
-    ("VOLUME /data", "hints.binds"),
+    ('ENV A "no end', "NAME=VALUE"),
+    ("SHELL /bin/bash -c", "Write a list"),
     ("ONBUILD RUN true", "steps"),
     ("ADD https://example.org/x /x", "--checksum"),
     ("ADD there.tar.gz /x", "unpacks archives"),
@@ -123,6 +128,7 @@ REFUSED = [
     ("USER a b", "A user's name"),
     ("RUN <<EOF\ntrue", "has no end"),
     ("RUNN true", "no place"),
+    ("TEXT true", "no place"),
 ]
 
 
@@ -132,6 +138,87 @@ def test_what_cannot_be_said_is_refused_at_its_line(line: str, told: str) -> Non
     (found,) = list(collector)
     assert (found.code, found.span.line) == ("R122", 3)
     assert told in str(found)
+
+
+def test_what_changes_no_file_is_left_out_and_told() -> None:
+    lines = ["EXPOSE 80", "VOLUME /data", "HEALTHCHECK CMD true", "STOPSIGNAL 9"]
+    found, collector = read("\n".join(["FROM debian:12", *lines]))
+    assert not list(collector)
+    assert not found.build
+    told = [f"line {n}, {line.split()[0]} is left out" for n, line in enumerate(lines, 2)]
+    assert all(a in b for a, b in zip(told, found.notes, strict=True))
+
+
+STAGES = """\
+ARG OF=1.16
+ARG ALSO
+FROM --platform=linux/amd64 debian:12 AS tools
+ARG OF
+ENV TOOL="$OF"
+FROM debian:11 AS other
+RUN echo other
+FROM tools AS app
+SHELL ["/bin/bash", "-o", "pipefail", "-c"]
+RUN echo "$OF" | cat
+FROM APP as test
+ARG OF=2
+RUN echo "$OF"
+"""
+
+
+def scripts(found: Imported) -> list[str]:
+    return [step["run"]["script"] for step in found.build if "run" in step]
+
+
+def test_a_stage_comes_after_those_that_it_is_built_on() -> None:
+    found, collector = read(STAGES, {"ALSO": "x"})
+    assert not list(collector)
+    assert (found.base, found.build[0]) == ("debian:12", {"env": {"TOOL": "1.16"}})
+    bash = '/bin/bash -o pipefail -c \'echo "$OF"'
+    assert scripts(found) == [f"{bash} | cat'\n", f"export OF=2\n{bash}'\n"]
+    assert "stage test was taken, other left out, as docker build does" in found.notes[0]
+
+
+def test_a_stage_is_asked_for_by_name_or_number() -> None:
+    for stage in ("other", "OTHER", "1"):
+        found, collector = read_stage(stage)
+        assert (found.base, scripts(found)) == ("debian:11", ["echo other\n"])
+        assert "tools, app, test left out" in found.notes[0]
+        assert not list(collector)
+    _, collector = read_stage("9")
+    assert "The stages are tools, other, app, test" in str(next(iter(collector)))
+
+
+def test_a_build_argument_holds_in_each_stage_that_declares_it() -> None:
+    found, _ = read(STAGES, {"OF": "3", "ALSO": "x"})
+    assert found.build[0] == {"env": {"TOOL": "3"}}
+    assert scripts(found)[1].startswith("export OF=3\n")
+    assert not any("no ARG" in note for note in found.notes)
+
+
+def test_what_biocontainers_and_oci_labels_say_becomes_fields() -> None:
+    found, _ = read(
+        "FROM debian:12\nMAINTAINER A Person <a@example.org>\n"
+        'LABEL about.license="SPDX:MIT" about.home="https://example.org" software.version="1.2"\n'
+        'LABEL about.summary="Counts" about.license="SPDX:None" about.tags="x"\n'
+    )
+    assert found.metadata == {
+        "maintainers": [{"name": "A Person <a@example.org>"}],
+        "licenses": ["MIT"],
+        "homepage": "https://example.org",
+        "version": "1.2",
+        "summary": "Counts",
+    }
+    assert found.build == ({"labels": {"about.license": "SPDX:None", "about.tags": "x"}},)
+
+
+def test_the_old_form_of_env_loses_its_quotes_and_keeps_its_spaces() -> None:
+    found, collector = read('FROM debian:12\nENV A "one  two"  three\nENV P "$PATH:/x y"\n')
+    assert not list(collector)
+    assert found.build == (
+        {"env": {"A": "one  two  three"}},
+        {"env": {"P": "$PATH:/x y"}, "expand": True},
+    )
 
 
 def test_everything_that_is_refused_is_told_at_once_and_nothing_is_written(plain: Site) -> None:

@@ -1,0 +1,83 @@
+"""Which instructions of a Dockerfile make one of its stages.
+
+Source: Dockerfile reference, "FROM" and "Understand how ARG and FROM interact"; `docker build
+--target`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ssds.core.records import dataclass
+from ssds.importers.dockerwords import Instruction, words
+from ssds.importers.model import Refusals
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """One stage: its name or number, what it is built on as written, and its instructions."""
+
+    name: str
+    on: str
+    own: tuple[Instruction, ...]
+
+
+def chosen(
+    found: Sequence[Instruction], wanted: str, refuse: Refusals
+) -> tuple[list[Instruction], list[str]]:
+    """Returns what ``docker build --target WANTED`` runs, in order, and what a reader should know.
+
+    A stage that is built on another comes after that one's instructions; each stage still begins
+    with its ``FROM``. What copies from another stage is refused by who reads it.
+
+    Args:
+        wanted: a stage's name or number; the last one where it is empty.
+    """
+    first = next((n for n, one in enumerate(found) if one.name == "FROM"), len(found))
+    stages = _stages(found[first:])
+    if not stages:
+        return list(found), []
+    at = _place(stages, wanted) if wanted else len(stages) - 1
+    if at is None:
+        line = stages[0].own[0].line
+        names = ", ".join(stage.name for stage in stages)
+        refuse(line, f"no stage {wanted}", f"The stages are {names}.")
+        return list(found[: first + 1]), []
+    chain = [stages[at]]
+    taken = {at}
+    while (below := _place(stages[:at], chain[0].on)) is not None:
+        chain.insert(0, stages[below])
+        taken.add(below)
+        at = below
+    left = [stage.name for number, stage in enumerate(stages) if number not in taken]
+    notes = []
+    if left:
+        kept = f"stage {chain[-1].name} was taken"
+        how = "" if wanted else ", as docker build does; --stage NAME takes another"
+        notes.append(f"{kept}, {', '.join(left)} left out{how}")
+    return [*found[:first], *(one for stage in chain for one in stage.own)], notes
+
+
+def _stages(found: Sequence[Instruction]) -> list[Stage]:
+    starts = [n for n, one in enumerate(found) if one.name == "FROM"]
+    stages = []
+    ends = [*starts[1:], len(found)][: len(starts)]
+    for number, (begin, end) in enumerate(zip(starts, ends, strict=True)):
+        parts = [word.plain or word.expanding for word in words(found[begin].rest) or []]
+        named = len(parts) == 3 and parts[1].upper() == "AS"
+        stages.append(
+            Stage(
+                name=parts[2].lower() if named else str(number),
+                on=parts[0] if parts else "",
+                own=tuple(found[begin:end]),
+            )
+        )
+    return stages
+
+
+def _place(stages: Sequence[Stage], name: str) -> int | None:
+    """Returns the number of the last stage of that name, or with that number."""
+    for number in range(len(stages) - 1, -1, -1):
+        if stages[number].name == name.lower():
+            return number
+    return int(name) if name.isascii() and name.isdigit() and int(name) < len(stages) else None
