@@ -14,7 +14,7 @@ from ssds.ship.changes import Change
 from ssds.ship.images import BlobSource, has_image
 from ssds.ship.refdata.choice import select_data
 from ssds.ship.releases import look_with
-from ssds.ship.shared import adopted_in, shared_changes
+from ssds.ship.shared import adopted_in, shared_changes, with_modules
 from ssds.ship.sites import Pick, Selection, select
 from ssds.ship.targets.plug import Target
 
@@ -36,9 +36,11 @@ def choose(
     found = adopted_in(place.folder, known)
     if not found:
         return selection, None
-    here = {str(release) for release, _ in found}
+    here = {str(one.id) for one in found}
     left_out = tuple(row for row in selection.left_out if row[0] not in here)
-    return replace(selection, left_out=left_out), shared_changes(site, place.folder, found)
+    shown = with_modules(site, place.folder, found)
+    selection = replace(selection, left_out=left_out, residents=shown)
+    return selection, shared_changes(site, place.folder, found, shown)
 
 
 def _select(
@@ -61,7 +63,8 @@ def _as_it_stands(pick: Pick, folder: str) -> Pick:
 
 def copies_of(locks: Iterable[Lock], selection: Selection) -> Attached:
     """Returns the copies of locks that parts hold."""
-    taken = {(pick.released.id.name, pick.released.id.version) for pick in selection.picks}
+    ids = [pick.released.id for pick in selection.picks] + [o.id for o in selection.residents]
+    taken = {(release.name, release.version) for release in ids}
     found: dict[str, dict[str, Callable[[], bytes]]] = {}
     for lock in locks:
         if (lock.name, lock.version) in taken:

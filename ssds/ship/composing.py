@@ -10,6 +10,7 @@ from ssds.core.model import ReleaseName
 from ssds.core.platform import Platform
 from ssds.recipe.model import Site
 from ssds.recipe.selectors import About, hits
+from ssds.ship.adopted import Guest
 from ssds.ship.collisions import Offer, owners
 from ssds.ship.generation import Entry, Generation
 from ssds.ship.modules import ModuleFacts
@@ -81,18 +82,20 @@ def compose(
     older: Sequence[Older] = (),
     *,
     kept: Sequence[Kept] = (),
+    guests: Sequence[Guest] = (),
     made_from: Mapping[str, str] = _NO_TEXTS,
 ) -> Generation:
     """Returns a generation: modules, wrappers, and one folder with all commands of the site.
 
     Args:
-        kept: software that is in neither ``releases`` nor ``older``.
+        kept: software that is in neither ``releases`` nor ``older`` nor ``guests``.
         made_from: software → digest of what it is composed from, for the record.
     """
     made = Generation(site=site.name, lmod=site.modules != "tcl", flat=site.naming == "flat")
     current = [_placed(site, item) for item in releases]
     staying = [entry for item in kept for entry in item.entries]
-    made.entries = [*(c.entry for c in current), *(old.entry for old in older), *staying]
+    made.entries = [item.entry for several in (current, older, guests) for item in several]
+    made.entries += staying
     made.entries.sort(key=lambda entry: (entry.name, entry.module, entry.revision))
     support = support_part(site, platforms_of(made.entries))
     _hold(made, SUPPORT, support, ())
@@ -103,15 +106,21 @@ def compose(
     news: dict[str, list[Current]] = {}
     for item in current:
         news.setdefault(item.entry.name, []).append(item)
+    invited: dict[str, list[Guest]] = {}
+    for guest in guests:
+        invited.setdefault(guest.entry.name, []).append(guest)
+        news.setdefault(guest.entry.name, [])
     for name, items in news.items():
-        part, folders = _software(site, items, olds.get(name, ()), chosen, support.name)
+        several = (items, olds.get(name, ()), invited.get(name, ()))
+        part, folders = _software(site, *several, chosen, support.name)
         _hold(made, name, part, folders, made_from.get(name, ""))
     for same in kept:
         _link(made, same.entries[0].name, same.share, {entry.folder for entry in same.entries})
     made.files.update(openers(site, {entry.folder for entry in made.entries}))
     abouts = {(item.entry.name, item.entry.full): item.about for item in current}
     abouts |= {(k.entries[0].name, full): about for k in kept for full, about in k.abouts.items()}
-    shown = (e for e in made.entries if e.current and chosen.get(e.name) == e.module)
+    ours = (e for e in made.entries if e.current and not e.adopted)
+    shown = (e for e in ours if chosen.get(e.name) == e.module)
     _all_commands(made, site, [_offer(e, abouts.get((e.name, e.full), About())) for e in shown])
     return made
 
@@ -140,6 +149,7 @@ def _software(
     site: Site,
     current: Sequence[Current],
     older: Sequence[Older],
+    guests: Sequence[Guest],
     chosen: Mapping[str, str],
     support: str,
 ) -> tuple[Part, set[str]]:
@@ -153,7 +163,10 @@ def _software(
     for old in older:
         part.files.update(judged(old.modules, old.withdrawn))
         _add(part, old.entry, old.wrapper)
-    entries = [*(item.entry for item in current), *(old.entry for old in older)]
+    for guest in guests:
+        part.files.update(guest.files)
+        part.links.update(guest.links)
+    entries = [item.entry for several in (current, older, guests) for item in several]
     part.files.update(folder_files(site, entries, chosen))
     part.links[SUPPORT_PATH] = f"../../{support}/{SUPPORT_PATH}"
     return part, {entry.folder for entry in entries}

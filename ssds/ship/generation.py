@@ -39,7 +39,7 @@ class Entry:
         module: ``VERSION[-VARIANT]``; ``full`` adds the revision.
         current: whether the public module name points at it.
         images: platform → the config's digest, which names the image's folder; the site's first
-            choice first.
+            choice first. None of what was adopted: its revision is 0.
         commands: wrapper names.
         folder: the module's, relative to the site's folder.
         found: whether nobody declared the commands.
@@ -64,6 +64,11 @@ class Entry:
     def full(self) -> str:
         """The hidden module's name."""
         return f"{self.module}-r{self.revision}"
+
+    @property
+    def adopted(self) -> bool:
+        """Whether others deployed it: ``r0``."""
+        return self.revision == 0
 
     @property
     def release(self) -> tuple[str, str]:

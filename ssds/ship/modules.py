@@ -196,6 +196,5 @@ def help_text(facts: ModuleFacts) -> str:
         parts.append("Commands: " + " ".join(sorted(facts.commands)))
     if dois := _dois(about):
         parts.append("Please cite: " + " ".join(f"https://doi.org/{doi}" for doi in dois))
-    if homepage := _texts(about.get("homepage", "")):
-        parts.append(f"More: {homepage[0]}")
+    parts += [f"More: {text}" for text in _texts(about.get("homepage", ""))[:1] if text.strip()]
     return "\n\n".join(parts)

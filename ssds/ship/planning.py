@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 
 from ssds.core.digest import Digest
 from ssds.core.errors import Refused, UnavailableError
 from ssds.recipe.model import Site
 from ssds.ship.changes import Change, removals
-from ssds.ship.generation import Deployed
+from ssds.ship.generation import Deployed, Entry
 from ssds.ship.refdata.choice import data_changes
-from ssds.ship.sites import Pick, Selection
+from ssds.ship.sites import Pick, Resident, Selection
 
 REMOVAL_LIMIT = 5
 
@@ -35,10 +36,33 @@ def site_changes(site: Site, selection: Selection, before: Deployed) -> tuple[Ch
         else:
             verb, reason = "=", f"r{old.revision} is there{', withdrawn' * old.withdrawn}"
         found.append(Change(where=site.name, what=what, verb=verb, reason=reason))
+    ours = {(pick.name, pick.module) for pick in selection.picks}
+    for one in selection.residents:
+        old = current.pop(one.release, None) if one.release not in ours else None
+        found.append(resident_change(site, one, old, hidden=one.release in ours))
     for (name, module), _ in sorted(current.items()):
         reason = "no longer asked for by the site or no longer locked"
         found.append(Change(where=site.name, what=f"{name}/{module}", verb="-", reason=reason))
     return (*found, *data_changes(site, selection.data, before.data))
+
+
+def resident_change(
+    site: Site, one: Resident, old: Entry | None = None, *, hidden: bool = False
+) -> Change:
+    """Returns the row of an adopted release: it stays as others wrote it, whatever its module does.
+
+    Args:
+        old: the entry that it had; hidden: whether a release of ours has its public name.
+    """
+    what = "/".join(one.release) + ("-r0" if hidden else "")
+    if not os.path.lexists(one.place):
+        return Change(where=site.name, what=what, verb="x", reason=f"adopted; {one.place} is gone")
+    said, verb = "", "="
+    if one.withdrawn is not None:
+        said, verb = ", withdrawn", "=" if old is not None and old.withdrawn else "+"
+    elif old is not None and old.withdrawn:
+        said, verb = ", not withdrawn any more", "+"
+    return Change(where=site.name, what=what, verb=verb, reason=f"adopted, at {one.place}{said}")
 
 
 def check_removals(changes: Sequence[Change], allowed: int, where: str) -> None:

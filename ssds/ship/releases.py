@@ -13,18 +13,19 @@ from ssds.lock.model import Released, ReleaseHalf
 from ssds.recipe.model import Site
 from ssds.recipe.selectors import About, about, looks_inside
 from ssds.ship.about import Reader, environment_of, read_about
+from ssds.ship.adopted import Guest, guests_of
 from ssds.ship.clients import client_files
 from ssds.ship.composing import Current, Kept, Older, compose, support_part
 from ssds.ship.generation import Deployed, Entry, Generation
 from ssds.ship.images import BlobSource, Programs, config_of, has_image
 from ssds.ship.modules import ModuleFacts
-from ssds.ship.parts import lacking
+from ssds.ship.parts import Share, lacking
 from ssds.ship.sites import Look, Pick, Selection
 from ssds.ship.tree import data_path, image_path, parts_path, site_path
 from ssds.ship.wrappers import FACTS, ImageFacts, release_facts
 from ssds.version import VERSION
 
-FORM = 2
+FORM = 3
 """Of modules and wrappers: raised when the same facts give other bytes (C9)."""
 
 
@@ -54,9 +55,15 @@ def compose_site(
     picks: dict[str, list[Pick]] = {}
     for pick in selection.picks:
         picks.setdefault(pick.name, []).append(pick)
+    guests: dict[str, list[Guest]] = {}
+    ours = {(pick.name, pick.module) for pick in selection.picks}
+    for guest in guests_of(site, selection.residents, folder, ours):
+        guests.setdefault(guest.entry.name, []).append(guest)
+        picks.setdefault(guest.entry.name, [])
     olds = _earlier(picks, before, folder)
-    made_from = _origins(site, picks, olds)
-    staying = {} if anew else _staying(site, picks, olds, made_from, before, folder)
+    made_from = _origins(site, picks, olds, guests)
+    standing = _standing(site, made_from, before, folder) if not anew else {}
+    staying = _staying(standing, picks, olds, guests, before)
     kept = [
         _kept(staying[name], several, site, blobs)
         for name, several in picks.items()
@@ -70,13 +77,15 @@ def compose_site(
         _older(folder, site.name, before.number, entry, said[entry.release]) for entry in entries
     )
     older = [old for old in found if old]
-    made = compose(site, releases, older, kept=kept, made_from=made_from)
+    invited = [guest for name in composed for guest in guests.get(name, ())]
+    made = compose(site, releases, older, kept=kept, guests=invited, made_from=made_from)
     if selection.data or before.data:
         from ssds.ship.refdata.compose import add_data
 
         add_data(made, site, selection.data, before, folder)
     images = [image_path(image) for entry in made.entries for image in entry.images.values()]
     images += [data_path(entry.digest) for entry in made.data if entry.current]
+    images += [one.folder for one in selection.residents]
     made.files.update(client_files(site, images, inner))
     return made
 
@@ -88,15 +97,17 @@ def _earlier(
     now = {(p.name, p.module): p.released.revision for several in picks.values() for p in several}
     found: dict[str, list[Entry]] = {}
     for entry in before.entries:
-        if now.get(entry.release, entry.revision) != entry.revision and all(
-            has_image(folder, image) for image in entry.images.values()
-        ):
+        stays = now.get(entry.release, entry.revision) != entry.revision and not entry.adopted
+        if stays and all(has_image(folder, image) for image in entry.images.values()):
             found.setdefault(entry.name, []).append(replace(entry, current=False))
     return found
 
 
 def _origins(
-    site: Site, picks: Mapping[str, Sequence[Pick]], olds: Mapping[str, Sequence[Entry]]
+    site: Site,
+    picks: Mapping[str, Sequence[Pick]],
+    olds: Mapping[str, Sequence[Entry]],
+    guests: Mapping[str, Sequence[Guest]],
 ) -> dict[str, str]:
     """Returns name → digest of everything that its part is composed from."""
     names = {Platform(p) for old in olds.values() for entry in old for p in entry.images}
@@ -118,29 +129,39 @@ def _origins(
             for pick in several
         ]
         earlier = [(entry.full, list(entry.images.values())) for entry in olds.get(name, ())]
-        found[name] = sha256_of(f"{common}{facts!r}{earlier!r}".encode()).hex
+        text = f"{common}{facts!r}{earlier!r}"
+        if name in guests:
+            text += repr([(g.entry, sorted(g.files.items()), g.links) for g in guests[name]])
+        found[name] = sha256_of(text.encode()).hex
     return found
 
 
-def _staying(
-    site: Site,
-    picks: Mapping[str, Sequence[Pick]],
-    olds: Mapping[str, Sequence[Entry]],
-    made_from: Mapping[str, str],
-    before: Deployed,
-    folder: str,
-) -> dict[str, Kept]:
-    """Returns name → software whose part is there, made from the same."""
-    known = {(e.name, e.module, e.revision): e for e in before.entries}
+def _standing(
+    site: Site, made_from: Mapping[str, str], before: Deployed, folder: str
+) -> dict[str, Share]:
+    """Returns name → a part that is there, made from the same."""
     same = {
         n: s for n, s in before.shares.items() if s.made_from and s.made_from == made_from.get(n)
     }
     gone = lacking(os.path.join(folder, parts_path(site.name)), (s.part for s in same.values()))
+    return {name: share for name, share in same.items() if share.part not in gone}
+
+
+def _staying(
+    standing: Mapping[str, Share],
+    picks: Mapping[str, Sequence[Pick]],
+    olds: Mapping[str, Sequence[Entry]],
+    guests: Mapping[str, Sequence[Guest]],
+    before: Deployed,
+) -> dict[str, Kept]:
+    """Returns name → software whose part stands and whose entries are known."""
+    known = {(e.name, e.module, e.revision): e for e in before.entries}
     found = {}
-    for name, share in same.items():
+    for name, share in standing.items():
         keys = [(name, pick.module, pick.released.revision) for pick in picks[name]]
-        if share.part not in gone and all(key in known for key in keys):
-            entries = (*(known[key] for key in keys), *olds.get(name, ()))
+        if all(key in known for key in keys):
+            invited = (guest.entry for guest in guests.get(name, ()))
+            entries = (*(known[key] for key in keys), *olds.get(name, ()), *invited)
             found[name] = Kept(share=share, entries=entries)
     return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
@@ -10,7 +11,15 @@ from ssds.core.errors import InvalidValue
 from ssds.core.model import ReleaseName
 from ssds.core.platform import Platform
 from ssds.lock.data import DataLock
-from ssds.lock.model import Lock, Released, ReleaseHalf, blocked, releasable
+from ssds.lock.model import (
+    Adoption,
+    Lock,
+    Released,
+    ReleaseHalf,
+    Withdrawal,
+    blocked,
+    releasable,
+)
 from ssds.recipe.model import Site
 from ssds.recipe.selectors import About, hits, looks_inside
 from ssds.recipe.shared import parse_bind
@@ -54,12 +63,48 @@ class Pick:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Resident:
+    """A release in a tree that others deployed and that was adopted.
+
+    Attributes:
+        place: absolute path of its image; inside: the same below the tree.
+    """
+
+    id: ReleaseName
+    place: str
+    inside: str
+    adoption: Adoption
+    withdrawn: Withdrawal | None = None
+
+    @property
+    def folder(self) -> str:
+        """The folder of its wrappers, below the tree."""
+        return os.path.dirname(self.inside)
+
+    @property
+    def release(self) -> tuple[str, str]:
+        """Name and public module name."""
+        return self.id.name, self.id.tag
+
+    @property
+    def said(self) -> str:
+        """What users are told of a withdrawn release, or the empty string."""
+        name = "/".join(self.release)
+        return f"{name} was {self.withdrawn.text}" if self.withdrawn else ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """What a site gets, data sets too, and what it does not get, with a reason each."""
+    """What a site gets, data sets too, and what it does not get, with a reason each.
+
+    Attributes:
+        residents: adopted releases in its tree, whose names its modules offer too.
+    """
 
     picks: tuple[Pick, ...]
     left_out: tuple[tuple[str, str], ...]
     data: tuple[DataLock, ...] = ()
+    residents: tuple[Resident, ...] = ()
 
     @property
     def images(self) -> frozenset[Digest]:

@@ -18,7 +18,7 @@ from ssds.ship.modules import (
     whatis_rows,
 )
 
-_COOKIE = "#%Module1.0"
+COOKIE = "#%Module1.0"
 _SPECIAL = re.compile(r'[\\"$\[\]{}]')
 
 
@@ -27,7 +27,7 @@ def module_text(facts: ModuleFacts, *, hidden: bool) -> bytes:
     full = facts.full
     own = f"/{facts.place}/{full if hidden else facts.version}"
     rows = [
-        _COOKIE,
+        COOKIE,
         f"# {facts.name} {full}, {facts.image}; made by ssds, do not edit",
         *_root(own),
         "proc ModulesHelp {} {",
@@ -55,7 +55,7 @@ def module_text(facts: ModuleFacts, *, hidden: bool) -> bytes:
 
 def modulerc_text(hidden: Sequence[str], name: str, default: str) -> bytes:
     """Returns ``.modulerc`` of one name: hides versions, and says which a bare name loads."""
-    rows = [_COOKIE]
+    rows = [COOKIE]
     if default:
         rows.append(f"module-version {tcl_text(f'{name}/{default}')} default")
     if hidden:
@@ -73,7 +73,7 @@ def modulerc_text(hidden: Sequence[str], name: str, default: str) -> bytes:
 def opener_text(category: str, folder: str) -> bytes:
     """Returns the module that opens a category's modules (``naming: hierarchy``)."""
     rows = [
-        _COOKIE,
+        COOKIE,
         *_root(f"/modules/{category}"),
         f"module-whatis {tcl_text(f'Description: opens the modules of {category}')}",
         f"prepend-path MODULEPATH $root/{tcl_word(folder)}",

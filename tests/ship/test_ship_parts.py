@@ -146,7 +146,7 @@ def test_the_bytes_of_a_part_change_with_its_form_only() -> None:
     made = compose(site(modules="both"), [release])
     part = made.parts[made.shares["tool"].part]
     del part.links["wrappers/.ssds"]  # the scripts, which the record names too
-    assert part.name[:16] == "f0b769ec84bfe091"
+    assert part.name[:16] == "95fb7453dd430c5c"
 
 
 def test_wrappers_and_modules_of_a_moved_tree_find_their_part(tree: str, in_memory: str) -> None:
