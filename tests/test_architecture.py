@@ -34,7 +34,7 @@ ORDER = [
     {"lock"},
     {"engine", "ship", "lint"},
     {"adopt", "delivery", "exports", "install"},
-    {"saved", "audit", "verify", "reports"},
+    {"saved", "audit", "verify", "reports", "tuf"},
     {"parts"},
     {"workspace"},
     {"cli"},
@@ -53,6 +53,8 @@ HEAVY = (
     "rich",
     "cyclonedx",
     "archspec",
+    "tuf",
+    "securesystemslib",
 )
 
 

@@ -45,6 +45,7 @@ VERBS = {
     "key": "make a key that signs, or show its public half",
     "sign": "sign locks and other files",
     "verify": "say what signatures prove, offline",
+    "tuf": "publish catalog and locks so that no mirror holds a site back unseen",
     "export": "write what is released as SHPC, DUCC and NeuroDesk read it",
     "advisories": "make, import, look at or give away sets of security advisories",
     "audit": "rebuild a release elsewhere and compare every byte",

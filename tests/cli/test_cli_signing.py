@@ -68,3 +68,32 @@ def test_from_a_new_key_to_a_verified_release(
     told = capsys.readouterr().err
     assert "error[X006]" in told
     assert "Traceback" not in told
+
+
+def test_what_a_site_fetches_from_a_tuf_repository_is_a_workspace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SSDS_KEY_PASSWORD", "")
+    Path("catalog/sites").mkdir(parents=True)
+    Path("catalog/sites/uq.yaml").write_text("title: UQ\nplatforms: [linux/amd64]\n")
+    Path("lockfiles").mkdir()
+    Path("ssds.yaml").write_text("{}\n")
+    for key in ("lab", "uq"):
+        assert main(["key", "new", key, "--kind", "ed25519"]) == 0
+    roles = [f"--{role}=lab.pub" for role in ("root", "targets", "online")]
+    assert main(["tuf", "roles", "pub", *roles]) == 0
+    assert main(["tuf", "sign", "pub", "--key", "lab"]) == 0
+    assert main(["tuf", "delegate", "pub", "uq", "uq.pub", "--key", "lab"]) == 0
+    assert main(["tuf", "publish", "pub", "--site", "uq", "--key", "uq"]) == 0
+    assert main(["tuf", "publish", "pub", "--key", "lab", "--json"]) == 0
+    capsys.readouterr()
+    assert (
+        main(["tuf", "refresh", "pub", "--to", "site", "--root", "pub/1.root.json", "--json"]) == 0
+    )
+    assert json.loads(capsys.readouterr().out)["changed"] == ["catalog/sites/uq.yaml", "ssds.yaml"]
+    assert main(["-C", "site/current", "plan"]) == 0
+    assert main(["tuf", "refresh", "nowhere", "--to", "site"]) == 1
+    assert "error[X076]" in capsys.readouterr().err
+    assert main(["tuf", "delegate", "pub", "uq", "--key", "lab"]) == 1
+    assert main(["tuf", "publish", "pub", "--site", "none", "--key", "uq"]) == 1

@@ -1,0 +1,1 @@
+"""A TUF repository of catalog, locks and advisories: no mirror rolls a site back unseen."""

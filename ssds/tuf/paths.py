@@ -1,0 +1,29 @@
+"""Target paths: names below one folder, and nothing else, whoever signed them."""
+
+from __future__ import annotations
+
+from ssds.core.errors import IntegrityError
+
+LIMIT_CHARACTERS = 1000
+
+
+def check_path(path: str) -> str:
+    """Returns the path of a target.
+
+    Raises:
+        IntegrityError: X060, it could lead elsewhere, or a web server would read it otherwise.
+    """
+    parts = path.split("/")
+    bad = any(part.startswith(".") or not part for part in parts)  # "..", hidden, empty
+    if bad or len(path) > LIMIT_CHARACTERS or any(not _plain(letter) for letter in path):
+        raise IntegrityError(
+            f"{path[:80]!r} is no path of a published file",
+            hint="It is relative; its parts have letters, digits and @ + ~ . _ - : , = and no dot "
+            "at the beginning.",
+            code="X060",
+        )
+    return path
+
+
+def _plain(letter: str) -> bool:
+    return letter.isascii() and (letter.isalnum() or letter in "@+~._-:,=/")

@@ -1,0 +1,302 @@
+"""What is published: the workspace's files as targets, a site's own file, and their freshness."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from ssds.core.errors import IntegrityError, Refused, UsageError
+from ssds.core.records import dataclass
+from ssds.host.files import locked
+from ssds.trust.files import read_limited
+from ssds.trust.keys import Signer
+from ssds.tuf import repository as disk
+from ssds.tuf.paths import check_path
+from ssds.tuf.roles import TARGETS_DAYS
+
+if TYPE_CHECKING:
+    from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, TargetFile, Targets
+
+SNAPSHOT_DAYS = 30
+TIMESTAMP_DAYS = 2
+FILE_LIMIT_BYTES = 256 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """What a publication wrote.
+
+    Attributes:
+        written: the metadata files, in order; none where nothing changed and nothing was renewed.
+        files: how many target files the changed role names.
+        fresh_until: the end of the timestamp, or None where none was made.
+        notes: what was left as it was, and why.
+    """
+
+    written: tuple[str, ...]
+    files: int = 0
+    fresh_until: datetime | None = None
+    notes: tuple[str, ...] = ()
+
+
+def files_below(root: str, names: Sequence[str]) -> dict[str, bytes]:
+    """Returns relative path → bytes of files and of all files in folders; hidden ones stay out.
+
+    Raises:
+        SsdsError: X030 a file cannot be read or is a link, X060 a name that is no target path.
+    """
+    found: dict[str, bytes] = {}
+    for name in names:
+        place = os.path.join(root, name)
+        if os.path.isfile(place):
+            found[check_path(name)] = read_limited(place, FILE_LIMIT_BYTES)
+        for folder, folders, inside in os.walk(place):
+            folders[:] = sorted(one for one in folders if not one.startswith("."))
+            for one in sorted(inside):
+                if not one.startswith("."):
+                    path = os.path.join(folder, one)
+                    relative = check_path(os.path.relpath(path, root))
+                    found[relative] = read_limited(path, FILE_LIMIT_BYTES)
+    return found
+
+
+def publish(
+    folder: str,
+    files: Mapping[str, bytes] | None,
+    signers: Sequence[Signer],
+    now: datetime,
+    *,
+    site: str = "",
+    days: int = TIMESTAMP_DAYS,
+) -> Published:
+    """Publishes files with the keys at hand; each key signs as what the root lets it.
+
+    Args:
+        files: target path → bytes, all that the role says from now on; None renews only.
+        site: the files are a site's, not the catalog's.
+        days: how long the timestamp holds: as long a frozen mirror stays unseen.
+
+    Raises:
+        SsdsError: X050 to X053, X059 a key is lacking, X061 the site has no role or another's path.
+    """
+    with locked(os.path.join(folder, ".lock")):
+        root = disk.read_root(folder)
+        renewed = files is not None and not site and _can(root, "targets", signers)
+        targets, notes = _base(folder, root, again=renewed)
+        written: list[str] = []
+        if files is not None and site:
+            written += _site(folder, targets, site, files, signers, now)
+        elif files is not None:
+            files = _own(files, targets)
+            if renewed or _differ(targets, files):
+                written += _targets(folder, root, targets, "targets", files, signers, now)
+        if not _can(root, "timestamp", signers):
+            if not (written or renewed or site):
+                known = root.signed.roles["timestamp"].keyids
+                ids = ", ".join(disk.key_id(root.signed.keys[keyid]) for keyid in known)
+                raise Refused(
+                    "no key here may sign anything of this repository",
+                    hint=f"Pass --key with a key that the roles name; timestamp: {ids}.",
+                    code="X059",
+                )
+            return Published(written=tuple(written), files=len(files or ()), notes=notes)
+        done, more, until = _fresh(folder, root, signers, now, days)
+        notes = (*notes, *more)
+        return Published(
+            written=(*written, *done), files=len(files or ()), fresh_until=until, notes=notes
+        )
+
+
+def _base(
+    folder: str, root: Metadata[Root], *, again: bool
+) -> tuple[Metadata[Targets] | None, tuple[str, ...]]:
+    """Returns the targets that are published.
+
+    Args:
+        again: they are signed anew now. Those of a key that counts no more are no base for it:
+            whoever had that key may have changed them.
+    """
+    try:
+        return disk.read_targets(folder, root), ()
+    except IntegrityError as error:
+        if not again or error.code != "X052":
+            raise
+    return None, (
+        "the targets before are by a key that counts no more: give the sites their roles",
+    )
+
+
+def _can(judge: Metadata[Root] | Metadata[Targets], role: str, signers: Sequence[Signer]) -> bool:
+    known = judge.signed.get_delegated_role(role).keyids
+    return any(disk.tuf_key(signer.public).keyid in known for signer in signers)
+
+
+def _own(files: Mapping[str, bytes], targets: Metadata[Targets] | None) -> dict[str, bytes]:
+    """Returns the files that no site decides for itself."""
+    delegations = targets.signed.delegations if targets else None
+    roles = (delegations.roles if delegations else None) or {}
+    return {
+        path: data
+        for path, data in files.items()
+        if not any(role.is_delegated_path(path) for role in roles.values())
+    }
+
+
+def _site(
+    folder: str,
+    targets: Metadata[Targets] | None,
+    site: str,
+    files: Mapping[str, bytes],
+    signers: Sequence[Signer],
+    now: datetime,
+) -> list[str]:
+    from tuf.api.metadata import Targets
+
+    name = f"{disk.SITE}{site}"
+    delegations = targets.signed.delegations if targets else None
+    role = ((delegations.roles if delegations else None) or {}).get(name)
+    if targets is None or role is None:
+        raise UsageError(
+            f"the site {site} has no role here",
+            hint="The keeper of the targets key gives it one: `ssds tuf delegate`.",
+            code="X061",
+        )
+    strange = [path for path in files if not role.is_delegated_path(path)]
+    if strange:
+        raise UsageError(
+            f"{strange[0]} is not the site {site}'s to publish",
+            hint=f"Its role has {', '.join(role.paths or ())}.",
+            code="X061",
+        )
+    number = disk.newest(folder, name)
+    old = disk.read_metadata(folder, f"{number}.{name}.json", Targets) if number else None
+    return _targets(folder, targets, old, name, files, signers, now)
+
+
+def _differ(old: Metadata[Targets] | None, files: Mapping[str, bytes]) -> bool:
+    return old is None or _named(files) != old.signed.targets
+
+
+def _named(files: Mapping[str, bytes]) -> dict[str, TargetFile]:
+    from tuf.api.metadata import TargetFile
+
+    return {path: TargetFile.from_data(path, data, ["sha256"]) for path, data in files.items()}
+
+
+def _targets(
+    folder: str,
+    judge: Metadata[Root] | Metadata[Targets],
+    old: Metadata[Targets] | None,
+    role: str,
+    files: Mapping[str, bytes],
+    signers: Sequence[Signer],
+    now: datetime,
+) -> list[str]:
+    """Writes the next version of a role, and its files, unless it says the same already."""
+    from tuf.api.metadata import Metadata, Targets
+
+    soon = now + timedelta(days=TARGETS_DAYS // 2)
+    if old is not None and not _differ(old, files) and old.signed.expires > soon:
+        with_these_keys = True
+        try:
+            disk.check(judge, role, old, role)
+        except IntegrityError:
+            with_these_keys = False  # the role's keys were changed
+        if with_these_keys:
+            return []
+    made = Metadata(
+        Targets(
+            version=disk.newest(folder, role) + 1,
+            expires=(now + timedelta(days=TARGETS_DAYS)).replace(microsecond=0),
+            targets=_named(files),
+            delegations=old.signed.delegations if old is not None else None,
+        )
+    )
+    disk.sign_as(judge, role, made, signers)
+    for path, target in made.signed.targets.items():
+        disk.write_target(folder, path, target.hashes["sha256"], files[path])
+    name = f"{made.signed.version}.{role}.json"
+    disk.write_metadata(folder, name, made)
+    return [name]
+
+
+def _fresh(
+    folder: str, root: Metadata[Root], signers: Sequence[Signer], now: datetime, days: int
+) -> tuple[list[str], tuple[str, ...], datetime]:
+    """Writes a timestamp, and before it a snapshot where roles changed or it ends soon."""
+    from tuf.api.metadata import Metadata, Snapshot, Timestamp
+
+    number = disk.newest(folder, "snapshot")
+    old = disk.read_metadata(folder, f"{number}.snapshot.json", Snapshot) if number else None
+    meta, notes = _meta(folder, root, old)
+    written = []
+    soon = now + timedelta(days=SNAPSHOT_DAYS // 2)
+    if old is None or old.signed.meta != meta or old.signed.expires < soon or not _by(root, old):
+        end = (now + timedelta(days=SNAPSHOT_DAYS)).replace(microsecond=0)
+        old = Metadata(Snapshot(version=number + 1, expires=end, meta=meta))
+        disk.sign_as(root, "snapshot", old, signers)
+        written.append(f"{number + 1}.snapshot.json")
+        disk.write_metadata(folder, written[0], old)
+    before = 0
+    if os.path.lexists(os.path.join(folder, disk.TIMESTAMP)):
+        before = disk.read_metadata(folder, disk.TIMESTAMP, Timestamp).signed.version
+    until = (now + timedelta(days=days)).replace(microsecond=0)
+    stamp = Metadata(
+        Timestamp(
+            version=before + 1,
+            expires=until,
+            snapshot_meta=_meta_file(folder, "snapshot", old.signed.version),
+        )
+    )
+    disk.sign_as(root, "timestamp", stamp, signers)
+    disk.write_metadata(folder, disk.TIMESTAMP, stamp)  # last: what it names is there
+    return [*written, disk.TIMESTAMP], notes, until
+
+
+def _by(root: Metadata[Root], snapshot: Metadata[Snapshot]) -> bool:
+    try:
+        disk.check(root, "snapshot", snapshot, "snapshot")
+    except IntegrityError:
+        return False  # its key was changed
+    return True
+
+
+def _meta(
+    folder: str, root: Metadata[Root], old: Metadata[Snapshot] | None
+) -> tuple[dict[str, MetaFile], tuple[str, ...]]:
+    """Returns role file → version; a role that was once there stays (section 5.5.5)."""
+    from tuf.api.metadata import Targets
+
+    targets = disk.read_targets(folder, root)
+    if targets is None:
+        raise Refused(
+            "there is nothing to be fresh: no targets were published",
+            hint="Publish first with the key of the role targets.",
+            code="X062",
+        )
+    meta = dict(old.signed.meta) if old else {}
+    meta["targets.json"] = _meta_file(folder, "targets", targets.signed.version)
+    notes = []
+    delegations = targets.signed.delegations
+    for name in (delegations.roles if delegations else None) or {}:
+        number = disk.newest(folder, name)
+        if not number:
+            continue
+        try:
+            found = disk.read_metadata(folder, f"{number}.{name}.json", Targets)
+            disk.check(targets, name, found, f"{number}.{name}.json")
+        except IntegrityError as error:
+            notes.append(f"{name} stays as it was: {error.message}")
+            continue
+        meta[f"{name}.json"] = _meta_file(folder, name, number)
+    return meta, tuple(notes)
+
+
+def _meta_file(folder: str, role: str, version: int) -> MetaFile:
+    from tuf.api.metadata import MetaFile
+
+    place = os.path.join(folder, f"{version}.{role}.json")
+    data = read_limited(place, disk.METADATA_LIMIT_BYTES)
+    return MetaFile.from_data(version, data, ["sha256"])

@@ -1,0 +1,203 @@
+"""Who may sign what: the root, which its keepers sign offline, and the delegations to sites."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from ssds.core.errors import Refused, UsageError
+from ssds.core.records import dataclass
+from ssds.host.files import locked, remove_file
+from ssds.trust.keys import PublicKey, Signer
+from ssds.tuf import repository as disk
+
+if TYPE_CHECKING:
+    from tuf.api.metadata import Metadata, Root
+
+ROOT_DAYS = 365
+TARGETS_DAYS = 180
+_SITE_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+_ONLINE = ("snapshot", "timestamp")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keepers:
+    """The keys of the roles of a root; an empty tuple leaves those that are there.
+
+    Attributes:
+        threshold: how many of the root's keys sign a root; 0 leaves it.
+    """
+
+    root: tuple[PublicKey, ...] = ()
+    threshold: int = 0
+    targets: tuple[PublicKey, ...] = ()
+    online: tuple[PublicKey, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Staged:
+    """A root that is being signed.
+
+    Attributes:
+        version: its number; lines: what it says, for those who sign it.
+        missing: how many signatures it lacks; 0: it is published.
+    """
+
+    version: int
+    lines: tuple[str, ...]
+    missing: int
+
+
+def stage_root(folder: str, keepers: Keepers, now: datetime, days: int = ROOT_DAYS) -> Staged:
+    """Writes the next root, to be signed by its keepers.
+
+    Raises:
+        SsdsError: X054 a role has no key, X055 the threshold cannot be met; X051, X052.
+    """
+    from tuf.api.metadata import Metadata, Root
+
+    with locked(os.path.join(folder, ".lock")):
+        old = disk.read_root(folder) if disk.newest(folder, "root") else None
+        root = old.signed if old else Root(consistent_snapshot=True)
+        root.version = disk.newest(folder, "root") + 1
+        root.expires = (now + timedelta(days=days)).replace(microsecond=0)
+        wanted = [("root", keepers.root), ("targets", keepers.targets)]
+        for role, keys in [*wanted, *((name, keepers.online) for name in _ONLINE)]:
+            if keys:
+                for keyid in list(root.roles[role].keyids):
+                    root.revoke_key(keyid, role)
+                for key in keys:
+                    root.add_key(disk.tuf_key(key), role)
+            if not root.roles[role].keyids:
+                option = "online" if role in _ONLINE else role
+                raise UsageError(
+                    f"no key is named for the role {role}",
+                    hint=f"Pass --{option} KEY.pub.",
+                    code="X054",
+                )
+        keeping = root.roles["root"]
+        keeping.threshold = keepers.threshold or keeping.threshold
+        if keeping.threshold > len(keeping.keyids):
+            raise UsageError(
+                f"{keeping.threshold} signatures of {len(keeping.keyids)} root keys cannot be had",
+                hint="Name more keys with --root, or a lower --threshold.",
+                code="X055",
+            )
+        staged = Metadata(root)
+        disk.write_metadata(folder, disk.STAGED, staged)
+        return _staged(folder, staged)
+
+
+def sign_root(folder: str, signer: Signer) -> Staged:
+    """Adds a signature to the staged root; with the last one it becomes the root.
+
+    Raises:
+        Refused: X056 nothing is staged, X057 the key is not one of the root's.
+    """
+    from tuf.api.metadata import Root
+
+    with locked(os.path.join(folder, ".lock")):
+        if not os.path.isfile(os.path.join(folder, disk.STAGED)):
+            raise Refused(
+                f"no root waits for signatures in {folder}",
+                hint="`ssds tuf roles FOLDER` makes the next one.",
+                code="X056",
+            )
+        staged = disk.read_metadata(folder, disk.STAGED, Root)
+        keyid = disk.tuf_key(signer.public).keyid
+        judges = [staged]
+        if staged.signed.version > 1:
+            judges.insert(0, disk.read_root(folder))
+        if not any(keyid in judge.signed.roles["root"].keyids for judge in judges):
+            raise Refused(
+                f"the key {signer.public.label} ({signer.public.id}) is not one of the root's",
+                hint="Sign with a key that `ssds tuf roles … --root` named, now or before.",
+                code="X057",
+            )
+        disk.sign(staged, [signer])
+        found = _staged(folder, staged)
+        if found.missing:
+            disk.write_metadata(folder, disk.STAGED, staged)
+        else:
+            disk.write_metadata(folder, f"{staged.signed.version}.root.json", staged)
+            remove_file(os.path.join(folder, disk.STAGED), point="tuf.staged")
+        return found
+
+
+def _staged(folder: str, staged: Metadata[Root]) -> Staged:
+    root, data = staged.signed, staged.signed_bytes
+    lacking = [root.get_verification_result("root", data, staged.signatures)]
+    if root.version > 1:
+        old = disk.read_root(folder).signed
+        lacking.append(old.get_verification_result("root", data, staged.signatures))
+    lines = [f"root {root.version}, until {root.expires:%Y-%m-%d}"]
+    for name, role in sorted(root.roles.items()):
+        many = f", {role.threshold} of {len(role.keyids)} sign" if len(role.keyids) > 1 else ""
+        lines.append(f"  {name}{many}")
+        lines += [f"    {disk.key_id(root.keys[keyid])}" for keyid in role.keyids]
+    return Staged(
+        version=root.version,
+        lines=tuple(lines),
+        missing=max(max(0, one.threshold - len(one.signed)) for one in lacking),
+    )
+
+
+def delegate(
+    folder: str,
+    site: str,
+    keys: Sequence[PublicKey],
+    paths: Sequence[str],
+    signers: Sequence[Signer],
+    now: datetime,
+) -> int:
+    """Lets keys sign what a site decides for itself; returns the new version of targets.
+
+    Args:
+        keys: any one of them signs; none: the site has no role any more.
+        paths: the target paths that are the site's, and nobody else's.
+
+    Raises:
+        SsdsError: X058 the site's name, X059 no key may sign; X050 to X052.
+    """
+    from tuf.api.metadata import DelegatedRole, Delegations, Metadata, Targets
+
+    if not _SITE_NAME.fullmatch(site):
+        raise UsageError(
+            f"{site[:80]!r} is no name of a site",
+            hint="Names are small letters, digits, and . _ - between them.",
+            code="X058",
+        )
+    with locked(os.path.join(folder, ".lock")):
+        root = disk.read_root(folder)
+        found = disk.read_targets(folder, root) or Metadata(Targets())
+        targets = found.signed
+        roles = dict((targets.delegations and targets.delegations.roles) or {})
+        known = dict(targets.delegations.keys) if targets.delegations else {}
+        roles.pop(f"{disk.SITE}{site}", None)
+        if keys:
+            made = [disk.tuf_key(key) for key in keys]
+            known |= {key.keyid: key for key in made}
+            roles[f"{disk.SITE}{site}"] = DelegatedRole(
+                name=f"{disk.SITE}{site}",
+                keyids=[key.keyid for key in made],
+                threshold=1,
+                terminating=True,
+                paths=list(paths),
+            )
+        used = {keyid for role in roles.values() for keyid in role.keyids}
+        kept = {keyid: key for keyid, key in known.items() if keyid in used}
+        targets.delegations = Delegations(keys=kept, roles=roles) if roles else None
+        targets.targets = {
+            path: target
+            for path, target in targets.targets.items()
+            if not any(role.is_delegated_path(path) for role in roles.values())
+        }
+        targets.version = disk.newest(folder, "targets") + 1
+        targets.expires = (now + timedelta(days=TARGETS_DAYS)).replace(microsecond=0)
+        found.signatures.clear()
+        disk.sign_as(root, "targets", found, signers)
+        disk.write_metadata(folder, f"{targets.version}.targets.json", found)
+        return targets.version
