@@ -36,13 +36,26 @@ def _options(own: Any) -> Any:
     return own
 
 
+_arguments = click.option(
+    "--build-arg", "arguments", multiple=True, metavar="NAME=VALUE", help="An argument's value."
+)
+
+
+def _given(arguments: tuple[str, ...]) -> dict[str, str]:
+    given: dict[str, str] = {}
+    for text in arguments:
+        key, sign, value = text.partition("=")
+        if not sign:
+            raise UsageError(f"{text[:80]!r} is no argument", hint="Write NAME=VALUE.")
+        given[key] = value
+    return given
+
+
 @click.command("dockerfile")
 @_options
 @click.option("--context", "folder", default="", help="What COPY looks into; default: beside it.")
 @click.option("--stage", default="", help="The stage that is wanted; default: the last one.")
-@click.option(
-    "--build-arg", "arguments", multiple=True, metavar="NAME=VALUE", help="An ARG's value."
-)
+@_arguments
 def dockerfile(
     context: Context,
     /,
@@ -57,19 +70,13 @@ def dockerfile(
     """Write catalog/NAME/recipe.yaml from a Dockerfile."""
     from ssds.importers.dockerfile import read_dockerfile
 
-    given: dict[str, str] = {}
-    for text in arguments:
-        key, sign, value = text.partition("=")
-        if not sign:
-            raise UsageError(f"{text[:80]!r} is no argument", hint="Write NAME=VALUE.")
-        given[key] = value
     collector = Collector()
     place = folder or os.path.dirname(os.path.abspath(path))
     imported = read_dockerfile(
         _text(path, collector),
         path,
         context=_files(place),
-        arguments=given,
+        arguments=_given(arguments),
         collector=collector,
         stage=stage,
     )
@@ -78,14 +85,28 @@ def dockerfile(
 
 @click.command("apptainer")
 @_options
-def apptainer(context: Context, /, path: str, name: str, version: str, base: str) -> int:
+@_arguments
+def apptainer(
+    context: Context,
+    /,
+    path: str,
+    name: str,
+    version: str,
+    base: str,
+    arguments: tuple[str, ...],
+) -> int:
     """Write catalog/NAME/recipe.yaml from an Apptainer definition."""
     from ssds.importers.apptainer import read_definition
 
     collector = Collector()
     place = os.path.dirname(os.path.abspath(path))
-    text = _text(path, collector)
-    imported = read_definition(text, path, context=_definition_files(place), collector=collector)
+    imported = read_definition(
+        _text(path, collector),
+        path,
+        context=_definition_files(place),
+        collector=collector,
+        arguments=_given(arguments),
+    )
     return _finish(context, imported, collector, (path, place), name, version, base)
 
 

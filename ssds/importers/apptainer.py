@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Mapping
 from typing import Any
 
 from ssds.core.diagnostics import Collector
@@ -15,7 +16,9 @@ from ssds.importers.dockerwords import words
 from ssds.importers.model import Imported, Refusals
 from ssds.recipe.formats.scope import COMMAND, ENVIRONMENT_NAME
 
-_SECTIONS = ("post", "environment", "files", "labels", "runscript", "startscript", "test", "help")
+_SECTIONS = ("post", "environment", "files", "labels", "runscript", "test", "help")
+_LEFT_OUT = {"arguments": "", "startscript": "ssds starts no services"}
+_ARGUMENT = re.compile(r"\{\{\s*([A-Za-z_]\w*)\s*\}\}")
 _IMAGE = re.compile(r"[a-z0-9][A-Za-z0-9._/:@-]{0,400}")
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,199}")
 _FOLDERS = frozenset(
@@ -28,15 +31,52 @@ RUNSCRIPT = "/usr/local/lib/runscript"
 Lines = list[tuple[int, str]]
 
 
-def read_definition(text: str, path: str, *, context: Context, collector: Collector) -> Imported:
+def read_definition(
+    text: str,
+    path: str,
+    *,
+    context: Context,
+    collector: Collector,
+    arguments: Mapping[str, str] | None = None,
+) -> Imported:
     """Returns what a definition says; what cannot be said in a recipe goes to ``collector``.
 
     Args:
         path: its name in messages.
+        arguments: values of its ``{{ NAME }}``; those of ``%arguments`` stand for the others.
         context: finds the files that it copies; a folder's path has a ``/`` at its end. None
             is what lies outside, or holds links, which Apptainer would follow.
     """
-    return _Reader(Refusals(path, collector), context).read(text)
+    refuse = Refusals(path, collector)
+    plain, notes = _filled(text.replace("\r\n", "\n"), arguments or {}, refuse)
+    reader = _Reader(refuse, context)
+    reader.notes += notes
+    return reader.read(plain)
+
+
+def _filled(text: str, given: Mapping[str, str], refuse: Refusals) -> tuple[str, list[str]]:
+    """Returns the text with the values of its ``{{ NAME }}``, and what a reader should know."""
+    values: dict[str, str] = {}
+    inside = False
+    for line in text.split("\n"):
+        if line.startswith("%"):
+            inside = re.match(r"%arguments\s*$", line, re.IGNORECASE) is not None
+        elif inside and (match := re.match(r"\s*([A-Za-z_]\w*)\s*=\s*(.*?)\s*$", line)):
+            values[match[1]] = match[2].strip("\"'")
+    values |= given
+    used: set[str] = set()
+    filled = []
+    for number, line in enumerate(text.split("\n"), 1):
+
+        def value(match: re.Match[str], number: int = number) -> str:
+            used.add(match[1])
+            if match[1] not in values:
+                refuse(number, match[0], f"Give it: --build-arg {match[1]}=VALUE.")
+            return values.get(match[1], match[0])
+
+        filled.append(_ARGUMENT.sub(value, line))
+    unused = sorted(given.keys() - used)
+    return "\n".join(filled), [f"no {{{{ NAME }}}} is {', '.join(unused)}"] if unused else []
 
 
 class _Reader:
@@ -51,7 +91,7 @@ class _Reader:
 
     def read(self, text: str) -> Imported:
         """Returns all of it: files first, then %post, as Apptainer does; variables come last."""
-        header, sections = self._sections(text.replace("\r\n", "\n"))
+        header, sections = self._sections(text)
         base = self._base(header)
         build: list[dict[str, Any]] = []
         for lines in sections.get("files", []):
@@ -111,7 +151,10 @@ class _Reader:
                 continue
             name, rest = match[1].lower(), match[2].strip()
             current = []
-            if name not in _SECTIONS or name == "startscript":
+            if name in _LEFT_OUT:
+                if reason := _LEFT_OUT[name]:
+                    self.notes.append(f"line {number}, %{name} is left out: {reason}")
+            elif name not in _SECTIONS:
                 self.refuse(number, line, "That section is not known.")
             elif rest:
                 self.refuse(number, line, "One stage, and /bin/sh, without options.")
@@ -180,7 +223,15 @@ class _Reader:
         for number, line in lines:
             if re.match(r"\s*(?:#|$)", line):
                 continue
-            match = re.fullmatch(r"\s*(?:export\s+)?([^\s=]+)=(.*?)\s*;?\s*", line)
+            if match := re.fullmatch(r"\s*unset\s+([\w\s]+?)\s*;?\s*", line):
+                names = match[1].split()
+                if any(name in step["env"] for step in steps for name in names):
+                    self.refuse(number, line, "It is set above: leave that out.")
+                self.notes.append(
+                    f"line {number}: {', '.join(names)} stays as the base and the caller set it"
+                )
+                continue
+            match = re.fullmatch(r"\s*(?:export\s+)?([^\s=]+)=(.*?)\s*;?\s*", _bare(line))
             own = words(match[2]) if match else None
             plain = match is not None and ENVIRONMENT_NAME.fullmatch(match[1])
             if (
@@ -207,8 +258,8 @@ class _Reader:
         for number, line in lines:
             if re.match(r"\s*(?:#|$)", line):
                 continue
-            name, _, value = line.strip().partition(" ")
-            value = value.strip().strip('"')
+            match = re.fullmatch(r"\s*([^\s=]+)(?:\s*=\s*|\s+)(.*?)\s*", line)
+            name, value = (match[1], match[2].strip('"')) if match else (line.strip(), "")
             if name.lower() == "version" and value:
                 self.metadata.setdefault("version", value)
             elif not _LABEL.fullmatch(name) or not value:
@@ -216,6 +267,12 @@ class _Reader:
             else:
                 kept[name] = value
         return [{"labels": kept}] if kept else []
+
+
+def _bare(line: str) -> str:
+    """Returns the line without the comment at its end."""
+    starts = (match.start() for match in re.finditer(r"\s#", line))
+    return next((line[:at] for at in starts if words(line[:at]) is not None), line)
 
 
 def _script(lines: Lines) -> str:

@@ -454,3 +454,58 @@ def test_what_lies_outside_of_a_definitions_folder_or_is_a_link_is_refused_by_li
     assert ended.code != 0
     assert [int(n) for n in re.findall(r"bad\.def:(\d+):", ended.err)] == [4, 5, 6, 7, 8, 9]
     assert not (plain.workspace / "catalog/bad").exists()
+
+
+ARGUED = """\
+Bootstrap: docker
+From: debian:{{ RELEASE }}
+
+%arguments
+    RELEASE="12"
+    TOOL=bwa
+
+%startscript
+    serve
+
+%labels
+    Maintainer=A Person
+    tool {{TOOL}}
+
+%environment
+    export LIBRARY_PATH=  # the host's modules set it
+    export TOOL='{{ TOOL }} #1'
+    unset MANPATH
+"""
+
+
+def argued(text: str = ARGUED, **arguments: str) -> tuple[Imported, Collector]:
+    collector = Collector()
+    found = read_definition(
+        text, "x.def", context=lambda _: [], collector=collector, arguments=arguments
+    )
+    return found, collector
+
+
+def test_a_definitions_arguments_have_their_defaults_or_what_is_given() -> None:
+    found, collector = argued()
+    assert not list(collector)
+    assert found.base == "debian:12"
+    assert found.build == (
+        {"env": {"LIBRARY_PATH": ""}},
+        {"env": {"TOOL": "bwa #1"}},
+        {"labels": {"Maintainer": "A Person", "tool": "bwa"}},
+    )
+    assert found.notes == (
+        "line 8, %startscript is left out: ssds starts no services",
+        "line 18: MANPATH stays as the base and the caller set it",
+    )
+    found, _ = argued(RELEASE="11", NONE="x")
+    assert found.base == "debian:11"
+    assert found.notes[0] == "no {{ NAME }} is NONE"
+
+
+def test_arguments_without_a_value_and_variables_set_and_unset_are_refused() -> None:
+    _, collector = argued(f"{ARGUED}    unset TOOL\n    export X={{{{ Y }}}}\n")
+    first, second = collector
+    assert (first.span.line, "It is set above" in str(first)) == (19, True)
+    assert (second.span.line, "--build-arg Y=VALUE" in str(second)) == (20, True)
