@@ -10,6 +10,7 @@ from ship_makers import AMD64, image, key, release, script, small_tar
 from ssds.core.canonical import canonical_bytes
 from ssds.core.digest import Digest
 from ssds.core.model import Claim
+from ssds.lock.data import DataLock
 from ssds.lock.model import Lock, Released, releasable
 from ssds.oci.blobs import Blobs
 from ssds.oci.layout import Layout
@@ -21,6 +22,7 @@ from ssds.ship.object_tags import set_tags
 from ssds.ship.observation import Observation
 from ssds.ship.plug import Backend
 from ssds.ship.pushing import Pushed
+from ssds.ship.refdata.artefact import released_set
 from ssds.ship.syncing import Look, carry_out, look_at
 
 CHANNEL = Channel(name="local", kind="layout", location="out")
@@ -101,11 +103,16 @@ def with_evidence(blobs: Blobs, lock: Lock, *, about: Digest | None = None) -> L
     return replace(lock, variants={"": replace(variant, platforms=sections)})
 
 
-def all_of(*locks: Lock) -> list[Released]:
-    return [r for lock in locks for r in releasable(lock)]
+def all_of(*locks: Lock | DataLock) -> list[Released]:
+    found: list[Released] = []
+    for lock in locks:
+        found += releasable(lock) if isinstance(lock, Lock) else filter(None, [released_set(lock)])
+    return found
 
 
-def look(place: Place, *locks: Lock, at: int = 1000, refresh: bool = False, **more: Any) -> Look:
+def look(
+    place: Place, *locks: Lock | DataLock, at: int = 1000, refresh: bool = False, **more: Any
+) -> Look:
     def read(digest: Digest) -> bytes | None:
         return place.blobs.read(digest) if place.blobs.has(digest) else None
 
@@ -114,7 +121,7 @@ def look(place: Place, *locks: Lock, at: int = 1000, refresh: bool = False, **mo
 
 
 def sync(
-    place: Place, *locks: Lock, at: int = 1000, kept: bool = False, **more: Any
+    place: Place, *locks: Lock | DataLock, at: int = 1000, kept: bool = False, **more: Any
 ) -> tuple[list[str], Pushed]:
     found = look(place, *locks, at=at, **more)
     done = carry_out(found, place.source, now=at)  # type: ignore[arg-type]

@@ -77,8 +77,9 @@ class Caches:
         return new
 
     def read(self, digest: Digest) -> bytes | None:
-        """Returns a blob that a claim found here names, or None; kept for the next plan."""
-        cache = self._owner.get(digest)
+        """Returns a blob that a cache has, or None; kept for the next plan."""
+        offering = (cache for cache in self.caches if cache.offers(digest))
+        cache = self._owner.get(digest) or next(offering, None)
         if cache is None:
             return None
         if not cache.kept.has(digest):

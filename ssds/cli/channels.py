@@ -49,11 +49,19 @@ class Pushes:
     offers: Mapping[Digest, list[tuple[Channel, Released]]] = field(default_factory=dict)
 
     def wanted(self, workspace: Workspace, graph: Graph) -> frozenset[NodeId]:
-        """Returns the nodes whose bytes a push needs and the store lacks (C2)."""
+        """Returns the nodes whose bytes a push needs and the store lacks (C2).
+
+        Those of evidence where its image is brought, too: elsewhere its lack is told only.
+        """
         found: set[NodeId] = set()
-        for change, name in self.changes:
-            if change.effective and lacks_bytes(workspace, name):
+        images = {name for change, name in self.changes if needs_image(change)}
+        for name in images:
+            if lacks_bytes(workspace, name):
                 found |= _image_nodes(graph, name)
+        for change, name in self.changes:
+            if change.verb == "w" and name in images:
+                label = change.what.partition(" ")[2]
+                found |= {n for n in graph.releases.get(name, ()) if _label(n) == label}
         return frozenset(found)
 
     def offer(self, digest: Digest, owner: str) -> tuple[Channel, Released]:
@@ -87,18 +95,25 @@ def look(workspace: Workspace, *, refresh: bool) -> Pushes:
     changes: list[tuple[Change, ReleaseName]] = []
     notes = []
     offered: dict[Digest, list[tuple[Channel, Released]]] = {}
-    for channel, releases in used(workspace).items():
+    recipes = used(workspace)
+    sets = data_sets(workspace)
+    for channel in dict.fromkeys([*recipes, *sets]):
+        releases = [*recipes.get(channel, ()), *sets.get(channel, ())]
         for place in places(channel):
             known, note = _known(workspace, place, releases, refresh=refresh)
-            notes += [note] if note and (refresh or place.name == channel.name) else []
+            main = place.name == channel.name and channel in recipes
+            notes += [note] if note and (refresh or main) else []
             if known is None:
                 continue
             from ssds.ship.channels import offers, plan_channel
+            from ssds.ship.syncing import evidence_for
 
             for released in releases:
                 for digest in offers(released, known):
                     offered.setdefault(digest, []).append((place, released))
-            found = plan_channel(place, releases, known, before=known)
+            own = recipes.get(channel, [])
+            evidence = evidence_for(own, known, workspace.read_blob)
+            found = plan_channel(place, own, known, before=known, evidence=evidence)
             changes += [(change, change.release) for change in found if change.release]
     return Pushes(changes=tuple(changes), notes=tuple(notes), offers=offered)
 
@@ -238,6 +253,23 @@ def used(workspace: Workspace) -> Mapping[Channel, list[Released]]:
     return {workspace.catalog.channels[c]: releases for c, releases in sorted(found.items())}
 
 
+def data_sets(workspace: Workspace) -> Mapping[Channel, list[Released]]:
+    """Returns the channels that get reference data, each with its made sets."""
+    wanting = [c for _, c in sorted(workspace.catalog.channels.items()) if c.data]
+    if not wanting or not workspace.data_locks:
+        return {}
+    from ssds.recipe.selectors import about, hits
+    from ssds.ship.refdata.artefact import released_set
+
+    made = [
+        (lock.id, about(lock.about, {}), released)
+        for lock in workspace.data_locks.values()
+        if (released := released_set(lock)) is not None
+    ]
+    found = {c: [r for name, facts, r in made if hits(c.data, name, facts)] for c in wanting}
+    return {channel: released for channel, released in found.items() if released}
+
+
 def used_by(workspace: Workspace) -> dict[str, set[str]]:
     """Returns recipe → the channels to which something of it can be pushed."""
     found: dict[str, set[str]] = {}
@@ -284,14 +316,31 @@ def lacks_bytes(workspace: Workspace, name: ReleaseName) -> bool:
     return variant.index is None or any(not store.blobs.has(digest) for digest in needed)
 
 
+def needs_image(change: Change) -> bool:
+    """Whether it brings an image or what describes it, not only evidence beside one."""
+    from ssds.ship.channels import BYTES
+
+    part = change.what.partition(" ")[2]
+    return change.effective and part in ("", BYTES, "metadata")
+
+
 def _image_nodes(graph: Graph, name: ReleaseName) -> set[NodeId]:
     return {n for n in graph.releases.get(name, ()) if n.kind in _PUSHED}
 
 
+def _label(node: NodeId) -> str:
+    """Returns how a change calls the evidence that a node gives."""
+    return f"{node.kind} [{node.platform}]"
+
+
 def _judged(change: Change, name: ReleaseName, plan: Plan, graph: Graph) -> Change:
+    steps = [plan.steps[n] for n in graph.releases.get(name, ()) if n in plan.steps]
+    if change.verb == "w":
+        label = change.what.partition(" ")[2]
+        again = any(s.runs and _label(s.node.id) == label for s in steps)
+        return replace(change, verb="+", reason="made again") if again else change
     if not change.effective:
         return change
-    steps = [plan.steps[n] for n in graph.releases.get(name, ()) if n in plan.steps]
     waiting = [s for s in steps if s.verb is Verb.WAIT and s.node.kind == "publish"]
     if waiting and waiting[0].reason == "bytes":
         reason = f"bytes of {waiting[0].node.id.platform} are not here"

@@ -27,10 +27,12 @@ def push(
     holds what it held.
     """
     wanted = _channels(workspace, refresh=refresh)
-    ready = frozenset(n for n in names if not channels.lacks_bytes(workspace, n))
-    if not wanted or not ready:
+    locked = frozenset(n for n in names if any(n == r.id for rs in wanted.values() for r in rs))
+    if not locked:
         return 0
-    looks = syncing.look(workspace, wanted, syncing.Asked(only=ready))
+    looks = syncing.look(workspace, wanted, syncing.Asked(only=locked))
+    ready = {name: look.narrowed(_ready(workspace, look)) for name, look in looks.looks.items()}
+    looks = replace(looks, looks=ready)
     stale = False
     if expected is not None:
         kept: dict[str, Look] = {}
@@ -50,6 +52,7 @@ def push(
             if change.verb == "x":
                 refused += 1
                 say(f"REFUSED {change.what} on {name}: {change.reason}")
+        synced.show_waiting(name, pushed.changes)
         if count := synced.written(pushed):
             print(f"Pushed to {name}: {counted(count, 'change')}.")
     return 1 if stale else synced.exit_code(done, failed, refused)
@@ -63,6 +66,13 @@ def _channels(workspace: Workspace, *, refresh: bool) -> dict[Channel, list[Rele
         for place in channels.places(channel)
         if refresh or read_observation(channels.observation_path(workspace, place)) is not None
     }
+
+
+def _ready(workspace: Workspace, look: Look) -> frozenset[ReleaseName]:
+    """Returns the releases of which the store has what is to be brought."""
+    images = {c.release for c in look.changes if c.release and channels.needs_image(c)}
+    lacking = {name for name in images if channels.lacks_bytes(workspace, name)}
+    return frozenset(look.only or ()) - lacking
 
 
 def _as_expected(look: Look, expected: States) -> tuple[frozenset[ReleaseName], bool]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-from ssds.cli.output import report_error
+from ssds.cli.output import report_error, say
 from ssds.core.errors import SsdsError
+from ssds.ship.changes import Change
 from ssds.ship.pushing import Pushed
 
 
@@ -17,6 +18,18 @@ def show_failed(done: Mapping[str, Pushed], failed: Mapping[str, SsdsError]) -> 
         report_error(error)
     for name, pushed in done.items():
         _show_releases(name, pushed)
+
+
+def show_waiting(channel: str, changes: Iterable[Change]) -> None:
+    """Prints which evidence was not brought because its bytes are not here."""
+    left: dict[str, list[str]] = {}
+    for change in changes:
+        if change.verb == "w" and change.release:
+            left.setdefault(str(change.release), []).append(change.what.partition(" ")[2])
+    for release, parts in sorted(left.items()):
+        say(f"NOT BROUGHT {release} on {channel}: its {', '.join(parts)}, which are not here")
+    if left:
+        say(f"`ssds apply --fetch {' '.join(sorted(left)[:8])}` makes them again and brings them.")
 
 
 def _show_releases(name: str, pushed: Pushed) -> None:

@@ -27,6 +27,7 @@ from ssds.ship.syncing import Look, carry_out, look_at
 from ssds.workspace import Workspace
 
 CHANNELS_AT_ONCE = 8
+NOT_HERE = "without evidence that is not here:"
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -75,6 +76,8 @@ def targets(workspace: Workspace, asked: Asked) -> dict[Channel, list[Released]]
     else:
         every = [r for lock in workspace.locks.releases.values() for r in releasable(lock)]
         found = {known[name]: every for name in sorted(known)}
+    for channel, sets in channels.data_sets(workspace).items():
+        found[channel] = [*found.get(channel, []), *sets]
     if asked.to:
         for name in asked.to:
             if name not in known:
@@ -167,8 +170,11 @@ def _left(channel: str, done: Pushed | None, failed: SsdsError | None) -> open_w
     if done is not None:
         left = {str(release): error.message for release, error in done.failed.items()}
         for change in done.changes:
+            what, _, part = change.what.partition(" ")
             if change.verb == "x":
-                left.setdefault(change.what.partition(" ")[0], change.reason)
+                left.setdefault(what, change.reason)
+            elif change.verb == "w":
+                left[what] = f"{left[what]}, {part}" if what in left else f"{NOT_HERE} {part}"
     return open_work.OpenWork(
         channel=channel,
         at=int(time.time()),
@@ -224,6 +230,8 @@ def _missing(workspace: Workspace, look: Look) -> list[tuple[Released, set[Diges
     found = []
     for released in (r for r in look.releases if r.id in todo):
         needed = [released.metadata] if released.metadata else []
+        items = look.evidence.get(released.index.digest, ())
+        needed += [i.digest for i in items if i.make is None and i.label in todo[released.id]]
         if not todo[released.id].isdisjoint({"", BYTES}):
             needed = needed_bytes(released, sif=look.channel.sif)
         if lacking := {digest for digest in needed if not has(digest)}:

@@ -79,6 +79,8 @@ def command(
         with workspace.store.shared():
             done, failed = syncing.carry_out_all(workspace, looks)
     synced.show_failed(done, failed)
+    for name, look in looks.looks.items():
+        synced.show_waiting(name, look.changes)
     if as_json:
         print_json(_to_dict(looks, done, failed))
     elif not dry_run:
@@ -104,7 +106,8 @@ def _sign(change: Change) -> str:
 
 
 def _counts(changes: tuple[Change, ...]) -> str:
-    words = {"=": "as locked", "+": "to write", "x": "refused", "unmanaged": "not of ssds"}
+    words = {"=": "as locked", "+": "to write", "x": "refused", "w": "not here"}
+    words["unmanaged"] = "not of ssds"
     found = [
         f"{n} {word}" for verb, word in words.items() if (n := sum(c.verb == verb for c in changes))
     ]

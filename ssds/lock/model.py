@@ -14,6 +14,7 @@ from ssds.core.model import Claim, ReleaseName
 from ssds.core.pins import PlatformPins, SharedPins
 from ssds.core.platform import Platform
 from ssds.core.records import dataclass, field, replace
+from ssds.lock.sets import SetRecord
 
 LOCK_VERSION = 1
 """The format that this program writes; older ones are read, newer ones are refused."""
@@ -306,13 +307,12 @@ class Released:
     """What ship needs of one release: identity, index, and each platform's image (C12).
 
     Attributes:
-        platforms: only those whose manifest the index holds.
-        metadata: digest of the metadata blob, or None.
+        platforms: only those whose manifest the index holds; metadata: digest of that blob.
         evidence: the newest claims of LATEST_KINDS of these platforms, by kind; they may be about
             a later build than the released one.
         epoch: the newest date among its pinned inputs, seconds since the Unix epoch; 0 where its
             lock has none.
-        withdrawn: set while it is not to be used.
+        withdrawn: set while it is not to be used; dataset: of a data set, without platforms.
     """
 
     id: ReleaseName
@@ -324,6 +324,7 @@ class Released:
     evidence: Mapping[Platform, Mapping[str, Claim]] = field(default_factory=dict)
     epoch: int = 0
     withdrawn: Withdrawal | None = None
+    dataset: SetRecord | None = None
 
     @property
     def sifs(self) -> Mapping[Platform, SifRecord]:
@@ -338,8 +339,8 @@ class Released:
 
     @property
     def full_tag(self) -> str:
-        """The immutable tag, ``VERSION[-VARIANT]-rN``."""
-        return f"{self.id.tag}-r{self.revision}"
+        """The immutable tag, ``VERSION[-VARIANT]-rN``; of a data set with its digest."""
+        return f"{self.id.tag}-{self.dataset.short if self.dataset else f'r{self.revision}'}"
 
 
 def lock_file_name(name: str, version: str) -> str:

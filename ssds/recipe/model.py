@@ -220,6 +220,7 @@ class Channel:
         sif: it gets each image as a SIF file too.
         on_drift: what is done about what others changed there: ``restore`` brings back what is
             gone and refuses what was moved; ``repair`` does both; ``refuse`` neither.
+        data: selectors of reference data sets, as a site's.
     """
 
     name: str
@@ -230,6 +231,7 @@ class Channel:
     sif: bool = False
     on_drift: str = "restore"
     replicas: tuple[str, ...] = ()
+    data: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

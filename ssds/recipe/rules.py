@@ -54,6 +54,10 @@ def check_releases(
         from ssds.recipe.site_rules import check_sites  # a catalog without sites needs none of it
 
         check_sites(known, shared.sites.values(), data, broken, spans, collector, catalog)
+    if data and shared.channels and any(channel.data for channel in shared.channels.values()):
+        from ssds.recipe.site_rules import check_channels
+
+        check_channels(shared.channels.values(), data, spans, collector, catalog)
 
 
 def _place(release: Release) -> str:

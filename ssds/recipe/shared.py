@@ -156,7 +156,7 @@ def _policy(name: str, item: Mapping[str, Any], report: Report) -> Policy:
 
 def _channel(name: str, item: Mapping[str, Any]) -> Channel:
     given: dict[str, Any] = {key: item[key] for key in item if key != "description"}
-    for key in ("move", "replicas"):
+    for key in ("move", "replicas", "data"):
         if key in given:
             given[key] = tuple(given[key])
     return Channel(name=name, **given)

@@ -9,7 +9,7 @@ from ssds.core.diagnostics import Collector
 from ssds.core.model import ReleaseName
 from ssds.recipe.codes import diagnostic, near
 from ssds.recipe.data_model import DataSets
-from ssds.recipe.model import Release, Site
+from ssds.recipe.model import Channel, Release, Site
 from ssds.recipe.selectors import SORTS, About, about, hits, names_of, sort_of
 from ssds.recipe.yamlmarks import Spans
 
@@ -74,6 +74,23 @@ def _data_problem(selector: str, data: DataSets) -> str | None:
         ):
             return None
     return near(selector, {name for id_ in data.known for name in names_of(id_)})
+
+
+def check_channels(
+    channels: Iterable[Channel],
+    data: DataSets,
+    spans: Spans,
+    collector: Collector,
+    catalog: str,
+) -> None:
+    """Reports selectors of channels that take no data set."""
+    for channel in channels:
+        for index, selector in enumerate(channel.data):
+            hint = _data_problem(selector, data)
+            if hint is not None:
+                address = f"{channel.name}.data[{index}]"
+                span, facts = spans(f"{catalog}/channels.yaml", address), (("selector", selector),)
+                collector.add(diagnostic("S020", span, address, facts, first=hint))
 
 
 class _Words:

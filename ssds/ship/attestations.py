@@ -50,7 +50,7 @@ def attestations(
     """
     found = []
     for item in evidence:
-        if item.kind in _SIGNED_KINDS and item.platform is not None:
+        if item.here and item.kind in _SIGNED_KINDS and item.platform is not None:
             made = _of_evidence(signing, item, observed, read)
             found += [made] if made else []
     for platform, half in released.platforms.items():

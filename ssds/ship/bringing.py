@@ -125,11 +125,13 @@ def _needed(released: Released, wanted: AbstractSet[Digest]) -> _Needed:
     blobs = {half.config.digest: half.config.size_bytes for half in halves}
     blobs |= {layer.digest: layer.size_bytes for half in halves for layer in half.layers}
     blobs |= {sif.file.digest: sif.file.size_bytes for sif in sifs}
+    if released.dataset is not None:
+        blobs |= {b.digest: b.size_bytes for b in released.dataset.blobs if b.digest in wanted}
     return _Needed(
         released=released,
         wanted=wanted,
         halves=halves,
-        documents=[*manifests, released.index.digest],
+        documents=[] if released.dataset else [*manifests, released.index.digest],
         blobs=blobs,
         as_file=bool(sifs),
     )

@@ -21,7 +21,7 @@ from ssds.lock.model import Released
 from ssds.recipe.model import Channel
 from ssds.ship.changes import DRIFT, IRREVERSIBLE, Change
 from ssds.ship.observation import Observation, evidence_key
-from ssds.ship.revisions import REVISION, earlier_changes, forward, revisions
+from ssds.ship.revisions import CONTENT, REVISION, earlier_changes, forward, revisions
 from ssds.ship.sifs import SUFFIX, offered_sifs, with_sifs
 
 if TYPE_CHECKING:  # planning reads observations only: it needs none of these
@@ -89,6 +89,7 @@ class Attachment:
         platform: None for an index.
         make: gives what is brought, where that is no blob of the store. Only who brings it asks:
             a plan signs nothing.
+        here: whether it can be brought from here; what cannot is told.
     """
 
     kind: str
@@ -97,6 +98,7 @@ class Attachment:
     digest: Digest
     platform: Platform | None = None
     make: Callable[[], Made] | None = field(default=None, compare=False)
+    here: bool = True
 
     @property
     def label(self) -> str:
@@ -227,9 +229,11 @@ def _tags_by_name(observed: Observation | None) -> dict[str, dict[str, Digest]]:
     return found
 
 
-def _ours(tag: str, tags: Container[str]) -> bool:
+def _ours(tag: str, tags: Mapping[str, Released]) -> bool:
     """Whether a tag is an earlier revision, a SIF file or a list of referrers: ours, and kept."""
     beside = tag.endswith(SUFFIX) and tag.removesuffix(SUFFIX) in tags
+    if any(released.dataset for released in tags.values()):
+        return bool(CONTENT.fullmatch(tag)) or tag.startswith("sha256-")
     return beside or bool(REVISION.fullmatch(tag)) or tag.startswith("sha256-")
 
 
@@ -316,6 +320,8 @@ def _attached_change(
     there = item.held(observed)
     if there == item.digest:
         return change("=", f"is {there.short}")
+    if not item.here:
+        return change("w", f"{item.digest.short} is not here")
     if there is not None:
         return change("+", f"replaces {there.short}")
     if before is not None and item.held(before) == item.digest:
@@ -335,6 +341,8 @@ def offers(released: Released, observed: Observation | None) -> frozenset[Digest
     found = {released.index.digest} | offered_sifs(released, observed.tags.get(tag + SUFFIX))
     if released.metadata and observed.metadata.get(released.index.digest) == released.metadata:
         found.add(released.metadata)
+    if released.dataset is not None:
+        found |= {blob.digest for blob in released.dataset.blobs}
     for half in released.platforms.values():
         found |= {half.manifest.digest, half.config.digest}
         found |= {layer.digest for layer in half.layers}

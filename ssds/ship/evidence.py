@@ -23,7 +23,7 @@ from ssds.core.records import replace
 from ssds.lock.model import Released, ReleaseHalf
 from ssds.ship.channels import Attachment, Made
 from ssds.ship.observation import Observation
-from ssds.ship.record import RECORD_TYPE, release_record
+from ssds.ship.record import DATA_RECORD_TYPE, RECORD_TYPE, release_record
 from ssds.trust.bundle import BUNDLE_TYPE
 from ssds.trust.envelope import IN_TOTO
 from ssds.trust.statement import (
@@ -65,7 +65,8 @@ def evidence_of(released: Released, observed: Observation | None, read: Read) ->
 
     A lock holds the newest evidence, which may be about a later build than the released one. An
     SBOM names the image's config; what the same section holds beside it was made from it. What
-    the channel has already needs no proof, and what cannot be read here is left out.
+    the channel has already needs no proof. What cannot be read here is said to be not here where
+    the channel has nothing in its place, else left out.
     """
     found = [_record(released)]
     for platform, half in released.platforms.items():
@@ -76,16 +77,21 @@ def evidence_of(released: Released, observed: Observation | None, read: Read) ->
         there = observed is not None and all(a.held(observed) == a.digest for a in mine)
         if there:
             found += mine
-        elif _speaks_of(half, claims.get("sbom"), read):
-            found += [a for a in mine if a.kind == "sbom" or read(a.digest) is not None]
+            continue
+        speaks = _speaks_of(half, claims.get("sbom"), read)
+        for item in mine if speaks is not False else ():
+            if speaks and (item.kind == "sbom" or read(item.digest) is not None):
+                found.append(item)
+            elif observed is None or item.held(observed) is None:
+                found.append(replace(item, here=False))
     return found
 
 
 def _record(released: Released) -> Attachment:
     """Returns what the lock says of the release, for who has no lock."""
-    data = release_record(released)
+    data = released.dataset.record if released.dataset else release_record(released)
     return Attachment(
-        kind="release",
+        kind="dataset" if released.dataset else "release",
         subject=released.index.digest,
         size_bytes=released.index.size_bytes,
         digest=sha256_of(data),
@@ -110,10 +116,12 @@ def _attachment(
     )
 
 
-def _speaks_of(half: ReleaseHalf, sbom: Claim | None, read: Read) -> bool:
-    """Whether the SBOM is here and names the image's config."""
-    data = read(sbom.outputs["sbom"]) if sbom else None
-    return data is not None and f'"{half.config.digest}"'.encode() in data
+def _speaks_of(half: ReleaseHalf, sbom: Claim | None, read: Read) -> bool | None:
+    """Whether the SBOM names the image's config; None where it is not here."""
+    if sbom is None:
+        return False
+    data = read(sbom.outputs["sbom"])
+    return None if data is None else f'"{half.config.digest}"'.encode() in data
 
 
 def document_of(attachment: Attachment, data: bytes) -> tuple[str, bytes]:
@@ -122,6 +130,8 @@ def document_of(attachment: Attachment, data: bytes) -> tuple[str, bytes]:
         return METADATA_TYPE, data
     if attachment.kind == "release":
         return RECORD_TYPE, data
+    if attachment.kind == "dataset":
+        return DATA_RECORD_TYPE, data
     if attachment.kind == "signature" or attachment.kind.endswith(ATTESTATION):
         return BUNDLE_TYPE, data
     if attachment.kind == "sbom":

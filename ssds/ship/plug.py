@@ -117,6 +117,9 @@ def needed_bytes(released: Released, *, sif: bool) -> list[Digest]:
 def _parts(released: Released) -> dict[Digest, bool]:
     """Returns what the index of a release leads to, and whether it is a manifest."""
     parts: dict[Digest, bool] = {}
+    if released.dataset is not None:
+        parts[released.dataset.manifest.digest] = True
+        parts |= {blob.digest: False for blob in released.dataset.blobs}
     for half in released.platforms.values():
         parts |= {half.manifest.digest: True, half.config.digest: False}
         parts |= {layer.digest: False for layer in half.layers}

@@ -150,6 +150,8 @@ def _jobs(
             if not (whole or files or items):
                 continue
             roots = [index_descriptor(released)] if whole else []
+            for document in released.dataset.documents if whole and released.dataset else ():
+                source.blobs.put(document)
             wanted_now = dict.fromkeys(images, index_descriptor(released))
             if files:
                 roots.append(lay_out(released, source))

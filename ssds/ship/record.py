@@ -25,6 +25,7 @@ from ssds.oci.document import Place, load_document
 from ssds.oci.programs import FOUND_LIMIT, NAME
 
 RECORD_TYPE = "application/vnd.ssds.release.v1+json"
+DATA_RECORD_TYPE = "application/vnd.ssds.dataset.lock.v1+json"
 RECORD_VERSION = 1
 NO_ACTION = ActionKey("blake3:" + "0" * 64)
 """The key of an index that came without its lock: which action made it is not known."""

@@ -9,12 +9,15 @@ from ssds.core.digest import Digest
 from ssds.core.patterns import pattern
 from ssds.core.versions import version_key
 from ssds.lock.model import Released
+from ssds.lock.sets import CONTENT_DIGITS
 from ssds.recipe.model import Channel
 from ssds.ship.changes import DRIFT, IRREVERSIBLE, Change
 from ssds.ship.observation import Observation
 from ssds.ship.sifs import SUFFIX
 
 REVISION = pattern(rf"(.+)-r([1-9][0-9]*)(?:{SUFFIX})?")
+CONTENT = pattern(rf"(.+)-[0-9a-f]{{{CONTENT_DIGITS}}}")
+"""The immutable tag of a data set: the version, and the digest's first digits."""
 
 
 def revisions(
@@ -22,10 +25,12 @@ def revisions(
 ) -> dict[Digest, tuple[Any, int]]:
     """Returns digest → version and revision, of all that an immutable tag names or should name."""
     found: dict[Digest, tuple[Any, int]] = {}
+    sets = any(released.dataset for released, _ in wanted.values())
     for tag, digest in [*there.items(), *((t, d) for t, (_, d) in wanted.items())]:
-        match = REVISION.fullmatch(tag)
-        if match:
+        if match := REVISION.fullmatch(tag):
             found[digest] = (version_key(match[1]), int(match[2]))
+        elif sets and (match := CONTENT.fullmatch(tag)):
+            found[digest] = (version_key(match[1]), 0)
     return found
 
 

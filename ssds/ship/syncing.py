@@ -160,7 +160,7 @@ def _differing(
     evidence = evidence_for(chosen(releases, only), state, read, signing)
     changes = plan_channel(channel, releases, state, evidence=evidence, only=only)
     return frozenset(
-        c.what.partition(":")[0] for c in changes if c.verb not in ("=", "unmanaged")
+        c.what.partition(":")[0] for c in changes if c.verb not in ("=", "w", "unmanaged")
     ) | frozenset(what.partition(":")[0] for what in state.wrote)
 
 

@@ -104,6 +104,21 @@ def test_bytes_that_the_store_lacks_come_from_another_channel(
     assert set(server.tags["lab/beta"]) == {"1.0-r1", "1.0", "latest"}
 
 
+def test_evidence_that_is_not_here_is_told_and_stays_open_work(tmp_path: Path) -> None:
+    site = make_site(tmp_path, folder=FOLDER)
+    lock = json.loads((site.workspace / "lockfiles/alpha@1.0.lock.json").read_text())
+    section = lock["variants"]["default"]["platforms"]["linux/amd64"]
+    sbom = section["latest"]["sbom"]["outputs"]["sbom"].partition(":")[2]
+    (site.store / "blobs/sha256" / sbom).rename(tmp_path / "sbom")
+    done = site.good("sync", "--yes")
+    assert "  w  alpha:1.0-r1 sbom [linux/amd64]  " in done.out
+    assert "NOT BROUGHT alpha@1.0 on folder: its sbom [linux/amd64], which are not" in done.err
+    assert "open on folder, alpha:1.0-r1: without evidence that is" in site.good("status").err
+    (tmp_path / "sbom").rename(site.store / "blobs/sha256" / sbom)
+    assert "Synced folder: 1 change, " in site.good("sync", "--yes").out
+    assert site.good("status", "--fail-on-alert").err == ""
+
+
 def test_a_place_that_is_down_blocks_no_other_and_stays_open_work(
     tmp_path: Path, server: FaultRegistry
 ) -> None:

@@ -54,7 +54,7 @@ SHARED: dict[str, dict[str, Any]] = {
     "catalog/channels.yaml": {
         "local": {
             "kind": "layout", "location": "dist", "description": "d", "move": ["version"],
-            "sif": True, "on_drift": "restore",
+            "sif": True, "on_drift": "restore", "data": [],
         },
         "deep": {"kind": "objects", "location": "http://127.0.0.1:9/a", "replicas": []},
         "far": {"kind": "registry", "location": "127.0.0.1:5000/x", "insecure": True},
@@ -117,6 +117,7 @@ ROWS: dict[tuple[str, str], tuple[str, Any, str, str]] = {
     ("catalog/channels.yaml", "*.replicas"): (
         "deep.replicas", ["http://127.0.0.1:9/b"], "", "",
     ),
+    ("catalog/channels.yaml", "*.data"): ("local.data", [], "", ""),
     ("catalog/channels.yaml", "*.sif"): ("local.sif", False, "sif", ""),
     ("catalog/advisories.yaml", ".*"): ("set", "catalog/advisories/second.json", "scan", ""),
     ("catalog/sites/lab.yaml", "title"): ("title", "new", "", ""),
@@ -177,6 +178,7 @@ OWN = {("ssds.yaml", "trust.sign")}
 """Fields that only a person's own settings may have: no workspace can be edited there."""
 ONE_VALUE = {
     ("catalog/sites/lab.yaml", "data"),  # its catalog has no data sets
+    ("catalog/channels.yaml", "*.data"),
     ("catalog/channels.yaml", "*.kind"),
     ("ssds.yaml", "cache[].trust"),
 }

@@ -127,13 +127,17 @@ def test_evidence_about_another_image_is_not_attached(place: Place) -> None:
     assert not any("[linux/amd64]" in line for line in sync(place, lock)[0])
 
 
-def test_evidence_whose_bytes_are_not_here_is_left_out(place: Place) -> None:
+def test_evidence_whose_bytes_are_not_here_is_told_and_comes_later(place: Place) -> None:
     lock = lock_of(place.blobs, "tool", evidence=True)
-    place.blobs.remove(lock.variants[""].platforms[AMD64].latest["scan"].outputs["findings"])
+    findings = lock.variants[""].platforms[AMD64].latest["scan"].outputs["findings"]
+    kept = place.blobs.read(findings)
+    place.blobs.remove(findings)
     lines, done = sync(place, lock)
     assert not done.failed
     assert "+ tool:1.0-r1 test [linux/amd64]" in lines
-    assert not any("scan" in line for line in lines)
+    assert [line for line in lines if "scan" in line] == ["w tool:1.0-r1 scan [linux/amd64]"]
+    place.blobs.put(kept)
+    assert sync(place, lock)[0] == ["+ tool:1.0-r1 scan [linux/amd64]"]
 
 
 def test_one_release_that_cannot_be_brought_leaves_the_others_alone(place: Place) -> None:
