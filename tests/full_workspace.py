@@ -88,6 +88,7 @@ MORE = {
     "build": [*FULL["build"], *GENERATED, *AS_DOCKER],
     "aliases": ["older"],
     "extra": {"theirs": {"field": "{{ name }}"}},
+    "suite": "suite.yaml",
 }
 """The full recipe's younger fields."""
 OTHER = (
@@ -113,6 +114,9 @@ def write_neighbours(root: Path) -> None:
         "more/b",
     ):
         (catalog / "full" / name).write_text(name)
+    for name, command in (("suite.yaml", "full"), ("new-suite.yaml", "full --new")):
+        suite = f"name: full\nversion: 1\ntests: [{{name: runs, command: {command}}}]\n"
+        (catalog / "full" / name).write_text(suite)
     (catalog / "bases.yaml").write_text("d: {suite: x, platforms: [linux/amd64, linux/arm64]}")
     (catalog / "policies.yaml").write_text("default: {}\nstrict: {allow_network: false}")
     (catalog / "channels.yaml").write_text("local: {kind: layout, location: dist, sif: true}")

@@ -23,6 +23,7 @@ from ssds.graph.explain import (
     local_file,
     nearest,
     own_address,
+    suite_place,
 )
 from ssds.graph.plan import Plan, PlanStep
 from ssds.host.git import BLAME_S, LineOrigin, in_checkout, line_origin
@@ -31,6 +32,7 @@ from ssds.lock.marks import Marks, marks_of
 from ssds.lock.model import lock_file_name
 from ssds.lock.places import PinPlace, pin_place, variant_of
 from ssds.lock.read import CATALOG_LOCK, SIZE_LIMIT_BYTES
+from ssds.recipe.address import format_address, parse_address
 from ssds.workspace import LOCK_FOLDER, Workspace
 
 _EXPLAINED_AT_MOST = 200
@@ -124,6 +126,12 @@ class Places:
         copied = local_file(step.node, difference)
         if copied:
             return Spot(address=address, file=copied)
+        suite, addresses = suite_place(step.node, difference.path)
+        if suite:
+            spans = self._workspace.reading.spans
+            at = spans.first(suite, [parse_address(text) for text in addresses])
+            spot = Spot(address=format_address(at), file=suite, line=spans(suite, at).line)
+            return self._blamed(spot) if difference.after else spot
         if not difference.address or not step.node.recipe_path:
             return Spot(address=address)
         spans, path = self._workspace.reading.spans, step.node.recipe_path

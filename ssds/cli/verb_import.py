@@ -67,14 +67,27 @@ def neurocontainers_command(context: Context, /, checkout: str, names: tuple[str
     problems = [
         d for d in collector if d.severity is Severity.ERROR and not d.span.path.startswith(own)
     ]
+    there = sorted(dict(d.facts)["recipe"] for d in problems if d.code == "K012")
+    problems = [d for d in problems if d.code != "K012"]
     report_diagnostics(problems)
-    missing = [name for name in names if name not in found]
+    for name in there:
+        _tell_there(f"{own}{name}/{RECIPE_FILE}", name, asked=not names or name in names)
+    failed = len({d.span.path for d in problems}) + sum(not names or n in names for n in there)
+    missing = [name for name in names if name not in found and name not in there]
     if missing and not problems:
         raise UsageError(
             f"there is no recipe {missing[0]!r} in {checkout}",
             hint="Recipes are the folders below recipes/ there.",
         )
-    return _write_all(workspace, reading, found, len({d.span.path for d in problems}))
+    return _write_all(workspace, reading, found, failed)
+
+
+def _tell_there(path: str, name: str, *, asked: bool) -> None:
+    """Says that a recipe is in the catalog: as an error where it was to be written."""
+    if asked:
+        report_error(Refused(f"{path} is there already", hint="Remove it first, or edit it."))
+    else:
+        say(f"{path} is there already; what stands on {name} uses it")
 
 
 def _by_name(releases: Iterable[Release]) -> dict[str, list[Release]]:
@@ -91,24 +104,18 @@ def _write_all(
     failed: int,
 ) -> int:
     """Writes every recipe that can be; returns the exit code."""
-    written = suites = 0
+    written = 0
     for name, releases in sorted(found.items()):
         try:
             suite = _suite(workspace.root, releases)
-            recipe = moved(releases, reading.catalog.bases)
+            recipe = moved(releases, reading.catalog.bases, *suite)
             _write(workspace, name, replace(recipe, files={**recipe.files, **suite}))
-            suites += bool(suite)
             written += 1
             if len(found) <= 20:
                 say(f"wrote {workspace.settings.catalog}/{name}/{RECIPE_FILE}")
         except SsdsError as error:
             report_error(type(error)(f"{name}: {error.message}", hint=error.hint, code=error.code))
             failed += 1
-    if suites:
-        say(
-            f"{counted(suites, 'suite')} kept as fulltest.yaml: run these from the checkout, "
-            "for recipes of this format do not read that file yet"
-        )
     rest = f", {failed} not" if failed else ""
     print(f"{counted(written, 'recipe')} written{rest}. Next: ssds check")
     return EXIT_ERROR if failed else 0

@@ -12,11 +12,13 @@ from ssds.cli.app import Context
 from ssds.cli.origins import KINDS, Asking
 from ssds.cli.output import say
 from ssds.cli.verb_schema import schema_for, write_schemas
-from ssds.core.diagnostics import Collector, Severity
+from ssds.core.diagnostics import Collector, Severity, Span
 from ssds.core.errors import InputError, Refused, UsageError
 from ssds.core.model import check_name
 from ssds.host.files import atomic_write
 from ssds.recipe.catalog import RECIPE_FILE, read_catalog
+from ssds.recipe.codes import diagnostic
+from ssds.recipe.homes import home_with
 from ssds.recipe.model import Base
 from ssds.recipe.starter import Facts, Start, starter_recipe
 from ssds.workspace import Workspace
@@ -90,6 +92,7 @@ def command(
     path = f"{workspace.settings.catalog}/{name}/{RECIPE_FILE}"
     if os.path.lexists(os.path.join(workspace.root, path)):
         raise Refused(f"{path} is there already", hint="Edit it, or choose another name.")
+    _check_other_homes(workspace, name, path)
     chosen = _base(workspace, base)
     begun = Start(
         name=name,
@@ -115,6 +118,14 @@ def command(
         say("Look over what was filled in, and add a test that uses the tool on a real file.")
     say(f"Next: `ssds lock {name}` pins what it needs, `ssds apply {name}` builds and tests it.")
     return 0
+
+
+def _check_other_homes(workspace: Workspace, name: str, path: str) -> None:
+    """Raises InputError where a checkout of another format has a recipe of this name (K012)."""
+    other = home_with(workspace.root, workspace.homes, name)
+    if other is not None:
+        facts = (("recipe", name), ("also", other.path(name)))
+        raise InputError([diagnostic("K012", Span(path=path), facts=facts)])
 
 
 def _filled_in(start: Start, facts: Facts, kind: str) -> Start:

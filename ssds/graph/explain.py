@@ -297,6 +297,35 @@ def local_file(node: Node, difference: Difference) -> str:
     return tree if tree.rpartition("/")[2] == name and len(step["local"]) == 1 else f"{tree}/{name}"
 
 
+def suite_place(node: Node, path: str) -> tuple[str, tuple[str, ...]]:
+    """Returns the suite's file that a field of a test's slice comes from, and where it may stand.
+
+    The addresses are those of ``fulltest.yaml``, the likeliest first; an empty file for others.
+    """
+    found, file = _SUITE.match(path), node.hints.get("suite_file")
+    if node.kind != "test" or found is None or not isinstance(file, str):
+        return "", ()
+    test, field = found[1] or "", found[2] or ""
+    names = _SUITE_FIELDS.get(field, (field,))
+    return file, (*(f"{test}.{name}" if test else name for name in names if name), test)
+
+
+_SUITE = re.compile(r"slice\.suite\.?(tests\[\d+\])?\.?([a-z_]+)?")
+_SUITE_FIELDS: Mapping[str, tuple[str, ...]] = {
+    "script": ("command", "script", "env_setup"),
+    "files": ("script",),
+    "exit_code": ("expected_exit_code",),
+    "exit_code_not": ("expected_exit_code_not",),
+    "output": ("expected_output_contains",),
+    "checks": ("validate",),
+    "setup": ("setup.script",),
+    "data": ("required_files",),
+    "folders": ("test_data",),
+    "skipped": ("setup.host_script",),
+}
+"""Field of a suite's slice → what it comes from in ``fulltest.yaml``."""
+
+
 def _step_field(node: Node, prefix: str, field: str, rest: str) -> str:
     number = re.search(r"\[(\d+)\]$", prefix)
     steps = node.slice.get("steps")

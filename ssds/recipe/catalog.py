@@ -347,10 +347,14 @@ class RecipeReader:
             folder=folder,
             shared=self._shared,
             trees=self._trees,
+            texts=self._text,
         )
         if collector.failed:
             self._spans.keep(document)
         return reading
+
+    def _text(self, path: str, collector: Collector) -> bytes | None:
+        return read_file(os.path.join(self._root, path), path, collector)
 
     def _document(self, data: bytes, path: str, collector: Collector) -> tuple[Document, Any]:
         """Returns the document and its checked value; the value is None for an unusable one."""

@@ -19,6 +19,8 @@ _KEY = pattern(rb"recipe[\"']?\s*:|\\[xuU]")
 _TEMPLATE = "{{"
 _PUBLISHED = pattern(rb"(?:vnmd|neurodesk)(?:/caid)?/([a-z0-9.-]*)(\{?)|\\[xuU]")
 """What a text has that may name an image of another recipe of its checkout."""
+_COMPOSED = pattern(rb"base-image[\"']?\s*:\s*(?:[>|][-+0-9]*\s*)?[^\n:]*\{\{")
+"""A base whose place is a template (``{{ context.owner }}/fsl_6.0``), not its tag alone."""
 
 
 class References:
@@ -94,6 +96,8 @@ class References:
 
 def _published(data: bytes) -> frozenset[str] | None:
     """Returns whose images a text may name; None where that is a template, or hidden."""
+    if _COMPOSED.search(data):
+        return None
     found = set()
     for match in _PUBLISHED.finditer(data):
         if match[1] is None or match[2]:

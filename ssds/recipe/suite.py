@@ -72,6 +72,7 @@ class Suite:
         folders: made in the work folder before.
         data: files in it.
         skipped: why none of them can run; the empty string where they can.
+        file: where it was read, relative to the workspace; in no key.
     """
 
     name: str
@@ -80,3 +81,4 @@ class Suite:
     folders: tuple[str, ...] = ()
     data: tuple[SuiteData, ...] = ()
     skipped: str = ""
+    file: str = ""

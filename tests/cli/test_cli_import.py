@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import base64
+import shutil
 from pathlib import Path
 
 import yaml
 from e2e_workspace import Site, assert_no_traceback
-from neurocontainers_checkout import recipe, write_checkout
+from neurocontainers_checkout import BUILD, recipe, write_checkout
 
 ICON = b"\x89PNG\r\n\x1a\n"
 DIRECTIVES = """\
@@ -78,6 +79,23 @@ def test_nothing_that_is_there_is_overwritten(plain: Site) -> None:
     assert "catalog/small/recipe.yaml" in ended.err
     assert place.read_text() == before
     assert sorted(p.name for p in place.parent.parent.iterdir() if p.name[0] == ".") == []
+
+
+def test_a_recipe_comes_with_the_one_below_and_stands_on_the_one_that_is_there(
+    plain: Site,
+) -> None:
+    theirs = checkout(plain)
+    text = recipe("- run: [x]", build=BUILD.replace("debian:12", "vnmd/small_1.0:20200905"))
+    write_checkout(theirs, text.replace("name: small", "name: upper"), name="upper")
+    plain.good("import", "neurocontainers", str(theirs), "upper")
+    folder = plain.workspace / "catalog"
+    value = yaml.safe_load((folder / "upper/recipe.yaml").read_text())
+    assert value["base"] == {"recipe": "small", "version": "1.0"}
+    assert (folder / "small/own.txt").exists()
+    shutil.rmtree(folder / "upper")
+    ended = plain.good("import", "neurocontainers", str(theirs), "upper")
+    assert "catalog/small/recipe.yaml is there already; what stands on small uses it" in ended.err
+    assert "error" not in plain.good("check").text
 
 
 def test_a_local_file_that_is_missing_is_named_and_nothing_half_written(plain: Site) -> None:

@@ -68,6 +68,16 @@ def test_what_was_given_is_not_asked_for_again(plain: Site) -> None:
     assert '"summary": "Converts."' in plain.good("show", "seqtk", "--json").out
 
 
+def test_a_name_that_a_checkout_has_is_refused(plain: Site) -> None:
+    plain.write("theirs/recipes/seqtk/build.yaml", "name: seqtk\n")
+    plain.write("ssds.yaml", "catalog: {ssds: catalog, neurocontainers: theirs}\n")
+    ended = plain.run("new", "seqtk", "--apt", "seqtk", "--version", "1.3")
+    assert ended.code == 1
+    assert "error[K012]: two recipes of one name" in ended.err
+    assert "theirs/recipes/seqtk/build.yaml" in ended.err
+    assert not (plain.workspace / "catalog/seqtk").exists()
+
+
 def test_the_first_channel_is_named_in_the_recipe(plain: Site) -> None:
     plain.write("catalog/channels.yaml", "local: {kind: layout, location: .ssds/channel}\n")
     plain.good("new", "seqtk", "--apt", "seqtk", "--version", "1.3")

@@ -72,6 +72,7 @@ ROWS: dict[str, tuple[str, Any, str]] = {
     "base.variant": ("base.variant", "v", "build publish"),
     "base.image": ("base", {"image": "ubuntu:24.04"}, "base build"),
     "variables.*": ("variables.prefix", "/usr/{{ name }}", "build deploytest metadata sbom"),
+    "suite": ("suite", "new-suite.yaml", "test"),
     "sources.*.url": ("sources.archive.url", "https://example.org/new.tar.gz", ""),
     "sources.*.mirrors": ("sources.archive.mirrors", [], ""),
     "sources.*.sha256": ("sources.archive.sha256", "3d" * 32, "build sbom source"),

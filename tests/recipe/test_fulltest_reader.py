@@ -117,7 +117,6 @@ BAD = {
     "no map": ("[1]", "N060", 1),
     "no tests": (HEAD, "N061", 1),
     "no name": ("version: '1'\ntests: []", "N061", 1),
-    "other version": (HEAD.replace("1", "2") + "tests: []", "N062", 2),
     "unknown validator": (
         HEAD + "tests:\n- name: x\n  command: y\n  validate:\n  - output_exist: z",
         "N064",

@@ -64,12 +64,27 @@ def test_the_test_waits_for_its_data_and_the_build_does_not(tmp_path: Path) -> N
     assert not any(text.startswith("source") for text in build.unpinned)
 
 
-def test_a_suite_of_another_version_is_refused_with_its_place(tmp_path: Path) -> None:
-    reading = checkouts.read(a_checkout(tmp_path, SUITE.replace("1.0", "2.0")))
-    (found,) = [d for d in reading.collector if d.code == "N062"]
+def test_a_suite_of_another_version_is_warned_of_at_its_place_and_tests_all_the_same(
+    tmp_path: Path,
+) -> None:
+    checkout = a_checkout(tmp_path, SUITE.replace("1.0", "2.0"))
+    (found,) = [d for d in checkouts.read(checkout).collector if d.code == "N062"]
     assert found.span.path.endswith("recipes/small/fulltest.yaml")
     assert found.span.line == 2
-    assert reading.collector.failed
+    suite = checkouts.target(checkout).suite
+    assert suite is not None
+    assert [test.name for test in suite.tests] == ["looks"]
+
+
+def test_a_suite_without_name_has_the_recipes_and_one_without_version_is_warned_of(
+    tmp_path: Path,
+) -> None:
+    checkout = a_checkout(tmp_path, SUITE[SUITE.index("required_files") :])
+    suite = checkouts.target(checkout).suite
+    assert suite is not None
+    assert suite.name == "small"
+    (found,) = checkouts.read(checkout).collector
+    assert (found.code, dict(found.facts)["suite"]) == ("N062", "none")
 
 
 def test_a_suite_that_is_a_link_out_of_the_folder_is_refused(tmp_path: Path) -> None:

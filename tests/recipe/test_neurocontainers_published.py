@@ -124,6 +124,9 @@ def test_a_part_of_a_checkout_is_read_with_what_it_is_built_on(tmp_path: Path) -
         ("debian:12", set()),
         ('"vnmd/{{ context.name }}_1.0"', None),
         ('"vn\\x6dd/lower_6.0.3"', None),
+        ('"{{ context.owner }}/lower_6.0.3:1"', None),
+        (">-\n    {{ context.owner }}/lower_6.0.3:1", None),
+        ('"debian:{{ context.release }}"', set()),
     ],
 )
 def test_what_a_recipe_may_be_built_on_is_found_in_its_text(

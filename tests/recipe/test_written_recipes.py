@@ -84,7 +84,7 @@ def root(tmp_path: Path) -> Path:
 
 def test_every_field_of_every_step_and_test_survives(root: Path) -> None:
     before = read(root, {**FULL, **MORE, "deploy": DEPLOY})
-    written = moved(of_full(before), before.catalog.bases).written
+    written = moved(of_full(before), before.catalog.bases, "suite.yaml").written
     assert {tree.path for tree in written.trees.values()} == {
         f"catalog/full/{name}" for name in ("files", "files/a", "icon.svg", "more.eb", "README.md")
     }

@@ -162,6 +162,8 @@ def local_trees(releases: Iterable[Release]) -> Iterator[LocalTree]:
     for release in releases:
         yield from release.metadata_files.values()
         for target in release.targets.values():
+            if target.suite is not None:
+                yield LocalTree(path=target.suite.file, entries=())
             for step in target.steps:
                 yield from local_trees_of(step)
 

@@ -45,7 +45,10 @@ def node(
             lambda: {
                 "time_limits_s": [test.time_limit_s for test in target.tests],
                 **(
-                    {"suite_limits_s": [t.time_limit_s for t in target.suite.tests]}
+                    {
+                        "suite_limits_s": [t.time_limit_s for t in target.suite.tests],
+                        "suite_file": target.suite.file,
+                    }
                     if target.suite
                     else {}
                 ),

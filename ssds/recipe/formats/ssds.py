@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ssds.core.errors import InvalidValue
 from ssds.core.levels import known, similar
@@ -22,10 +22,14 @@ from ssds.recipe.codes import near
 from ssds.recipe.formats.scope import Report, Scope, Trees, check_conditions, names_of
 from ssds.recipe.formats.ssds_metadata import check_metadata, read_metadata, read_software
 from ssds.recipe.formats.ssds_steps import TargetReader
+from ssds.recipe.formats.ssds_suite import Texts, read_suite
 from ssds.recipe.model import Base, Release, Target, Waiver
 from ssds.recipe.shared import Shared
 from ssds.recipe.steps import RecipeRef
 from ssds.recipe.work import TooMuch
+
+if TYPE_CHECKING:
+    from ssds.recipe.formats.neurocontainers.fulltest import FullTest
 
 _DATE = pattern(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 MAX_TARGETS = 1_000
@@ -67,6 +71,7 @@ def read_recipe(
     folder: str,
     shared: Shared,
     trees: Trees,
+    texts: Texts,
 ) -> Reading:
     """Returns the releases of one recipe.
 
@@ -76,8 +81,11 @@ def read_recipe(
         folder: the recipe's folder, relative to the workspace.
         shared: bases, policies and channels that it may name.
         trees: reads local files.
+        texts: gives the bytes of one of them.
     """
     reader = _RecipeReader(data, report, folder, shared, trees)
+    if "suite" in data:
+        reader.suite = read_suite(data, report, folder, trees, texts)
     reader.check_whole()
     count = len(reader.versions) * len(reader.variants) * len(reader.all_platforms())
     if count > MAX_TARGETS:
@@ -127,6 +135,7 @@ class _RecipeReader:
         self.declared: dict[str, Path] = {}
         self.edges: list[Edge] = []
         self.images: dict[str, Base] = {}
+        self.suite: FullTest | None = None
 
     # -- what is the same for all releases -----------------------------------------------------
 
@@ -156,7 +165,7 @@ class _RecipeReader:
             if test["name"] in names:
                 report("R041", ("tests", index, "name"), ("test", test["name"]))
             names.add(test["name"])
-        if report.whole and not names:
+        if report.whole and not names and "suite" not in data:
             report("R064", ("name",), key=True)
         for index, channel in enumerate(data.get("publish", ())):
             self.known("R047", channel, ("publish", index), self.shared.channels)
@@ -291,6 +300,8 @@ class _RecipeReader:
             policy=self.policy,
             waivers=self.waivers,
         )
+        if self.suite is not None:
+            target = self.suite.given_to(target)
         self.used |= reader.used
         self.lost |= reader.lost
         references = [(reference, format_address(path)) for reference, path in reader.edges]

@@ -33,8 +33,11 @@ class Moved:
     files: Mapping[str, bytes]
 
 
-def moved(releases: Sequence[Release], bases: Mapping[str, Base]) -> Moved:
+def moved(releases: Sequence[Release], bases: Mapping[str, Base], suite: str = "") -> Moved:
     """Returns the recipe that gives ``releases``, all of one name.
+
+    Args:
+        suite: the name of the file of their tests beside the recipe, where they have one.
 
     Raises:
         UsageError: they have no common recipe.
@@ -50,6 +53,8 @@ def moved(releases: Sequence[Release], bases: Mapping[str, Base]) -> Moved:
     icons = _take_icon(description)
     if icons:
         description["icon"] = next(iter(icons))
+    if suite:
+        description["suite"] = suite
     written = write_recipe(releases, description, bases, variants)
     return Moved(written=written, files=icons)
 

@@ -34,7 +34,6 @@ ERRORS: dict[str, tuple[str, str]] = {
     "N054": ("suite without a test", "Write one, or remove the file: untested is not passed."),
     "N060": ("value of the wrong type in fulltest.yaml", "Write what is expected there."),
     "N061": ("suite or test is not whole", "Add the key."),
-    "N062": ("suite is for another version", "Give it the version of build.yaml."),
     "N064": ("validator that nobody knows", "It would pass silently: use one that is known."),
     "N066": ("path that cannot be looked at", "Name a file below the work folder, without '..'."),
     "N067": ("variables make the text too long", "Variables may not name each other in circles."),
@@ -65,6 +64,10 @@ WARNINGS: dict[str, tuple[str, str]] = {
     "N048": (
         "run ends with a line that goes on",
         "Remove the backslash, or the empty lines at the end.",
+    ),
+    "N062": (
+        "suite is for another version",
+        "Its tests run in this image all the same: bring it up to date with build.yaml.",
     ),
     "N063": ("key that nobody reads in fulltest.yaml", "Remove it, or correct its spelling."),
     "N065": ("depends on a test that does not come before", "Correct the name, or the order."),

@@ -10,13 +10,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ssds.core.diagnostics import Collector
-from ssds.core.records import dataclass
+from ssds.core.records import dataclass, replace
 from ssds.core.text import shown
 from ssds.recipe.address import Path
 from ssds.recipe.codes import near
 from ssds.recipe.formats.neurocontainers.fulltest_texts import TooLong, Variables
 from ssds.recipe.formats.neurocontainers.values import load
 from ssds.recipe.formats.scope import Report
+from ssds.recipe.model import Target
 from ssds.recipe.shared import plain_relative
 from ssds.recipe.steps import SourceRequest
 from ssds.recipe.suite import CHECKS, GIVEN, WORK, Check, Suite, SuiteData, SuiteTest
@@ -58,15 +59,26 @@ class FullTest:
     version: str
     sources: Mapping[str, SourceRequest]
 
+    def given_to(self, target: Target) -> Target:
+        """Returns a target that is tested by the suite, and has the sources of its data."""
+        return replace(target, suite=self.suite, sources={**target.sources, **self.sources})
+
 
 def read_fulltest(
-    data: bytes, path: str, collector: Collector, *, version: str = "", datasets: str = DATASETS
+    data: bytes,
+    path: str,
+    collector: Collector,
+    *,
+    name: str = "",
+    version: str = "",
+    datasets: str = DATASETS,
 ) -> FullTest | None:
     """Returns the suite of a file; None where it has an error.
 
     Args:
         path: the file's name in messages.
-        version: the recipe's: the suite must be for it; the empty string asks nothing.
+        name: the recipe's, where the suite has none; without both it is an error.
+        version: the recipe's: a suite for another is warned of; the empty string asks nothing.
         datasets: the address of a data set's file, with ``{dataset}`` and ``{file}``.
     """
     own = Collector()
@@ -75,7 +87,7 @@ def read_fulltest(
     if document.usable and not own.failed:
         report = Report(document, own)
         if isinstance(document.data, dict):
-            found = _Reader(document.data, report, datasets).read(version)
+            found = _Reader(document.data, report, datasets, name).read(version)
         else:
             report("N060", (), ("found", _kind(document.data)), ("expected", "a map"))
     failed = own.failed
@@ -84,12 +96,14 @@ def read_fulltest(
 
 
 class _Reader:
-    def __init__(self, data: Mapping[str, Any], report: Report, datasets: str) -> None:
+    def __init__(self, data: Mapping[str, Any], report: Report, datasets: str, name: str) -> None:
         self.data, self.report, self.datasets = data, report, datasets
         self.good = self.checked(data, _SUITE, (), extra=(str, int, float, bool))
         self.values = Variables(self.scalars())
-        self.suite = self.text(self.good.get("name", ""), ("name",))
-        if not plain_relative(self.suite) or "/" in self.suite:
+        self.suite = self.text(self.good.get("name", name), ("name",))
+        if not self.suite:
+            self.report("N061", (), ("key", "name"))
+        elif not plain_relative(self.suite) or "/" in self.suite:
             self.report("N066", ("name",), ("found", self.suite))
         self.sources: dict[str, SourceRequest] = {}
         self.files: list[SuiteData] = []
@@ -97,11 +111,10 @@ class _Reader:
     def read(self, version: str) -> FullTest | None:
         """Returns what the file says; problems go to the report."""
         own = self.text(str(self.good.get("version", "")), ("version",))
-        for key in ("name", "version", "tests"):
-            if key not in self.data:
-                self.report("N061", (), ("key", key))
-        if version and own and own != version:
-            self.report("N062", ("version",), ("suite", own), ("recipe", version))
+        if "tests" not in self.data:
+            self.report("N061", (), ("key", "tests"))
+        if version and own != version:
+            self.report("N062", ("version",), ("suite", own or "none"), ("recipe", version))
         self.required()
         self.values = Variables(self.variables(), self.values.left)
         setup = self.good.get("setup", {})
@@ -128,6 +141,7 @@ class _Reader:
             folders=(folder,) if folder else (),
             data=tuple(self.files),
             skipped=skipped,
+            file=self.report.document.path,
         )
         return FullTest(suite=suite, version=own, sources=self.sources)
 

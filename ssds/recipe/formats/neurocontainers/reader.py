@@ -78,7 +78,7 @@ class RecipeReader:
             releases = [r for r in map(reader.release, choices(value)) if r is not None]
         except TooMuch:
             return None
-        tests = self._tests(folder, str(value["version"]), collector)
+        tests = self._tests(folder, name, str(value["version"]), collector)
         if tests is not None:
             releases = [_tested(release, tests) for release in releases]
         names = dict.fromkeys(t.base for r in releases for t in r.targets.values() if t.base)
@@ -89,7 +89,7 @@ class RecipeReader:
             looked=frozenset(reader.looked),
         )
 
-    def _tests(self, folder: str, version: str, collector: Collector) -> FullTest | None:
+    def _tests(self, folder: str, name: str, version: str, collector: Collector) -> FullTest | None:
         """Returns the suite beside a recipe; None where there is none, or where it has errors."""
         path = f"{folder}/{FILE}"
         place = os.path.join(self._root, path)
@@ -99,13 +99,12 @@ class RecipeReader:
             collector.add(diagnostic("R072", Span(path=path)))
             return None
         data = read_file(place, path, collector)
-        return read_fulltest(data, path, collector, version=version) if data is not None else None
+        if data is None:
+            return None
+        return read_fulltest(data, path, collector, name=name, version=version)
 
 
 def _tested(release: Release, tests: FullTest) -> Release:
     """Returns a release whose targets have the suite, and the sources of its data."""
-    targets = {
-        platform: replace(target, suite=tests.suite, sources={**target.sources, **tests.sources})
-        for platform, target in release.targets.items()
-    }
+    targets = {platform: tests.given_to(target) for platform, target in release.targets.items()}
     return replace(release, targets=targets)
