@@ -20,7 +20,7 @@ from ssds.core.pins import (
     SourcePin,
 )
 from ssds.core.platform import Platform
-from ssds.kinds.build.requests import base_request, requests_of, source_request
+from ssds.kinds.build.requests import Asking, PackageRequest, base_request, source_request
 from ssds.recipe.model import Base, Catalog, Channel, Deploy, Policy, Release, Site, Target, Test
 from ssds.recipe.ranges import answers, range_requests
 from ssds.recipe.steps import AptStep, RunStep, SourceRequest
@@ -167,13 +167,13 @@ def shared_pins(catalog: Catalog) -> SharedPins:
 
 def pinned(catalog: Catalog) -> dict[tuple[ReleaseName, Platform], PlatformPins]:
     """Answers every request of a catalog, as the resolver would: apt names stand for themselves."""
-    shared = shared_pins(catalog)
     pins: dict[tuple[ReleaseName, Platform], PlatformPins] = {}
+    asking = Asking(catalog, shared_pins(catalog), pins)
     pending = [t for r in catalog.releases.values() for t in r.targets.values()]
     while True:
         known = dict(pins)
         for target in pending:
-            _answer(target, catalog, shared, pins)
+            _answer(target, catalog, asking, pins)
         if pins == known:
             return pins
 
@@ -181,7 +181,7 @@ def pinned(catalog: Catalog) -> dict[tuple[ReleaseName, Platform], PlatformPins]
 def _answer(
     target: Target,
     catalog: Catalog,
-    shared: SharedPins,
+    asking: Asking,
     pins: dict[tuple[ReleaseName, Platform], PlatformPins],
 ) -> None:
     key = (target.release, target.platform)
@@ -200,15 +200,27 @@ def _answer(
     base = f"{target.base}@20231114" if target.base else ""
     held = pins.get(key, PlatformPins())
     pins[key] = replace(held, base=base, sources=sources, recipes=recipes, epoch=EPOCH)
-    for _ in range(len(target.steps) + 1):
-        asked = requests_of(target, catalog, shared, pins)
-        for request in asked.packages:
-            found = a_package_set(request.request, *request.asked)
-            if request.manager == "conda":
-                made = tuple(a_conda_package(p, request.channels[0]) for p in request.asked)
-                found = replace(found, manager="conda", packages=made)
-            packages = {**pins[key].packages, request.place: found}
-            pins[key] = replace(pins[key], packages=packages)
+    while True:
+        asking._known.clear()  # the pins have changed; what it knows of sets and sources has not
+        held = pins[key]
+        new = {
+            request.place: _found(request)
+            for request in asking.requests(target).packages
+            if request.place not in held.packages
+            or held.packages[request.place].request != request.request
+        }
+        if not new:
+            return
+        pins[key] = replace(held, packages={**held.packages, **new})
+
+
+def _found(request: PackageRequest) -> PackageSet:
+    """Answers one request; what comes after it in the same recipe can be asked only then."""
+    found = a_package_set(request.request, *request.asked)
+    if request.manager == "conda":
+        made = tuple(a_conda_package(p, request.channels[0]) for p in request.asked)
+        found = replace(found, manager="conda", packages=made)
+    return found
 
 
 def an_apt_step(*packages: str, address: str = "build[0]") -> AptStep:

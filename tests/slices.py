@@ -128,8 +128,11 @@ def graph_of(root: Path) -> Graph:
 
 def seen_by_kinds(root: Path, recipe: Mapping[str, Any] | str) -> Sights:
     """Gives what every kind sees when the full recipe is this document, or this text."""
-    text = recipe if isinstance(recipe, str) else yaml.safe_dump(dict(recipe), sort_keys=False)
-    named = yaml.safe_load(text)["name"]
+    if isinstance(recipe, str):
+        text, named = recipe, yaml.safe_load(recipe)["name"]
+    else:
+        text = yaml.dump(dict(recipe), Dumper=yaml.CSafeDumper, sort_keys=False)
+        named = recipe["name"]
     folder = root / "catalog" / str(named)
     if not folder.exists():
         shutil.copytree(root / "catalog/full", folder)

@@ -238,6 +238,12 @@ def _environment() -> Any:
     return environment
 
 
+@functools.lru_cache(maxsize=64)
+def _compiled(text: str) -> Any:
+    """Returns one text as a program; every target of a recipe fills in the same ones."""
+    return _environment().from_string(text)
+
+
 def _refuse(message: str) -> str:
     raise ExpansionProblem("R117", (), ("reason", message[:200]))
 
@@ -247,7 +253,7 @@ def _filled(text: str, view: _View) -> str:
     for _ in range(_MOST_TURNS):
         if "{{" not in text and "{%" not in text:
             return text
-        text = _environment().from_string(text.replace("self.", "template.")).render(template=view)
+        text = _compiled(text.replace("self.", "template.")).render(template=view)
         if len(text) > _MOST_TEXT:
             break
     raise ExpansionProblem("R117", (), ("reason", "the template gives too much text"))
