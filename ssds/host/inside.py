@@ -225,7 +225,7 @@ def run_call(spec: Spec, status: int) -> None:
     os.write(argument_file, json.dumps(spec["call"]).encode())
     os.lseek(argument_file, 0, os.SEEK_SET)
     os.dup2(argument_file, 0)
-    os.execv(sys.executable, [sys.executable, "-I", "-c", code, str(status)])  # noqa: S606
+    os.execv(sys.executable, [sys.executable, "-I", "-S", "-c", code, str(status)])  # noqa: S606
 
 
 def main(status: int) -> None:
