@@ -72,7 +72,7 @@ def _filled(text: str, given: Mapping[str, str], refuse: Refusals) -> tuple[str,
             used.add(match[1])
             if match[1] not in values:
                 refuse(number, match[0], f"Give it: --build-arg {match[1]}=VALUE.")
-            return values.get(match[1], match[0])
+            return values.get(match[1], "")
 
         filled.append(_ARGUMENT.sub(value, line))
     unused = sorted(given.keys() - used)
