@@ -172,20 +172,8 @@ class Workspace:
         self.__dict__.pop("locks", None)
         self.__dict__.pop("data_locks", None)
 
-    def refuse_mixed(self) -> None:
-        """Raises InputError where the catalog has a recipe for what was adopted."""
-        if self.locks.adopted:
-            from ssds.lock.mixed import refuse_mixed
-
-            refuse_mixed(self.reading, self.locks)
-
     def graph(self, as_of: dt.date) -> Graph:
-        """Returns the graph of catalog and pins on a date.
-
-        Raises:
-            InputError: a recipe has the version of a release that was adopted.
-        """
-        self.refuse_mixed()
+        """Returns the graph of catalog and pins on a date."""
         data = {name: lock.sources for name, lock in self.data_locks.items()}
         return compile_graph(self.catalog, self.locks.catalog.pins, self.locks.pins, as_of, data)
 

@@ -6,7 +6,7 @@ is held with everything that is known of it, until somebody chooses.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from ssds.adopt.codes import capped
 from ssds.adopt.merge import Facts, adoption_of, facts_of, kind_of
@@ -16,7 +16,7 @@ from ssds.core.errors import UsageError
 from ssds.core.model import ReleaseName
 from ssds.core.platform import Platform
 from ssds.core.records import dataclass, field
-from ssds.lock.model import BUILT, Adoption, Locks, VariantLock
+from ssds.lock.model import Adoption, Locks, VariantLock, takes_adoptions
 from ssds.ship.changes import Change
 
 LOCKS = "lockfiles"
@@ -64,7 +64,6 @@ def plan_adoption(
     readings: Sequence[Reading],
     locks: Locks,
     *,
-    recipes: Container[ReleaseName] = (),
     chosen: Chosen | None = None,
     stands: Callable[[str], bool] = lambda _: True,
 ) -> Adoptions:
@@ -72,13 +71,12 @@ def plan_adoption(
 
     Args:
         readings: one per source; the first one's place is the first location of a new lock.
-        recipes: what the catalog builds: that is not adopted.
         stands: whether something is at an absolute path.
 
     Raises:
         UsageError: E219, a choice names nothing that is there, listed or locked.
     """
-    planner = _Planner(readings, locks, recipes, chosen or Chosen(), stands)
+    planner = _Planner(readings, locks, chosen or Chosen(), stands)
     planner.check_choices()
     planner.look()
     planner.gone()
@@ -100,11 +98,10 @@ class _Planner:
         self,
         readings: Sequence[Reading],
         locks: Locks,
-        recipes: Container[ReleaseName],
         chosen: Chosen,
         stands: Callable[[str], bool],
     ) -> None:
-        self.locks, self.recipes, self.chosen, self.stands = locks, recipes, chosen, stands
+        self.locks, self.chosen, self.stands = locks, chosen, stands
         self.lists = any(reading.lists for reading in readings)
         self.listed: dict[Key, list[Listed]] = {}
         for entry in (entry for reading in readings for entry in reading.listed):
@@ -247,12 +244,9 @@ class _Planner:
         return {adoption.about.built for adoption in adopted if adoption is not None}
 
     def _clash(self, key: Key) -> str:
-        release = ReleaseName(*key, "")
-        variant = self.locks.get(release).variants.get("")
-        if variant is not None and variant.origin == BUILT:
+        variant = self.locks.get(ReleaseName(*key, "")).variants.get("")
+        if variant is not None and not takes_adoptions(variant):
             return "its lock was made by building it here"
-        if release in self.recipes:
-            return "the catalog has a recipe for it; give the recipe another version"
         return ""
 
     def _old(self, key: Key, platform: Platform) -> Adoption | None:

@@ -10,7 +10,14 @@ from ssds.core.diagnostics import Collector
 from ssds.core.errors import Refused
 from ssds.core.platform import Platform
 from ssds.core.records import replace
-from ssds.lock.model import Adoption, Lock, PlatformLock, VariantLock, lock_file_name
+from ssds.lock.model import (
+    Adoption,
+    Lock,
+    PlatformLock,
+    VariantLock,
+    lock_file_name,
+    takes_adoptions,
+)
 from ssds.lock.read import parse_lock_bytes
 from ssds.lock.write import lock_bytes, update_lock
 
@@ -42,13 +49,16 @@ def write_adoptions(planned: Adoptions, folder: str, guard: Callable[[str], str]
 def with_adoptions(lock: Lock, found: Mapping[Platform, Adoption]) -> Lock:
     """Returns ``lock`` with what was adopted on some platforms; the others stay."""
     old = lock.variants.get("", VariantLock(origin="adopted"))
-    if old.origin != "adopted":
+    if not takes_adoptions(old):
         raise Refused(
             f"{lock.name}@{lock.version} was built here meanwhile",
             hint="Run ssds adopt again.",
             code="E218",
         )
-    platforms = {**old.platforms, **{p: PlatformLock(adopted=a) for p, a in found.items()}}
+    platforms = dict(old.platforms)
+    for platform, adopted in found.items():
+        section = platforms.get(platform, PlatformLock())
+        platforms[platform] = replace(section, adopted=adopted)
     return replace(lock, variants={**lock.variants, "": replace(old, platforms=platforms)})
 
 

@@ -51,7 +51,6 @@ def lock_all(
         SsdsError: the first of the problems, after all were printed; what could be resolved
             is written all the same.
     """
-    workspace.refuse_mixed()
     targets = chosen_targets(workspace, selectors, platforms)
     before = Pins(shared=workspace.locks.catalog.pins, releases=workspace.locks.pins)
     pins = Pins(shared=before.shared, releases=dict(before.releases))

@@ -83,7 +83,6 @@ def command(
     planned = plan_adoption(
         readings,
         workspace.locks,
-        recipes=workspace.catalog.releases,
         chosen=chosen,
         stands=os.path.lexists,
     )

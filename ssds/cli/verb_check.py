@@ -17,7 +17,6 @@ from ssds.core.errors import InputError
 from ssds.core.records import dataclass
 from ssds.kinds.build.contained import lost_versions
 from ssds.lint.table import lint, with_fixes
-from ssds.lock.mixed import mixed
 from ssds.lock.model import DEFAULT_VARIANT, Locks
 from ssds.lock.read import diagnostic, read_locks
 from ssds.recipe.catalog import read_catalog
@@ -95,7 +94,6 @@ def _look(root: str) -> _Findings:
     locks = read_locks(os.path.join(root, LOCK_FOLDER), shown=LOCK_FOLDER, collector=collector)
     if not collector.failed:
         collector.extend(_lost(reading.catalog, locks))
-        collector.extend(mixed(reading, locks))
         collector.extend(lint(reading))
     return _Findings(
         releases=len(reading.catalog.releases),

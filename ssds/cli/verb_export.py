@@ -123,7 +123,7 @@ def _adopted(workspace: Workspace, site: Site | None) -> list[Lock]:
     return [
         lock
         for lock in workspace.locks.releases.values()
-        if any(variant.origin == "adopted" for variant in lock.variants.values())
+        if any(s.adopted for v in lock.variants.values() for s in v.platforms.values())
         and (site is None or wanted(site, lock.release_name("")))
     ]
 

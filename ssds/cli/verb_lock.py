@@ -92,7 +92,6 @@ def command(
     _together(renew, check=check, as_json=as_json, locked=locked)
     workspace = Workspace.open(context.folder)
     if check or locked:
-        workspace.refuse_mixed()
         refuse_removal(lost_versions(workspace.catalog, workspace.locks.pins))
         targets = chosen_targets(workspace, selectors, platforms)
         found = list(lacks(targets, workspace.catalog, workspace.locks))

@@ -14,7 +14,7 @@ from ssds.core.platform import Platform
 from ssds.core.records import dataclass
 from ssds.core.versions import version_key
 from ssds.exports.offers import Export, Offer, build_date
-from ssds.lock.model import Lock
+from ssds.lock.model import Lock, blocked
 
 AMD64 = Platform("linux/amd64")
 _SHOWN = {"list": "show_in_applist", "menu": "show_in_menu"}
@@ -101,9 +101,9 @@ def export_neurodesk(found: Iterable[Offer], adopted: Iterable[Lock] = ()) -> Ex
 
 
 def adopted_entries(locks: Iterable[Lock]) -> Iterable[Entry]:
-    """Gives what was adopted and has a day; once where it has several platforms."""
+    """Gives what was adopted, has a day, and has no build of ours in its place; each once."""
     for lock in locks:
-        for variant in lock.variants.values():
+        for variant in (v for v in lock.variants.values() if blocked(v) and not v.withdrawn):
             known = [s.adopted for s in variant.platforms.values() if s.adopted is not None]
             for adoption in [a for a in known if a.about.built][:1]:
                 about = adoption.about

@@ -44,8 +44,4 @@ CODES: dict[str, tuple[str, str]] = {
         "a pin answers another request than today's",
         "Run ssds lock and commit lockfiles/; or put back what the recipe asked for.",
     ),
-    "L034": (
-        "the recipe has the version of a release that was adopted",
-        "Give the recipe another version; or remove FILE, and the release is what is built here.",
-    ),
 }

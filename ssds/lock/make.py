@@ -26,7 +26,6 @@ from ssds.lock.model import (
     SifRecord,
     SizedBlob,
     VariantLock,
-    refuse_adopted,
 )
 
 if TYPE_CHECKING:
@@ -55,12 +54,10 @@ def make_variant(
 ) -> VariantLock:
     """Returns the variant's lock after ``found``; sections without news stay as they are.
 
-    Raises:
-        Refused: E222, it was adopted.
+    One of what was adopted becomes one of what is built; it keeps what was adopted.
     """
     if _is_current(release, platforms, before, found):
         return before
-    refuse_adopted(release, before)
     sections = dict(before.platforms)
     for platform in platforms:
         section = sections.get(platform, PlatformLock())
@@ -76,7 +73,7 @@ def make_variant(
         record = _index(release, index, platforms, before, found)
         if record is not None:
             variant = variant.with_index(record, renewed=_renewed(before, sections, record))
-    return variant
+    return variant if variant == before else replace(variant, origin=BUILT)
 
 
 def _renewed(

@@ -16,7 +16,15 @@ from ssds.core.model import Claim
 from ssds.core.pins import PlatformPins, SharedPins
 from ssds.core.platform import Platform
 from ssds.host.files import atomic_write
-from ssds.lock.model import CatalogLock, IndexRecord, Lock, PlatformLock, VariantLock
+from ssds.lock.model import (
+    ADOPTED,
+    BUILT,
+    CatalogLock,
+    IndexRecord,
+    Lock,
+    PlatformLock,
+    VariantLock,
+)
 from ssds.lock.read import CATALOG_LOCK, DATA_FOLDER, read_catalog_lock, read_lock
 from ssds.lock.write import catalog_lock_bytes, lock_bytes
 
@@ -103,12 +111,12 @@ def _variant(
         if found is not None:
             platforms[p] = found
     origins = {ours.origin, theirs.origin}
-    if len(origins) > 1:
+    if len(origins) > 1 and base.origin != ADOPTED:
         c.addresses.append(f"{at}.origin")
     index, revision = _index(base, ours, theirs, platforms)
     highest = max(ours.highest_revision, theirs.highest_revision)
     return VariantLock(
-        origin=ours.origin,
+        origin=ours.origin if len(origins) == 1 else BUILT,
         revision=revision,
         superseded_revision=highest if highest > revision else 0,
         index=index,
@@ -167,7 +175,7 @@ def _section(
         pins=_pins(c, start.pins, ours.pins, theirs.pins, f"{at}.pins"),
         release=c.three(start.release, ours.release, theirs.release, f"{at}.release"),
         latest=latest,
-        adopted=c.three(start.adopted, ours.adopted, theirs.adopted, f"{at}.release"),
+        adopted=c.three(start.adopted, ours.adopted, theirs.adopted, f"{at}.adopted"),
     )
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ssds.core.digest import ActionKey, Digest
-from ssds.core.errors import Refused
 from ssds.core.model import Claim, ReleaseName
 from ssds.core.pins import PlatformPins, SharedPins
 from ssds.core.platform import Platform
@@ -129,7 +128,8 @@ class PlatformLock:
         pins: its inputs; written only by the resolver.
         release: what it offers, or None before the first apply.
         latest: newest claims of LATEST_KINDS, by kind; they raise no revision.
-        adopted: set instead of ``release`` where the variant's origin is ``adopted``.
+        adopted: what others deployed; set instead of all else where the variant's origin is
+            ``adopted``, and beside it where a build of ours took the name since (r0).
     """
 
     pins: PlatformPins = field(default_factory=PlatformPins)
@@ -185,7 +185,7 @@ class VariantLock:
     """One variant: its revision and index, and a section per platform.
 
     Attributes:
-        origin: ``built`` or ``adopted``.
+        origin: ``built``, or ``adopted`` until something is pinned or built for it.
         revision: from 1; 0 while there is no index.
         superseded_revision: the highest revision known when a merge dropped the index, else 0.
         index: None until all required platforms have been published.
@@ -286,16 +286,6 @@ class Locks:
             if entry.withdrawn is not None
         }
 
-    @property
-    def adopted(self) -> frozenset[ReleaseName]:
-        """What others deployed."""
-        return frozenset(
-            lock.release_name(variant)
-            for lock in self.releases.values()
-            for variant, entry in lock.variants.items()
-            if entry.origin == ADOPTED
-        )
-
     def get(self, release: ReleaseName) -> Lock:
         """Returns the lock of a release; an empty one where there is none."""
         found = self.releases.get((release.name, release.version))
@@ -379,6 +369,11 @@ def _offered(variant: VariantLock, index: IndexRecord) -> dict[Platform, Release
     }
 
 
+def takes_adoptions(variant: VariantLock) -> bool:
+    """Whether what others deployed may be noted in it: nothing was released before it was."""
+    return variant.index is None or any(s.adopted for s in variant.platforms.values())
+
+
 def blocked(variant: VariantLock) -> str:
     """Returns why a variant cannot be delivered, or the empty string."""
     if variant.origin == ADOPTED:
@@ -388,13 +383,3 @@ def blocked(variant: VariantLock) -> str:
     if not _offered(variant, variant.index):
         return "its platform sections are ahead of the index: apply on the other platforms first"
     return ""
-
-
-def refuse_adopted(release: ReleaseName, variant: VariantLock) -> None:
-    """Raises Refused (E222) where something built would be written into an adopted lock."""
-    if variant.origin == ADOPTED:
-        raise Refused(
-            f"{release} was adopted; its lock does not take what is built",
-            hint="Give the recipe another version.",
-            code="E222",
-        )

@@ -209,21 +209,24 @@ def _claims(c: Checker, value: object, path: Path, kinds: tuple[str, ...]) -> Ma
 
 
 def _platform(c: Checker, value: object, path: Path, *, adopted: bool) -> PlatformLock:
-    top = c.map(value, path, optional="pins release latest")
+    top = c.map(value, path, optional="pins release latest adopted")
     at = (*path, "release")
     half = adoption = None
     if adopted:
-        for part in ("pins", "latest"):
+        for part in ("pins", "latest", "adopted"):
             if part in top:
                 c.fault("L026", (*path, part), found=f"{part} of an adopted release")
         if "release" in top:
             adoption = _adoption(c, top["release"], at)
-    elif "release" in top:
-        release = c.any_map(top["release"], at)
-        if "evidence" in release:
-            c.fault("L026", (*at, "evidence"), found="an adopted half of a built release")
-        else:
-            half = _half(c, release, at)
+    else:
+        if "release" in top:
+            release = c.any_map(top["release"], at)
+            if "evidence" in release:
+                c.fault("L026", (*at, "evidence"), found="an adopted half of a built release")
+            else:
+                half = _half(c, release, at)
+        if "adopted" in top:
+            adoption = _adoption(c, top["adopted"], (*path, "adopted"))
     return PlatformLock(
         pins=platform_pins(c, top.get("pins", {}), (*path, "pins")),
         release=half,

@@ -18,6 +18,8 @@ from ssds.core.pins import BasePin, GitPlace, PackageSet, PinnedFile, PlatformPi
 from ssds.core.platform import Platform
 from ssds.host.files import atomic_write, locked, remove_file, sweep
 from ssds.lock.model import (
+    ADOPTED,
+    BUILT,
     DEFAULT_VARIANT,
     LOCK_VERSION,
     AdoptedAbout,
@@ -30,7 +32,6 @@ from ssds.lock.model import (
     SifRecord,
     SizedBlob,
     VariantLock,
-    refuse_adopted,
 )
 from ssds.lock.read import read_catalog_lock, read_lock
 
@@ -64,7 +65,10 @@ def _variant(variant: VariantLock) -> Json:
     return {
         "origin": variant.origin,
         **_filled(optional),
-        "platforms": {str(p): _platform(s) for p, s in variant.platforms.items()},
+        "platforms": {
+            str(p): _platform(s, adopted=variant.origin == ADOPTED)
+            for p, s in variant.platforms.items()
+        },
     }
 
 
@@ -81,14 +85,17 @@ def _claims(claims: Mapping[str, Claim]) -> Json:
     return {kind: claim.to_lock() for kind, claim in claims.items()}
 
 
-def _platform(section: PlatformLock) -> Json:
-    release: Json = {}
-    if section.release:
-        release = _half(section.release)
-    elif section.adopted:
-        release = _adoption(section.adopted)
+def _platform(section: PlatformLock, *, adopted: bool) -> Json:
+    before: Json = _adoption(section.adopted) if section.adopted else {}
+    if adopted:
+        return _filled({"release": before})
     return _filled(
-        {"pins": _pins(section.pins), "release": release, "latest": _claims(section.latest)}
+        {
+            "pins": _pins(section.pins),
+            "release": _half(section.release) if section.release else {},
+            "latest": _claims(section.latest),
+            "adopted": before,
+        }
     )
 
 
@@ -341,12 +348,9 @@ def with_platform(
 
     A claim with the key and outputs of the locked one keeps the locked record (mode and all).
     ``latest`` replaces only the kinds that it holds.
-
-    Raises:
-        Refused: E222, the release was adopted.
+    A lock of what was adopted becomes one of what is built; it keeps what was adopted.
     """
     variant = lock.variant(release)
-    refuse_adopted(release, variant)
     old = variant.platforms.get(platform, PlatformLock())
     new = old
     if pins is not None:
@@ -359,7 +363,7 @@ def with_platform(
     if new == old and platform in variant.platforms:
         return lock
     platforms = {**variant.platforms, platform: new}
-    return with_variant(lock, release, replace(variant, platforms=platforms))
+    return with_variant(lock, release, replace(variant, origin=BUILT, platforms=platforms))
 
 
 def with_variant(lock: Lock, release: ReleaseName, variant: VariantLock) -> Lock:

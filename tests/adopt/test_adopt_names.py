@@ -13,8 +13,10 @@ from old_tree import state_of
 from ship_makers import AMD64, image, release, site, small_tar
 
 from ssds.core.diagnostics import Collector
+from ssds.exports.neurodesk import adopted_entries
 from ssds.lock.model import Adoption, Lock, Withdrawal
-from ssds.lock.read import read_locks
+from ssds.lock.read import parse_lock_bytes, read_locks
+from ssds.lock.write import lock_bytes
 from ssds.oci.blobs import Blobs
 from ssds.ship.checking import check_tree
 from ssds.ship.deploy import deploy
@@ -101,6 +103,9 @@ def test_a_build_of_ours_takes_the_public_name_and_the_adopted_one_stays_hidden(
     built = release(blobs, half, name=old.name, version=old.version)
     sections = {AMD64: replace(built.variants[""].platforms[AMD64], adopted=adoption_of(was))}
     both = replace(built, variants={"": replace(built.variants[""], platforms=sections)})
+    data = lock_bytes(both)
+    assert lock_bytes(parse_lock_bytes(data, "x", Collector())) == data
+    assert not list(adopted_entries([both]))  # lists have one build of a name and version
     done = deploy(SITE, [both, *locks[1:]], blobs, str(few.tree))
     name = f"{old.name}/{old.version}"
     assert [(c.verb, c.what, c.reason.partition(",")[0]) for c in done.changes][:2] == [
