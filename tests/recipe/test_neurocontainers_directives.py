@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -87,6 +89,29 @@ def test_a_template_has_methods(tmp_path: Path) -> None:
     text = recipe("- template: {name: tool, method: source, version: 3}")
     found = instructions(write_checkout(tmp_path / "checkout", text))
     assert found == ['ENV BUILT="yes"', "RUN make 3"]
+
+
+def an_older_checkout(folder: Path, template: str) -> Path:
+    """Returns a checkout of the days when their builder had neurodocker's templates."""
+    checkout = write_checkout(folder / "checkout", recipe(f"- template: {template}"))
+    shutil.rmtree(checkout / "builder")
+    return checkout
+
+
+def test_a_checkout_older_than_its_own_templates_has_those_of_neurodocker(tmp_path: Path) -> None:
+    found = instructions(an_older_checkout(tmp_path, "{name: jq, version: '1.7.1'}"))
+    assert found[0].startswith("RUN apt-get update -qq && apt-get install -y -q")
+    assert "https://github.com/jqlang/jq/releases/download/jq-1.7.1/jq-linux64" in found[0]
+
+
+def test_without_neurodocker_such_a_checkout_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", [p for p in sys.path if "site-packages" not in p])
+    checkout = an_older_checkout(tmp_path, "{name: jq, version: '1.7.1'}")
+    (found,) = read(checkout).collector
+    assert found.code == "N026"
+    assert "pip install 'ssds[generators]'" in dict(found.facts)["reason"]
 
 
 def test_files_are_mounted_where_a_run_asks_for_them(tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ from ssds.recipe.formats.neurocontainers.grammar import check, check_directive
 from ssds.recipe.formats.neurocontainers.presets import FOLDER
 from ssds.recipe.formats.neurocontainers.values import load
 from ssds.recipe.formats.scope import Report
+from ssds.recipe.generators import neurodocker
+from ssds.recipe.generators.model import ExpansionProblem
 from ssds.recipe.schema import Schema, schema
 from ssds.recipe.shared import plain_relative
 from ssds.recipe.yamlmarks import Document, lies_in, read_file
@@ -96,11 +98,24 @@ class Checkout:
         if name not in self._presets:
             found = None
             if "/" not in name and name[:1] not in ("", "."):
+                if self._is_older:
+                    return self._neurodocker(name)
                 document = self._load(f"{FOLDER}/{name}.yaml", self._collector)
                 if document is not None and isinstance(document.data, dict):
                     found = document.data
             self._presets[name] = found
         return self._presets[name]
+
+    @functools.cached_property
+    def _is_older(self) -> bool:
+        """Whether the checkout is older than its own templates; its builder had neurodocker's."""
+        return not os.path.lexists(self._place(FOLDER))
+
+    def _neurodocker(self, name: str) -> dict[str, Any] | None:
+        try:
+            return dict(neurodocker.template(name))
+        except ExpansionProblem:
+            return None
 
     def recipe(self, name: str) -> Mapping[str, Any] | None:
         """Returns what ``recipes/NAME/build.yaml`` says; None where it is missing or wrong."""
@@ -116,8 +131,18 @@ class Checkout:
             self._recipes[name] = None if own.failed else value
         return self._recipes[name]
 
-    def preset_names(self) -> list[str]:
-        """Returns the names of the templates that are there."""
+    def known_presets(self) -> str:
+        """Returns which templates there are, for people."""
+        try:
+            names = neurodocker.templates() if self._is_older else self._own_presets()
+        except ExpansionProblem:
+            return (
+                f"the checkout is older than {FOLDER}, and neurodocker, which had its templates, "
+                "is not installed: pip install 'ssds[generators]'"
+            )
+        return f"known: {', '.join(names) or 'none'}"
+
+    def _own_presets(self) -> list[str]:
         try:
             names = os.listdir(self._place(FOLDER))
         except OSError:

@@ -268,8 +268,7 @@ class Reader:
         data = self.checkout.preset(name)
         try:
             if data is None:
-                known = ", ".join(self.checkout.preset_names()) or "none"
-                raise BadPreset(f"there is no template {name!r}; known: {known}")
+                raise BadPreset(f"there is no template {name!r}; {self.checkout.known_presets()}")
             parts = Preset(name, data, arguments, self.manager, self.context.work).parts()
         except TooMuch as problem:
             raise self.context.told(problem, place.report, place.path) from None
