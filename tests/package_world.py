@@ -61,7 +61,7 @@ class World:
     def mirrors(self) -> Mirrors:
         return Mirrors(
             debian=(f"file://{self.folder}/debian",),
-            pypi=(f"file://{self.folder}/simple",),
+            own_pypi=(f"file://{self.folder}/simple",),
             keyring=self.signer.keyring,
         )
 

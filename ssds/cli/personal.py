@@ -51,4 +51,4 @@ def personal_mirrors() -> Mirrors:
     from ssds.recipe.settings import read_settings
 
     settings = read_settings(os.devnull, os.environ)
-    return Mirrors(ca_bundle=settings.ca_bundle, proxy=settings.proxy, images=settings.images)
+    return Mirrors(own_ca_bundle=settings.ca_bundle, proxy=settings.proxy, images=settings.images)

@@ -5,12 +5,13 @@ Locks name an archive and a path below it, never a host (C19); this is where a h
 
 from __future__ import annotations
 
+import functools
 import glob
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
@@ -34,16 +35,24 @@ _LOCAL = ("file", "copy")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PipAnswer:
+    """What pip's own configuration says: indexes, places of wheels, a file of certificates."""
+
+    indexes: tuple[str, ...] = ()
+    find_links: tuple[str, ...] = ()
+    certificate: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Mirrors:
     """Where each archive can be had, best first.
 
     Attributes:
         debian, debian_security: addresses of the archive roots, without a final slash.
-        pypi: addresses of simple indexes (PEP 503, PEP 691), without a final slash.
-        find_links: folders or pages with wheels, as pip has them.
+        own_pypi, own_find_links, own_ca_bundle: what is known without pip: see the properties.
+        pip: asks pip, which takes a third of a second: only where something is to be fetched.
         blobs: addresses below which pinned files lie by digest: ``blobs/sha256/HEX``.
         conda: addresses below which the channels are, without a final slash.
-        ca_bundle: a file of certificates, or the empty string for the system's.
         proxy: address of an http proxy, or the empty string for the environment's.
         url_prefixes: address prefix → another prefix that is tried before it.
         images: beginning of an image's full name → the layout or registry that has it
@@ -54,16 +63,32 @@ class Mirrors:
 
     debian: tuple[str, ...] = ()
     debian_security: tuple[str, ...] = ()
-    pypi: tuple[str, ...] = ()
-    find_links: tuple[str, ...] = ()
+    own_pypi: tuple[str, ...] = ()
+    own_find_links: tuple[str, ...] = ()
+    own_ca_bundle: str = ""
+    pip: Callable[[], PipAnswer] = field(default=PipAnswer, compare=False, repr=False)
     blobs: tuple[str, ...] = ()
     conda: tuple[str, ...] = ()
-    ca_bundle: str = ""
     proxy: str = ""
     url_prefixes: Mapping[str, str] = field(default_factory=dict)
     images: Mapping[str, str] = field(default_factory=dict)
     suites: tuple[str, ...] = ()
     keyring: str = ""
+
+    @property
+    def pypi(self) -> tuple[str, ...]:
+        """Addresses of simple indexes (PEP 503, PEP 691), without a final slash."""
+        return self.own_pypi or self.pip().indexes
+
+    @property
+    def find_links(self) -> tuple[str, ...]:
+        """Folders or pages with wheels, as pip has them."""
+        return self.own_find_links or self.pip().find_links
+
+    @property
+    def ca_bundle(self) -> str:
+        """A file of certificates, or the empty string for the system's."""
+        return self.own_ca_bundle or self.pip().certificate
 
     def archive(self, name: str) -> tuple[str, ...]:
         """Returns the roots of ``debian``, ``debian-security`` or ``conda``.
@@ -180,18 +205,22 @@ def machine_mirrors(
     """
     env = os.environ if environment is None else environment
     found = apt_archives(apt_folder)
-    indexes, links, certificate = ((), (), "") if pypi else pip_indexes(env)
-    bundle = ca_bundle or certificate
-    for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"):
-        bundle = bundle or env.get(name, "")
+
+    @functools.cache
+    def pip() -> PipAnswer:
+        answer = PipAnswer() if pypi else pip_indexes(env)
+        named = (answer.certificate, env.get("SSL_CERT_FILE"), env.get("REQUESTS_CA_BUNDLE"))
+        certificate = next(filter(None, named), "")
+        return replace(answer, certificate=certificate if os.path.isfile(certificate) else "")
+
     return Mirrors(
         debian=_cleaned(debian) or found["debian"],
         debian_security=_cleaned(debian_security) or found["debian-security"],
-        pypi=_cleaned(pypi) or indexes,
-        find_links=links,
+        own_pypi=_cleaned(pypi),
+        own_ca_bundle=ca_bundle,
+        pip=pip,
         blobs=_cleaned(blobs),
         conda=_cleaned(conda) or conda_roots(env),
-        ca_bundle=bundle if bundle and os.path.isfile(bundle) else ca_bundle,
         proxy=proxy,
         url_prefixes=dict(url_prefixes or {}),
         images=dict(images or {}),
@@ -286,7 +315,7 @@ def _stanzas(text: str) -> list[AptSource]:
 # --- pip -----------------------------------------------------------------------------------------
 
 
-def pip_indexes(env: Mapping[str, str]) -> tuple[tuple[str, ...], tuple[str, ...], str]:
+def pip_indexes(env: Mapping[str, str]) -> PipAnswer:
     """Returns pip's own indexes, find-links and certificate file, as pip itself reads them."""
     import json
 
@@ -313,7 +342,11 @@ def pip_indexes(env: Mapping[str, str]) -> tuple[tuple[str, ...], tuple[str, ...
     index = value("index-url") or str(told.get("default", ""))
     indexes = _cleaned([index, *value("extra-index-url").split()])
     no_index = value("no-index").lower() in ("1", "true", "yes", "on")
-    return () if no_index else indexes, _cleaned(value("find-links").split()), value("cert")
+    return PipAnswer(
+        indexes=() if no_index else indexes,
+        find_links=_cleaned(value("find-links").split()),
+        certificate=value("cert"),
+    )
 
 
 # --- conda ---------------------------------------------------------------------------------------

@@ -375,10 +375,9 @@ def where(store: Store, pinned: PinnedFile, mirrors: Mirrors) -> str:
     known = {
         "debian": mirrors.debian,
         "debian-security": mirrors.debian_security,
-        "pypi": mirrors.pypi,
         "conda": mirrors.conda,
     }
-    if known.get(pinned.archive):
+    if known.get(pinned.archive) or (pinned.archive == "pypi" and mirrors.pypi):
         return pinned.archive
     if mirrors.blobs:
         return "blobs"

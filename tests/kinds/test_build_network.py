@@ -25,7 +25,7 @@ def build_node(*, network: bool) -> Node:
 
 MIRRORS = Mirrors(
     debian=("http://mirror.example.org/debian", "https://me:secret@example.org/debian"),
-    pypi=("https://me:secret@example.org/simple", "https://pypi.example.org/simple"),
+    own_pypi=("https://me:secret@example.org/simple", "https://pypi.example.org/simple"),
     proxy="http://proxy.example.org:3128",
 )
 

@@ -140,7 +140,7 @@ def mirrors(tmp_path_factory):
     yield Mirrors(
         debian=(f"file://{root}",),
         suites=("bookworm",),
-        pypi=(f"file://{folder}/simple",),
+        own_pypi=(f"file://{folder}/simple",),
         keyring=signer.keyring,
     )
     end_signer(signer)

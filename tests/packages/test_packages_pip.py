@@ -26,7 +26,7 @@ def index(tmp_path):
     def publish(files: dict[str, dict[str, bytes]]) -> Mirrors:
         shutil.rmtree(folder, ignore_errors=True)
         write_index(str(folder), {"pip": {PIP: wheel_bytes("pip", "24.0")}, **files})
-        return Mirrors(pypi=(f"file://{folder}",))
+        return Mirrors(own_pypi=(f"file://{folder}",))
 
     return publish
 

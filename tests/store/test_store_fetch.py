@@ -109,7 +109,7 @@ def test_wrong_bytes_leave_nothing_in_the_store(data, store, tmp_path):
     ],
 )
 def test_a_hostile_lock_reaches_no_other_place(file, store, tmp_path):
-    mirrors = Mirrors(debian=(f"file://{tmp_path}",), pypi=(f"file://{tmp_path}",))
+    mirrors = Mirrors(debian=(f"file://{tmp_path}",), own_pypi=(f"file://{tmp_path}",))
     with pytest.raises(SsdsError) as caught:
         fetch_file(store, file, mirrors, quiet)
     assert isinstance(caught.value, InvalidValue | UnavailableError)
@@ -125,7 +125,7 @@ def test_an_upstream_address_never_reads_this_machines_files(url, store):
 def test_a_wheel_is_found_by_name_and_digest(store, tmp_path):
     data = wheel_bytes("thing", "1.0")
     write_index(str(tmp_path / "simple"), {"thing": {"thing-1.0-py3-none-any.whl": data}})
-    mirrors = Mirrors(pypi=(f"file://{tmp_path}/simple",))
+    mirrors = Mirrors(own_pypi=(f"file://{tmp_path}/simple",))
     file = pinned("thing/thing-1.0-py3-none-any.whl", data, archive="pypi")
     assert fetch_file(store, file, mirrors, quiet)
     other = pinned("thing/thing-1.0-py3-none-any.whl", b"other", archive="pypi")
@@ -139,7 +139,9 @@ def test_a_wheel_in_a_find_links_folder_is_found(store, tmp_path):
     data = wheel_bytes("thing", "1.0")
     mirror(tmp_path / "links", {"thing-1.0-py3-none-any.whl": data})
     (tmp_path / "simple").mkdir()
-    mirrors = Mirrors(pypi=(f"file://{tmp_path}/simple",), find_links=(str(tmp_path / "links"),))
+    mirrors = Mirrors(
+        own_pypi=(f"file://{tmp_path}/simple",), own_find_links=(str(tmp_path / "links"),)
+    )
     file = pinned("thing/thing-1.0-py3-none-any.whl", data, archive="pypi")
     assert fetch_file(store, file, mirrors, quiet)
 

@@ -111,7 +111,7 @@ def _shell(
         working_folder=state.working_folder or "/",
         user=state.user,
         network=network,
-        ca_bundle=step_bench.bench.mirrors.ca_bundle,
+        ca_bundle=step_bench.bench.mirrors.ca_bundle if network else "",
         binds=tuple(binds),
         time_limit_s=step_bench.time_limit_s,
         upper=step_bench.upper,
