@@ -25,7 +25,7 @@ from ssds.ship.generation import (
 )
 from ssds.ship.images import image_problems
 from ssds.ship.links import link_steps
-from ssds.ship.parts import LISTING
+from ssds.ship.parts import ATTACHED, LISTING
 from ssds.ship.refdata.content import set_problems
 from ssds.ship.tree import (
     IMAGES,
@@ -43,8 +43,8 @@ from ssds.ship.tree import (
     sites_in,
 )
 
-_BESIDE = frozenset({LISTING, RECORD, RECORD_SIGNATURE, LMOD_LISTING, LMOD_FOLDER, "locks"})
-_BESIDE_PART = frozenset({LISTING, "locks"})
+_BESIDE_PART = frozenset({LISTING, ATTACHED, "locks"})
+_BESIDE = _BESIDE_PART | {RECORD, RECORD_SIGNATURE, LMOD_LISTING, LMOD_FOLDER}
 _ROOT = f"{SUPPORT_PATH}/root"
 _EMPTY = frozenset({"modules", _ROOT})
 """Folders that are there without anything in them."""
@@ -247,6 +247,7 @@ def _content_problems(
         place = os.path.join(root, path)
         if not os.path.islink(place) or os.readlink(place) != target:
             yield f"{shown}/{path}: not a link to {target}"
+    yield from _attached_problems(root, shown)
     known = {*listing["files"], *listing["links"]}
     above = {"", *(p[:at] for p in known for at, c in enumerate(p) if c == "/")}
     if f"{SUPPORT_PATH}/wrapper" in programs and _ROOT not in here:
@@ -258,6 +259,28 @@ def _content_problems(
             yield f"{shown}/{path}: users cannot enter it (mode {mode:o})".replace("/:", ":")
         elif mode >= 0 and path not in above and path not in _EMPTY:
             yield f"{shown}/{path}: nobody deployed it"
+
+
+def _attached_problems(root: str, shown: str) -> Iterator[str]:
+    """Gives what is wrong with the copies of locks in a folder; older ones say nothing of them."""
+    try:
+        with open(os.path.join(root, ATTACHED), "rb") as file:
+            wanted = json.loads(file.read())
+        for path, digest in wanted.items():
+            if not path.startswith("locks/") or ".." in path.split("/"):
+                raise ValueError(f"{path[:80]!r} is no copy of a lock")
+            with contextlib.suppress(OSError), open(os.path.join(root, path), "rb") as file:
+                if f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}" == digest:
+                    continue
+            yield f"{shown}/{path}: not the lock that was deployed"
+        here = {f"locks/{path}" for path in _entries(os.path.join(root, "locks"), ()) if path}
+        above = {os.path.dirname(path) for path in wanted}
+        for path in sorted(here - {*wanted} - above):
+            yield f"{shown}/{path}: nobody deployed it"
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        yield f"{shown}/{ATTACHED}: cannot be read ({error})"
 
 
 def _entries(root: str, beside: Collection[str]) -> dict[str, int]:

@@ -23,6 +23,8 @@ from ssds.host import local
 
 PARTS = "parts"
 LISTING = "listing.json"
+ATTACHED = "locks.json"
+"""The digests of what is attached; it changes no name either."""
 NAME = re.compile(r"[0-9a-f]{64}")
 
 
@@ -76,8 +78,12 @@ class Part:
         for path, data in self.files.items():
             mode = 0o755 if path in self.programs else 0o644
             local.write_new(f"{folder}/{path}", data, mode=mode)
+        digests: dict[str, Json] = {}
         for path, give in self.attached.items():
-            local.write_new(f"{folder}/{path}", give())
+            local.write_new(f"{folder}/{path}", data := give())
+            digests[path] = str(sha256_of(data))
+        if digests:
+            local.write_new(f"{folder}/{ATTACHED}", canonical_bytes(digests))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable, Sequence
 
 from ssds.core.canonical import pretty_bytes
 from ssds.core.digest import Digest
@@ -153,16 +154,15 @@ def prune(
         plan = plan_removal(place.folder, keep=keep, grace_s=grace_s, now_s=now_s, only=only)
         before = _unused(place.folder)
         if plan.generations or plan.parts or plan.folders or plan.waiting != before:
-            with place.change("prune") as draft:
-                for path in (*plan.generations, *plan.parts):
-                    draft.remove(path)
-                for image in plan.images:
-                    draft.remove(image_path(image))
-                    draft.remove(marker_path(image))
-                for digest in plan.sets:
-                    draft.remove(data_path(digest))
-                    draft.remove(data_marker(digest))
-                draft.file(UNUSED, _unused_bytes(plan.waiting), "deploy.unused")
+            left = {d: before.get(d, int(now_s)) for d in (*plan.images, *plan.sets)}
+            for batch in _batches(plan, place.filled_by):
+                with place.change("prune") as draft:
+                    for digest, paths in batch:
+                        for path in paths:
+                            draft.remove(path)
+                        if digest is not None:
+                            del left[digest]
+                    draft.file(UNUSED, _unused_bytes({**plan.waiting, **left}), "deploy.unused")
             if plan.folders:
                 place.collect()
         problems = _lost(place.folder, plan)
@@ -173,6 +173,31 @@ def prune(
             code="D027",
         )
     return plan.paths
+
+
+def _batches(
+    plan: Removal, filled_by: Callable[[Sequence[str]], float]
+) -> list[list[tuple[Digest | None, tuple[str, ...]]]]:
+    """Returns what goes, in changes that the target can make; at least one.
+
+    Generations and parts go first: what is left of content at any time is wanted by nobody. An
+    image goes with its marker.
+    """
+    things: list[tuple[Digest | None, tuple[str, ...]]] = [
+        (None, (path,)) for path in (*plan.generations, *plan.parts)
+    ]
+    things += [(image, (image_path(image), marker_path(image))) for image in plan.images]
+    things += [(digest, (data_path(digest), data_marker(digest))) for digest in plan.sets]
+    found: list[list[tuple[Digest | None, tuple[str, ...]]]] = [[]]
+    used = 0.0
+    for thing in things:
+        share = filled_by(thing[1])
+        if found[-1] and used + share > 1:
+            found.append([])
+            used = 0.0
+        found[-1].append(thing)
+        used += share
+    return found
 
 
 def _parts_in(folder: str, site: str) -> list[str]:

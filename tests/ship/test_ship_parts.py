@@ -175,6 +175,27 @@ def damage(tree: str, name: str) -> str:
     return module
 
 
+@pytest.mark.parametrize("how", ["changed", "gone", "strange", "hostile"])
+def test_copies_of_locks_are_compared_and_repaired(
+    tree: str, blobs: Blobs, locks: list[Lock], how: str
+) -> None:
+    part = Path(tree, ".ssds/sites/example/parts", part_of(tree, "beta"))
+    copy = part / "locks/beta@1.0.lock.json"
+    assert b"beta" in copy.read_bytes()
+    if how == "changed":
+        copy.write_bytes(copy.read_bytes() + b" ")
+    elif how == "gone":
+        copy.unlink()
+    elif how == "strange":
+        (part / "locks/more.json").write_text("{}")
+    else:
+        (part / "locks.json").write_text('{"locks/../../../../tree.json": "sha256:0"}')
+    (problem,) = check_tree(tree).problems
+    assert part.name in problem or problem.startswith(".ssds/sites/example/1/locks")
+    assert deploy(site(), locks, blobs, tree, repair=True).written
+    assert check_tree(tree).problems == ()
+
+
 def test_a_repair_does_not_touch_parts_of_other_generations(
     tree: str, blobs: Blobs, locks: list[Lock]
 ) -> None:

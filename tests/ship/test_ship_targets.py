@@ -116,6 +116,22 @@ def test_it_goes_on_and_back_and_removes(target: Target, blobs: Blobs) -> None:
     assert check_tree(target.folder).problems == ()
 
 
+def test_more_than_a_command_line_takes_is_removed_in_several_ingests(
+    in_memory: str, blobs: Blobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = Server(f"{in_memory}/server", CvmfsIngest)
+    names = ("one", "two", "three")
+    deploy(site(), [lock(blobs, name, name=name) for name in names], blobs, server.target())
+    deploy(site(), [lock(blobs, "one", name="one")], blobs, server.target())
+    monkeypatch.setattr("ssds.ship.targets.ingest._TOO_LONG", 300)
+    before = server.target().revision()
+    removed = prune(server.target(), keep=1, grace_s=0, now_s=0)
+    assert server.target().revision() - before == 3
+    assert not any(server.public(path) for path in removed)
+    assert check_tree(server.target().folder).problems == ()
+    assert prune(server.target(), keep=1, grace_s=0, now_s=0) == ()
+
+
 def test_a_failed_deployment_changes_nothing(target: Target, blobs: Blobs) -> None:
     one = lock(blobs, "one")
     deploy(site(), [one], blobs, target)

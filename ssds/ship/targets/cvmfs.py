@@ -17,7 +17,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from ssds.core.canonical import pretty_bytes
 from ssds.core.errors import EnvironmentProblem, SsdsError
@@ -113,6 +113,11 @@ class CvmfsRepository:
             self._abort()
             raise
         self._publish()
+
+    def filled_by(self, paths: Sequence[str]) -> float:
+        """Returns 0: a transaction may remove all there is."""
+        del paths
+        return 0.0
 
     def collect(self) -> None:
         """Frees what no revision refers to, where the repository has garbage collection."""

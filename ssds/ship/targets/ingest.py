@@ -12,7 +12,7 @@ import contextlib
 import os
 import stat
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import IO
 
 from ssds.core.digest import Digest
@@ -53,6 +53,13 @@ class CvmfsIngest(CvmfsRepository):
 
     prefix = "ingest"
 
+    def filled_by(self, paths: Sequence[str]) -> float:
+        """Returns what share of a command line the removal of these paths is."""
+        return sum(map(len, self._removing(paths))) / _TOO_LONG
+
+    def _removing(self, paths: Iterable[str]) -> list[str]:
+        return [word for path in paths for word in ("-d", os.path.join(self.inner, path))]
+
     @contextlib.contextmanager
     def change(self, reason: str) -> Iterator[IngestDraft]:  # type: ignore[override]
         """Gives a draft; at the end of the block its tar is ingested."""
@@ -67,8 +74,8 @@ class CvmfsIngest(CvmfsRepository):
             self._ingest(path, draft.removed, reason)
 
     def _ingest(self, path: str, removed: list[str], reason: str) -> None:
-        words = [w for gone in removed for w in ("-d", os.path.join(self.inner, gone))]
-        if sum(map(len, words)) > _TOO_LONG:
+        words = self._removing(removed)
+        if self.filled_by(removed) > 1:
             raise EnvironmentProblem(
                 f"{self.name}: {len(removed)} paths at once are too many to remove",
                 hint=f"Use the target cvmfs:{self.repository} for this change.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from ssds.core.errors import Refused
 from ssds.host.files import atomic_symlink, atomic_write, locked, remove_file
@@ -57,6 +57,11 @@ class PlainTree:
         """Gives a draft whose steps take effect in the order in which they are called."""
         del reason  # a folder keeps no log of its own
         yield PlainDraft(self.folder)
+
+    def filled_by(self, paths: Sequence[str]) -> float:
+        """Returns 0: a change may remove all there is."""
+        del paths
+        return 0.0
 
     def collect(self) -> None:
         """Does nothing: what a folder has lost is free."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -223,6 +223,9 @@ class Target(Protocol):
     @property
     def inner(self) -> str:
         """The tree's folder in the repository that clients mount; empty where it is its root."""
+
+    def filled_by(self, paths: Sequence[str]) -> float:
+        """Returns what share of all that one change may remove these are; 0 without a limit."""
 
     def exists(self, *, shared: bool = False) -> bool:
         """Whether there is a tree, or may be one; raises Refused where others' files stand.
