@@ -82,6 +82,7 @@ COMPONENTS = {
     "lmod": lambda: os.path.exists("/usr/share/lmod/lmod/libexec/lmod"),
     "environment-modules": _environment_modules,
     "slurm": lambda: _has("srun", "slurmctld", "slurmd", "munged") and os.geteuid() == 0,
+    "desktop-file-validate": lambda: _has("desktop-file-validate"),
     "xvfb": lambda: _has("Xvfb", "xlogo", "xwd"),
     "shpc": lambda: importlib.util.find_spec("shpc") is not None,
     "shellcheck": lambda: _has("shellcheck"),

@@ -9,7 +9,7 @@ from ssds.adopt.merge import Facts, facts_of
 from ssds.adopt.model import Listed, Reading
 from ssds.core.records import dataclass
 
-_FIELDS = ("categories", "applications", "arguments", "hidden")
+_FIELDS = ("categories", "applications", "arguments", "hidden", "webapp")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""NeuroDesk's lists: ``log.txt``, ``apps.json`` and ``releases/<name>/<version>.json``.
+"""NeuroDesk's lists: ``log.txt``, ``apps.json``, ``releases/…`` and ``webapps.json``.
 
 They name what ought to be deployed and hold no digest. Every problem is told with file and line.
 """
@@ -24,7 +24,13 @@ from ssds.lock.model import AdoptedAbout
 LIST_LIMIT_BYTES = 32 << 20
 _LOGS = ("log.txt", "cvmfs/log.txt")
 _APPS = ("apps.json", "neurodesk/apps.json")
+_WEBAPPS = ("webapps.json", "neurodesk/webapps.json")
 _RELEASES = "releases"
+_PAGE = (
+    "title", "startup_command", "start_page", "startup_timeout", "description", "port",
+    "category", "icon", "additional_proxies",
+)  # fmt: skip
+_PAGE_LIMIT = 4096
 
 
 def read_lists(place: str) -> Reading:
@@ -55,7 +61,7 @@ def _files(place: str, problems: list[Diagnostic]) -> Iterator[str]:
             yield place
         return
     own = os.path.basename(os.path.abspath(place)) == _RELEASES
-    for name in () if own else (*_LOGS, *_APPS):
+    for name in () if own else (*_LOGS, *_APPS, *_WEBAPPS):
         if os.path.isfile(os.path.join(place, name)):
             yield os.path.join(place, name)
     folder = place if own else os.path.join(place, _RELEASES)
@@ -161,6 +167,9 @@ def _json(path: str, text: str, listed: list[Listed], problems: list[Diagnostic]
     if "apps" in top:
         _entry(document, top, (), listed)
         return
+    if "webapps" in top:
+        _webapps(document, top["webapps"], listed)
+        return
     for name, value in top.items():
         _entry(document, document.map(value, (name,)), (name,), listed)
 
@@ -206,6 +215,22 @@ def _entry(d: _Document, entry: Mapping[str, Any], at: Path, listed: list[Listed
         listed.append(Listed(id=found, about=with_windows, span=d.span(path)))
     for label in windows:
         d.wrong((*at, "apps"), f"windows of {label!r}", "an application of that name beside them")
+
+
+def _webapps(d: _Document, value: object, listed: list[Listed]) -> None:
+    """Adds what serves pages to a browser; it says no day, and of one version only."""
+    for key, item in d.map(value, ("webapps",)).items():
+        at = ("webapps", key)
+        page = d.map(item, at)
+        found = checked(str(page.get("module", key)), str(page.get("version", "")))
+        kept = {word: page[word] for word in _PAGE if word in page}
+        text = json.dumps(kept, sort_keys=True)
+        if found is None or not {"title", "startup_command", "port"} <= kept.keys():
+            d.wrong(at, key, "an application with module, version, title, startup_command and port")
+        elif len(text) > _PAGE_LIMIT:
+            d.wrong(at, f"{len(text)} bytes", f"at most {_PAGE_LIMIT}")
+        else:
+            listed.append(Listed(id=found, about=AdoptedAbout(webapp=text), span=d.span(at)))
 
 
 def _named(label: str, built: object) -> BuildName | None:

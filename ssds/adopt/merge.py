@@ -44,6 +44,7 @@ def _joined(one: AdoptedAbout, other: AdoptedAbout) -> AdoptedAbout:
         applications=tuple(dict.fromkeys((*one.applications, *other.applications))),
         arguments=tuple(dict.fromkeys((*one.arguments, *other.arguments))),
         hidden=tuple(sorted({*one.hidden, *other.hidden})),
+        webapp=one.webapp or other.webapp,
     )
 
 

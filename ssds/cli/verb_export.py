@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from ssds.cli.app import Context
@@ -38,6 +40,12 @@ FORMS = ("shpc", "ducc", "neurodesk")
     metavar="PATH",
     help="neurodesk: show what lists there say differently; exit 2 where they do.",
 )
+@click.option(
+    "--menus-at",
+    default="",
+    metavar="FOLDER",
+    help="neurodesk: where its menus will be, whose entries name it (default: the folder).",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
 def command(
@@ -50,6 +58,7 @@ def command(
     cvmfs_repo: str,
     user: str,
     against: str,
+    menus_at: str,
     as_json: bool,
 ) -> int:
     """Write what is released for others: an SHPC registry, a DUCC list, NeuroDesk's lists.
@@ -70,7 +79,8 @@ def command(
     site = site_of(workspace, site_name) if site_name else None
     found = _offers(workspace, _repositories(catalog, channel), site)
     adopted = _adopted(workspace, site) if form == "neurodesk" else []
-    export = _export(form, found, site, cvmfs_repo, user, adopted)
+    menus = os.path.abspath(menus_at or folder)
+    export = _export(form, found, site, cvmfs_repo, user, adopted, menus)
     kept = keep_export(folder, form, export)
     different = _differences(folder, against) if against else []
     if as_json:
@@ -195,7 +205,13 @@ class _Descriptions:
 
 
 def _export(
-    form: str, found: list[Offer], site: Site | None, repo: str, user: str, adopted: list[Lock]
+    form: str,
+    found: list[Offer],
+    site: Site | None,
+    repo: str,
+    user: str,
+    adopted: list[Lock],
+    menus: str,
 ) -> Export:
     if form == "shpc":
         from ssds.exports.shpc import export_shpc
@@ -213,4 +229,4 @@ def _export(
         return export_ducc(found, repo, user)
     from ssds.exports.neurodesk import export_neurodesk
 
-    return export_neurodesk(found, adopted)
+    return export_neurodesk(found, adopted, place=menus)

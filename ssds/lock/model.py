@@ -93,6 +93,7 @@ class AdoptedAbout:
         applications: (name, command) of the entries of menus.
         arguments: for the container runtime.
         hidden: ``list``, ``menu``: where it is not shown.
+        webapp: their entry of ``webapps.json`` as JSON, or the empty string.
     """
 
     built: str = ""
@@ -100,6 +101,7 @@ class AdoptedAbout:
     applications: tuple[tuple[str, str], ...] = ()
     arguments: tuple[str, ...] = ()
     hidden: tuple[str, ...] = ()
+    webapp: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

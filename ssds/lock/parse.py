@@ -331,7 +331,7 @@ def _adoption(c: Checker, value: object, path: Path) -> Adoption:
 
 
 def _about(c: Checker, value: object, path: Path) -> AdoptedAbout:
-    top = c.map(value, path, optional="built categories applications arguments hidden")
+    top = c.map(value, path, optional="built categories applications arguments hidden webapp")
 
     def texts(key: str) -> tuple[str, ...]:
         return tuple(c.text(v, at) for at, v in c.items(top.get(key, []), (*path, key)))
@@ -351,6 +351,7 @@ def _about(c: Checker, value: object, path: Path) -> AdoptedAbout:
         applications=tuple(applications),
         arguments=texts("arguments"),
         hidden=tuple(hidden),
+        webapp=c.text(top["webapp"], (*path, "webapp")) if "webapp" in top else "",
     )
 
 

@@ -147,6 +147,7 @@ def _about(about: AdoptedAbout) -> dict[str, Json]:
             "applications": applications,
             "arguments": list(about.arguments),
             "hidden": list(about.hidden),
+            "webapp": about.webapp,
         }
     )
 

@@ -13,7 +13,7 @@ from old_tree import state_of
 from ship_makers import AMD64, image, release, site, small_tar
 
 from ssds.core.diagnostics import Collector
-from ssds.exports.neurodesk import adopted_entries
+from ssds.exports.entries import adopted_entries
 from ssds.lock.model import Adoption, Lock, Withdrawal
 from ssds.lock.read import parse_lock_bytes, read_locks
 from ssds.lock.write import lock_bytes

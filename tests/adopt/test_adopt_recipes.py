@@ -10,7 +10,7 @@ from ssds.core.diagnostics import Collector
 from ssds.core.model import ReleaseName
 from ssds.core.pins import PlatformPins
 from ssds.core.platform import Platform
-from ssds.exports.neurodesk import adopted_entries
+from ssds.exports.entries import adopted_entries
 from ssds.lock.merge import merge
 from ssds.lock.model import Lock
 from ssds.lock.quick import quick_lock

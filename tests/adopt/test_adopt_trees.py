@@ -212,3 +212,26 @@ def test_each_difference_of_lists_has_a_row_and_a_reason(
     }
     assert all(row["reason"] for row in found)
     assert few.run("export", "ducc", "--to", str(tmp_path / "d"), "--against", "x") == 1
+
+
+def test_pages_that_lists_offer_are_kept_and_listed_again(
+    few: Place, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = few.releases[0]
+    page = {"title": "T", "startup_command": "run it", "port": 80, "module": one.name}
+    good = {**page, "version": one.version, "additional_proxies": [{"path": "a", "port": 1}]}
+    bad = {"module": one.name, "version": one.version, "title": "no command"}
+    path = few.lists / "neurodesk/webapps.json"
+    path.write_text(json.dumps({"version": "1.0", "webapps": {one.name: good, "b": bad}}, indent=1))
+    assert few.adopt() == 1
+    assert f"{path}:{len(path.read_text().splitlines()) - 6}" in capsys.readouterr().err
+    path.write_text(json.dumps({"version": "1.0", "webapps": {one.name: good}}))
+    assert few.adopt() == 0
+    words = ["neurodesk", "--to", str(tmp_path / "out"), "--against", str(few.lists)]
+    assert few.run("export", *words) == 0
+    ours = json.loads((tmp_path / "out/webapps.json").read_text())
+    assert ours == json.loads(path.read_text())
+    path.write_text(json.dumps({"version": "1.0", "webapps": {one.name: {**good, "port": 8}}}))
+    capsys.readouterr()
+    assert few.run("export", *words) == 2
+    assert "webapp" in capsys.readouterr().out

@@ -140,7 +140,7 @@ def test_their_own_tools_give_the_same_lists_for_all_their_recipes(tmp_path: Pat
     unrendered = [n for n in found if "{{" in json.dumps(theirs[n])]  # we gave it raw recipes
     assert len(found) > 200
     assert different == unrendered
-    export = export_neurodesk(o for o in found.values())
+    export = export_neurodesk([*found.values()])
     keep_export(str(tmp_path / "out"), "neurodesk", export)
     subprocess.run(
         [
@@ -152,3 +152,19 @@ def test_their_own_tools_give_the_same_lists_for_all_their_recipes(tmp_path: Pat
     )
     assert json.loads((tmp_path / "apps.json").read_text()) == json.loads(export.files["apps.json"])
     assert yaml.safe_load(export.files["apps.json"])
+    subprocess.run(
+        [
+            *(sys.executable, checkout / "tools/generate_webapps_json.py"),
+            *("--recipes-dir", checkout / "recipes", "--releases-dir", tmp_path / "out/releases"),
+            *("--output", tmp_path / "webapps.json"),
+        ],
+        capture_output=True,
+        check=True,
+    )
+    pages = [(tmp_path / "webapps.json").read_bytes(), export.files["webapps.json"]]
+    told, ours = (json.loads(page)["webapps"] for page in pages)
+    assert len(told) > 3
+    for page in [*told.values(), *ours.values()]:
+        page.pop("icon", None)  # theirs is an address of their repository, ours a file beside
+        page.pop("version")  # we gave it none
+    assert ours == told
