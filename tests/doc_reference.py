@@ -241,7 +241,7 @@ def diagnostics_page() -> str:
         "| code | | summary | what to do |",
         "|---|---|---|---|",
     ]
-    order = {letter: index for index, letter in enumerate("YRBPCSVKWNG")}
+    order = {letter: index for index, letter in enumerate("YRBPUCSVKWNG")}
     for code, row in sorted(every_code().items(), key=lambda item: (order[item[0][0]], item[0])):
         hint = row.hint.replace("|", "\\|")
         lines.append(f"| {code} | {row.severity.value} | {row.summary} | {hint} |")

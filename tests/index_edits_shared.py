@@ -127,6 +127,14 @@ def a_policy_edited(bench: Bench) -> None:
 
 
 @edit
+def debts_written(bench: Bench) -> None:
+    about = {"id": "CVE-1", "package": "dash", "until": "2031-12-31"}
+    owed = {"findings": {"reason": "r", "owner": "o", "owed": [about]}}
+    names = sorted(path.parent.name for path in bench.path("catalog").glob("*/recipe.yaml"))
+    bench.path("catalog/debts.yaml").write_text(json.dumps({names[0]: owed}))
+
+
+@edit
 def policies_removed(bench: Bench) -> None:
     bench.path("catalog/policies.yaml").unlink()
 

@@ -48,6 +48,18 @@ def policy_rules(editor: Editor) -> str | None:
 
 
 @edit
+def debts(editor: Editor) -> str | None:
+    names = sorted(path.parent.name for path in editor.root.glob("catalog/*/recipe.yaml"))
+
+    def change(owed: dict[str, Any]) -> None:
+        finding = {"id": "CVE-1", "package": "dash", "until": "2031-12-31"}
+        about = {"reason": "r", "owner": f"o{editor.new()}", "owed": [finding]}
+        owed[editor.random.choice(names)] = {"findings": about}
+
+    return _shared(editor, "catalog/debts.yaml", change)
+
+
+@edit
 def channel_place(editor: Editor) -> str | None:
     def change(channels: dict[str, Any]) -> None:
         channels["local"]["location"] = f"dist{editor.new()}"

@@ -29,6 +29,7 @@ VERBS = {
     "graph": "draw what is built on what",
     "show": "show a release, a recipe or a node",
     "status": "show what is released and what is held",
+    "debts": "show or record what an old catalog owes, each with its last day",
     "withdraw": "note that a release is not to be used any more, and why",
     "log": "show the newest log of a node",
     "run": "run a command in a built image",

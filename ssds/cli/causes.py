@@ -287,7 +287,7 @@ def _failed(known: Known, step: PlanStep) -> Iterator[Cause]:
     else:
         todo = (
             "Take a version that is fixed, or write a waiver with a date; it is judged again when "
-            "findings, policy or waivers change."
+            "findings, policy, waivers or debts change."
         )
     yield Cause(
         code="failed",

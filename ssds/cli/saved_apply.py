@@ -131,9 +131,10 @@ def _foreign(saved: SavedPlan) -> UsageError:
 
 
 def _expired(workspace: Workspace, saved: SavedPlan) -> frozenset[NodeId]:
-    """Returns the gates whose waivers in force changed between the plan's making and today (C15).
+    """Returns what is judged otherwise today than when the plan was made (C15).
 
-    The plan's own date is not looked at: who asks for another day gets it.
+    Those are gates and tests of which a waiver or a debt ended meanwhile. The plan's own date is
+    not looked at: who asks for another day gets it.
     """
     made = dt.datetime.fromtimestamp(saved.made.at, dt.UTC).date()
     today = dt.datetime.now(dt.UTC).date()
@@ -143,7 +144,7 @@ def _expired(workspace: Workspace, saved: SavedPlan) -> frozenset[NodeId]:
     return frozenset(
         name
         for name, node in before.items()
-        if node.kind == "gate" and node.slice != after[name].slice
+        if node.kind in ("gate", "test") and node.slice != after[name].slice
     )
 
 

@@ -11,7 +11,7 @@ from ssds.core.model import Claim
 from ssds.graph.plan import Plan
 from ssds.workspace import Workspace
 
-RESULTS = ("pass", "fail", "skip")
+RESULTS = ("pass", "fail", "skip", "known")
 _KINDS = ("test", "deploytest")
 
 

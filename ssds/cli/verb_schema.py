@@ -18,6 +18,7 @@ FILES = {
     "recipe": "catalog/*/recipe.yaml",
     "bases": "catalog/bases.yaml",
     "policies": "catalog/policies.yaml",
+    "debts": "catalog/debts.yaml",
     "channels": "catalog/channels.yaml",
     "advisories": "catalog/advisories.yaml",
     "catalog": "catalog/catalog.yaml",

@@ -28,7 +28,9 @@ from ssds.workspace import Workspace
     is_flag=True,
     help="Exit with 3 when a release has an alert, or a sync left work.",
 )
-@click.option("--tests", "tests", is_flag=True, help="Count tests: pass, fail, skip.")
+@click.option(
+    "--tests", "tests", is_flag=True, help="Count tests: pass, fail, skip, known to fail."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
 def command(

@@ -7,7 +7,7 @@ are the same (C7).
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -38,6 +38,7 @@ from ssds.recipe.uses import build_sources, tested_sources
 
 if TYPE_CHECKING:
     from ssds.recipe.data_model import DataSet
+    from ssds.recipe.debts import Debt
     from ssds.recipe.suite import Suite
 
 
@@ -154,6 +155,7 @@ class _Compiler:
             listed=self.listed,
         )
         policy = self.catalog.policies[target.policy]
+        owed, failing = self.debts(target)
         if not policy.allow_emulated:
             build = replace(build, native=True)
         ids = [self.add(build)]
@@ -170,6 +172,7 @@ class _Compiler:
                 recipe_path=path,
                 resources=release.resources,
                 tests=self.tests(target, sources),
+                failing=failing,
             )
             ids.append(self.add(replace(test, native=True) if build.native else test))
             verdicts.append(Input(role="test", node=test.id, output="verdict", gate=True))
@@ -195,6 +198,7 @@ class _Compiler:
             policy,
             self.as_of,
             recipe_path=path,
+            owed=owed,
         )
         ids.append(self.add(gate))
         verdicts.append(Input(role="gate", node=gate.id, output="verdict", gate=True))
@@ -221,6 +225,16 @@ class _Compiler:
         if not tested_sources(target):  # what a source is seen as depends on its node
             self.tested = (target.tests, target.suite, made)
         return made
+
+    def debts(self, target: Target) -> tuple[Sequence[Debt], Sequence[str]]:
+        """Returns what is owed on the as-of date: findings, and names of tests that may fail."""
+        if target.release.name not in self.catalog.debts:
+            return (), ()
+        from ssds.recipe.debts import owed, tests_of  # few catalogs owe anything
+
+        found = owed(self.catalog.debts[target.release.name], self.as_of)
+        own = tests_of(target)
+        return found.findings, sorted(one.test for one in found.tests if one.test in own)
 
     def contained_verdicts(self, target: Target) -> list[Input]:
         """Returns the verdicts of the recipes that this one contains: they hold it too (C16).

@@ -105,6 +105,10 @@ def read_catalog(
     if only is None and has_data(root, catalog):
         data = _data_sets(root, catalog, (releases, broken), spans, collector)
     check_releases(releases, edges, whole, data, broken, spans, collector, catalog)
+    if shared.debts and only is None:
+        from ssds.recipe.debts import check_debts  # few catalogs owe anything
+
+        check_debts(shared.debts, releases, places.known, broken, spans, collector, catalog)
     site_errors = _site_errors(collector, catalog)
     sound = {
         n: s for n, s in shared.sites.items() if f"{catalog}/sites/{n}.yaml" not in site_errors
@@ -121,6 +125,7 @@ def read_catalog(
             sites=sound,
             advisories=shared.advisories or {},
             data=data.known if data else {},
+            debts=shared.debts,
             salt=shared.salt,
         ),
         spans=spans,

@@ -31,6 +31,7 @@ FAMILIES = {
     "W": "settings",
     "N": "NeuroDesk recipe",
     "G": "data set",
+    "U": "debts file",
 }
 """The letter of a code → the file that it speaks of."""
 
@@ -208,6 +209,8 @@ _TABLE: dict[str, tuple[str, str]] = {
         "Write [HOST/]REPOSITORY[:TAG][@sha256:…], as in ubuntu:24.04.",
     ),
     "P010": ("more agreements than audits", "Let `of` be at least as large as `agreements`."),
+    "U010": ("owed twice", "Keep one entry per finding and package, and one per test."),
+    "U011": ("end of a debt is not a date", "Write the last day on which it holds as YYYY-MM-DD."),
     "C010": ("folder leaves the workspace", "Write a relative path without .. parts."),
     "C011": ("not a registry place", "Write host[:port]/prefix, without http:// and tag."),
     "C013": ("two channels with one place", "Keep one of them."),
@@ -296,6 +299,8 @@ _WARNINGS: dict[str, tuple[str, str]] = {
     "R056": ("text is not in normal form NFC", "Save it in NFC: look-alikes give other keys."),
     "R062": ("folder without a recipe", "Add recipe.yaml or remove the folder."),
     "R064": ("recipe without tests", "Add at least one test of real work."),
+    "U012": ("debt of a recipe that the catalog does not have", "Remove it: nobody owes it."),
+    "U013": ("debt of a test that the recipe does not have", "Remove it, or correct the name."),
     "C012": ("plain http to another machine", "Use https, or keep insecure to loopback."),
 }
 

@@ -18,6 +18,7 @@ from ssds.recipe.steps import LocalTree, RecipeRef, SourceRequest, Step
 
 if TYPE_CHECKING:
     from ssds.recipe.data_model import DataSet
+    from ssds.recipe.debts import Debts
     from ssds.recipe.suite import Suite
 
 
@@ -191,6 +192,7 @@ class Policy:
         epss_at_least: so probable an exploitation holds too (a decimal from 0 to 1), or empty.
         end_of_life: ``fail`` or ``note`` for a base whose support has ended; empty: judged by
             ``fail_on`` like any finding of unknown severity.
+        no_worse_than_released: whether findings that the catalog's debts name hold nothing.
         reproducible: what audits must find, or None; in no key.
     """
 
@@ -203,6 +205,7 @@ class Policy:
     kev: bool = False
     epss_at_least: str = ""
     end_of_life: str = ""
+    no_worse_than_released: bool = False
     reproducible: Demand | None = None
 
 
@@ -303,6 +306,7 @@ class Catalog:
     sites: Mapping[str, Site] = field(default_factory=dict)
     advisories: Mapping[str, str] = field(default_factory=dict)
     data: Mapping[ReleaseName, DataSet] = field(default_factory=dict)
+    debts: Mapping[str, Debts] = field(default_factory=dict)
     salt: str = ""
 
     def wants_sif(self, release: Release) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ssds.core import levels
 from ssds.core.diagnostics import Collector, Span
@@ -18,6 +18,9 @@ from ssds.recipe.formats.scope import PACKAGE, Report
 from ssds.recipe.model import Base, Channel, CvmfsClient, Demand, Policy, Site
 from ssds.recipe.schema import schema
 from ssds.recipe.yamlmarks import Document, Spans, lies_in, load, read_file
+
+if TYPE_CHECKING:
+    from ssds.recipe.debts import Debts
 
 BASES_FILE = "bases.yaml"
 _SITE_NAME = pattern(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
@@ -37,6 +40,7 @@ class Shared:
     channels: Mapping[str, Channel] | None = field(default_factory=dict)
     sites: Mapping[str, Site] = field(default_factory=dict)
     advisories: Mapping[str, str] | None = field(default_factory=dict)
+    debts: Mapping[str, Debts] = field(default_factory=dict)
     salt: str = ""
 
 
@@ -93,6 +97,7 @@ def read_shared(root: str, folder: str, spans: Spans, collector: Collector) -> S
     policies, policy_report, policies_good = files.read("policies.yaml", "policies", "P")
     channels, channel_report, channels_good = files.read("channels.yaml", "channels", "C")
     settings, _, _ = files.read("catalog.yaml", "catalog", "K")
+    debts, debts_report, _ = files.read("debts.yaml", "debts", "U")
     read_bases = {name: _base(name, item, report, known) for name, item in bases.items()}
     read_policies = {n: _policy(n, i, policy_report) for n, i in policies.items()}
     _check_channels(channels, channel_report)
@@ -102,8 +107,15 @@ def read_shared(root: str, folder: str, spans: Spans, collector: Collector) -> S
         channels={n: _channel(n, i) for n, i in channels.items()} if channels_good else None,
         sites=_sites(files),
         advisories=known,
+        debts=_debts(debts, debts_report) if debts else {},
         salt=settings.get("salt", ""),
     )
+
+
+def _debts(data: Mapping[str, Any], report: Report) -> dict[str, Debts]:
+    from ssds.recipe.debts import read_debts  # few catalogs owe anything
+
+    return read_debts(data, report)
 
 
 def _base(

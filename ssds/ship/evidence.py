@@ -140,7 +140,8 @@ def document_of(attachment: Attachment, data: bytes) -> tuple[str, bytes]:
         return IN_TOTO, _statement(attachment, FINDINGS, loaded(attachment, data))
     tests = [t for t in loaded(attachment, data).get("tests", []) if isinstance(t, dict)]
     names: dict[str, list[str]] = {"pass": [], "skip": [], "fail": []}
-    for test in tests:  # what is neither passed nor skipped has failed
+    names["known"] = names["skip"]  # both are warnings
+    for test in tests:  # what is none of these has failed
         names.get(str(test.get("result")), names["fail"]).append(str(test.get("name")))
     predicate = {
         "result": "FAILED" if names["fail"] else "PASSED",

@@ -11,7 +11,9 @@ from doc_pages import ROOT, Page
 
 PAGES = [pytest.param(page, id=page.name) for page in doc_pages.pages()]
 _PATH = re.compile(r"`((?:ssds|tests|schemas|docs|catalog|\.ci)/[A-Za-z0-9_./-]*)`")
-_PLACEHOLDER = re.compile(r"[<…]|NAME|catalog/(?:x|bedtools|catalog\.yaml|sites/(?:home|cluster))")
+_PLACEHOLDER = re.compile(
+    r"[<…]|NAME|catalog/(?:x|bedtools|(?:catalog|debts)\.yaml|sites/(?:home|cluster))"
+)
 _HOST = re.compile(r"https?://([^/\s\"'`)>\]:]+)")
 _REGISTRY = re.compile(
     r"\b(?:deb|security|ftp|snapshot|archive)\.debian\.org|pypi\.org|pythonhosted|npmjs|"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -16,6 +17,7 @@ from ssds.core.model import FAIL, PASS, Input
 from ssds.kinds.gate import spec
 from ssds.kinds.gate.findings import read_scan
 from ssds.kinds.gate.run import run
+from ssds.recipe.debts import Debt, Debts, owed
 from ssds.recipe.model import Policy, Waiver
 from ssds.recipe.steps import RunStep
 
@@ -41,16 +43,24 @@ def finding(name="CVE-1", **more):
     }
 
 
-def gate(tmp_path, *findings, policy=POLICY, waivers=(), as_of=DAY, steps=(), **document):
+RATCHET = Policy(name="default", fail_on=("critical",), no_worse_than_released=True)
+
+
+def debt(name="CVE-1", package="joblib", until="2027-06-30", **more):
+    return Debt(id=name, package=package, until=dt.date.fromisoformat(until), **more)
+
+
+def gate(tmp_path, *findings, policy=POLICY, waivers=(), as_of=DAY, steps=(), debts=(), **document):
     workshop = Workshop(str(tmp_path))
     value = {
         "scanned": True, "uncovered": {}, "without_source": {}, "findings": list(findings),
         **document,
     }  # fmt: skip
     digest = workshop.store.blobs.put(json.dumps(value).encode())
-    node = spec.node(
-        target(waivers=waivers, steps=steps), Input(role="findings", digest=digest), policy, as_of
-    )
+    in_force = owed(Debts(findings=tuple(debts)), as_of).findings
+    item = Input(role="findings", digest=digest)
+    found = target(waivers=waivers, steps=steps)
+    node = spec.node(found, item, policy, as_of, owed=in_force)
     outcome = run(workshop.bench(node, {"findings": digest}))
     verdict = workshop.store.blobs.read(outcome.outputs["verdict"])
     assert verdict == (PASS if outcome.verdict == "pass" else FAIL)
@@ -313,3 +323,51 @@ def test_a_waiver_for_ever_never_changes():
 def test_malformed_findings_are_refused(data):
     with pytest.raises(IntegrityError, match="findings"):
         read_scan(data)
+
+
+def test_what_the_released_revision_owes_holds_nothing_until_its_day(tmp_path):
+    owes = [debt(fixable=True)]
+    verdict, report = gate(tmp_path, finding(), policy=RATCHET, debts=owes)
+    assert (verdict, report["why"], report["held"]) == ("pass", [], [])
+    assert [(o["id"], o["until"]) for o in report["owed"]] == [("CVE-1", "2027-06-30")]
+    last, after = dt.date(2027, 6, 30), dt.date(2027, 7, 1)
+    assert gate(tmp_path, finding(), policy=RATCHET, debts=owes, as_of=last)[0] == "pass"
+    verdict, report = gate(tmp_path, finding(), policy=RATCHET, debts=owes, as_of=after)
+    assert verdict == "fail"
+    assert "owed" not in report
+
+
+@pytest.mark.parametrize(
+    ("found", "why"),
+    [
+        (finding("CVE-2", aliases=[]), "CVE-2 (critical)"),
+        (finding(package="numpy", source="numpy"), "in numpy"),
+        (finding(), "it was owed without a fix, and there is one now"),
+        (finding(fixed="", partly_fixed="1.1.1"), "it was owed without a fix"),
+        (finding(fixed="", kev="2026-11-01"), "it was not known to be exploited"),
+    ],
+    ids=["new", "another package", "newly fixable", "newly fixable in part", "exploited"],
+)
+def test_a_finding_that_is_worse_than_the_released_one_holds(tmp_path, found, why):
+    policy = replace(RATCHET, kev=True)
+    verdict, report = gate(tmp_path, found, policy=policy, debts=[debt()])
+    assert verdict == "fail"
+    assert why in report["why"][0]
+
+
+def test_a_debt_that_is_paid_is_told_and_one_of_another_policy_counts_nothing(tmp_path):
+    verdict, report = gate(tmp_path, policy=RATCHET, debts=[debt()])
+    assert (verdict, report["owed"], report["paid"][0]["id"]) == ("pass", [], "CVE-1")
+    verdict, report = gate(tmp_path, finding(), debts=[debt(fixable=True)])
+    assert (verdict, "owed" in report) == ("fail", False)
+
+
+def test_a_catalog_that_owes_nothing_keeps_its_keys():
+    item = Input(role="findings", digest=sha256_of(b"x"))
+    nodes = [spec.node(target(), item, policy, DAY) for policy in (POLICY, RATCHET)]
+    assert nodes[0].slice == nodes[1].slice
+
+
+def test_the_day_after_a_debt_ends_is_a_change():
+    ends = (dt.date(2026, 12, 1), dt.date(2026, 11, 1))
+    assert spec.next_change([], DAY, ends) == dt.date(2026, 12, 2)

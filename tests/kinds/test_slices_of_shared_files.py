@@ -47,9 +47,19 @@ SHARED: dict[str, dict[str, Any]] = {
         "default": {
             "description": "d", "fail_on": ["critical"], "only_fixable": False,
             "allow_network": True, "allow_emulated": True, "unscanned": "fail",
+            "no_worse_than_released": True,
             "reproducible": {"agreements": 1, "of": 2, "independent_by": ["machine"]},
         },
         "strict": {"allow_network": True},
+    },
+    "catalog/debts.yaml": {
+        "other": {
+            "findings": {
+                "released": "other@1 r1", "reason": "old", "owner": "me",
+                "owed": [{"id": "CVE-1", "package": "dash", "until": "2031-12-31"}],
+            },
+            "tests": [{"test": "t", "reason": "old", "owner": "me", "until": "2031-12-31"}],
+        },
     },
     "catalog/channels.yaml": {
         "local": {
@@ -99,6 +109,25 @@ ROWS: dict[tuple[str, str], tuple[str, Any, str, str]] = {
     ("catalog/policies.yaml", "*.kev"): ("default.kev", True, "gate", ""),
     ("catalog/policies.yaml", "*.epss_at_least"): ("default.epss_at_least", "0.5", "gate", ""),
     ("catalog/policies.yaml", "*.end_of_life"): ("default.end_of_life", "note", "gate", ""),
+    ("catalog/policies.yaml", "*.no_worse_than_released"): (
+        "default.no_worse_than_released", False, "gate", "",
+    ),
+    ("catalog/debts.yaml", "*.findings.released"): ("other.findings.released", "new", "", ""),
+    ("catalog/debts.yaml", "*.findings.reason"): ("other.findings.reason", "new", "", ""),
+    ("catalog/debts.yaml", "*.findings.owner"): ("other.findings.owner", "new", "", ""),
+    **{
+        ("catalog/debts.yaml", f"*.findings.owed[].{name}"): (
+            f"other.findings.owed[0].{name}", value, "gate", "",
+        )
+        for name, value in (
+            ("id", "CVE-2"), ("package", "perl"), ("until", "2030-01-01"), ("fixable", True),
+            ("exploited", True),
+        )
+    },
+    ("catalog/debts.yaml", "*.tests[].test"): ("other.tests[0].test", "none", "test", ""),
+    ("catalog/debts.yaml", "*.tests[].reason"): ("other.tests[0].reason", "new", "", ""),
+    ("catalog/debts.yaml", "*.tests[].owner"): ("other.tests[0].owner", "new", "", ""),
+    ("catalog/debts.yaml", "*.tests[].until"): ("other.tests[0].until", "2001-01-01", "test", ""),
     ("catalog/policies.yaml", "*.allow_network"): ("strict.allow_network", False, "gate", ""),
     ("catalog/policies.yaml", "*.allow_emulated"): ("default.allow_emulated", False, "", ""),
     ("catalog/policies.yaml", "*.reproducible.agreements"): (
@@ -324,6 +353,7 @@ WRITTEN = {"plan", "graph", "plan-since", "saved-plan", "audit", "outdated"}
 SCHEMAS = {
     "catalog/bases.yaml": "bases",
     "catalog/policies.yaml": "policies",
+    "catalog/debts.yaml": "debts",
     "catalog/channels.yaml": "channels",
     "catalog/advisories.yaml": "advisories",
     "catalog/sites/lab.yaml": "site",

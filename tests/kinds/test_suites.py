@@ -54,7 +54,7 @@ def tested(image, tmp_path):
 
     workshop, config = image
 
-    def go(*tests, sources=None, **more):
+    def go(*tests, sources=None, failing=(), **more):
         suite = Suite(name="tool", tests=tests, **more)
         requests = {n: SourceRequest(name=n, url=f"https://example.org/{n}") for n in sources or {}}
         inputs = {"config": config}
@@ -66,8 +66,9 @@ def tested(image, tmp_path):
         found = target(platform=native_platform())
         found = replace(found, suite=suite, sources=requests)
         node = spec.node(
-            found, config=Input(role="config"), sources=given, unpinned=(), recipe_path="x"
-        )
+            found, config=Input(role="config"), sources=given, unpinned=(), recipe_path="x",
+            failing=failing,
+        )  # fmt: skip
         log = go.log = bytearray()
         sandbox = Sandbox(rootfs.modes()[0], str(tmp_path / "sandbox"))
         bench = replace(
@@ -246,3 +247,29 @@ def test_checks_look_only_into_the_work_folder(tmp_path):
         "is_3d b.nii": "b.nii is 2 x 3, not 3D",
         "is_3d out": "out is no NIfTI image",
     }
+
+
+def test_a_known_failure_passes_the_gate_and_one_that_passes_is_told(tested):
+    tests = (
+        SuiteTest(name="broken", script="false"),
+        SuiteTest(name="after it", script="true", depends_on=("broken",)),
+        SuiteTest(name="mended", script="true"),
+        SuiteTest(name="hangs", script="sleep 60", time_limit_s=1),
+    )
+    outcome, results, log = tested(*tests, failing=("broken", "hangs", "mended"))
+    assert outcome.verdict == "pass"
+    assert {name: result for name, (result, _) in results.items()} == {
+        "broken": "known", "after it": "skip", "mended": "pass", "hangs": "known",
+    }  # fmt: skip
+    assert results["mended"][1] == [
+        "a known failure that passes: remove it from catalog/debts.yaml"
+    ]
+    assert "mended: a known failure that passes" in log
+    assert "1 pass, 0 fail, 1 skip, 2 known" in log
+
+
+def test_a_failure_that_nobody_knew_of_fails_beside_known_ones(tested):
+    tests = (SuiteTest(name="broken", script="false"), SuiteTest(name="new", script="false"))
+    outcome, results, _ = tested(*tests, failing=("broken",))
+    assert outcome.verdict == "fail"
+    assert [result for result, _ in results.values()] == ["known", "fail"]

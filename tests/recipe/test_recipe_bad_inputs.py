@@ -57,6 +57,14 @@ BASES = (
 CHANNELS = "local: {kind: layout, location: dist}\n"
 SITE = "platforms: [linux/amd64]\ninclude: [tool]\n"
 
+DEBTS = """\
+tool:
+  findings:
+    reason: came with the old catalog
+    owner: me
+    owed: [{id: CVE-1, package: zlib, until: 2031-12-31}]
+  tests: [{test: works, reason: r, owner: me, until: 2031-12-31}]
+"""
 WORKSPACE: dict[str, str | bytes] = {
     "ssds.yaml": "catalog: catalog\n",
     "catalog/bases.yaml": BASES,
@@ -248,6 +256,19 @@ ROWS: list[tuple[str, Mapping[str, str | bytes], str, str]] = [
      "catalog/policies.yaml:1:25"),
     ("policy end of life", file("catalog/policies.yaml", "strict: {end_of_life: ignore}\n"), "P004",
      "catalog/policies.yaml:1:23"),
+    ("debt key", file("catalog/debts.yaml", DEBTS.replace("until:", "upto: 1, until:", 1)), "U001",
+     "catalog/debts.yaml:5:39"),
+    ("debt day", file("catalog/debts.yaml", DEBTS.replace("2031-12-31", "2031-13-31", 1)), "U011",
+     "catalog/debts.yaml:5:46"),
+    ("debt day form", file("catalog/debts.yaml", DEBTS.replace("e, until: 2", "e, until: x2")),
+     "U011", "catalog/debts.yaml:6:54"),
+    ("debt twice", file("catalog/debts.yaml", DEBTS.replace(
+        "}]", "}, {id: CVE-1, package: zlib, until: 2032-01-01}]", 1)),
+     "U010", "catalog/debts.yaml:5:59"),
+    ("debt of nobody", file("catalog/debts.yaml", DEBTS.replace("tool:", "toll:")), "U012",
+     "catalog/debts.yaml:1:1"),
+    ("debt of no test", file("catalog/debts.yaml", DEBTS.replace("test: works", "test: wrks")),
+     "U013", "catalog/debts.yaml:6:18"),
     ("channel kind", file("catalog/channels.yaml", CHANNELS.replace("layout", "ftp")), "C004",
      "catalog/channels.yaml:1:15"),
     ("channel folder", file("catalog/channels.yaml", CHANNELS.replace("dist", "../dist")), "C010",

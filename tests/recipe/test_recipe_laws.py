@@ -39,6 +39,7 @@ SCHEMAS = {
     "recipe": "R",
     "bases": "B",
     "policies": "P",
+    "debts": "U",
     "channels": "C",
     "site": "S",
     "advisories": "V",

@@ -31,7 +31,8 @@ def clone(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(
     "name",
-    ["bases.yaml", "policies.yaml", "channels.yaml", "advisories.yaml", "sites/x.yaml"],
+    ["bases.yaml", "policies.yaml", "debts.yaml", "channels.yaml", "advisories.yaml",
+     "sites/x.yaml"],
 )  # fmt: skip
 def test_a_shared_file_that_is_a_link_out_is_not_read(clone: Path, name: str) -> None:
     (clone / "catalog" / name).symlink_to(clone.parent / "secret")

@@ -62,6 +62,7 @@ def describe(
             channels=channels.get(name, ()),
             idle=name not in busy,
             as_of=as_of,
+            ends=_ends(catalog, name),
         )
         for name in sorted({*releases, *locked})
     }
@@ -77,6 +78,7 @@ def _entry(
     channels: Collection[str],
     idle: bool,
     as_of: dt.date,
+    ends: tuple[dt.date, ...],
 ) -> Entry:
     owners = {str(release.id) for release in releases}
     seen = hashlib.sha256()
@@ -86,8 +88,8 @@ def _entry(
     for release in releases:
         seen.update(_offer(release).encode())
         for target in release.targets.values():
-            waivers = waivers or bool(target.waivers)
-            change = next_change(target.waivers, as_of)
+            waivers = waivers or bool(target.waivers) or bool(ends)
+            change = next_change(target.waivers, as_of, ends)
             until = min(until, day_of(change)) if change else until
         for name in graph.releases[release.id]:
             step = plan.steps[name]
@@ -117,6 +119,15 @@ def _entry(
         keys=tuple({bytes.fromhex(key.rpartition(":")[2][: 2 * KEY_BYTES]) for key in keys}),
         shared=tuple(sorted(shared.items())),
     )
+
+
+def _ends(catalog: Catalog, name: str) -> tuple[dt.date, ...]:
+    """Returns the last days of what a recipe owes."""
+    if name not in catalog.debts:
+        return ()
+    from ssds.recipe.debts import ends  # few catalogs owe anything
+
+    return ends(catalog.debts[name])
 
 
 def data_settled(graph: Graph, plan: Plan) -> bool:

@@ -122,7 +122,7 @@ def shared_files(root: str, homes: Iterable[Home]) -> list[str]:
 
 def ground_files(root: str, catalog: str, locks: str, state: str) -> list[str]:
     """Returns the files that all recipes share, relative to the workspace."""
-    names = ("catalog", "bases", "policies", "channels", "advisories")
+    names = ("catalog", "bases", "policies", "debts", "channels", "advisories")
     found = [f"{catalog}/{name}.yaml" for name in names]
     found.append(f"{locks}/catalog.lock.json")
     for folder in (f"{catalog}/sites", f"{state}/observed"):

@@ -21,11 +21,12 @@ BEYOND_SEVERITY = frozenset({"kev", "epss_at_least", "end_of_life"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Held:
-    """A finding that a rule names: ``why`` in words, and the ``waiver`` that is in force for it."""
+    """A finding that a rule names: ``why`` in words, and the waiver or debt that covers it."""
 
     finding: Finding
     why: tuple[str, ...]
     waiver: Mapping[str, Json] | None = None
+    debt: Mapping[str, Json] | None = None
 
     def sentence(self, *, beyond: bool) -> str:
         """Returns it for people; ``beyond``: with what holds it."""
@@ -42,6 +43,8 @@ class Held:
             said["why"] = list(self.why)
         if self.waiver is not None:
             said["waiver"] = dict(self.waiver)
+        if self.debt is not None:
+            said["until"] = self.debt["until"]
         return said
 
 
@@ -52,25 +55,45 @@ class Judgement:
     Attributes:
         refused: reasons that are no finding, in words.
         held: findings that hold the release.
-        report: ``{verdict, why, policy, counts, held, waived, unused_waivers, noted?}``; ``why``
-            are sentences for people, empty for a pass; ``noted`` are ends of life that the policy
-            only wants noted.
+        report: ``{verdict, why, policy, counts, held, waived, unused_waivers, noted?, owed?,
+            paid?}``; ``why`` are sentences for people, empty for a pass; ``noted`` are ends of
+            life that the policy only wants noted; ``owed`` are findings that hold nothing until
+            their day, ``paid`` debts that no finding needs any more; both where there are debts.
+        owed: findings that the debts cover.
     """
 
     refused: tuple[str, ...]
     held: tuple[Held, ...]
     report: Mapping[str, Json]
+    owed: tuple[Held, ...] = ()
 
     @property
     def passed(self) -> bool:
         """Whether nothing holds it."""
         return not self.refused and not self.held
 
+    @property
+    def owed_text(self) -> str:
+        """How much is owed and until when, in words; empty for nothing."""
+        ends = sorted(str(h.debt["until"]) for h in self.owed if h.debt is not None)
+        if not ends:
+            return ""
+        last = f", the last {ends[-1]}" if ends[-1] != ends[0] else ""
+        word = "debt" if len(ends) == 1 else "debts"
+        return f"{len(ends)} {word} of the released revision; the first ends {ends[0]}{last}"
+
 
 def judge(
-    scan: Scan, policy: Mapping[str, Json], waivers: Sequence[Mapping[str, Json]]
+    scan: Scan,
+    policy: Mapping[str, Json],
+    waivers: Sequence[Mapping[str, Json]],
+    debts: Sequence[Mapping[str, Json]] = (),
 ) -> Judgement:
-    """Returns the judgement; ``policy`` and ``waivers`` are those of the node's slice."""
+    """Returns the judgement; ``policy``, ``waivers`` and ``debts`` are those of the node's slice.
+
+    A debt covers its finding while that is no worse than it was: no fix that there was not, and
+    no exploitation that nobody knew of.
+    """
     beyond = not BEYOND_SEVERITY.isdisjoint(policy)
     refused = list(scan.gaps) if policy["unscanned"] == "fail" else []
     if policy.get("network") == "refused":
@@ -78,7 +101,9 @@ def judge(
     held: list[Held] = []
     waived: list[Held] = []
     noted: list[Json] = []
+    owed: list[Held] = []
     used: set[int] = set()
+    due: set[int] = set()
     counts: dict[str, int] = {}
     for finding in scan.findings:
         counts[finding.severity] = counts.get(finding.severity, 0) + 1
@@ -88,7 +113,8 @@ def judge(
         if why and by:
             waived.append(Held(finding=finding, why=why, waiver=waivers[by[0]]))
         elif why:
-            held.append(Held(finding=finding, why=why))
+            one = _owed(finding, why, debts, due)
+            (held if one.debt is None else owed).append(one)
         elif finding.ended and policy.get("end_of_life") == "note":
             noted.append(finding.to_json())
     why_held = [h.sentence(beyond=beyond) for h in held]
@@ -103,7 +129,35 @@ def judge(
     }
     if noted:
         report["noted"] = noted
-    return Judgement(refused=tuple(refused), held=tuple(held), report=report)
+    if debts:
+        report["owed"] = [h.to_json(beyond=beyond) for h in owed]
+        report["paid"] = [dict(d) for i, d in enumerate(debts) if i not in due]
+    return Judgement(refused=tuple(refused), held=tuple(held), report=report, owed=tuple(owed))
+
+
+def _owed(
+    finding: Finding, why: tuple[str, ...], debts: Sequence[Mapping[str, Json]], due: set[int]
+) -> Held:
+    """Returns the finding with the debt that covers it, or why that one does not any more."""
+    worse: tuple[str, ...] = ()
+    for index, debt in enumerate(debts):
+        if not covers(debt, finding):
+            continue
+        due.add(index)
+        worse = worse_than(debt, finding)
+        if not worse:
+            return Held(finding=finding, why=why, debt=debt)
+    return Held(finding=finding, why=(*why, *worse))
+
+
+def worse_than(debt: Mapping[str, Json], finding: Finding) -> tuple[str, ...]:
+    """Returns in which way a finding is worse than what is owed, in words; empty for none."""
+    worse = []
+    if (finding.fixed or finding.partly) and not debt.get("fixable"):
+        worse.append("it was owed without a fix, and there is one now")
+    if finding.kev and not debt.get("exploited"):
+        worse.append("it was not known to be exploited when it was owed")
+    return tuple(worse)
 
 
 def rules_met(finding: Finding, policy: Mapping[str, Json]) -> tuple[str, ...]:

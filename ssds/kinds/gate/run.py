@@ -24,10 +24,14 @@ def run(bench: Bench) -> Outcome:
     blobs = bench.store.blobs
     scan = read_scan(blobs.read(bench.action.inputs["findings"], limit_bytes=LIMIT_BYTES))
     rules = bench.action.node.slice
-    found = judge(scan, _map(rules["policy"]), [_map(w) for w in _list(rules["waivers"])])
+    waivers, debts = ([_map(w) for w in _list(rules.get(n, ()))] for n in ("waivers", "debts"))
+    found = judge(scan, _map(rules["policy"]), waivers, debts)
     why = [*found.refused, *(held.sentence(beyond=True) for held in found.held)]
     for line in why:
         bench.log(f"{shown(line)}\n".encode())
+    if found.owed:
+        bench.log(f"{found.owed_text}\n".encode())
+        bench.say(found.owed_text)
     bench.log(f"verdict: {found.report['verdict']}\n".encode())
     for line in why[:SHOWN]:
         bench.say(line)

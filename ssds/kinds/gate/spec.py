@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from ssds.core.canonical import Json
 from ssds.core.errors import InvalidValue
 from ssds.core.model import Input, Node, NodeId
 from ssds.recipe.model import Policy, Target, Waiver
 from ssds.recipe.steps import RunStep
+
+if TYPE_CHECKING:
+    from ssds.recipe.debts import Debt
 
 KIND_VERSION = 2
 
@@ -25,6 +29,7 @@ def node(
     as_of: dt.date,
     *,
     recipe_path: str = "",
+    owed: Sequence[Debt] = (),
 ) -> Node:
     """Returns the gate node of one platform.
 
@@ -34,9 +39,12 @@ def node(
         policy: the rules.
         as_of: the date that decides which waivers are in force.
         recipe_path: the recipe's file.
+        owed: findings of the released revision that hold nothing until their day, in force.
     """
     rules = _rules(policy, not policy.allow_network and _uses_network(target))
     active = in_force(target.waivers, as_of) if target.waivers else ()
+    if owed and policy.no_worse_than_released:
+        rules = {**rules, "debts": [debt.to_json() for debt in owed]}
     return Node(
         id=NodeId(str(target.release), "gate", str(target.platform)),
         kind_version=KIND_VERSION,
@@ -49,6 +57,13 @@ def node(
         recipe_path=recipe_path,
         required=target.required,
     )
+
+
+def rules_of(policy: Policy) -> Mapping[str, Json]:
+    """Returns a policy's rules as judgements take them; nothing is said of the network."""
+    rules = _rules(policy, False)["policy"]
+    assert isinstance(rules, dict)
+    return rules
 
 
 @functools.lru_cache(64)  # many releases share it: it is written as text once
@@ -89,9 +104,11 @@ def in_force(waivers: Iterable[Waiver], as_of: dt.date) -> tuple[Waiver, ...]:
     )
 
 
-def next_change(waivers: Iterable[Waiver], as_of: dt.date) -> dt.date | None:
-    """Returns the next date on which a waiver expires and the key changes, or None (C4)."""
-    ends = [until for w in waivers if (until := _until(w)) >= as_of]
+def next_change(
+    waivers: Iterable[Waiver], as_of: dt.date, debts: Iterable[dt.date] = ()
+) -> dt.date | None:
+    """Returns the next date on which a waiver or debt ends and the key changes, or None (C4)."""
+    ends = [until for until in (*map(_until, waivers), *debts) if until >= as_of]
     if not ends or min(ends) == dt.date.max:
         return None
     return min(ends) + dt.timedelta(days=1)

@@ -25,7 +25,16 @@ from ssds.kinds.api import (
     limits,
     require_sandbox,
 )
-from ssds.kinds.test.results import Captured, Result, check_times, junit, report_of, too_late
+from ssds.kinds.test.results import (
+    Captured,
+    Result,
+    as_known,
+    check_times,
+    junit,
+    report_of,
+    tell_known,
+    too_late,
+)
 from ssds.kinds.test.suite import run_suite
 from ssds.oci.types import Config, parse_config
 from ssds.store.trees import Trees
@@ -43,16 +52,19 @@ def run(bench: Bench) -> Outcome:
     lowers = tuple(trees.layer(d, bench.store.blobs.path(d)) for d in config.diff_ids)
     tests = cast(list[dict[str, Any]], bench.action.node.slice["tests"])
     seconds = cast(list[int], bench.action.node.hints["time_limits_s"])
+    known = cast(list[str], bench.action.node.slice.get("known_failures", []))
     results = []
     for number, test in enumerate(tests):
         if bench.stopping():
             raise StepFailed("stopped by the user")
         bench.say(f"test {number + 1}/{len(tests)}: {test['name']}")
-        results.append(_one(bench, sandbox, config, lowers, number, test, seconds[number]))
+        one = _one(bench, sandbox, config, lowers, number, test, seconds[number])
+        results.append(as_known(one, known))
     check_times(results, "time_limit_s")
     suite = cast(dict[str, Any] | None, bench.action.node.slice.get("suite"))
     if suite is not None:
-        results += run_suite(bench, sandbox, config, lowers, suite)
+        results += run_suite(bench, sandbox, config, lowers, suite, known)
+    tell_known(bench, results)
     failed = any(r.result == "fail" for r in results)
     report = report_of(results, suite["name"] if suite else "")
     put, name = bench.store.blobs.put, str(bench.action.node.id)

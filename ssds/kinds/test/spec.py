@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -28,18 +28,23 @@ def node(
     recipe_path: str,
     resources: Mapping[str, int] = MappingProxyType({}),
     tests: Mapping[str, Json] | None = None,
+    failing: Sequence[str] = (),
 ) -> Node:
     """Returns the test node; ``sources`` gives the inputs of role ``source/<name>`` by name.
 
-    ``tests`` is its slice, where it was made before for another platform.
+    ``tests`` is its slice, where it was made before for another platform; ``failing`` names the
+    tests that may fail today, sorted.
     """
+    known: dict[str, Json] = {"known_failures": list(failing)} if failing else {}
     used = dict.fromkeys(name for test in target.tests for name in test.sources)
     if target.suite:
         used.update(dict.fromkeys(data.source for data in target.suite.data))
     return Node(
         id=NodeId(str(target.release), "test", str(target.platform)),
         kind_version=SUITE_VERSION if target.suite else KIND_VERSION,
-        slice=slice_of(target, sources) if tests is None else tests,
+        slice={**(slice_of(target, sources) if tests is None else tests), **known}
+        if known or tests is None
+        else tests,
         inputs=(config, *(sources[name] for name in used)),
         hints=Later(
             lambda: {

@@ -7,7 +7,7 @@ image is gone afterwards.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, cast
 
 from ssds.core.errors import StepFailed
@@ -16,7 +16,7 @@ from ssds.host import local
 from ssds.host.sandbox import Bind, Job, Sandbox
 from ssds.kinds.api import Bench, limits
 from ssds.kinds.test.nifti import HEAD_BYTES, shape
-from ssds.kinds.test.results import Captured, Result, check_times, too_late
+from ssds.kinds.test.results import Captured, Result, as_known, check_times, too_late
 from ssds.oci.types import Config
 from ssds.recipe.suite import GIVEN, WORK
 
@@ -32,6 +32,7 @@ def run_suite(
     config: Config,
     lowers: tuple[str, ...],
     suite: Mapping[str, Any],
+    known: Collection[str] = (),
 ) -> list[Result]:
     """Returns the results in the order of the tests; a setup that failed is one more in front.
 
@@ -41,7 +42,7 @@ def run_suite(
     Raises:
         StepFailed: a test reached its time limit; said when all of them have ended.
     """
-    return _Suite(bench, sandbox, config, lowers, suite).run()
+    return _Suite(bench, sandbox, config, lowers, suite, known).run()
 
 
 class _Suite:
@@ -52,9 +53,10 @@ class _Suite:
         config: Config,
         lowers: tuple[str, ...],
         suite: Mapping[str, Any],
+        known: Collection[str],
     ) -> None:
         self.bench, self.sandbox, self.config = bench, sandbox, config
-        self.lowers, self.suite = lowers, suite
+        self.lowers, self.suite, self.known = lowers, suite, known
         self.folder = os.path.join(bench.folder, "suite")
         self.work = os.path.join(self.folder, "work")
         self.shared = {WORK: self.work}
@@ -78,7 +80,7 @@ class _Suite:
                 result = Result(name=test["name"], result="skip", problems=(told,))
             else:
                 self.bench.say(f"test {number + 1}/{len(tests)}: {test['name']}")
-                result = self.one(test, seconds[number])
+                result = as_known(self.one(test, seconds[number]), self.known)
             ended[result.name] = result.result
             results.append(result)
         if all(r.result == "skip" for r in results):
@@ -164,8 +166,10 @@ class _Suite:
             what = f"  ({shown('; '.join(r.problems))})" if r.problems else ""
             seconds = f"{r.duration_ms / 1000:7.2f} s" if r.result != "skip" else " " * 9
             log(f"    {r.result}  {seconds}  {shown(r.name)}{what}\n".encode())
-        count = {word: sum(r.result == word for r in results) for word in ("pass", "fail", "skip")}
-        log(f"    {count['pass']} pass, {count['fail']} fail, {count['skip']} skip\n".encode())
+        count = {w: sum(r.result == w for r in results) for w in ("pass", "fail", "skip", "known")}
+        known = f", {count['known']} known" if count["known"] else ""
+        told = f"{count['pass']} pass, {count['fail']} fail, {count['skip']} skip{known}"
+        log(f"    {told}\n".encode())
 
 
 def judge(test: Mapping[str, Any], exit_code: int, output: bytes) -> list[str]:
