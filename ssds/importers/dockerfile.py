@@ -115,7 +115,8 @@ class _Reader:
         for flag in sorted(wrong):
             told = f"--{flag}={one.flags[flag]}"
             instead = (
-                "That is another stage or image: build it as a recipe of its own."
+                "Import that stage as a recipe of its own (--stage), then add "
+                "copy: {recipe: …, version: …, paths: […], to: …}."
                 if flag == "from"
                 else "Only a plain form is known."
             )

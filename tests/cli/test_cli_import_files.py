@@ -110,7 +110,7 @@ def test_a_dockerfile_becomes_a_recipe_that_says_the_same(plain: Site, folder: P
 
 REFUSED = [
     ("RUN --mount=type=cache,target=/x true", "--mount"),
-    ("COPY --from=build /a /b", "another stage"),
+    ("COPY --from=build /a /b", "copy: {recipe:"),
     ("ENV A=${PATH%/bin}", "${NAME:-else}"),
     ('ENV A "no end', "NAME=VALUE"),
     ("SHELL /bin/bash -c", "Write a list"),
