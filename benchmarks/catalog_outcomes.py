@@ -15,6 +15,7 @@ from ssds.advisories.osv import read_advisories
 from ssds.core.canonical import canonical_bytes
 from ssds.core.digest import Digest
 from ssds.core.model import PASS, VERDICT_KINDS, Action, Claim
+from ssds.core.pins import ImageLayer
 from ssds.core.platform import Platform
 from ssds.kinds.build.state import ConfigState
 from ssds.kinds.gate.findings import read_scan
@@ -69,6 +70,20 @@ class Outcomes:
     def base_layer(self, name: str) -> Digest:
         """Returns the layer of a base."""
         return self._layer(f"etc/{name.replace('/', '-')}")
+
+    def image(self, name: str, platform: Platform, created: int) -> tuple[bytes, ImageLayer]:
+        """Returns the config and the layer of an image of others, whose bytes are kept."""
+        diff_id = self.base_layer(f"{name} {platform}")
+        data = types.config_bytes(
+            platform=platform,
+            diff_ids=[diff_id],
+            environment={"PATH": "/usr/bin:/bin"},
+            labels={},
+            created=created,
+        )
+        self._images[self._put(data)] = data
+        packed, size = self._packed[diff_id]
+        return data, ImageLayer(digest=packed, size_bytes=size, diff_id=diff_id)
 
     def keep(self, data: bytes) -> Digest:
         """Keeps other bytes as a blob."""

@@ -9,6 +9,8 @@ from ssds.core.model import ReleaseName
 from ssds.core.pins import (
     AdvisoryPin,
     BasePin,
+    ImageLayer,
+    ImagePin,
     PackageSet,
     PinnedFile,
     PinnedPackage,
@@ -66,6 +68,27 @@ def base_pin(base: Base, platform: Platform, diff_id: Digest) -> BasePin:
     )
 
 
+def image_pin(base: Base, platform: Platform, config: bytes, layer: ImageLayer) -> BasePin:
+    """Returns the pin of an image of one layer, whose packages nobody read."""
+    request = base_request(base, platform)
+    digest = sha256_of(base.image.encode())
+    return BasePin(
+        name=base.name,
+        date=digest.hex[:16],
+        request=request,
+        packages=PackageSet(manager="dpkg", request=request, packages=()),
+        epoch=EPOCH,
+        image=ImagePin(
+            reference=base.image,
+            digest=digest,
+            manifest=sha256_of(f"{base.image} {platform}".encode()),
+            config=sha256_of(config),
+            config_size_bytes=len(config),
+            layers=(layer,),
+        ),
+    )
+
+
 def shared_pins(
     catalog: Catalog, diff_ids: dict[tuple[str, Platform], Digest], advisories: AdvisoryPin
 ) -> SharedPins:
@@ -104,7 +127,7 @@ def answer(target: Target, catalog: Catalog, shared: SharedPins, pins: PinTable)
         name: SourcePin(
             request=source_request(source),
             file=PinnedFile(
-                name=source.url.rpartition("/")[2],
+                name=source.url.rpartition("/")[2] or "file",
                 digest=source.sha256 or sha256_of(name.encode()),
                 urls=(source.url,),
             ),

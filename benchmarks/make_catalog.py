@@ -111,6 +111,11 @@ class Maker:
             advisories=self.parts.advisories or {},
             salt=self.parts.salt,
         )
+        return self.released(catalog)
+
+    def released(self, catalog: Catalog) -> int:
+        """Writes locks, blobs and claims of all releases; returns how many nodes they have."""
+        releases = list(catalog.releases.values())
         pins: PinTable = {}
         for release in releases:
             for target in release.targets.values():
@@ -165,7 +170,7 @@ class Maker:
         path.write_bytes(lock_bytes(lock))
 
 
-def _put_into(store: Store) -> Outcomes:
+def put_into(store: Store) -> Outcomes:
     """Returns outcomes that keep blobs in ``store``, without a disk sync for each."""
     places = store.blobs.folder
     os.makedirs(places, exist_ok=True)
@@ -212,7 +217,7 @@ def make(count: int, folder: Path) -> int:
 
 
 def _make_chunks(count: int, folder: Path, store: Store) -> int:
-    outcomes = _put_into(store)
+    outcomes = put_into(store)
     collector = Collector()
     parts = read_shared(str(folder), "catalog", Spans(str(folder)), collector)
     collector.raise_if_failed()

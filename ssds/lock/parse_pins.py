@@ -30,7 +30,7 @@ ARCHIVE = r"[a-z][a-z0-9-]*"
 RECIPE = r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?"
 VERSION = r"[A-Za-z0-9][A-Za-z0-9._+~:-]{0,127}"
 GIT_ID = r"[0-9a-f]{40}(?:[0-9a-f]{24})?"
-URL = r"(?:https?|ftp)://[^\s/@]+/\S*"
+URL = r"(?:https?|ftp)://[^\s/@]+(?:/\S*)?"
 
 
 def platform_pins(c: Checker, value: object, path: Path) -> PlatformPins:

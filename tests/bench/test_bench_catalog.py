@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from neurocontainers_checkout import recipe, write_checkout
 
 from ssds.core.digest import Digest
 from ssds.oci.types import INDEX, Descriptor
@@ -171,3 +172,23 @@ def test_what_cannot_be_made_is_told_in_words(tmp_path: Path) -> None:
         assert done.returncode == code
         assert done.stderr
         assert "Traceback" not in done.stderr
+
+
+def test_a_released_checkout_of_neurodesk_has_locks_that_pass_check_and_nothing_to_do(
+    tmp_path: Path,
+) -> None:
+    text = recipe(
+        "- file: {name: theirs, url: 'https://get.example.org'}\n"
+        "- run: ['sh {{ get_file(\"theirs\") }}']\n"
+    )
+    checkout = write_checkout(tmp_path / "checkout", text)
+    (tmp_path / "workspace").mkdir()
+    program = [sys.executable, str(ROOT / "benchmarks/neurocontainers.py"), str(checkout)]
+    command = [*program, "--release", str(tmp_path / "workspace")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    nodes = done.stdout.split()[0]
+    assert ssds(tmp_path / "workspace", "check").returncode == 0
+    assert (
+        f"Nothing to do: {nodes} results are reused." in ssds(tmp_path / "workspace", "plan").stdout
+    )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 
 import pytest
@@ -14,6 +15,7 @@ from ssds.kinds.api import Bench
 from ssds.kinds.source.resolve import resolve_source
 from ssds.kinds.source.run import run
 from ssds.kinds.source.spec import node
+from ssds.lock.parse_pins import URL
 from ssds.oci.blobs import Blobs
 from ssds.recipe.steps import SourceRequest
 from ssds.store.store import Store
@@ -43,9 +45,14 @@ def test_an_address_with_a_sha256_is_pinned_at_once():
     assert found.file.urls == ("https://example.org/a/tool-1.0.tar.gz",)
 
 
-@pytest.mark.parametrize(
-    "url", ["https://example.org/", "https://example.org/..", "https://x/a%2fb"]
-)
+@pytest.mark.parametrize("url", ["https://get.example.org", "https://example.org/download/"])
+def test_an_address_without_a_files_name_is_called_as_its_source_and_the_lock_holds_it(url):
+    found = pin(url).file
+    assert found.name == "x"
+    assert re.fullmatch(URL, found.urls[0])
+
+
+@pytest.mark.parametrize("url", ["https://example.org/..", "https://x/a%2fb"])
 def test_an_address_that_names_no_file_needs_a_name(url):
     with pytest.raises(InvalidValue) as caught:
         pin(url)

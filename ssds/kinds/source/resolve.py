@@ -70,9 +70,10 @@ def _url(request: SourceRequest, mirrors: Mirrors, blobs: Blobs | None) -> Pinne
     Without one the bytes are loaded once, and are what the lock holds from then on.
 
     Raises:
-        InvalidValue: the address names no file, or nothing may be loaded.
+        InvalidValue: the address ends in what no file is called, or nothing may be loaded.
     """
-    name = request.file or unquote(urlsplit(request.url).path.rpartition("/")[2])
+    last = unquote(urlsplit(request.url).path.rpartition("/")[2])
+    name = request.file or last or request.name
     if not name or "/" in name or not name.isprintable() or name in (".", ".."):
         raise InvalidValue(
             f"the address of source {request.name!r} ends in no file name",
