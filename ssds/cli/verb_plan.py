@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,6 +15,9 @@ from ssds.cli.selecting import planning_options
 from ssds.core.errors import UsageError
 from ssds.delivery import Delivery
 from ssds.workspace import Workspace
+
+if TYPE_CHECKING:
+    from ssds.cli.shadowing import Shadow
 
 
 @click.command("plan")
@@ -43,6 +46,21 @@ from ssds.workspace import Workspace
 @click.option(
     "--matrix", is_flag=True, help="Print the jobs of a CI run, one for each platform and group."
 )
+@click.option(
+    "--shadow",
+    "shadowed",
+    multiple=True,
+    metavar="WORD=PLACE",
+    help="Report what ssds would have done beside the old scripts: sources as `ssds adopt` reads "
+    "them. May be repeated.",
+)
+@click.option(
+    "--respect",
+    "respected",
+    multiple=True,
+    metavar="FILE",
+    help="With --shadow: a lock file of the old scripts; it is told while it is there.",
+)
 @click.option("--no-index", is_flag=True, help="Read everything anew; use and keep no index.")
 @click.pass_obj
 def command(
@@ -56,16 +74,25 @@ def command(
     markdown: bool,
     matrix: bool,
     detailed_exitcode: bool,
+    shadowed: tuple[str, ...],
+    respected: tuple[str, ...],
     no_cache: bool,
     **asked: Any,
 ) -> int:
     """Show what apply would do, and why. Changes nothing.
 
     = reuse, + run, ? known after apply, - remove, w waiting, x held; ! irreversible, i impure.
+    --detailed-exitcode with --shadow: 0 both sides agree, 2 they do not, 3 others write now.
     """
     options = planning.Asked(**asked)
     workspace = Workspace.open(context.folder).built_by(options.builder, no_cache=no_cache)
     _together(since=bool(since), matrix=matrix, markdown=markdown, out=out, as_json=as_json)
+    if shadowed or respected:
+        wrong = not shadowed or out is not None or matrix or since or asked["selectors"]
+        found = _shadow(workspace, shadowed, respected, wrong=bool(wrong))
+        return found.shown(
+            full=full, as_json=as_json, markdown=markdown, detailed=detailed_exitcode
+        )
     if matrix and detailed_exitcode:
         raise UsageError(
             "--matrix has no detailed exit code",
@@ -112,6 +139,20 @@ def _together(*, since: bool, matrix: bool, markdown: bool, out: str | None, as_
             hint="Give one of them at a time.",
             code="E128",
         )
+
+
+def _shadow(
+    workspace: Workspace, sources: tuple[str, ...], respected: tuple[str, ...], *, wrong: bool
+) -> Shadow:
+    if wrong:
+        raise UsageError(
+            "--shadow goes with --respect, --full, --json, --markdown and --detailed-exitcode",
+            hint="Leave the others out; --respect is for --shadow.",
+            code="E351",
+        )
+    from ssds.cli.shadowing import make
+
+    return make(workspace, sources, respected)
 
 
 def _since(
