@@ -298,8 +298,7 @@ class Workspace:
         held = held_by(self.locks, self.data_locks.values())
 
         def claims(key: ActionKey) -> tuple[Claim, ...]:
-            store = self.store_if_there
-            known = store.claims.find(key) if store else ()
+            known = store.claims.find(key) if (store := self.store_if_there) else ()
             return (*held.claims.get(key, ()), *known)
 
         def cached(key: ActionKey) -> tuple[Claim, ...]:
@@ -310,7 +309,7 @@ class Workspace:
 
             return emulated_by(platform)
 
-        return Facts(
+        found = Facts(
             claims=claims,
             has=_Present(self),
             sizes=held.sizes,
@@ -320,6 +319,11 @@ class Workspace:
             cached=cached,
             sure=held.sure,
         )
+        if self.settings.signed_caches and (store := self.store_if_there):
+            from ssds.cache.distrust import doubting
+
+            found = replace(found, doubts=doubting(store.claims))
+        return found
 
     def crew(self, *, jobs: int = 1, keep_failed: bool = False, accept: bool = False) -> Crew:
         """Returns everything that the engine works with."""

@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable, Container
 
 from ssds.core.model import Claim
+from ssds.store.claims import Claims
 from ssds.trust.keys import PublicKey
 
 
@@ -26,3 +27,17 @@ def counting(
         return claim.from_cache not in signed_caches or claim.signer in trusted()
 
     return counts
+
+
+def doubting(claims: Claims) -> Callable[[Claim], bool]:
+    """Returns whether a claim of a lock says what the store has only from one who does not count.
+
+    A lock keeps no maker of a claim; the store does. So who takes a key back re-plans what it
+    signed, though a lock was written from it meanwhile.
+    """
+    known = functools.cache(claims.doubted)
+
+    def doubts(claim: Claim) -> bool:
+        return any(claim.same_outputs(other) for other in known().get(claim.key, ()))
+
+    return doubts

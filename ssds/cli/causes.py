@@ -337,12 +337,22 @@ def _emulated(known: Known, step: PlanStep, near: Neighbour | None) -> Iterator[
     )
 
 
+def _distrust(known: Known, step: PlanStep, near: Neighbour | None) -> Iterator[Cause]:
+    yield Cause(
+        code="distrust",
+        text="The lock has a result for this key, which came from a cache of which only signed "
+        "claims count; no key that signed it is trusted now.",
+        next="It is made again and compared with the lock; or you add the key to trust.keys.",
+    )
+
+
 _Tell = Callable[[Known, PlanStep, Neighbour | None], Iterator[Cause]]
 _BY_REASON: Mapping[str, _Tell] = {
     "new": _new,
     "changed": _new,
     "incomplete": _new,
     "emulated": _emulated,
+    "distrust": _distrust,
     "claim": _claim,
     "bytes": _bytes,
     "unlocked": _unlocked,

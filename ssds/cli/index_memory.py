@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import os
 from collections.abc import Iterable
 
@@ -37,6 +38,7 @@ _FAR_S = 1 << 40
 _SANDBOX = "sandbox"
 """The fact of the index that says on what premises a sandbox worked."""
 BROKEN_SITES = "broken-sites"
+DOUBTED = "doubted"
 """The fact whether files of sites have errors, which only the whole plan tells."""
 WITHDRAWN = "withdrawn"
 """The fact of what is withdrawn. JSON: release → what users are told of it."""
@@ -81,7 +83,8 @@ class Memory:
             groups = glance.groups if glance else None
             editor = Editor(groups or Groups.load(file), Table.load(file))
             documents = Documents(file)
-            if editor.table.facts.get("catalog") != self.catalog:
+            facts = editor.table.facts
+            if facts.get("catalog") != self.catalog or facts.get(DOUBTED, "") != self.doubted():
                 return False
             self.file, self.editor, self.documents = file, editor, documents
             self.workspace.trial.known = editor.table.facts.get(_SANDBOX, "")
@@ -89,6 +92,19 @@ class Memory:
             self._miss(str(error))
             return False
         return True
+
+    def doubted(self) -> str:
+        """Returns a digest of the claims that came from caches and do not count, or nothing.
+
+        A lock's claim of the same does not count either, though neither lock nor recipe changed.
+        """
+        signed = self.workspace.settings.signed_caches
+        store = self.workspace.store_if_there if signed else None
+        found = store.claims.doubted() if store else {}
+        texts = sorted(
+            f"{key} {sorted(c.outputs.items())}" for key, cs in found.items() for c in cs
+        )
+        return hashlib.sha256("\n".join(texts).encode()).hexdigest() if texts else ""
 
     def _miss(self, reason: str) -> None:
         say(f"warning: the plan index is of no use: {reason}; planning without it")

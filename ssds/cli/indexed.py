@@ -11,7 +11,7 @@ import json
 import os
 
 from ssds.cli import channels, planning
-from ssds.cli.index_memory import BROKEN_SITES, OPEN, WITHDRAWN, Memory
+from ssds.cli.index_memory import BROKEN_SITES, DOUBTED, OPEN, WITHDRAWN, Memory
 from ssds.core.errors import InputError, SsdsError
 from ssds.core.memory import uncollected
 from ssds.core.records import replace
@@ -151,6 +151,7 @@ class Session(Memory):
         self.editor.know({WITHDRAWN: json.dumps(planning.withdrawn_texts(workspace.locks))})
         data = "" if self._data_settled(planned) else OPEN
         self.editor.know({"catalog": self.catalog, "code": keeping.code_digest(), "data": data})
+        self.editor.know({DOUBTED: self.doubted()})
         self.write(planned.delivery, from_day=self.today)
         return planned.delivery
 

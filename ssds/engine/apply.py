@@ -149,7 +149,7 @@ def _resolve(run: _Run, step: PlanStep, record: Record) -> Action | None:
     action = step.node.resolve(inputs, run.plan.salt)
     forced = step.reason in ("bytes", "rerun", "retry")
     if not forced:
-        known = (*run.facts.claims(action.key), *run.crew.store.claims.find(action.key))
+        known = (*run.facts.believed(action.key), *run.crew.store.claims.find(action.key))
         claim = choose(known, step.node.kind, native=step.node.native) or choose(
             run.facts.cached(action.key), step.node.kind, native=step.node.native
         )

@@ -64,6 +64,8 @@ class Facts:
         cached: action key → claims of remote caches; asked only for what nothing else claims.
         sure: claims of locks, none of them a failure: where one is, ``claims`` need not be asked,
             for the locked one wins (C3).
+        doubts: whether what a claim says is known only from one who is not trusted any more: then
+            the locked one does not win either.
     """
 
     claims: Callable[[ActionKey], tuple[Claim, ...]]
@@ -75,6 +77,11 @@ class Facts:
     emulates: Callable[[Platform], str] = lambda _: ""
     cached: Callable[[ActionKey], tuple[Claim, ...]] = lambda _: ()
     sure: Mapping[ActionKey, Claim] = field(default_factory=dict)
+    doubts: Callable[[Claim], bool] = lambda _: False
+
+    def believed(self, key: ActionKey) -> tuple[Claim, ...]:
+        """Returns those claims of a key that may be reused."""
+        return tuple(claim for claim in self.claims(key) if not self.doubts(claim))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,8 +237,10 @@ _CLAIMED = {"lock": "claimed by the lock", "store": "claimed by the store", "pin
 def _with_key(node: Node, action: Action, facts: Facts, wishes: Wishes) -> PlanStep:
     claims: tuple[Claim, ...] = ()
     claim = facts.sure.get(action.key)
-    if claim is None or not claim.is_whole(node.kind) or (node.native and claim.emulated):
-        claims = facts.claims(action.key)
+    doubted = claim is not None and facts.doubts(claim)
+    emulated = claim is not None and node.native and claim.emulated
+    if claim is None or doubted or emulated or not claim.is_whole(node.kind):
+        claims = facts.believed(action.key)
         claim = choose(claims, node.kind, retry=wishes.retry, native=node.native)
     if claim is None and node.fixed:
         claim = Claim(key=action.key, kind=node.kind, outputs=node.fixed, origin="pin")
@@ -253,6 +262,11 @@ def _with_key(node: Node, action: Action, facts: Facts, wishes: Wishes) -> PlanS
             node=node, verb=Verb.RUN, reason="rerun", text="asked to run again", action=action
         )
     reason, text = _why_anew(claims, node)
+    if doubted and not claims:
+        reason, text = (
+            "distrust",
+            "the lock's result came from a cache, and its signer is not trusted",
+        )
     return PlanStep(node=node, verb=Verb.RUN, reason=reason, text=text, action=action)
 
 

@@ -72,6 +72,20 @@ class Claims:
                         found.setdefault(claim.key, []).append(claim)
         return {key: tuple(claims) for key, claims in found.items()}
 
+    def doubted(self) -> dict[ActionKey, tuple[Claim, ...]]:
+        """Returns the claims of caches that do not count, by key."""
+        found: dict[ActionKey, list[Claim]] = {}
+        if self.counts is not None:
+            with self._reading() as database:
+                rows = database.execute(
+                    "SELECT key, kind, outputs, verdict, record FROM claims "
+                    "WHERE instr(record, 'from_cache') ORDER BY number"
+                ).fetchall()
+            for claim in map(read_row, rows):
+                if not self.counts(claim):
+                    found.setdefault(claim.key, []).append(claim)
+        return {key: tuple(claims) for key, claims in found.items()}
+
     def add(self, claim: Claim, preimage: bytes, node: str = "") -> bool:
         """Remembers a claim and its pre-image; False where the same one was known.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,18 +17,21 @@ from trust_makers import new_signer
 
 from ssds.cache.cache import Cache
 from ssds.cache.caches import Caches
-from ssds.cache.distrust import counting
+from ssds.cache.distrust import counting, doubting
 from ssds.cache.joining import join
 from ssds.cache.push import push
 from ssds.cache.seals import line_bytes, seal
 from ssds.cache.segment import SegmentName, packed, read_segment
 from ssds.cache.verify import stats, verify
-from ssds.cli import indexed, planning
+from ssds.cli import indexed, main, planning
 from ssds.core.canonical import canonical_bytes
 from ssds.core.errors import Refused
-from ssds.core.model import Claim
+from ssds.core.model import FROM_CACHE, Claim
+from ssds.core.records import replace
 from ssds.graph.index.groups import Groups
 from ssds.graph.index.layout import open_index
+from ssds.lock.make import locked_claims
+from ssds.store.claims import Claims
 from ssds.store.store import Store
 from ssds.trust.envelope import sign_envelope
 from ssds.trust.keys import PublicKey, Signer
@@ -388,6 +392,66 @@ def test_the_same_made_here_counts_though_its_signer_does_not(
     assert (own.origin, own.signer) == ("store", "")
     trusting(new)
     assert new.claims.find(claim.key) == (own,)
+
+
+def test_a_lock_that_was_written_from_a_distrusted_claim_is_doubted_until_it_is_made_here(
+    where: Where, store: Store, tmp_path: Path
+) -> None:
+    (claim,) = pushed(where, store, LAB, "one")
+    (other,) = pushed(where, store, OTHER, "two")
+    new = brought(where, tmp_path, claim, LAB, OTHER)
+    brought(where, tmp_path, other, LAB, OTHER)
+    locked = replace(claim, origin="lock", builder="", made_at=0)
+
+    trusting(new, OTHER.public)
+    doubts = doubting(new.claims)
+    assert doubts(locked)
+    assert not doubts(replace(other, origin="lock"))
+    assert not doubts(replace(locked, outputs={"metadata": other.outputs["metadata"]}))
+
+    add_claim(new, "one")
+    assert not doubting(new.claims)(locked)
+    trusting(new, LAB.public, OTHER.public)
+    assert not doubting(new.claims)(locked)
+
+
+def test_a_lock_does_not_save_what_came_from_a_key_that_is_taken_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The starter catalog, whose locks have every result; of one the store has it from a cache."""
+    starter = Path(__file__).parents[2]
+    for name in ("catalog", "lockfiles"):
+        shutil.copytree(starter / name, tmp_path / name)
+    (tmp_path / "remote").mkdir()
+    for signer in (LAB, OTHER):
+        (tmp_path / f"{signer.public.name}.pub").write_bytes(signer.public.pem)
+    monkeypatch.chdir(tmp_path)
+
+    def planned(*keys: str) -> dict[str, str]:
+        trust = {"keys": {key: f"{key}.pub" for key in keys}}
+        cache = [{"name": "ci", "location": "remote", "trust": "signed"}]
+        settings = {"store": {"path": "store"}, "cache": cache, "trust": trust}
+        Path("ssds.yaml").write_text(json.dumps(settings))
+        assert main(["plan", "--json"]) == 0
+        steps = json.loads(capsys.readouterr().out)["steps"]
+        return {step["node"]: step["reason_code"] for step in steps}
+
+    assert planned("lab") == {}
+    lock = next(lock for lock in Workspace.open().locks.releases.values() if lock.name == "seqtk")
+    (build,) = (
+        claim
+        for node, claim in locked_claims(lock.release_name(""), lock.variants[""]).items()
+        if node.kind == "build" and node.platform == "linux/amd64"
+    )
+    got = replace(build, origin=f"{FROM_CACHE}ci", signer=str(LAB.public.id))
+    Claims(Workspace.open().store.claims.path, lambda _: True).add(got, b"{}")
+
+    assert planned("lab", "other") == {}
+    without = planned("other")
+    assert without["seqtk@1.3:build"] == "distrust"
+    assert not any(reason == "distrust" for n, reason in without.items() if "seqtk" not in n)
+    assert planned("other") == without
+    assert planned("lab", "other") == {}
 
 
 def test_readers_without_this_version_read_signed_segments_as_before(

@@ -80,7 +80,7 @@ def test_a_fresh_clone_with_a_full_cache_builds_nothing(
 
     steps = {s["node"]: s for s in json.loads(planned.out)["steps"]}
     assert steps["ground@1.0:build"]["verb"] == "reuse"
-    assert steps["ground@1.0:build"]["reason"] == "claimed by the cache ci"
+    assert steps["ground@1.0:build"]["reason_code"] == "claimed by the cache ci"
     assert "Applied: 10 reused." in applied.out, applied.text
     assert new.executed() == set()
     assert new.locks() == site.locks()
@@ -225,6 +225,8 @@ def test_who_takes_a_key_back_runs_again_what_it_signed_and_nothing_else(
     (Path(remote) / "claims").rename(tmp_path / "away")
     (Path(remote) / "claims").mkdir()
     pulled = new.plan("ground")
+    new.good("apply", "--yes", "ground")
+    locked = new.plan("ground")
     whole = new.good("plan", "--json").out
 
     trust(new, "other")
@@ -234,8 +236,9 @@ def test_who_takes_a_key_back_runs_again_what_it_signed_and_nothing_else(
     assert "T035" in unsigned.err
     assert "of them signed" in sent.out
     assert set(pulled) == {"ground@1.0:lock"}
-    assert "ground@1.0:build" in distrusted
-    assert shown["ground@1.0:build"]["verb"] != "reuse"
+    assert locked == {}
+    assert "ground@1.0:build" in distrusted, "a lock that was written from it does not save it"
+    assert shown["ground@1.0:build"]["reason_code"] == "distrust"
     assert new.plan("ground", "--no-cache") == distrusted
     applied = new.good("apply", "--yes", "ground")
     assert "ground@1.0:build" in new.executed(), applied.text
