@@ -8,8 +8,10 @@ import click
 
 from ssds.advisories import build as building
 from ssds.cli.app import Context
-from ssds.cli.output import counted, print_json, size_text, table
+from ssds.cli.output import counted, print_json, say, size_text, table
 from ssds.core.errors import IntegrityError, UsageError
+from ssds.host.files import atomic_write
+from ssds.trust.bundle import SUFFIX
 from ssds.workspace import Workspace
 
 
@@ -96,11 +98,17 @@ def update(
 @click.argument("name")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False))
 @click.option("--digest", default="", metavar="sha256:…", help="Refuse any other bytes.")
+@click.option(
+    "--key", "keys", multiple=True, metavar="FILE", help="Take only what this key signed."
+)
 @click.pass_obj
-def import_file(context: Context, /, name: str, file: str, digest: str) -> int:
+def import_file(
+    context: Context, /, name: str, file: str, digest: str, keys: tuple[str, ...]
+) -> int:
     """Take FILE, made elsewhere by `update` or `export`, as the set NAME, and pin it.
 
-    It is read whole first: sizes, order, records.
+    It is read whole first: sizes, order, records. FILE.sigstore.json (`ssds sign`) is checked, and
+    asked for with --key or where the settings say `trust.advisories: signed`.
     """
     from ssds.advisories import pack
     from ssds.core.digest import Digest, sha256_of
@@ -115,7 +123,39 @@ def import_file(context: Context, /, name: str, file: str, digest: str) -> int:
             hint="Get the file again, or ask whoever gave you the digest.",
             code="V025",
         )
-    return _put(workspace, name, path, data)
+    signature = _signature(workspace, file, data, keys)
+    code = _put(workspace, name, path, data)
+    if signature:
+        atomic_write(f"{path}{SUFFIX}", signature, point="advisories.signature")
+    return code
+
+
+def _signature(workspace: Workspace, file: str, data: bytes, keys: tuple[str, ...]) -> bytes:
+    """Returns the bundle beside a set that is imported, if a trusted key signed just these bytes.
+
+    Raises:
+        IntegrityError: V029, it is to be signed, or says to be, and no trusted key signed it.
+    """
+    from ssds.trust.files import BUNDLE_LIMIT_BYTES, read_limited, verify_bytes
+    from ssds.trust.open import read_public_file, read_public_files
+
+    place = f"{file}{SUFFIX}"
+    there = os.path.lexists(place)
+    trust = workspace.settings.trust
+    named = tuple(read_public_file(path) for path in keys) or read_public_files(trust.keys)
+    if keys or trust.signed_advisories or (there and named):
+        report = verify_bytes(file, data, named)
+        if not report.good:
+            raise IntegrityError(
+                f"{file} is not taken: {report.wrong[0]}",
+                hint="Get the set and its signature again; --key or trust.keys name whose counts.",
+                code="V029",
+            )
+        say(f"{report.proven[0]}")
+        return read_limited(place, BUNDLE_LIMIT_BYTES)
+    if there:
+        say(f"{place} was not checked: no key is trusted here")
+    return b""
 
 
 @command.command("show")
@@ -179,13 +219,21 @@ def export(context: Context, /, name: str, file: str, form: str, ecosystem: str)
     """Write the set NAME as one FILE, for a machine without network or for another scanner."""
     from ssds.advisories import export as exporting
     from ssds.advisories import pack
-    from ssds.host.files import atomic_write
+    from ssds.trust.files import BUNDLE_LIMIT_BYTES, read_limited
 
-    data = _bytes(Workspace.open(context.folder), name)
+    workspace = Workspace.open(context.folder)
+    data = _bytes(workspace, name)
     found = pack.read_set(data)
     if form == "osv":
         data = exporting.osv_zip(found, ecosystem)
     atomic_write(os.path.abspath(file), data, point="advisories.export")
+    signature = f"{_path(workspace, name)}{SUFFIX}"
+    if form == "set" and os.path.isfile(signature):
+        atomic_write(
+            os.path.abspath(f"{file}{SUFFIX}"),
+            read_limited(signature, BUNDLE_LIMIT_BYTES),
+            point="advisories.export",
+        )
     print(f"{file}: {found.date}, {size_text(len(data))}")
     return 0
 
@@ -233,7 +281,6 @@ def _put(workspace: Workspace, name: str, path: str, data: bytes) -> int:
     """Checks a set whole, writes it to its file and pins it."""
     from ssds.cli import resolving
     from ssds.engine.resolve import Pins
-    from ssds.host.files import atomic_write
     from ssds.kinds.scan.resolve import check_set
 
     found, pairs = check_set(name, data)

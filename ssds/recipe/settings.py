@@ -54,14 +54,20 @@ class TrustSetting:
     Attributes:
         keys: name → the absolute path of a public key.
         sign: the address of the key that signs (``ssds.trust.open``), or the empty string.
+        signed_advisories: only advisory sets that one of the keys signed are imported.
     """
 
     keys: Mapping[str, str] = field(default_factory=dict)
     sign: str = ""
+    signed_advisories: bool = False
 
     def over(self, below: TrustSetting) -> TrustSetting:
         """Returns this where it says something, else what ``below`` says."""
-        return TrustSetting(keys=self.keys or below.keys, sign=self.sign or below.sign)
+        return TrustSetting(
+            keys=self.keys or below.keys,
+            sign=self.sign or below.sign,
+            signed_advisories=self.signed_advisories or below.signed_advisories,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

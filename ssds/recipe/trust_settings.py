@@ -26,4 +26,8 @@ def trust_setting(
     if sign and report.document.path == SETTINGS_FILE:
         report("W022", ("trust", "sign"))
     is_path = ":" not in sign.partition("/")[0]
-    return TrustSetting(keys=keys, sign=absolute(sign) if sign and is_path else sign)
+    return TrustSetting(
+        keys=keys,
+        sign=absolute(sign) if sign and is_path else sign,
+        signed_advisories=item.get("advisories") == "signed",
+    )

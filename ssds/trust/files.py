@@ -48,24 +48,29 @@ def verify_file(path: str, keys: Sequence[PublicKey], bundle: str = "") -> tuple
         EnvironmentProblem: X030, the file cannot be read.
     """
     data = read_limited(path, FILE_LIMIT_BYTES)
+    return verify_bytes(path, data, keys, bundle), data
+
+
+def verify_bytes(path: str, data: bytes, keys: Sequence[PublicKey], bundle: str = "") -> Report:
+    """Returns what the bundle of a file proves of bytes that were read from it."""
     place = bundle or path + SUFFIX
     if not bundle and not os.path.lexists(place):
-        return Report(target=path, wrong=(f"it is not signed: there is no {place}",)), data
+        return Report(target=path, wrong=(f"it is not signed: there is no {place}",))
     try:
         found = parse_bundle(read_limited(place, BUNDLE_LIMIT_BYTES), place)
     except IntegrityError as error:
-        return Report(target=path, wrong=(error.message,)), data
+        return Report(target=path, wrong=(error.message,))
     if found.envelope is not None:
-        return Report(target=path, wrong=(f"{place} is about something else than a file",)), data
+        return Report(target=path, wrong=(f"{place} is about something else than a file",))
     key = found.signer(data, tuple(keys))
     if key is not None:
         proven = f"{key.label} signed exactly these bytes ({sha256_of(data)})"
-        return Report(target=path, proven=(proven,), unproven=(NO_CLOCK,), signers=(key,)), data
+        return Report(target=path, proven=(proven,), unproven=(NO_CLOCK,), signers=(key,))
     if sha256_of(data).hex != found.digest.hex():
         why = f"{place} is about other bytes: the file was changed after it was signed"
     else:
         why = f"{place} is by none of the trusted keys, or damaged"
-    return Report(target=path, wrong=(why,)), data
+    return Report(target=path, wrong=(why,))
 
 
 def read_limited(path: str, limit_bytes: int) -> bytes:

@@ -6,6 +6,8 @@ import os
 from collections.abc import Sequence
 
 from ssds.core.diagnostics import Collector
+from ssds.core.digest import sha256_of
+from ssds.core.pins import SharedPins
 from ssds.core.records import replace
 from ssds.lock.data import DataLock, parse_data_lock_bytes
 from ssds.lock.model import Lock
@@ -13,9 +15,9 @@ from ssds.lock.read import CATALOG_LOCK, DATA_FOLDER, parse_catalog_lock_bytes, 
 from ssds.trust.files import verify_file
 from ssds.trust.keys import PublicKey
 from ssds.trust.report import Report
-from ssds.verify.memory import Memory, Seen, slot
+from ssds.verify.memory import Memory, Seen, pin_slot, slot
 
-NO_MEMORY = "that it is not an older one: only revisions of releases are remembered"
+NO_MEMORY = "that it is not an older one: of data sets' locks nothing is remembered"
 
 
 def verify_lock(
@@ -36,7 +38,9 @@ def verify_lock(
     lock: Lock | None = None
     proven = list(report.proven)
     if os.path.basename(path) == CATALOG_LOCK:
-        parse_catalog_lock_bytes(data, path, problems)
+        shared = parse_catalog_lock_bytes(data, path, problems)
+        if shared is not None:
+            return _verify_shared(shared.pins, report, memory)
     elif os.path.basename(os.path.dirname(os.path.abspath(path))) == DATA_FOLDER:
         proven += _set_words(parse_data_lock_bytes(data, path, problems))
     else:
@@ -61,6 +65,34 @@ def verify_lock(
         replace(report, proven=tuple(proven), wrong=tuple(wrong), unproven=unproven),
         {} if wrong else seen,
     )
+
+
+def _verify_shared(
+    pins: SharedPins, report: Report, memory: Memory | None
+) -> tuple[Report, dict[str, Seen]]:
+    """Returns what the catalog's lock proves; each current pin is as new as its date."""
+    (key,) = report.signers
+    dates = {name: found for name in pins.current if (found := _dated(pins, name))}
+    wrong = []
+    if memory is not None:
+        reasons = [memory.why_older(key, name, found.revision) for name, found in dates.items()]
+        wrong = [why for why in reasons if why]
+    words = [f"the current pin {name} is {pins.current[name]}" for name in sorted(dates)]
+    report = replace(report, proven=(*report.proven, *words), wrong=tuple(wrong))
+    seen = {} if wrong else {pin_slot(key, name): found for name, found in dates.items()}
+    return report, seen
+
+
+def _dated(pins: SharedPins, name: str) -> Seen | None:
+    """Returns the day of a current pin as a number, and its content; None where it has no day."""
+    identity = pins.current[name]
+    day = identity.rpartition("@")[2].replace("-", "")
+    if not (day.isascii() and day.isdecimal() and len(day) == 8):
+        return None  # an image: its identity is a digest
+    if name.startswith("advisories/"):
+        pin = pins.advisories.get(identity)
+        return Seen(revision=int(day), index=pin.digest) if pin else None
+    return Seen(revision=int(day), index=sha256_of(identity.encode()))
 
 
 def _revisions(lock: Lock) -> dict[str, Seen]:

@@ -60,6 +60,21 @@ class Memory:
             )
         return ""
 
+    def why_older(self, key: PublicKey, pin: str, day: int) -> str:
+        """Returns why a pin of the catalog's lock is older than was verified; else nothing.
+
+        Args:
+            day: of the pin, as the number YYYYMMDD.
+        """
+        known = self.seen.get(pin_slot(key, pin))
+        if known is None or day >= known.revision:
+            return ""
+        return (
+            f"its pin {pin} is of {_day(day)}, and one of {_day(known.revision)} was verified "
+            "before: somebody put an older lock in its place, or took the newer pin back "
+            "(--allow-older accepts it)"
+        )
+
     def lacking(self, key: PublicKey, name: str, found: Collection[str]) -> list[str]:
         """Returns why a lock of ``name@version`` that names only some releases is older."""
         start = slot(key, name)
@@ -74,6 +89,16 @@ class Memory:
             for release, seen in lost
             if release not in found
         ]
+
+
+def _day(number: int) -> str:
+    text = f"{number:08d}"
+    return f"{text[:4]}-{text[4:6]}-{text[6:]}"
+
+
+def pin_slot(key: PublicKey, name: str) -> str:
+    """Returns under what a current pin of the catalog's lock is remembered."""
+    return f"{key.id} catalog.lock.json:{name}"
 
 
 def slot(key: PublicKey, release: str) -> str:

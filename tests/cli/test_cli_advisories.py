@@ -12,6 +12,10 @@ from pathlib import Path
 
 import pytest
 from e2e_workspace import ROOT
+from trust_makers import new_signer
+
+from ssds.cli import main
+from ssds.trust.files import sign_file
 
 RECORD = {
     "id": "CVE-2099-0001",
@@ -97,3 +101,55 @@ def test_a_set_goes_to_another_machine_as_one_file_or_not_at_all(starter, tmp_pa
         p: p.read_bytes() for p in Path(starter / "catalog").rglob("*") if p.is_file()
     }
     assert ssds(starter, "advisories", "import", "debian-12", str(file)).returncode == 0
+
+
+def test_where_sets_are_to_be_signed_no_other_is_taken(
+    starter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    """The catalog's set, carried to a machine without network, and what may happen on the way."""
+    home = tmp_path / "home"
+    shutil.copytree(starter, home, ignore=shutil.ignore_patterns("store", ".ssds"))
+    shutil.copytree(ROOT / "catalog", home / "catalog", dirs_exist_ok=True)
+    shutil.copytree(ROOT / "lockfiles", home / "lockfiles", dirs_exist_ok=True)
+    monkeypatch.chdir(home)
+    lab, other = new_signer(name="lab"), new_signer("ed25519", "other")
+    Path("lab.pub").write_bytes(lab.public.pem)
+    settings = Path("ssds.yaml").read_text()
+    Path("ssds.yaml").write_text(
+        settings + "trust: {keys: {lab: lab.pub}, advisories: signed}\nstore: {path: store}\n"
+    )
+    carried = str(tmp_path / "one.set")
+    assert main(["advisories", "export", "debian-12", carried]) == 0
+    assert not os.path.exists(f"{carried}.sigstore.json")
+    data, names = Path(carried).read_bytes(), sorted(os.listdir("catalog/advisories"))
+
+    def refused(*arguments: str) -> str:
+        assert main(["advisories", "import", "debian-12", carried, *arguments]) == 1
+        error = capsys.readouterr().err
+        assert "error[V029]" in error, error
+        assert sorted(os.listdir("catalog/advisories")) == names
+        return error
+
+    assert "it is not signed" in refused()
+    sign_file(carried, other)
+    assert "none of the trusted keys" in refused()
+    sign_file(carried, lab)
+    Path(carried).write_bytes(data.replace(b"CVE-2", b"CVE-3", 1))
+    assert "changed after it was signed" in refused()
+    Path(carried).write_bytes(data)
+    Path("other.pub").write_bytes(other.public.pem)
+    assert "none of the trusted keys" in refused("--key", "other.pub")
+    signature = Path(f"{carried}.sigstore.json")
+    good = signature.read_bytes()
+    signature.write_bytes(good[:-20])
+    refused()
+
+    signature.write_bytes(good)
+    assert main(["advisories", "import", "debian-12", carried]) == 0
+    assert "lab signed exactly these bytes" in capsys.readouterr().err
+    assert main(["advisories", "export", "debian-12", str(tmp_path / "again.set")]) == 0
+    assert (tmp_path / "again.set.sigstore.json").read_bytes() == good
+    Path("ssds.yaml").write_text(settings)
+    signature.write_bytes(good[:-20])
+    assert main(["advisories", "import", "debian-12", carried]) == 0
+    assert "was not checked" in capsys.readouterr().err

@@ -201,6 +201,7 @@ ROWS: dict[tuple[str, str], tuple[str, Any, str, str]] = {
     ("ssds.yaml", "cache[].impure"): ("cache[0].impure", False, "", ""),
     ("ssds.yaml", "cache[].insecure"): ("cache[0].insecure", True, "", ""),
     ("ssds.yaml", "cache[].timeout_s"): ("cache[0].timeout_s", 5, "", ""),
+    ("ssds.yaml", "trust.advisories"): ("trust.advisories", "signed", "", ""),
     ("ssds.yaml", "trust.keys.*"): ("trust.keys.me", "catalog/bases.yaml", "", ""),
 }  # fmt: skip
 OWN = {("ssds.yaml", "trust.sign")}

@@ -116,22 +116,53 @@ def test_a_lower_revision_never_takes_the_place_of_a_higher_one(tmp_path: Path) 
     assert read_memory(path).seen == {"a": older}
 
 
-def test_a_signed_lock_of_a_data_set_and_of_the_catalog_say_what_is_not_remembered(
+def test_a_signed_lock_of_a_data_set_says_that_nothing_is_remembered_of_it(
     tmp_path: Path,
 ) -> None:
     made = data_lock(Blobs(str(tmp_path / "blobs")))
     (tmp_path / "data").mkdir()
     path = tmp_path / "data" / "words@1.0.lock.json"
     path.write_bytes(data_lock_bytes(made))
-    shutil.copy(LOCKS / "catalog.lock.json", tmp_path)
-    for file in (path, tmp_path / "catalog.lock.json"):
-        sign_file(str(file), LAB)
-        report, _ = verify_lock(str(file), KEYS)
-        assert report.good, report.wrong
-        assert NO_MEMORY in report.unproven
+    sign_file(str(path), LAB)
+    report, _ = verify_lock(str(path), KEYS)
+    assert report.good, report.wrong
+    assert NO_MEMORY in report.unproven
     assert made.made is not None
     words = f"the data set words@1.0 is {made.made.content.digest} (4 files)"
     assert words in verify_lock(str(path), KEYS)[0].proven
+
+
+def shared_lock(folder: Path, day: str) -> str:
+    """The signed lock of a catalog whose advisory set is of that day."""
+    folder.mkdir()
+    path = folder / "catalog.lock.json"
+    text = (LOCKS / "catalog.lock.json").read_text()
+    path.write_text(text.replace("debian-12@2026-11-02", f"debian-12@{day}"))
+    sign_file(str(path), LAB)
+    return str(path)
+
+
+def test_an_older_lock_of_the_catalog_is_refused_where_the_newer_was_verified(
+    tmp_path: Path,
+) -> None:
+    older, newer = (shared_lock(tmp_path / day, day) for day in ("2026-10-01", "2026-11-09"))
+    report, seen = verify_lock(newer, KEYS)
+    assert report.good, report.wrong
+    assert "the current pin advisories/debian-12 is debian-12@2026-11-09" in report.proven
+    assert NO_MEMORY not in report.unproven
+    remember(str(tmp_path / "verified.json"), seen)
+    memory = read_memory(str(tmp_path / "verified.json"))
+
+    report, seen = verify_lock(older, KEYS, memory=memory)
+    assert not report.good
+    assert "its pin advisories/debian-12 is of 2026-10-01, and one of 2026-11-09" in report.wrong[0]
+    assert not seen
+    assert verify_lock(newer, KEYS, memory=memory)[0].good
+    assert verify_lock(older, KEYS)[0].good, "--allow-older"
+    other = new_signer()
+    os.unlink(older + ".sigstore.json")
+    sign_file(older, other)
+    assert verify_lock(older, (other.public,), memory=memory)[0].good, "another key begins anew"
 
 
 def test_the_command_ends_with_4_where_something_is_not_proven(
