@@ -336,7 +336,7 @@ RESULTS = (
             "withdrawn",
         )
     }
-    | {"variants.*.platforms.*.release", "variants.*.platforms.*.latest"}
+    | {f"variants.*.platforms.*.{part}" for part in ("release", "latest", "adopted")}
 )
 """What an apply writes into a lock: in no key, with all that is below it (C9)."""
 
