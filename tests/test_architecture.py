@@ -34,7 +34,7 @@ ORDER = [
     {"lock"},
     {"engine", "ship", "lint"},
     {"adopt", "delivery", "exports", "install"},
-    {"saved", "audit", "verify", "reports", "tuf"},
+    {"saved", "audit", "verify", "reports", "examine", "tuf"},
     {"parts"},
     {"workspace"},
     {"cli"},

@@ -114,6 +114,10 @@ def look(workspace: Workspace, *, refresh: bool) -> Pushes:
             own = recipes.get(channel, [])
             evidence = evidence_for(own, known, workspace.read_blob)
             found = plan_channel(place, own, known, before=known, evidence=evidence)
+            if place.public:
+                from ssds.ship.licences import withhold
+
+                found = withhold(place, found, releases, workspace.read_blob)
             changes += [(change, change.release) for change in found if change.release]
     return Pushes(changes=tuple(changes), notes=tuple(notes), offers=offered)
 

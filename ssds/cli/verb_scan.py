@@ -10,7 +10,7 @@ import click
 
 from ssds.cli.app import Context
 from ssds.cli.completing import complete_releases
-from ssds.cli.output import json_text, show, table
+from ssds.cli.output import json_text, say, show, table
 from ssds.cli.releases import select
 from ssds.cli.selecting import platform_option
 from ssds.core.errors import UsageError
@@ -47,8 +47,14 @@ FORMATS = ("table", "json", "sarif", "markdown", "html")
     type=click.Path(exists=True, file_okay=False),
     help="Say also what the sites of this deployed tree serve.",
 )
+@click.option("--advisories", default="", metavar="SET", help="Of a PLACE: ask this set.")
+@click.option(
+    "--policy", default="", metavar="NAME", help="Of a PLACE: end with 3 where it does not pass."
+)
 @click.option("--out", default="", metavar="FILE", help="Write to this file, not to stdout.")
-@click.argument("releases", nargs=-1, metavar="[RELEASE]...", shell_complete=complete_releases)
+@click.argument(
+    "releases", nargs=-1, metavar="[RELEASE|PLACE]...", shell_complete=complete_releases
+)
 @click.pass_obj
 def command(
     context: Context,
@@ -58,25 +64,37 @@ def command(
     cve: str,
     platform: str,
     trees: tuple[str, ...],
+    advisories: str,
+    policy: str,
     out: str,
 ) -> int:
     """Report what the newest scan of each RELEASE found (NAME or NAME@VERSION; all by default).
 
     Nothing is scanned again: `ssds apply` does that where an image or the advisory set is new. What
     nobody looked at is listed, for no findings is then not "clean".
+
+    A PLACE is an image that no lock names, and it is scanned now: the folder of an unpacked image,
+    a SIF file, an OCI image layout (FOLDER[:NAME]), an archive of `docker save`, or docker://NAME.
     """
+    from ssds.cli.scanning import held, is_place, scan_place
     from ssds.host.files import atomic_write
     from ssds.reports.model import Report
 
     workspace = Workspace.open(context.folder)
+    places = [text for text in releases if is_place(text)]
+    names = tuple(text for text in releases if not is_place(text))
     known: dict[ReleaseName, object] = dict(workspace.catalog.releases)
     for lock in workspace.locks.releases.values():  # also of what is in the catalog no more
         known.update((lock.release_name(variant), lock) for variant in lock.variants)
-    chosen = select(known, releases) or set(known)
+    chosen = select(known, names) or (set() if places else set(known))
     only = Platform(platform) if platform else None
     report = Report(
-        images=tuple(image for name in sorted(chosen) for image in _images(workspace, name, only))
+        images=(
+            *(image for name in sorted(chosen) for image in _images(workspace, name, only)),
+            *(scan_place(workspace, place, platform, advisories) for place in places),
+        )
     )
+    reasons = held(workspace, report.images[-len(places) :], policy) if places else []
     if cve:
         report = report.only(cve)
     report = report.on_sites(entry for tree in trees for entry in _deployed(tree))
@@ -87,11 +105,13 @@ def command(
         sys.stdout.write(text)
     else:
         show(text.rstrip("\n"))
-    return 0
+    for line in reasons:
+        say(line)
+    return 3 if reasons else 0
 
 
 def _images(workspace: Workspace, name: ReleaseName, only: Platform | None) -> Iterator[Image]:
-    from ssds.kinds.gate.findings import read_scan
+    from ssds.kinds.gate.findings import read_inspection, read_scan
     from ssds.reports.model import Image
 
     release = workspace.catalog.releases.get(name)
@@ -103,12 +123,15 @@ def _images(workspace: Workspace, name: ReleaseName, only: Platform | None) -> I
         section = locked.get(platform)
         data, missing = _findings(workspace, section)
         half = section.release if section is not None else None
+        seen = section.latest.get("inspect") if section is not None else None
+        remarks = workspace.read_blob(seen.outputs["inspection"]) if seen is not None else None
         yield Image(
             release=str(name),
             platform=str(platform),
             file=release.recipe_path if release is not None else _lock_file(workspace, lock),
             config=half.config.digest if half is not None else None,
             scan=read_scan(data) if data is not None else None,
+            remarks=read_inspection(remarks) if remarks is not None else (),
             missing=missing,
         )
 

@@ -192,11 +192,18 @@ class _Compiler:
             advisories_path=advisories.path if advisories else "",
         )
         ids.append(self.add(scan))
+        inspection = None
+        if policy.lint:
+            from ssds.kinds.inspect import spec as inspect_spec  # few policies ask for it
+
+            ids.append(self.add(inspect_spec.node(target, config, recipe_path=path)))
+            inspection = Input(role="inspection", node=ids[-1], output="inspection")
         gate = gate_spec.node(
             target,
             Input(role="findings", node=scan.id, output="findings"),
             policy,
             self.as_of,
+            inspection=inspection,
             recipe_path=path,
             owed=owed,
         )

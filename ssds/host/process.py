@@ -40,6 +40,7 @@ DEBIAN_PACKAGES = {
     "skopeo": "skopeo",
     "tar": "tar",
     "umoci": "umoci",
+    "unsquashfs": "squashfs-tools",
     "unshare": "util-linux",
     "unzstd": "zstd",
     "zstd": "zstd",

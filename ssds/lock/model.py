@@ -22,7 +22,7 @@ DEFAULT_VARIANT = "default"
 """How the nameless variant is called in a file."""
 
 RELEASE_KINDS = ("build", "publish", "sif")
-LATEST_KINDS = ("test", "deploytest", "sbom", "scan", "gate")
+LATEST_KINDS = ("test", "deploytest", "sbom", "scan", "inspect", "gate")
 IDENTIFIERS = ("concept_doi", "version_doi", "swhid", "rrid", "biotools", "bioconda")
 BUILT, ADOPTED = "built", "adopted"
 ORIGINS = (BUILT, ADOPTED)

@@ -219,6 +219,10 @@ _TABLE: dict[str, tuple[str, str]] = {
         "Write s3+https://HOST/BUCKET/PREFIX, swift+https://HOST/v1/… or https://HOST/FOLDER.",
     ),
     "C015": ("only object stores have replicas", "Declare another channel for the other place."),
+    "C016": (
+        "licences are judged for public channels only",
+        "Write `public: true` beside them, or leave them out.",
+    ),
     "S010": ("not a site name", "Name the file with lower-case letters, digits and -."),
     "S011": ("selector matches no release", "Write name or name@version of a recipe."),
     "S012": (

@@ -193,6 +193,7 @@ class Policy:
         end_of_life: ``fail`` or ``note`` for a base whose support has ended; empty: judged by
             ``fail_on`` like any finding of unknown severity.
         no_worse_than_released: whether findings that the catalog's debts name hold nothing.
+        lint: severities of remarks on the image's files that hold a release; empty: nobody looks.
         reproducible: what audits must find, or None; in no key.
     """
 
@@ -206,6 +207,7 @@ class Policy:
     epss_at_least: str = ""
     end_of_life: str = ""
     no_worse_than_released: bool = False
+    lint: tuple[str, ...] = ()
     reproducible: Demand | None = None
 
 
@@ -224,6 +226,9 @@ class Channel:
         on_drift: what is done about what others changed there: ``restore`` brings back what is
             gone and refuses what was moved; ``repair`` does both; ``refuse`` neither.
         data: selectors of reference data sets, as a site's.
+        public: everybody may read it: what has an unknown licence, or one that lets not everybody
+            pass it on, is not brought there.
+        licences: further licences that are fine in a public channel.
     """
 
     name: str
@@ -235,6 +240,8 @@ class Channel:
     on_drift: str = "restore"
     replicas: tuple[str, ...] = ()
     data: tuple[str, ...] = ()
+    public: bool = False
+    licences: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

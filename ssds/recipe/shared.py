@@ -153,8 +153,9 @@ def _image(name: str, item: Mapping[str, Any], report: Report) -> str:
 
 def _policy(name: str, item: Mapping[str, Any], report: Report) -> Policy:
     given: dict[str, Any] = {key: item[key] for key in item if key != "description"}
-    if "fail_on" in given:
-        given["fail_on"] = tuple(given["fail_on"])
+    for key in ("fail_on", "lint"):
+        if key in given:
+            given[key] = tuple(given[key])
     if "reproducible" in given:
         wanted = given["reproducible"]
         demand = Demand(**{"of": wanted["agreements"], **wanted})
@@ -168,7 +169,7 @@ def _policy(name: str, item: Mapping[str, Any], report: Report) -> Policy:
 
 def _channel(name: str, item: Mapping[str, Any]) -> Channel:
     given: dict[str, Any] = {key: item[key] for key in item if key != "description"}
-    for key in ("move", "replicas", "data"):
+    for key in ("move", "replicas", "data", "licences"):
         if key in given:
             given[key] = tuple(given[key])
     return Channel(name=name, **given)
@@ -186,6 +187,8 @@ def _check_channels(channels: Mapping[str, Any], report: Report) -> None:
             elif item.get("insecure") and not _LOOPBACK.match(location):
                 report("C012", (name, "insecure"), ("location", location))
         addresses: list[tuple[tuple[str | int, ...], str]] = [(path, location)]
+        if item.get("licences") and not item.get("public"):
+            report("C016", (name, "licences"))
         replicas = item.get("replicas", ())
         if replicas and item["kind"] != "objects":
             report("C015", (name, "replicas"))

@@ -26,6 +26,7 @@ class Image:
         config: digest of the image's config, by which deployed trees name it; None before the
             first release.
         scan: the newest scan's findings, or None: then ``missing`` says why.
+        remarks: on its files, where its policy has them looked at.
     """
 
     release: str
@@ -33,6 +34,7 @@ class Image:
     file: str
     config: Digest | None = None
     scan: Scan | None = None
+    remarks: tuple[Finding, ...] = ()
     missing: str = ""
 
     @property
@@ -43,7 +45,7 @@ class Image:
     @property
     def findings(self) -> tuple[Finding, ...]:
         """Its findings, the worst first."""
-        found = self.scan.findings if self.scan is not None else ()
+        found = (*(self.scan.findings if self.scan is not None else ()), *self.remarks)
         return tuple(sorted(found, key=lambda f: (rank(f.severity), f.id, f.package, f.version)))
 
 
@@ -100,7 +102,7 @@ class Report:
         """Returns the report of one vulnerability, by its id or an alias."""
         wanted = name.casefold()
         images = []
-        for image in self.images:
+        for image in (replace(image, remarks=()) for image in self.images):
             if image.scan is not None:
                 found = tuple(
                     f for f in image.scan.findings if wanted in {n.casefold() for n in f.names}
@@ -117,7 +119,7 @@ class Report:
             deployed: (site, module, platform → config digest) of every release that they serve.
         """
         known = {
-            image.config: len(image.findings)
+            image.config: len(image.scan.findings)
             for image in self.images
             if image.config is not None and image.scan is not None and image.scan.scanned
         }
@@ -136,7 +138,9 @@ def rank(severity: str) -> int:
 
 def remarks(found: Finding) -> str:
     """Returns what is known of a finding besides, in words."""
-    words = [f"exploited since {found.kev}"] if found.kev else []
+    words = [found.what] if found.what else []
+    if found.kev:
+        words.append(f"exploited since {found.kev}")
     if found.epss:
         words.append(f"EPSS {found.epss}")
     if found.state:

@@ -93,6 +93,8 @@ def push(
         after = observed.with_names(touched, subjects_of(seen), observe(backend, seen, now))
         only = frozenset(change.release for change in changes if change.release)
         left = plan_channel(channel, seen, after, before=before, evidence=evidence, only=only)
+        refused = {change.what for change in changes if change.verb == "x"}
+        left = tuple(change for change in left if change.what not in refused)
         failed |= _still_different(channel, left, failed)
     return Pushed(
         changes=tuple(changes),

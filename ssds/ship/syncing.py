@@ -117,6 +117,10 @@ def look_at(
             observed = before.with_names(names, subjects_of(asked), seen)
     evidence = evidence_for(chosen(releases, only), observed, read, signing)
     changes = plan_channel(channel, releases, observed, before=before, evidence=evidence, only=only)
+    if channel.public:
+        from ssds.ship.licences import withhold  # few channels ask for it
+
+        changes = withhold(channel, changes, releases, read)
     return Look(
         channel=channel,
         backend=backend,

@@ -47,7 +47,7 @@ SHARED: dict[str, dict[str, Any]] = {
         "default": {
             "description": "d", "fail_on": ["critical"], "only_fixable": False,
             "allow_network": True, "allow_emulated": True, "unscanned": "fail",
-            "no_worse_than_released": True,
+            "no_worse_than_released": True, "lint": ["critical"],
             "reproducible": {"agreements": 1, "of": 2, "independent_by": ["machine"]},
         },
         "strict": {"allow_network": True},
@@ -64,7 +64,8 @@ SHARED: dict[str, dict[str, Any]] = {
     "catalog/channels.yaml": {
         "local": {
             "kind": "layout", "location": "dist", "description": "d", "move": ["version"],
-            "sif": True, "on_drift": "restore", "data": [],
+            "sif": True, "on_drift": "restore", "data": [], "public": True,
+            "licences": ["LicenseRef-x"],
         },
         "deep": {"kind": "objects", "location": "http://127.0.0.1:9/a", "replicas": []},
         "far": {"kind": "registry", "location": "127.0.0.1:5000/x", "insecure": True},
@@ -128,6 +129,7 @@ ROWS: dict[tuple[str, str], tuple[str, Any, str, str]] = {
     ("catalog/debts.yaml", "*.tests[].reason"): ("other.tests[0].reason", "new", "", ""),
     ("catalog/debts.yaml", "*.tests[].owner"): ("other.tests[0].owner", "new", "", ""),
     ("catalog/debts.yaml", "*.tests[].until"): ("other.tests[0].until", "2001-01-01", "test", ""),
+    ("catalog/policies.yaml", "*.lint"): ("default.lint", ["high"], "gate", ""),
     ("catalog/policies.yaml", "*.allow_network"): ("strict.allow_network", False, "gate", ""),
     ("catalog/policies.yaml", "*.allow_emulated"): ("default.allow_emulated", False, "", ""),
     ("catalog/policies.yaml", "*.reproducible.agreements"): (
@@ -147,6 +149,8 @@ ROWS: dict[tuple[str, str], tuple[str, Any, str, str]] = {
         "deep.replicas", ["http://127.0.0.1:9/b"], "", "",
     ),
     ("catalog/channels.yaml", "*.data"): ("local.data", [], "", ""),
+    ("catalog/channels.yaml", "*.public"): ("deep.public", True, "", ""),
+    ("catalog/channels.yaml", "*.licences"): ("local.licences", [], "", ""),
     ("catalog/channels.yaml", "*.sif"): ("local.sif", False, "sif", ""),
     ("catalog/advisories.yaml", ".*"): ("set", "catalog/advisories/second.json", "scan", ""),
     ("catalog/sites/lab.yaml", "title"): ("title", "new", "", ""),

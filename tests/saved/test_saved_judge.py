@@ -63,7 +63,8 @@ def test_a_changed_step_refuses_its_build_and_what_needs_it_and_nothing_else() -
     }
     assert "alpha@1.16.1:metadata" in running(found)
     assert {n for n in running(found) if n.startswith("beta")} == {
-        f"beta@1.16.1:{kind}" for kind in set(KINDS) - {"base", "source", "sif", "data", "dataset"}
+        f"beta@1.16.1:{kind}"
+        for kind in set(KINDS) - {"base", "source", "inspect", "sif", "data", "dataset"}
     }
 
 

@@ -10,6 +10,8 @@ from ssds.oci.document import Place, load_document
 
 LIMIT_BYTES = 256 * 1024 * 1024
 LIMIT_FINDINGS = 1_000_000
+IMAGE = "image"
+"""The ecosystem of remarks on an image's files: no advisories speak of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +26,8 @@ class Finding:
         epss: how probable an exploitation is, as the advisory set says it, or empty.
         state: why there is no fix, as the source says it, or empty.
         since: from when on that is so, of a distribution whose support has ended.
+        what: of a remark on an image's files: what is wrong with it, in words; ``package`` is the
+            path then and ``version`` the layer.
     """
 
     id: str
@@ -40,6 +44,7 @@ class Finding:
     epss: str = ""
     state: str = ""
     since: str = ""
+    what: str = ""
 
     @property
     def ended(self) -> str:
@@ -56,6 +61,9 @@ class Finding:
     @property
     def sentence(self) -> str:
         """In words, what was found and what mends it."""
+        if self.what:
+            where = f" ({self.version})" if self.version else ""
+            return f"{self.id} ({self.severity}): {self.package}{where}: {self.what}"
         return f"{self.id} ({self.severity}) in {self.package} {self.version}, {self.remedy}"
 
     def to_json(self) -> dict[str, Json]:
@@ -69,6 +77,7 @@ class Finding:
             "fixed": self.fixed,
             "severity": self.severity,
             **({"partly_fixed": self.partly} if self.partly else {}),
+            **({"what": self.what} if self.what else {}),
         }
 
 
@@ -113,6 +122,30 @@ def read_scan(data: bytes) -> Scan:
         advisories=_basis(top.child("advisories")) if top.has("advisories") else "",
         findings=tuple(_finding(f) for f in top.items("findings", limit=LIMIT_FINDINGS)),
         problems=top.texts("problems", limit=LIMIT_FINDINGS),
+    )
+
+
+def read_inspection(data: bytes) -> tuple[Finding, ...]:
+    """Returns the remarks on an image's files as findings; raises IntegrityError if they are none.
+
+    Their id is the rule, so that a waiver names rule and path.
+    """
+    top = load_document(data, "inspection", limit_bytes=LIMIT_BYTES)
+    return tuple(_remark(item) for item in top.items("findings", limit=LIMIT_FINDINGS))
+
+
+def _remark(item: Place) -> Finding:
+    layer = item.integer("layer", low=0, high=1 << 20)
+    return Finding(
+        id=item.text("rule"),
+        names=frozenset((item.text("rule"),)),
+        ecosystem=IMAGE,
+        package=item.text("path"),
+        source=item.text("path"),
+        version=f"layer {layer}" if layer else "",
+        fixed="",
+        severity=item.text("severity"),
+        what=item.text("what"),
     )
 
 

@@ -88,11 +88,13 @@ def judge(
     policy: Mapping[str, Json],
     waivers: Sequence[Mapping[str, Json]],
     debts: Sequence[Mapping[str, Json]] = (),
+    inspection: Sequence[Finding] = (),
 ) -> Judgement:
     """Returns the judgement; ``policy``, ``waivers`` and ``debts`` are those of the node's slice.
 
     A debt covers its finding while that is no worse than it was: no fix that there was not, and
-    no exploitation that nobody knew of.
+    no exploitation that nobody knew of. ``inspection`` are remarks on the image's files; they are
+    not among the ``counts``.
     """
     beyond = not BEYOND_SEVERITY.isdisjoint(policy)
     refused = list(scan.gaps) if policy["unscanned"] == "fail" else []
@@ -105,8 +107,9 @@ def judge(
     used: set[int] = set()
     due: set[int] = set()
     counts: dict[str, int] = {}
-    for finding in scan.findings:
-        counts[finding.severity] = counts.get(finding.severity, 0) + 1
+    for finding in (*scan.findings, *inspection):
+        if not finding.what:
+            counts[finding.severity] = counts.get(finding.severity, 0) + 1
         by = [i for i, waiver in enumerate(waivers) if covers(waiver, finding)]
         used.update(by)
         why = rules_met(finding, policy)
@@ -166,6 +169,10 @@ def rules_met(finding: Finding, policy: Mapping[str, Json]) -> tuple[str, ...]:
     ``only_fixable`` narrows ``fail_on`` only: what is exploited, or probably will be, is no less
     so because nobody mended it yet.
     """
+    if finding.what:
+        lint = policy.get("lint", ())
+        assert isinstance(lint, list | tuple)
+        return (f"severity {finding.severity}",) if finding.severity in lint else ()
     if finding.ended and "end_of_life" in policy:
         return (
             (f"without support since {finding.ended}",) if policy["end_of_life"] == "fail" else ()

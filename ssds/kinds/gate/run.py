@@ -12,7 +12,7 @@ from ssds.core.canonical import Json, canonical_bytes
 from ssds.core.model import FAIL, PASS
 from ssds.core.text import shown
 from ssds.kinds.api import Bench, Outcome
-from ssds.kinds.gate.findings import LIMIT_BYTES, read_scan
+from ssds.kinds.gate.findings import LIMIT_BYTES, read_inspection, read_scan
 from ssds.kinds.gate.judge import judge
 
 SHOWN = 20
@@ -25,7 +25,9 @@ def run(bench: Bench) -> Outcome:
     scan = read_scan(blobs.read(bench.action.inputs["findings"], limit_bytes=LIMIT_BYTES))
     rules = bench.action.node.slice
     waivers, debts = ([_map(w) for w in _list(rules.get(n, ()))] for n in ("waivers", "debts"))
-    found = judge(scan, _map(rules["policy"]), waivers, debts)
+    seen = bench.action.inputs.get("inspection")
+    remarks = read_inspection(blobs.read(seen, limit_bytes=LIMIT_BYTES)) if seen is not None else ()
+    found = judge(scan, _map(rules["policy"]), waivers, debts, remarks)
     why = [*found.refused, *(held.sentence(beyond=True) for held in found.held)]
     for line in why:
         bench.log(f"{shown(line)}\n".encode())

@@ -28,6 +28,7 @@ def node(
     policy: Policy,
     as_of: dt.date,
     *,
+    inspection: Input | None = None,
     recipe_path: str = "",
     owed: Sequence[Debt] = (),
 ) -> Node:
@@ -38,6 +39,8 @@ def node(
         findings: the scan node's ``findings`` output, role ``findings``.
         policy: the rules.
         as_of: the date that decides which waivers are in force.
+        inspection: the inspect node's ``inspection`` output, role ``inspection``, where the policy
+            has a rule on it.
         recipe_path: the recipe's file.
         owed: findings of the released revision that hold nothing until their day, in force.
     """
@@ -49,7 +52,7 @@ def node(
         id=NodeId(str(target.release), "gate", str(target.platform)),
         kind_version=KIND_VERSION,
         slice={**rules, "waivers": [_waiver(w) for w in active]} if active else rules,
-        inputs=(findings,),
+        inputs=(findings,) if inspection is None else (findings, inspection),
         origin={
             f"slice.waivers[{i}]": f"scan.waivers[{target.waivers.index(w)}]"
             for i, w in enumerate(active)
@@ -91,6 +94,8 @@ def _exploitation(policy: Policy) -> dict[str, Json]:
         rules["epss_at_least"] = f"{whole}.{part}".rstrip("0").rstrip(".") if part else whole
     if policy.end_of_life:
         rules["end_of_life"] = policy.end_of_life
+    if policy.lint:
+        rules["lint"] = sorted(set(policy.lint))
     return rules
 
 

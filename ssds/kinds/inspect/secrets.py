@@ -1,0 +1,198 @@
+"""Secrets in layers: private keys, tokens, passwords in the files that programs keep them in.
+
+Only forms that are hardly anything else: a key's armour, a token with its maker's prefix, a
+credential in the file of a known program. Test keys of packages are ``negligible``. What is found
+is named, never shown.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import io
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+
+from ssds.core.patterns import pattern
+from ssds.kinds.inspect.remark import CONFIG, RULES, USUAL, Remark
+from ssds.oci.content import Content, Entry
+from ssds.oci.flatten import FlatTree
+from ssds.oci.tarindex import Member, index_tar
+
+FILE_LIMIT_BYTES = 256 * 1024
+_KEY = pattern(
+    rb"-----BEGIN (?:RSA |EC |DSA |OPENSSH |PGP )?PRIVATE KEY(?: BLOCK)?-----[\r\n]+"
+    rb"[A-Za-z0-9+/=:\r\n]"
+)
+_TOKENS = (
+    ("a GitHub token", pattern(rb"\b(?:gh[pousr]_[A-Za-z0-9]{36}|github_pat_[A-Za-z0-9_]{60,})\b")),
+    ("a GitLab token", pattern(rb"\bglpat-[A-Za-z0-9_-]{20,}\b")),
+    ("a Slack token", pattern(rb"\bxox[abprs]-[0-9]{8,}-[A-Za-z0-9-]{10,}")),
+    ("a PyPI token", pattern(rb"\bpypi-AgE[A-Za-z0-9_-]{50,}")),
+    ("an npm token", pattern(rb"\bnpm_[A-Za-z0-9]{36}\b")),
+    ("a Hugging Face token", pattern(rb"\bhf_[A-Za-z]{34}\b")),
+    (
+        "a Zenodo or DataCite credential",
+        pattern(
+            rb"(?i)\b(?:zenodo_(?:access_)?token|datacite_password)\s*[=:]\s*[\"']?[A-Za-z0-9]{20,}"
+        ),
+    ),
+)
+_AWS = pattern(rb"(?i)aws_secret_access_key\s*[=:]\s*[\"']?[A-Za-z0-9/+]{40}\b")
+_VALUE = rb"\s*[=:]\s*[\"']?(?!\$|<|\{|changeme|example|xxx)[^\s\"'#]{8,}"
+_SETTING = pattern(
+    rb"(?im)^\s*(?:export\s+)?[A-Z0-9_]*(?:PASSWORD|PASSWD|SECRET|TOKEN|API_?KEY|PRIVATE_KEY)"
+    + _VALUE
+)
+_NAMED: tuple[tuple[str, str, bytes], ...] = (
+    (".netrc", "a password for a server", rb"(?i)\bpassword\s+\S+"),
+    ("_netrc", "a password for a server", rb"(?i)\bpassword\s+\S+"),
+    (".git-credentials", "a password for a Git server", rb"https?://[^\s:/@]+:[^\s@]+@"),
+    (".pypirc", "a password for a package index", rb"(?im)^\s*password\s*[=:]\s*\S+"),
+    (".npmrc", "a token for a package index", rb"_(?:authToken|auth|password)\s*=\s*[^\s$]+"),
+    (".condarc", "a token for a channel", rb"https?://[^\s:/@]+:[^\s@]+@|/t/[a-z0-9-]{20,}/"),
+    ("pip.conf", "a password for a package index", rb"https?://[^\s:/@]+:[^\s@$]+@"),
+    (".docker/config.json", "a registry's password", rb"\"auth\"\s*:\s*\"[A-Za-z0-9+/=]{8,}\""),
+    (".dockercfg", "a registry's password", rb"\"auth\"\s*:\s*\"[A-Za-z0-9+/=]{8,}\""),
+    (".kube/config", "a cluster's key", rb"client-key-data:\s*\S{20,}|\btoken:\s*\S{20,}"),
+    (".vault-token", "a Vault token", rb"\S{20,}"),
+    (".pgpass", "a database's password", rb"(?m)^[^#\s:]+:[^:]*:[^:]*:[^:]*:\S+"),
+    (".my.cnf", "a database's password", rb"(?im)^\s*password\s*=\s*\S+"),
+    (".aws/credentials", "an AWS key", rb"(?i)aws_secret_access_key\s*=\s*\S{20,}"),
+    (
+        "application_default_credentials.json",
+        "a Google credential",
+        rb"\"(?:refresh_token|private_key)\"",
+    ),
+)
+_NAMES = tuple((name, what, pattern(text)) for name, what, text in _NAMED)
+_KEY_NAMES = ("*.pem", "*.key", "*.ppk", "id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed25519*", "*.asc")
+_SETTINGS_NAMES = (".env", ".env.*", "*.env")
+_HOMES = ("root/", "home/")
+_TEXTS = ("*.json", "*.yaml", "*.yml", "*.toml", "*.ini", "*.cfg", "*.conf", "*.sh", "*.txt", "*rc")
+_TEXTS_FOLDERS = ("root/", "home/", "etc/", "opt/", "srv/", "app/", "tmp/", "var/tmp/")
+_TEST = pattern(
+    r"(?:^|/)(?:tests?|testing|test[-_]?data|fixtures?|examples?|demos?|docs?|samples?|dummyserver)(?:/|$)"
+    r"|(?:^|/)(?:snakeoil|example|sample|test)[^/]*$"
+)
+_SECRET_NAME = pattern(
+    r"(?i)(?:^|_)(?:password|passwd|secret|token|api_?key|private_key|secret_access_key)$"
+)
+
+
+def in_layers(layers: Sequence[str]) -> Iterator[Remark]:
+    """Gives a remark for each file of a layer that holds a secret.
+
+    Args:
+        layers: paths of uncompressed tars, base first.
+    """
+    for number, layer in enumerate(layers):
+        for member in index_tar(layer, what=f"layer {number + 1}"):
+            if member.type == "file":
+                read = partial(_content, layer, member)
+                yield from _in_file(member.path, number + 1, member.size_bytes, read)
+
+
+def in_folder(tree: FlatTree) -> Iterator[Remark]:
+    """Gives a remark for each file of an unpacked image that holds a secret."""
+    for entry in tree.walk():
+        if entry.type == "file":
+            yield from _in_file(entry.path, 1, entry.size_bytes, partial(_read, tree, entry))
+
+
+def _in_file(path: str, layer: int, size_bytes: int, read: Callable[[], bytes]) -> Iterator[Remark]:
+    looks = _looks(path) if 0 < size_bytes <= FILE_LIMIT_BYTES else []
+    data = read() if looks else b""
+    what = next(filter(None, (look(data) for look in looks)), "")
+    if what:
+        yield _remark(path, layer, what)
+
+
+def _read(tree: FlatTree, entry: Entry) -> bytes:
+    with tree.open_entry(entry) as file:
+        return file.read(FILE_LIMIT_BYTES)
+
+
+def in_config(environment: Mapping[str, str]) -> Iterator[Remark]:
+    """Gives a remark for each variable of the image's environment that looks like a secret."""
+    for name, value in environment.items():
+        text = f"{name}={value}".encode("utf-8", "surrogateescape")
+        token = _token(text)
+        if token or (_SECRET_NAME.search(name) and len(value) >= 8 and not value.startswith("/")):
+            yield Remark(
+                path=f"config: {name[:100]}",
+                layer=CONFIG,
+                rule="secret",
+                severity=RULES["secret"],
+                what=f"{token or 'a secret'} in the image's environment",
+            )
+
+
+def _remark(path: str, layer: int, what: str) -> Remark:
+    shown = path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    known = _TEST.search(path.lower()) is not None
+    return Remark(
+        path=f"/{shown}",
+        layer=layer,
+        rule="secret",
+        severity=USUAL if known else RULES["secret"],
+        what=f"{what}{', of a test or an example by its place' if known else ''}",
+    )
+
+
+_Look = Callable[[bytes], str]
+
+
+def _looks(path: str) -> list[_Look]:
+    """Returns what a file of this name is looked through for; most for nothing."""
+    name = path.rpartition("/")[2]
+    looks: list[_Look] = []
+    for ending, what, found in _NAMES:
+        if path == ending or path.endswith(f"/{ending}"):
+            looks.append(partial(_named, what, found))
+    if _like(name, _KEY_NAMES) and not name.endswith(".pub"):
+        looks.append(_key)
+    if _like(name, _SETTINGS_NAMES):
+        looks += [_setting, _token]
+    elif path.startswith(_HOMES) or (path.startswith(_TEXTS_FOLDERS) and _like(name, _TEXTS)):
+        looks += [_key, _token]
+    return looks
+
+
+def _like(name: str, globs: Sequence[str]) -> bool:
+    return any(fnmatch.fnmatchcase(name, glob) for glob in globs)
+
+
+def _content(layer: str, member: Member) -> bytes:
+    entry = Entry(
+        path=member.path,
+        type="file",
+        mode=member.mode,
+        size_bytes=member.size_bytes,
+        offset=member.offset,
+        segments=member.segments,
+    )
+    with io.BufferedReader(Content(layer, entry)) as file:
+        return file.read(FILE_LIMIT_BYTES)
+
+
+def _named(what: str, found: re.Pattern[bytes], data: bytes) -> str:
+    return what if found.search(data) else ""
+
+
+def _key(data: bytes) -> str:
+    found = _KEY.search(data)
+    if not found or b"ENCRYPTED" in data[found.start() : found.start() + 200]:
+        return ""
+    return "a private key"
+
+
+def _token(data: bytes) -> str:
+    for what, found in _TOKENS:
+        if found.search(data):
+            return what
+    return "an AWS key" if _AWS.search(data) else ""
+
+
+def _setting(data: bytes) -> str:
+    return "a password or token" if _SETTING.search(data) else ""
