@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ssds.lock.model import Lock, PlatformLock
     from ssds.reports.model import Image, Report
 
-FORMATS = ("table", "json", "sarif", "markdown", "html")
+FORMATS = ("table", "json", "sarif", "cyclonedx", "markdown", "html")
 
 
 @click.command("scan")
@@ -35,7 +35,7 @@ FORMATS = ("table", "json", "sarif", "markdown", "html")
     type=click.Choice(FORMATS),
     default="table",
     show_default=True,
-    help="SARIF is 2.1.0; HTML is one page without script.",
+    help="SARIF is 2.1.0, CycloneDX a disclosure report (VDR) of 1.6; HTML is without script.",
 )
 @click.option("--cve", default="", metavar="ID", help="Only this one, by its id or an alias.")
 @platform_option
@@ -46,6 +46,12 @@ FORMATS = ("table", "json", "sarif", "markdown", "html")
     metavar="TREE",
     type=click.Path(exists=True, file_okay=False),
     help="Say also what the sites of this deployed tree serve.",
+)
+@click.option(
+    "--since",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False),
+    help="Report what is new and gone since FILE, an earlier report with --format json.",
 )
 @click.option("--advisories", default="", metavar="SET", help="Of a PLACE: ask this set.")
 @click.option(
@@ -64,6 +70,7 @@ def command(
     cve: str,
     platform: str,
     trees: tuple[str, ...],
+    since: str | None,
     advisories: str,
     policy: str,
     out: str,
@@ -98,10 +105,10 @@ def command(
     if cve:
         report = report.only(cve)
     report = report.on_sites(entry for tree in trees for entry in _deployed(tree))
-    text = _text(report, form, cve)
+    text = _since(report, since, form) if since else _text(report, form, cve)
     if out:
         atomic_write(os.path.abspath(out), text.encode(), point="scan.file")
-    elif form in ("json", "sarif"):
+    elif form in ("json", "sarif", "cyclonedx"):
         sys.stdout.write(text)
     else:
         show(text.rstrip("\n"))
@@ -178,6 +185,10 @@ def _text(report: Report, form: str, cve: str) -> str:
         from ssds.reports.sarif import sarif
 
         return json_text(sarif(report), escaped=True) + "\n"
+    if form == "cyclonedx":
+        from ssds.reports.vdr import vdr
+
+        return json_text(vdr(report), escaped=True) + "\n"
     if form == "markdown":
         from ssds.reports.markdown import markdown
 
@@ -187,6 +198,22 @@ def _text(report: Report, form: str, cve: str) -> str:
 
         return html(report)
     return _plain(report, cve)
+
+
+def _since(report: Report, file: str, form: str) -> str:
+    """Returns what is new and gone since an earlier report."""
+    from ssds.reports import markdown
+    from ssds.reports.since import LIMIT_BYTES, difference
+
+    with open(file, "rb") as earlier:
+        found = difference(earlier.read(LIMIT_BYTES + 1), report)
+    if form == "json":
+        return json_text(found.to_json(), escaped=True) + "\n"
+    if form in ("table", "markdown"):
+        return markdown.since(found)
+    raise UsageError(
+        f"a difference is not written as {form}", hint="Use --format markdown or json.", code="E289"
+    )
 
 
 def _plain(report: Report, cve: str) -> str:

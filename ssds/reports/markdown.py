@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from ssds.core.text import shown
 from ssds.reports.model import COUNTS_HEAD, GAPS_HEAD, HEAD, SERVED_HEAD, Report
+from ssds.reports.since import HEAD as SINCE_HEAD
+from ssds.reports.since import Difference
 
 
 def markdown(report: Report) -> str:
@@ -17,6 +19,27 @@ def markdown(report: Report) -> str:
         parts += ["## Findings", _table(HEAD, report.rows)]
     if report.served:
         parts += ["## Deployed", _table(SERVED_HEAD, [s.row for s in report.served])]
+    return "\n\n".join(parts) + "\n"
+
+
+def since(found: Difference) -> str:
+    """Returns what changed since an earlier report, as one document."""
+    counts = [
+        (str(len(found.new)), str(len(found.gone)), str(len(found.changed)), str(found.same)),
+    ]
+    parts = ["# Since the last scan", _table(("new", "gone", "changed", "the same"), counts)]
+    if found.before != found.now:
+        sets = [(", ".join(found.before) or "none", ", ".join(found.now) or "none")]
+        parts.append(_table(("advisories then", "advisories now"), sets))
+    if found.new:
+        parts += ["## New", _table(SINCE_HEAD, found.new)]
+    if found.gone:
+        parts += ["## Gone", _table(SINCE_HEAD, found.gone)]
+    if found.changed:
+        rows = [(*row, text) for row, text in found.changed]
+        parts += ["## Changed", _table((*SINCE_HEAD, "before"), rows)]
+    if found.unseen:
+        parts += ["## Not looked at any more", _table(("release", "platform"), found.unseen)]
     return "\n\n".join(parts) + "\n"
 
 

@@ -1,0 +1,130 @@
+"""A disclosure report by CycloneDX's schema, and what is new and gone since an earlier report."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+
+from ssds.core.errors import SsdsError
+from ssds.kinds.gate.findings import Finding, Scan
+from ssds.reports import markdown
+from ssds.reports.model import Image, Report, to_json
+from ssds.reports.since import difference
+from ssds.reports.vdr import vdr
+
+HOSTILE = "<script>`|\x1b[31m\n| x | @team"
+
+
+def finding(name="CVE-2026-1", **more):
+    known = Finding(
+        id=name, names=frozenset((name, "GHSA-1")), ecosystem="PyPI", package="numpy",
+        source="numpy", version="1.0", fixed="1.1", severity="high",
+    )  # fmt: skip
+    return replace(known, **more)
+
+
+REMARK = finding("setuid", ecosystem="image", package="/opt/p", version="layer 2", what="root")
+
+
+def image(name, *findings, scanned=True, date="2026-11-01", remarks=()):
+    scan = Scan(
+        scanned=scanned, uncovered={}, without_source={}, findings=findings,
+        advisories=f"set {date}",
+    )  # fmt: skip
+    return Image(release=name, platform="linux/amd64", file="x", scan=scan, remarks=tuple(remarks))
+
+
+def report(*images):
+    return Report(images=images)
+
+
+def earlier(*images):
+    return json.dumps(to_json(report(*images))).encode()
+
+
+def test_a_disclosure_report_is_valid_and_names_each_image_and_package():
+    found = report(
+        image("a@1.0", finding(), finding("CVE-2026-2", severity="negligible", kev="2026-01-01")),
+        image("b@2.0", finding(), finding(package=HOSTILE, severity=HOSTILE), remarks=[REMARK]),
+        Image(release="c@1", platform="linux/amd64", file="c", missing="never scanned"),
+    )
+    document = vdr(found)
+    text = json.dumps(document)
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
+    first, second = document["vulnerabilities"]
+    assert [first["id"], second["id"]] == ["CVE-2026-1", "CVE-2026-2"]
+    assert len(first["affects"]) == 3
+    assert second["ratings"] == [{"severity": "info", "method": "other"}]
+    names = {c["bom-ref"] for top in document["components"] for c in top.get("components", ())}
+    assert {a["ref"] for v in (first, second) for a in v["affects"]} == names
+    said = {p["value"] for c in document["components"] for p in c["properties"]}
+    assert {"never scanned", "setuid (high): /opt/p (layer 2): root"} <= said
+    assert json.dumps(vdr(found)) == text
+
+
+def test_a_report_without_findings_is_a_valid_disclosure_report():
+    text = json.dumps(vdr(report(image("a@1.0"))))
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
+
+
+def test_new_gone_and_changed_findings_are_told():
+    before = earlier(image("a@1.0", finding(), finding("CVE-2026-2"), finding("CVE-2026-3")))
+    now = report(
+        image(
+            "a@1.0", finding(severity="critical", fixed=""), finding("CVE-2026-2"),
+            finding("CVE-2026-4"), date="2026-11-20",
+        )
+    )  # fmt: skip
+    found = difference(before, now)
+    assert [row[2] for row in found.new] == ["CVE-2026-4"]
+    assert [row[2] for row in found.gone] == ["CVE-2026-3"]
+    assert [(row[2], was) for row, was in found.changed] == [("CVE-2026-1", "high, fixed in 1.1")]
+    assert found.same == 1
+    assert (found.before, found.now) == (("set 2026-11-01",), ("set 2026-11-20",))
+    text = markdown.since(found)
+    assert "| `1` | `1` | `1` | `1` |" in text
+    assert text.index("## New") < text.index("CVE-2026-4") < text.index("## Gone")
+
+
+def test_what_nobody_looks_at_any_more_is_not_gone():
+    before = earlier(image("a@1.0", finding()), image("b@1.0", finding()))
+    found = difference(before, report(image("a@1.0", scanned=False)))
+    assert (found.new, found.gone) == ((), ())
+    assert found.unseen == (("a@1.0", "linux/amd64"), ("b@1.0", "linux/amd64"))
+
+
+def test_the_same_report_differs_in_nothing():
+    same = (image("a@1.0", finding(), remarks=[REMARK]),)
+    found = difference(earlier(*same), report(*same))
+    assert (found.new, found.gone, found.changed, found.unseen, found.same) == ((), (), (), (), 2)
+
+
+def test_a_difference_obeys_no_hostile_text():
+    found = difference(earlier(image("a@1.0")), report(image("a@1.0", finding(package=HOSTILE))))
+    (row,) = [line for line in markdown.since(found).splitlines() if "script" in line]
+    assert row.replace("\\|", "").count("|") == 8
+    assert "\x1b" not in row
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b"{",
+        b'{"scans": 1}',
+        b'{"scans": [{"release": 1}]}',
+        b'{"scans": [{"release": "a", "platform": "b", "findings": [{"id": "c"}]}]}',
+        b'{"scans": [{"release": "a", "platform": "b", "findings": {}}]}',
+        b"\xff\xfe",
+    ],
+)
+def test_what_is_no_earlier_report_is_refused(data):
+    with pytest.raises(SsdsError) as caught:
+        difference(data, report())
+    assert "the earlier report" in caught.value.message
