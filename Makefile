@@ -7,7 +7,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo demo-arm64 audit test lint bench bench-sync env clean
+.PHONY: demo demo-arm64 audit test lint compiled bench bench-sync env clean
 
 $(BIN)/ssds: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "ssds needs Python 3.11 or newer"; exit 1; }
@@ -36,10 +36,18 @@ lint: env
 	$(BIN)/ruff check ssds tests benchmarks .ci
 	$(BIN)/mypy
 
-# compiled first: tests start ssds a thousand times, and some machines write no byte code
+# compiled first: tests start ssds a thousand times, and each of the workers reads all test files;
+# some machines write no byte code by themselves
+$(VENV)/.tests-compiled: $(BIN)/ssds $(wildcard tests/*.py tests/*/*.py)
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest --collect-only -q >/dev/null
+	@touch $@
+
+compiled: $(VENV)/.tests-compiled
+	@$(BIN)/python -m compileall -q ssds
+
 test: lint
 	@.ci/packages demo test audit
-	@$(BIN)/python -m compileall -q ssds
+	@$(MAKE) --no-print-directory compiled
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 # measures what users run: an installed ssds, compiled, without the hooks of an editable install

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import importlib.util
 import os
 import shutil
@@ -99,6 +100,20 @@ COMPONENTS = {
     "cosign": lambda: _has(f"{TRIXIE}/cosign", f"{TRIXIE}/skopeo"),
     "binfmt": lambda: os.path.exists("/proc/sys/fs/binfmt_misc/qemu-aarch64"),
 }
+
+
+FIRST = "test_e2e_crashes.py"
+"""Makes the warm start of tests/cli and tests/e2e while others do what needs none."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name != FIRST)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """What collecting has made stays: the collector need not look through it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
