@@ -10,7 +10,9 @@ import click
 from ssds.core.errors import UsageError
 from ssds.host.mirrors import Mirrors
 
-_NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,127})(?:@[A-Za-z0-9][A-Za-z0-9._+~:-]{0,127})?")
+_NAME = re.compile(
+    r"(?:data/)?[a-z0-9](?:[a-z0-9._-]{0,127})(?:@[A-Za-z0-9][A-Za-z0-9._+~:-]{0,127})?"
+)
 
 folder_option = click.option(
     "--to",
@@ -39,7 +41,7 @@ def named(text: str) -> tuple[str, str]:
     if not _NAME.fullmatch(text):
         raise UsageError(
             f"{text[:80]!r} is not NAME or NAME@VERSION",
-            hint="For instance: samtools, samtools@1.16.1. Where it is says --from.",
+            hint="For instance: samtools, samtools@1.16.1, data/genome. Where it is says --from.",
             code="I006",
         )
     name, _, version = text.partition("@")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import stat
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,6 +13,9 @@ from ssds.cli.app import Context
 from ssds.cli.output import counted, print_json, say
 from ssds.cli.personal import default_folder, folder_option, named, personal_mirrors
 from ssds.cli.selecting import platform_option
+
+if TYPE_CHECKING:
+    from ssds.install.source import Source
 
 
 @click.command("install")
@@ -50,7 +54,7 @@ def command(
 
     It needs no catalog and no workspace. Without VERSION the newest is taken. Every byte is checked
     against its digest; programs start with Apptainer or Singularity where they are, else with user
-    namespaces.
+    namespaces. data/NAME installs a reference data set.
     """
     from ssds.core.platform import Platform
     from ssds.host.machine import native_platform
@@ -60,6 +64,11 @@ def command(
     del context
     name, version = named(release)
     folder = os.path.abspath(folder or default_folder())
+    if name.startswith("data/"):
+        if platform or commands:
+            raise click.UsageError("A data set has no platform and no commands.")
+        place = Source(source, personal_mirrors(), plain_http=plain_http)
+        return _install_set(folder, name, version, place, as_json)
     done = install(
         folder,
         name,
@@ -101,4 +110,32 @@ def command(
     print(f"  or: export PATH={shlex.quote(bin_folder)}:$PATH")
     if not stat.S_IMODE(os.stat(folder).st_mode) & stat.S_IXOTH:
         say(f"only you can use it: {folder} is closed to others")
+    return 0
+
+
+def _install_set(folder: str, name: str, version: str, source: Source, as_json: bool) -> int:
+    from ssds.install.sets import install_set
+
+    done = install_set(folder, name, version, source, say=say)
+    entry, made = done.entry, done.entry.lock.made
+    site = os.path.join(folder, "sites", "local")
+    if as_json:
+        print_json(
+            {
+                "data": str(entry.lock.id),
+                "source": entry.source,
+                "digest": made.content.digest if made else "",
+                "fetched_bytes": done.fetched_bytes,
+                "written": done.written,
+                "folder": folder,
+            }
+        )
+    elif not done.written:
+        print(f"Nothing to do: {entry.label} is in {folder}.")
+    else:
+        set_name, version = entry.lock.id.name, entry.lock.id.version
+        files = counted(made.files if made else 0, "file")
+        print(f"Installed {entry.label} into {folder}: {files}.")
+        print(f"  module use {shlex.quote(site + '/modules')} && module load {set_name}/{version}")
+        print(f"  or: {shlex.quote(f'{site}/data/{set_name}/{version}')}")
     return 0

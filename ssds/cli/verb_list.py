@@ -17,8 +17,9 @@ from ssds.cli.personal import default_folder, folder_option
 @click.pass_obj
 def command(context: Context, /, folder: str, as_json: bool) -> int:
     """List what `ssds install` brought into a folder, and where it came from."""
-    from ssds.install.records import read_installed
+    from ssds.install.records import read_installed, read_installed_sets
     from ssds.ship.images import has_image
+    from ssds.ship.refdata.content import has_set
 
     del context
     folder = os.path.abspath(folder or default_folder())
@@ -34,9 +35,19 @@ def command(context: Context, /, folder: str, as_json: bool) -> int:
         }
         for e in found
     ]
+    sets = [
+        {
+            "data": entry.label,
+            "whole": has_set(folder, entry.lock.made.content.digest),
+            "source": entry.source,
+            "digest": str(entry.lock.made.content.digest),
+        }
+        for entry in read_installed_sets(folder)
+        if entry.lock.made is not None
+    ]
     if as_json:
-        print_json(rows)
-    elif not rows:
+        print_json([*rows, *sets])
+    elif not rows and not sets:
         print(f"Nothing is installed in {folder}. `ssds install NAME --from PLACE` brings a tool.")
     else:
         print(
@@ -51,6 +62,10 @@ def command(context: Context, /, folder: str, as_json: bool) -> int:
                         str(row["source"]),
                     ]
                     for row, e in zip(rows, found, strict=True)
+                ]
+                + [
+                    [str(s["data"]), "", "data" if s["whole"] else "not whole", str(s["source"])]
+                    for s in sets
                 ]
             )
         )

@@ -24,7 +24,9 @@ from ssds.install.records import (
     SITE,
     Installed,
     read_installed,
+    read_installed_sets,
     remove_installed,
+    remove_installed_set,
     small_blobs,
     write_installed,
 )
@@ -36,6 +38,8 @@ from ssds.ship.deploy import deploy_selection
 from ssds.ship.images import BlobSource, has_image
 from ssds.ship.prune import prune
 from ssds.ship.record import is_command
+from ssds.ship.refdata.artefact import PREFIX
+from ssds.ship.refdata.content import has_set, needed_bytes
 from ssds.ship.sites import Pick, Selection
 from ssds.ship.targets.plain import PlainTree
 from ssds.ship.tree import check_owner, read_deployed, sites_in
@@ -89,10 +93,10 @@ def install(
                 code="I007",
             )
     folder = os.path.abspath(folder)
-    _check_folder(folder)
+    check_folder(folder)
     released, place = source.released(name, version, platform)
     half = released.platforms[platform]
-    with _ours(folder):
+    with ours(folder):
         known = {entry.file: entry for entry in read_installed(folder)}
         small = small_blobs(folder)
         with scratch_folder(os.path.join(folder, FOLDER)) as scratch:
@@ -113,7 +117,7 @@ def install(
             known[entry.file] = entry
             write_installed(folder, entry)
             try:
-                written = _place(folder, list(known.values()), _Both(small, layers), say)
+                written = place_all(folder, list(known.values()), both(small, layers), say)
             except Exception:
                 _undo(folder, entry, before)
                 raise
@@ -130,17 +134,29 @@ def uninstall(folder: str, name: str, version: str, say: Say = lambda _: None) -
         Refused: the folder is not one of installed tools.
     """
     folder = os.path.abspath(folder)
-    _check_folder(folder)
+    check_folder(folder)
     found = read_installed(folder)
     gone = [e for e in found if _is(e.released.id, e.released.tag, name, version)]
-    labels = {f"{e.released.id.name}/{e.released.tag}" for e in found}
+    sets = read_installed_sets(folder)
+    gone_sets = [
+        s for s in sets if PREFIX + s.lock.id.name == name and version in ("", s.lock.id.version)
+    ]
+    labels = {f"{e.released.id.name}/{e.released.tag}" for e in found} | {s.label for s in sets}
+    deployed = read_deployed(folder, SITE)
     halfway = [
         f"{e.name}/{e.module}"
-        for e in read_deployed(folder, SITE).entries
+        for e in deployed.entries
         if e.name == name and version in ("", e.version, e.module)
     ]
+    halfway += [
+        f"{PREFIX}{e.name}/{e.version}"
+        for e in deployed.data
+        if e.current and PREFIX + e.name == name and version in ("", e.version)
+    ]
     removed = sorted(
-        {f"{e.released.id.name}/{e.released.tag}" for e in gone} | set(halfway) - labels
+        {f"{e.released.id.name}/{e.released.tag}" for e in gone}
+        | {s.label for s in gone_sets}
+        | set(halfway) - labels
     )
     if not removed:
         raise UsageError(
@@ -148,11 +164,13 @@ def uninstall(folder: str, name: str, version: str, say: Say = lambda _: None) -
             hint=f"Installed: {', '.join(sorted(labels)) or 'nothing'}.",
             code="I020",
         )
-    with _ours(folder):
+    with ours(folder):
         for entry in gone:
             remove_installed(folder, entry)
+        for one in gone_sets:
+            remove_installed_set(folder, one)
         rest = read_installed(folder)
-        _place(folder, rest, small_blobs(folder), say)
+        place_all(folder, rest, small_blobs(folder), say)
         prune(folder, keep=1, grace_s=0, now_s=time.time(), only=SITE)
         small = small_blobs(folder)
         needed = {digest for entry in rest for digest in _small(entry.released)}
@@ -166,7 +184,7 @@ def _is(release: ReleaseName, tag: str, name: str, version: str) -> bool:
     return release.name == name and version in ("", release.version, tag)
 
 
-def _check_folder(folder: str) -> None:
+def check_folder(folder: str) -> None:
     """Refuses what is neither new nor a folder of installed tools.
 
     Raises:
@@ -183,7 +201,7 @@ def _check_folder(folder: str) -> None:
 
 
 @contextlib.contextmanager
-def _ours(folder: str) -> Iterator[None]:
+def ours(folder: str) -> Iterator[None]:
     """Makes the folder a tree of ours, and holds its installations against others."""
     from ssds.host.files import locked
 
@@ -195,7 +213,7 @@ def _ours(folder: str) -> Iterator[None]:
         yield
 
 
-def _place(folder: str, entries: Sequence[Installed], blobs: BlobSource, say: Say) -> bool:
+def place_all(folder: str, entries: Sequence[Installed], blobs: BlobSource, say: Say) -> bool:
     """Writes the tree of all whole entries; returns whether anything changed."""
     picks: list[Pick] = []
     for entry in entries:
@@ -206,10 +224,18 @@ def _place(folder: str, entries: Sequence[Installed], blobs: BlobSource, say: Sa
             picks.append(pick)
         else:
             say(f"left out {entry.released.id}: it was not installed whole; install it again")
+    sets = []
+    for one in read_installed_sets(folder):
+        if has_set(folder, needed_bytes(one.lock)[0]) or all(
+            map(blobs.has, needed_bytes(one.lock))
+        ):
+            sets.append(one.lock)
+        else:
+            say(f"left out {one.label}: it was not installed whole; install it again")
     platforms = tuple(dict.fromkeys(entry.platform for entry in entries))
     site = Site(name=SITE, title="Tools of one person", platforms=platforms, runtimes=RUNTIMES)
     picks.sort(key=lambda pick: (pick.name, pick.module))
-    selection = Selection(picks=tuple(picks), left_out=())
+    selection = Selection(picks=tuple(picks), left_out=(), data=tuple(sets))
     report = deploy_selection(site, selection, blobs, PlainTree(folder), allow_remove=ANY)
     return report.written
 
@@ -310,6 +336,11 @@ def found_commands(layers: Blobs, half: ReleaseHalf, place: Found) -> tuple[str,
     )
     found = listed.get("found", [])
     return tuple(str(name) for name in found) if isinstance(found, list) else ()
+
+
+def both(first: Blobs, second: Blobs) -> BlobSource:
+    """Returns two sets of blobs as one."""
+    return _Both(first, second)
 
 
 class _Both:

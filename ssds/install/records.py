@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 
-from ssds.core.canonical import pretty_bytes
+from ssds.core.canonical import Json, pretty_bytes
 from ssds.core.errors import IntegrityError
 from ssds.core.platform import Platform
 from ssds.core.records import dataclass
 from ssds.host.files import atomic_write, remove_file
+from ssds.lock.data import DataLock
 from ssds.lock.model import Released
 from ssds.oci.blobs import Blobs
 from ssds.oci.document import DOCUMENT_LIMIT_BYTES, load_document
 from ssds.ship.record import parse_record, record_fields
+from ssds.ship.refdata.artefact import PREFIX, data_record, read_data_record
 from ssds.ship.sites import Pick
 
 FOLDER = ".ssds/installed"
@@ -95,3 +98,54 @@ def write_installed(folder: str, entry: Installed) -> None:
 def remove_installed(folder: str, entry: Installed) -> None:
     """Forgets a record."""
     remove_file(os.path.join(folder, FOLDER, entry.file), point="install.forget")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstalledSet:
+    """One installed reference data set: what its lock says, and where it came from."""
+
+    lock: DataLock
+    source: str
+
+    @property
+    def label(self) -> str:
+        """What people call it: ``data/<set>/<version>``."""
+        return f"{PREFIX}{self.lock.id.name}/{self.lock.id.version}"
+
+    @property
+    def path(self) -> str:
+        """The record's path, relative to the folder of tools."""
+        return f"{FOLDER}/data/{self.lock.id}.json"
+
+
+def read_installed_sets(folder: str) -> list[InstalledSet]:
+    """Returns the records of data sets, by name; raises IntegrityError (I010, D049)."""
+    root = os.path.join(folder, FOLDER, "data")
+    found = []
+    for file in sorted(os.listdir(root)) if os.path.isdir(root) else []:
+        path = os.path.join(root, file)
+        name, _, version = file.removesuffix(".json").partition("@")
+        if not file.endswith(".json") or file.startswith(".") or not os.path.isfile(path):
+            continue
+        with open(path, "rb") as opened:
+            data = opened.read(DOCUMENT_LIMIT_BYTES + 1)
+        place = load_document(data, path)
+        place.integer("installed_version", low=1, high=1)
+        source = place.text("source")
+        lock = read_data_record(json.dumps(json.loads(data)["lock"]).encode(), name, version)
+        found.append(InstalledSet(lock=lock, source=source))
+    return found
+
+
+def write_installed_set(folder: str, entry: InstalledSet) -> None:
+    """Keeps a record."""
+    lock: Json = json.loads(data_record(entry.lock))
+    data = pretty_bytes({"installed_version": 1, "source": entry.source, "lock": lock})
+    path = os.path.join(folder, entry.path)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    atomic_write(path, data, point="install.record")
+
+
+def remove_installed_set(folder: str, entry: InstalledSet) -> None:
+    """Forgets a record."""
+    remove_file(os.path.join(folder, entry.path), point="install.forget")

@@ -9,18 +9,21 @@ from dataclasses import replace
 from urllib.parse import urlsplit
 
 from ssds.core.digest import Digest
-from ssds.core.errors import SsdsError, UnavailableError, UsageError
+from ssds.core.errors import IntegrityError, SsdsError, UnavailableError, UsageError
 from ssds.core.model import ReleaseName
 from ssds.core.platform import Platform
 from ssds.core.versions import version_key
 from ssds.host.mirrors import Mirrors
+from ssds.lock.data import DataLock
 from ssds.lock.model import IndexRecord, LayerRecord, Released, ReleaseHalf, SizedBlob
 from ssds.oci.answers import RegistryError
 from ssds.oci.image_name import ImageName, is_loopback, parse_image_name
 from ssds.oci.registry import Sink
 from ssds.oci.upstream import FoundImage, Images
 from ssds.ship.evidence import METADATA_TYPE
-from ssds.ship.record import NO_ACTION, RECORD_TYPE, read_record
+from ssds.ship.record import DATA_RECORD_TYPE, NO_ACTION, RECORD_TYPE, read_record
+from ssds.ship.refdata.artefact import PREFIX, read_data_record, released_set
+from ssds.ship.revisions import CONTENT
 
 OCI = "oci://"
 _HERE = "layout.invalid"
@@ -94,6 +97,40 @@ class Source:
         place = Found(image=found, images=images, name=reference)
         return self._described(name, tag, platform, place), place
 
+    def data_set(self, name: str, version: str) -> tuple[DataLock, FoundSet]:
+        """Returns what the lock of a data set (``data/<set>``) says, and its place.
+
+        Raises:
+            UsageError: I003, the place does not have that name or version.
+            UnavailableError: I008, it does not say what the set is.
+            IntegrityError: D049, or I009: it says it of something else.
+        """
+        tag = self._tag(name, version)
+        images, reference = self._reference(name, tag)
+        try:
+            index = images.current(reference)
+        except SsdsError as error:
+            self._explain(error, name)
+            raise
+        place = FoundSet(images=images, name=reference, index=index)
+        record = place.attached(DATA_RECORD_TYPE)
+        if record is None:
+            raise UnavailableError(
+                f"{self.text} does not say what {name}:{tag} is",
+                hint="Push it with `ssds sync`, which attaches that.",
+                code="I008",
+            )
+        number = CONTENT.fullmatch(tag)
+        lock = read_data_record(record, name.removeprefix(PREFIX), number[1] if number else tag)
+        released = released_set(lock)
+        if released is None or released.index.digest != index:
+            raise IntegrityError(
+                f"what {self.text} says of {name}:{tag} is about another content",
+                hint="Another writer was at work there; try again.",
+                code="I009",
+            )
+        return lock, place
+
     # -- tags ----------------------------------------------------------------------------------
 
     def _tag(self, name: str, version: str) -> str:
@@ -101,7 +138,8 @@ class Source:
         wanted = ReleaseName(name, version).tag
         if version and wanted in known:
             return wanted
-        plain = [t for t in known if not _REVISION.fullmatch(t) and t != "latest"]
+        immutable = CONTENT if name.startswith(PREFIX) else _REVISION
+        plain = [t for t in known if not immutable.fullmatch(t) and t != "latest"]
         if not version and plain:
             return max(plain, key=version_key)
         if not version and known:
@@ -188,15 +226,15 @@ class Source:
         )
 
 
-class Found:
-    """An image in its place, and what is attached to its index."""
+class FoundSet:
+    """An index in its place, and what is attached to it."""
 
-    def __init__(self, *, image: FoundImage, images: Images, name: ImageName) -> None:
-        self.image, self.images, self.name = image, images, name
+    def __init__(self, *, images: Images, name: ImageName, index: Digest) -> None:
+        self.images, self.name, self.index = images, name, index
 
     def attached(self, artifact_type: str) -> bytes | None:
         """Returns the one blob of the newest artefact of that type, or None."""
-        for manifest in self.images.attached(self.name, self.image.digest, artifact_type):
+        for manifest in self.images.attached(self.name, self.index, artifact_type):
             if len(manifest.layers) == 1:
                 blob = manifest.layers[0]
                 if blob.size_bytes > _TEXT_LIMIT_BYTES:
@@ -206,13 +244,21 @@ class Found:
                 return bytes(sink.data)
         return None
 
-    def metadata(self) -> bytes | None:
-        """Returns the metadata blob that refers to the index, or None."""
-        return self.attached(METADATA_TYPE)
-
     def fetch(self, digest: Digest, size_bytes: int, sink: Sink) -> None:
         """Writes a blob to ``sink``; the caller checks what came."""
         self.images.fetch(self.name, digest, size_bytes, sink)
+
+
+class Found(FoundSet):
+    """An image in its place, and what is attached to its index."""
+
+    def __init__(self, *, image: FoundImage, images: Images, name: ImageName) -> None:
+        super().__init__(images=images, name=name, index=image.digest)
+        self.image = image
+
+    def metadata(self) -> bytes | None:
+        """Returns the metadata blob that refers to the index, or None."""
+        return self.attached(METADATA_TYPE)
 
 
 class _Whole:

@@ -155,8 +155,9 @@ class Images:
             entries = found.registry.referrers(found.repository, subject)
         else:
             assert found.layout is not None
-            folder = name.repository.rpartition("/")[2]
-            listed = found.layout.tags().get(f"{folder}:{subject.replace(':', '-')}")
+            known, tag = found.layout.tags(), subject.replace(":", "-")
+            names = (name.repository, name.repository.rpartition("/")[2])
+            listed = next((known[f"{n}:{tag}"] for n in names if f"{n}:{tag}" in known), None)
             data = found.layout.read(listed.digest, DOCUMENT_LIMIT_BYTES) if listed else b""
             entries = parse_index(data).manifests if listed else ()
         manifests = []
