@@ -61,7 +61,7 @@ def _filled(text: str, given: Mapping[str, str], refuse: Refusals) -> tuple[str,
     for line in text.split("\n"):
         if line.startswith("%"):
             inside = re.match(r"%arguments\s*$", line, re.IGNORECASE) is not None
-        elif inside and (match := re.match(r"\s*([A-Za-z_]\w*)\s*=\s*(.*?)\s*$", line)):
+        elif inside and (match := re.fullmatch(r"([A-Za-z_]\w*)\s*=\s*(.*)", line.strip())):
             values[match[1]] = match[2].strip("\"'")
     values |= given
     used: set[str] = set()
@@ -223,15 +223,16 @@ class _Reader:
         for number, line in lines:
             if re.match(r"\s*(?:#|$)", line):
                 continue
-            if match := re.fullmatch(r"\s*unset\s+([\w\s]+?)\s*;?\s*", line):
-                names = match[1].split()
+            text = _bare(line).strip().removesuffix(";").rstrip()
+            verb, *names = text.split()
+            if verb == "unset" and names and all(map(ENVIRONMENT_NAME.fullmatch, names)):
                 if any(name in step["env"] for step in steps for name in names):
                     self.refuse(number, line, "It is set above: leave that out.")
                 self.notes.append(
                     f"line {number}: {', '.join(names)} stays as the base and the caller set it"
                 )
                 continue
-            match = re.fullmatch(r"\s*(?:export\s+)?([^\s=]+)=(.*?)\s*;?\s*", _bare(line))
+            match = re.fullmatch(r"(?:export\s++)?([^\s=]+)=(.*)", text)
             own = words(match[2]) if match else None
             plain = match is not None and ENVIRONMENT_NAME.fullmatch(match[1])
             if (
@@ -246,9 +247,9 @@ class _Reader:
                 self.refuse(number, line, "Only export NAME=VALUE; others belong into a wrapper.")
                 continue
             word = own[0] if own else None
-            text = word.plain if word else ""
-            if text is not None:
-                steps.append({"env": {match[1]: text}})
+            value = word.plain if word else ""
+            if value is not None:
+                steps.append({"env": {match[1]: value}})
             elif word is not None:
                 steps.append({"env": {match[1]: word.expanding}, "expand": True})
         return steps
@@ -258,7 +259,7 @@ class _Reader:
         for number, line in lines:
             if re.match(r"\s*(?:#|$)", line):
                 continue
-            match = re.fullmatch(r"\s*([^\s=]+)(?:\s*=\s*|\s+)(.*?)\s*", line)
+            match = re.fullmatch(r"([^\s=]+)(?:\s*+=\s*|\s+)(.*)", line.strip())
             name, value = (match[1], match[2].strip('"')) if match else (line.strip(), "")
             if name.lower() == "version" and value:
                 self.metadata.setdefault("version", value)
@@ -271,8 +272,19 @@ class _Reader:
 
 def _bare(line: str) -> str:
     """Returns the line without the comment at its end."""
-    starts = (match.start() for match in re.finditer(r"\s#", line))
-    return next((line[:at] for at in starts if words(line[:at]) is not None), line)
+    sign, position = "", 0
+    while position < len(line):
+        char = line[position]
+        if char == "\\" and sign != "'":
+            position += 1
+        elif sign:
+            sign = "" if char == sign else sign
+        elif char in "'\"":
+            sign = char
+        elif char == "#" and line[position - 1 : position].isspace():
+            return line[:position]
+        position += 1
+    return line
 
 
 def _script(lines: Lines) -> str:

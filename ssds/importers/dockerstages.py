@@ -37,7 +37,7 @@ def chosen(
     stages = _stages(found[first:])
     if not stages:
         return list(found), []
-    at = _place(stages, wanted) if wanted else len(stages) - 1
+    at = _place(stages, wanted, len(stages)) if wanted else len(stages) - 1
     if at is None:
         line = stages[0].own[0].line
         names = ", ".join(stage.name for stage in stages)
@@ -45,17 +45,17 @@ def chosen(
         return list(found[: first + 1]), []
     chain = [stages[at]]
     taken = {at}
-    while (below := _place(stages[:at], chain[0].on)) is not None:
-        chain.insert(0, stages[below])
+    while (below := _place(stages, chain[-1].on, at)) is not None:
+        chain.append(stages[below])
         taken.add(below)
         at = below
     left = [stage.name for number, stage in enumerate(stages) if number not in taken]
     notes = []
     if left:
-        kept = f"stage {chain[-1].name} was taken"
+        kept = f"stage {chain[0].name} was taken"
         how = "" if wanted else ", as docker build does; --stage NAME takes another"
         notes.append(f"{kept}, {', '.join(left)} left out{how}")
-    return [*found[:first], *(one for stage in chain for one in stage.own)], notes
+    return [*found[:first], *(one for stage in reversed(chain) for one in stage.own)], notes
 
 
 def _stages(found: Sequence[Instruction]) -> list[Stage]:
@@ -75,9 +75,11 @@ def _stages(found: Sequence[Instruction]) -> list[Stage]:
     return stages
 
 
-def _place(stages: Sequence[Stage], name: str) -> int | None:
-    """Returns the number of the last stage of that name, or with that number."""
-    for number in range(len(stages) - 1, -1, -1):
-        if stages[number].name == name.lower():
+def _place(stages: Sequence[Stage], name: str, end: int) -> int | None:
+    """Returns the number of the last stage before ``end`` of that name, or with that number."""
+    lowered = name.lower()
+    for number in range(end - 1, -1, -1):
+        if stages[number].name == lowered:
             return number
-    return int(name) if name.isascii() and name.isdigit() and int(name) < len(stages) else None
+    plain = name.isascii() and name.isdigit() and len(name) < 9
+    return int(name) if plain and int(name) < end else None

@@ -19,7 +19,7 @@ _KEY = pattern(rb"recipe[\"']?\s*:|\\[xuU]")
 _TEMPLATE = "{{"
 _PUBLISHED = pattern(rb"(?:vnmd|neurodesk)(?:/caid)?/([a-z0-9.-]*)(\{?)|\\[xuU]")
 """What a text has that may name an image of another recipe of its checkout."""
-_COMPOSED = pattern(rb"base-image[\"']?\s*:\s*(?:[>|][-+0-9]*\s*)?[^\n:]*\{\{")
+_COMPOSED = pattern(rb"base-image[\"']?\s*+:\s*+(?:[>|][-+0-9]*+\s*+)?[^\n:]*\{\{")
 """A base whose place is a template (``{{ context.owner }}/fsl_6.0``), not its tag alone."""
 
 

@@ -509,3 +509,19 @@ def test_arguments_without_a_value_and_variables_set_and_unset_are_refused() -> 
     first, second = collector
     assert (first.span.line, "It is set above" in str(first)) == (19, True)
     assert (second.span.line, "--build-arg Y=VALUE" in str(second)) == (20, True)
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["A=" + " " * 50_000 + "x y", "unset a" + " " * 50_000 + "!", "A='" + " #" * 50_000,
+     "A=1 " + "# " * 50_000],
+    ids=["spaces", "unset", "comments", "comment"],
+)  # fmt: skip
+def test_a_long_line_of_a_definition_is_read_once(line: str) -> None:
+    argued(f"{ARGUED}{line}\n%labels\n a{' ' * 50_000}=\n")
+
+
+def test_many_stages_on_one_another_are_followed() -> None:
+    text = "FROM debian:12 AS s0\n" + "".join(f"FROM s{n} AS s{n + 1}\n" for n in range(3000))
+    found, collector = read(text)
+    assert (found.base, len(collector)) == ("debian:12", 0)
