@@ -50,6 +50,7 @@ VERBS = {
     "export": "write what is released as SHPC, DUCC and NeuroDesk read it",
     "advisories": "make, import, look at or give away sets of security advisories",
     "audit": "rebuild a release elsewhere and compare every byte",
+    "test": "test what a site's tree offers, through module and wrapper",
     "rollback": "make an earlier deployment of a site the current one",
     "prune": "remove what a deployed tree keeps of earlier deployments",
     "gc": "remove blobs that nothing refers to",

@@ -90,8 +90,22 @@ def command(
                     say(f"open on {work.channel}{f', {what}' if what else ''}: {reason}")
         if left:
             say("`ssds sync` tries again.")
+        _say_sites(workspace)
     alerts = [entry for entry in entries if entry["alert"]]
     return 3 if fail_on_alert and (alerts or left) else 0
+
+
+def _say_sites(workspace: Workspace) -> None:
+    """Says what the newest tests on sites' own trees gave."""
+    from ssds.cli.site_results import summaries
+
+    for one in summaries(workspace):
+        failing = f": {', '.join(map(shown, one['failing'][:5]))}" if one["failing"] else ""
+        say(
+            f"tested on site {shown(one['site'])} at {one['at']}, generation {one['generation']}: "
+            f"{one['modules']} modules, {one['pass']} pass, {one['fail']} fail, "
+            f"{one['skip']} skip, {one['known']} known{failing}"
+        )
 
 
 def _note_withdrawn(entries: list[dict[str, Any]], locks: Locks) -> None:

@@ -116,7 +116,7 @@ def _one(
     )
     result = sandbox.run(job)
     late = too_late(bench, result, test["name"], time_limit_s)
-    problems = late or _judge(test, result.exit_code, bytes(stdout.data), bytes(stderr.data), work)
+    problems = late or judge(test, result.exit_code, bytes(stdout.data), bytes(stderr.data), work)
     for problem in problems:
         bench.log(f"    FAILED: {problem}\n".encode())
     return Result(
@@ -129,7 +129,7 @@ def _one(
     )
 
 
-def _judge(
+def judge(
     test: Mapping[str, Any],
     exit_code: int,
     stdout: bytes,
