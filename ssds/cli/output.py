@@ -77,12 +77,16 @@ def report_diagnostics(diagnostics: Iterable[Diagnostic]) -> None:
         print(", ".join(words), file=sys.stderr)
 
 
+_WIDEST = 72
+"""Columns are not made wider than this."""
+
+
 def table(rows: Sequence[Sequence[str]], *, indent: str = "") -> str:
-    """Returns rows with aligned columns."""
+    """Returns rows with aligned columns; a very long cell sticks out of its own row alone."""
     if not rows:
         return ""
     rows = [[shown(cell) for cell in row] for row in rows]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    widths = [min(_WIDEST, max(len(row[i]) for row in rows)) for i in range(len(rows[0]))]
     lines = []
     for row in rows:
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]

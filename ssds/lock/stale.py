@@ -15,10 +15,12 @@ from ssds.lock.model import DEFAULT_VARIANT, Locks
 from ssds.lock.read import CATALOG_LOCK, diagnostic
 from ssds.recipe.address import format_address
 from ssds.recipe.catalog import CatalogReading
+from ssds.recipe.homes import FORMATS
 from ssds.recipe.model import Catalog, Target
 from ssds.recipe.shared import BASES_FILE
 
 _SHOWN = 4
+_THEIRS = "/" + FORMATS["neurocontainers"].file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +112,13 @@ def _asked_at(lack: Lack, reading: CatalogReading) -> tuple[Span, str]:
     """Returns the place of the catalog that asks for it, and its address there."""
     target, missing = lack.target, lack.missing
     path = reading.catalog.releases[target.release].recipe_path
+    suite = target.suite
+    if suite is not None and missing.name in {data.source for data in suite.data}:
+        return reading.spans(suite.file, ("required_files",), key=True), "required_files"
+    if path.endswith(_THEIRS):
+        asks: Path = ("files",) if missing.kind == "source" else ("build", "base-image")
+        there = reading.spans.first(path, [asks, ("build", "directives")])
+        return reading.spans(path, there, key=True), format_address(there)
     if missing.kind == "base" and missing.stale:
         path = f"{path.rsplit('/', 2)[0]}/{BASES_FILE}"
         return reading.spans(path, (missing.name,), key=True), missing.name

@@ -150,3 +150,22 @@ def test_an_imported_recipe_has_the_tests_of_the_checkout(root: Path, tmp_path: 
         for graph in graphs
     ]
     assert tests[0].items() <= tests[1].items()
+
+
+def test_pins_that_a_checkouts_recipe_lacks_are_told_where_it_asks_for_them(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = """- run: ['sh {{ get_file("a") }}']\n"""
+    text = recipe(run, tail="files: [{name: a, url: 'https://example.org/a'}]\n")
+    suite = {"fulltest.yaml": SUITE.replace("name: tool", "name: small")}
+    checkout = write_checkout(tmp_path / "theirs", text, files=suite)
+    (root / "ssds.yaml").write_text("catalog: {neurocontainers: ../theirs}\n")
+    assert main(["-C", str(root), "lock", "--check"]) == 2
+    told = capsys.readouterr().err
+    build = checkout / "recipes/small/build.yaml"
+    lines = build.read_text().splitlines()
+    for word, key in (("build.base-image", "base-image:"), ("files", "files:")):
+        line = 1 + next(n for n, text in enumerate(lines) if key in text)
+        assert f"build.yaml:{line}:" in told
+        assert f"({word})" in told
+    assert "fulltest.yaml:3:1  (required_files)" in told
