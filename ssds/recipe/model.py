@@ -193,6 +193,7 @@ class Policy:
         end_of_life: ``fail`` or ``note`` for a base whose support has ended; empty: judged by
             ``fail_on`` like any finding of unknown severity.
         no_worse_than_released: whether findings that the catalog's debts name hold nothing.
+        max_age_days: how old the advisory set may be; 0: of any age.
         lint: severities of remarks on the image's files that hold a release; empty: nobody looks.
         reproducible: what audits must find, or None; in no key.
     """
@@ -207,6 +208,7 @@ class Policy:
     epss_at_least: str = ""
     end_of_life: str = ""
     no_worse_than_released: bool = False
+    max_age_days: int = 0
     lint: tuple[str, ...] = ()
     reproducible: Demand | None = None
 

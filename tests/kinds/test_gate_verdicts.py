@@ -371,3 +371,31 @@ def test_a_catalog_that_owes_nothing_keeps_its_keys():
 def test_the_day_after_a_debt_ends_is_a_change():
     ends = (dt.date(2026, 12, 1), dt.date(2026, 11, 1))
     assert spec.next_change([], DAY, ends) == dt.date(2026, 12, 2)
+
+
+def aged(tmp_path, as_of, **policy):
+    workshop = Workshop(str(tmp_path))
+    value = {
+        "scanned": True, "uncovered": {}, "without_source": {}, "findings": [],
+        "advisories": {"name": "set", "date": "2026-11-01"},
+    }  # fmt: skip
+    digest = workshop.store.blobs.put(json.dumps(value).encode())
+    node = spec.node(
+        target(),
+        Input(role="findings", digest=digest),
+        Policy(name="p", **policy),
+        as_of,
+        advisories_date="2026-11-01",
+    )
+    outcome = run(workshop.bench(node, {"findings": digest}))
+    return node, outcome.verdict, workshop.json(outcome.outputs["report"])["why"]
+
+
+def test_an_advisory_set_that_is_too_old_holds_from_the_day_after_its_last_one(tmp_path):
+    fresh, verdict, why = aged(tmp_path, dt.date(2026, 12, 1), max_age_days=30)
+    assert (verdict, why) == ("pass", [])
+    assert fresh.slice == aged(tmp_path, dt.date(2026, 12, 1))[0].slice
+    assert spec.next_change((), DAY, [dt.date(2026, 12, 1)]) == dt.date(2026, 12, 2)
+    _, verdict, why = aged(tmp_path, dt.date(2026, 12, 2), max_age_days=30)
+    assert verdict == "fail"
+    assert why == ["the advisory set set 2026-11-01 is older than 30 days"]

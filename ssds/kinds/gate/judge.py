@@ -98,6 +98,9 @@ def judge(
     """
     beyond = not BEYOND_SEVERITY.isdisjoint(policy)
     refused = list(scan.gaps) if policy["unscanned"] == "fail" else []
+    if "max_age_days" in policy:  # it is there only where the set is older
+        days = policy["max_age_days"]
+        refused.append(f"the advisory set {scan.advisories} is older than {days} days")
     if policy.get("network") == "refused":
         refused.append("a build step uses the network and the policy does not allow that")
     held: list[Held] = []

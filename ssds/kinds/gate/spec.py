@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from ssds.recipe.debts import Debt
 
 KIND_VERSION = 2
+FRESH_UNTIL = "fresh_until"
+"""The hint that says the last day on which the advisory set is not too old."""
 
 
 def node(
@@ -29,6 +31,7 @@ def node(
     as_of: dt.date,
     *,
     inspection: Input | None = None,
+    advisories_date: str = "",
     recipe_path: str = "",
     owed: Sequence[Debt] = (),
 ) -> Node:
@@ -41,10 +44,16 @@ def node(
         as_of: the date that decides which waivers are in force.
         inspection: the inspect node's ``inspection`` output, role ``inspection``, where the policy
             has a rule on it.
+        advisories_date: of the set that was asked, where there is one.
         recipe_path: the recipe's file.
         owed: findings of the released revision that hold nothing until their day, in force.
     """
     rules = _rules(policy, not policy.allow_network and _uses_network(target))
+    fresh_until = _fresh_until(policy, advisories_date)
+    if fresh_until is not None and as_of > fresh_until:
+        own = rules["policy"]
+        assert isinstance(own, dict)
+        rules = {**rules, "policy": {**own, "max_age_days": policy.max_age_days}}
     active = in_force(target.waivers, as_of) if target.waivers else ()
     if owed and policy.no_worse_than_released:
         rules = {**rules, "debts": [debt.to_json() for debt in owed]}
@@ -57,6 +66,7 @@ def node(
             f"slice.waivers[{i}]": f"scan.waivers[{target.waivers.index(w)}]"
             for i, w in enumerate(active)
         },
+        hints={FRESH_UNTIL: fresh_until.isoformat()} if fresh_until is not None else {},
         recipe_path=recipe_path,
         required=target.required,
     )
@@ -97,6 +107,16 @@ def _exploitation(policy: Policy) -> dict[str, Json]:
     if policy.lint:
         rules["lint"] = sorted(set(policy.lint))
     return rules
+
+
+def _fresh_until(policy: Policy, advisories_date: str) -> dt.date | None:
+    """Returns the last day on which a set of a date is not too old for a policy, or None."""
+    if not policy.max_age_days or not advisories_date:
+        return None
+    try:
+        return dt.date.fromisoformat(advisories_date) + dt.timedelta(days=policy.max_age_days)
+    except (ValueError, OverflowError):
+        return None
 
 
 def in_force(waivers: Iterable[Waiver], as_of: dt.date) -> tuple[Waiver, ...]:
