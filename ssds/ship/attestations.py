@@ -20,7 +20,7 @@ from ssds.core.model import Claim
 from ssds.core.platform import Platform
 from ssds.core.records import replace
 from ssds.lock.model import Released, ReleaseHalf
-from ssds.ship.channels import Attachment, Made
+from ssds.ship.channels import Attachment, Made, signed_kind
 from ssds.ship.evidence import ATTESTATION, Read, document_of, loaded
 from ssds.ship.observation import Observation
 from ssds.ship.signatures import Signing
@@ -62,7 +62,7 @@ def attestations(
 def _wanted(signing: Signing, item: Attachment, what: Json) -> Attachment:
     """Returns the attachment, known by who signs what; its content is to be made."""
     identity = canonical_bytes({"key": str(signing.signer.public.id), "statement": what})
-    kind = item.kind + ATTESTATION
+    kind = signed_kind(item.kind + ATTESTATION, signing.signer.public.id)
     return replace(item, kind=kind, digest=sha256_of(identity), make=None)
 
 

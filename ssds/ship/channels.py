@@ -83,7 +83,8 @@ class Attachment:
     """One referrer that a channel should have.
 
     Attributes:
-        kind: ``metadata``, ``release``, or a kind of node.
+        kind: ``metadata``, ``release``, or a kind of node; of what is signed with ``@`` and who
+            signed it (``signed_kind``), so that those of several keys stand beside each other.
         subject: the manifest or index that it is about; size_bytes: of that.
         digest: of the metadata blob, the SBOM, the report, the findings.
         platform: None for an index.
@@ -101,15 +102,37 @@ class Attachment:
     here: bool = True
 
     @property
+    def plain_kind(self) -> str:
+        """The kind, whoever signed it."""
+        return plain_kind(self.kind)
+
+    @property
+    def signer(self) -> str:
+        """The beginning of the id of the key that signed it, or the empty string."""
+        return self.kind.partition("@")[2]
+
+    @property
     def label(self) -> str:
         """The text for people: ``sbom [linux/amd64]``."""
-        return f"{self.kind} [{self.platform}]" if self.platform else self.kind
+        return f"{self.plain_kind} [{self.platform}]" if self.platform else self.plain_kind
 
     def held(self, observed: Observation) -> Digest | None:
         """Returns what of this kind is attached to the subject."""
         if self.kind == "metadata":
             return observed.metadata.get(self.subject)
-        return observed.evidence.get(evidence_key(self.subject, self.kind))
+        found = observed.evidence.get(evidence_key(self.subject, self.kind))
+        before = observed.evidence.get(evidence_key(self.subject, self.plain_kind))
+        return before if found is None and before == self.digest else found
+
+
+def signed_kind(kind: str, key: Digest) -> str:
+    """Returns the kind of what the key with this id signed."""
+    return f"{kind}@{key.hex[:16]}"
+
+
+def plain_kind(kind: str) -> str:
+    """Returns a kind without who signed it."""
+    return kind.partition("@")[0]
 
 
 def metadata_of(released: Released) -> list[Attachment]:

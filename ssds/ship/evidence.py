@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 METADATA_TYPE = "application/vnd.ssds.metadata.v1+json"
 SBOM_TYPE = "application/vnd.cyclonedx+json"
 KIND_ANNOTATION = "vnd.ssds.kind"
+SIGNER_ANNOTATION = "vnd.ssds.signer"
+"""The beginning of the id of the key, of what is signed."""
 DIGEST_ANNOTATION = "vnd.ssds.evidence"
 ATTESTATION = "-attestation"
 """The end of the kind of what is signed evidence."""
@@ -132,7 +134,7 @@ def document_of(attachment: Attachment, data: bytes) -> tuple[str, bytes]:
         return RECORD_TYPE, data
     if attachment.kind == "dataset":
         return DATA_RECORD_TYPE, data
-    if attachment.kind == "signature" or attachment.kind.endswith(ATTESTATION):
+    if attachment.plain_kind == "signature" or attachment.plain_kind.endswith(ATTESTATION):
         return BUNDLE_TYPE, data
     if attachment.kind == "sbom":
         return SBOM_TYPE, data
@@ -193,8 +195,9 @@ def referrer(attachment: Attachment, data: bytes) -> tuple[bytes, bytes]:
         subject=subject,
         artifact_type=artifact_type,
         annotations={
-            **(_bundle_annotations(attachment.kind) if artifact_type == BUNDLE_TYPE else {}),
-            KIND_ANNOTATION: attachment.kind,
+            **(_bundle_annotations(attachment.plain_kind) if artifact_type == BUNDLE_TYPE else {}),
+            KIND_ANNOTATION: attachment.plain_kind,
+            **({SIGNER_ANNOTATION: attachment.signer} if attachment.signer else {}),
             DIGEST_ANNOTATION: str(attachment.digest),
         },
     )
@@ -233,7 +236,8 @@ def our_kind(entry: Descriptor | Manifest) -> str:
     """Returns which of our attachments an entry of a list, or a manifest, is; or nothing."""
     if entry.artifact_type == METADATA_TYPE:
         return "metadata"
-    return entry.annotations.get(KIND_ANNOTATION, "")
+    kind, signer = (entry.annotations.get(k, "") for k in (KIND_ANNOTATION, SIGNER_ANNOTATION))
+    return f"{kind}@{signer}" if kind and signer else kind
 
 
 def attached(

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from ssds.core.digest import Digest
 from ssds.lock.model import Released
+from ssds.ship.channels import plain_kind
 from ssds.ship.observation import Observation, evidence_key
 from ssds.ship.plug import Backend, Seen, lost_parts
 from ssds.ship.signatures import KIND as SIGNATURE
@@ -60,7 +61,7 @@ def _observe_one(
             continue
         for subject in _asked(released, seen):
             for kind, digest in seen.attached(subject).items():
-                if kind == SIGNATURE and not seen.signed(subject):
+                if plain_kind(kind) == SIGNATURE and not seen.signed(subject):
                     continue  # half of it is gone: both are brought again
                 if kind == "metadata":
                     metadata[subject] = digest

@@ -20,7 +20,7 @@ from ssds.core.platform import Platform
 from ssds.core.records import dataclass, replace
 from ssds.lock.model import Released
 from ssds.recipe.model import Channel
-from ssds.ship.channels import Attachment, Made
+from ssds.ship.channels import Attachment, Made, signed_kind
 from ssds.ship.observation import Observation
 from ssds.trust.simple import payload_bytes
 from ssds.trust.statement import SIGNED, statement_bytes
@@ -100,7 +100,7 @@ class Signing:
         statement = statement_bytes(subject, reference, SIGNED, says)
         identity = canonical_bytes({"key": str(key.id), "statement": str(sha256_of(statement))})
         wanted = Attachment(
-            kind=KIND,
+            kind=signed_kind(KIND, key.id),
             subject=subject,
             size_bytes=size_bytes,
             digest=sha256_of(identity),

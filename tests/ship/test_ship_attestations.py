@@ -103,9 +103,12 @@ def test_evidence_and_provenance_are_signed_once(place: Place) -> None:
     wanted = {f"+ tool:1.0-r1 {kind}-attestation [{AMD64}]" for kind in kinds}
     assert wanted < set(sync(place, lock, history))
     assert sync(place, lock, history, at=8) == []
-    again = sync(place, lock, history, signer=new_signer(), at=9)
+    other = new_signer()
+    again = sync(place, lock, history, signer=other, at=9)
     assert wanted < set(again)
     assert all("attestation" in line or "signature" in line for line in again)
+    for at, signer in enumerate((LAB, other, LAB), start=10):
+        assert sync(place, lock, history, signer=signer, at=at) == [], "each key's stay"
 
 
 def test_a_build_that_the_store_forgot_gives_no_provenance(place: Place) -> None:
@@ -114,6 +117,28 @@ def test_a_build_that_the_store_forgot_gives_no_provenance(place: Place) -> None
     lock, _ = built(place.blobs)
     forgot = History(preimage=lambda _: None, claims=lambda _: ())
     assert not [line for line in sync(place, lock, forgot) if "provenance" in line]
+
+
+def test_what_two_keys_say_of_an_image_is_told_side_by_side(tmp_path: Path) -> None:
+    blobs = Blobs(str(tmp_path / "blobs"))
+    backend = LayoutChannel(str(tmp_path / "out"))
+    channel = Channel(name="local", kind="layout", location="out")
+    place = Place(backend=backend, channel=channel, source=Source(blobs), blobs=blobs)
+    lock, history = built(blobs)
+    other = new_signer("ed25519", "people")
+    sync(place, lock, history)
+    sync(place, lock, history, signer=other, at=8)
+    target = target_of(f"oci:{tmp_path}/out:tool:1.0")
+    report, _ = verify_image(target, (LAB.public, other.public))
+    assert report.good, report.wrong
+    assert [key.name for key in report.signers] == ["lab", "people"]
+    assert [text for text in report.proven if "tests passed" in text] == [
+        "linux/amd64: lab says: 1 tests passed",
+        "linux/amd64: people says: 1 tests passed",
+    ]
+    for one in (LAB, other):
+        alone, _ = verify_image(target, (one.public,))
+        assert sum(" says: " in text for text in alone.proven) == 4
 
 
 @pytest.mark.parametrize("emulated", [False, True])
