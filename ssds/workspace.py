@@ -318,6 +318,7 @@ class Workspace:
             emulates=emulates,
             cached=cached,
             sure=held.sure,
+            withdrawn=frozenset(map(str, self.locks.withdrawn)),
         )
         if self.settings.signed_caches and (store := self.store_if_there):
             from ssds.cache.distrust import doubting

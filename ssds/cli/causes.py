@@ -261,6 +261,14 @@ def _gate(known: Known, step: PlanStep, near: Neighbour | None) -> Iterator[Caus
             yield from _failed(known, source)
 
 
+def _withdrawn(known: Known, step: PlanStep, near: Neighbour | None) -> Iterator[Cause]:
+    yield Cause(
+        code="held",
+        text=f"It contains what is not to be used any more: {step.text}.",
+        next="Build it on another version, or take that back: `ssds withdraw … --undo`.",
+    )
+
+
 def _failed(known: Known, step: PlanStep) -> Iterator[Cause]:
     """Says which tests or findings failed, from the report, and since when that is remembered."""
     claim = step.claim
@@ -359,6 +367,7 @@ _BY_REASON: Mapping[str, _Tell] = {
     "input": _input,
     "builder": _builder,
     "gate": _gate,
+    "withdrawn": _withdrawn,
     "rerun": _asked,
     "retry": _asked,
 }

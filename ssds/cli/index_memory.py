@@ -40,8 +40,8 @@ _SANDBOX = "sandbox"
 BROKEN_SITES = "broken-sites"
 DOUBTED = "doubted"
 """The fact whether files of sites have errors, which only the whole plan tells."""
-WITHDRAWN = "withdrawn"
-"""The fact of what is withdrawn. JSON: release → what users are told of it."""
+TOLD = "told"
+"""The fact of what is withdrawn or adopted. JSON: what ``planning.told_texts`` gives."""
 
 
 class Memory:

@@ -11,7 +11,7 @@ import json
 import os
 
 from ssds.cli import channels, planning
-from ssds.cli.index_memory import BROKEN_SITES, DOUBTED, OPEN, WITHDRAWN, Memory
+from ssds.cli.index_memory import BROKEN_SITES, DOUBTED, OPEN, TOLD, Memory
 from ssds.core.errors import InputError, SsdsError
 from ssds.core.memory import uncollected
 from ssds.core.records import replace
@@ -115,7 +115,7 @@ class Session(Memory):
             if not more and self._is_enough(delivery.plan, {}, set()):
                 notes, _ = channels.notes(self.workspace, self.channels_in_use({}))
                 notes += planning.cache_notes(self.workspace)
-                return replace(delivery, notes=notes + self._withdrawn(names, part))
+                return replace(delivery, notes=notes + self._told(names, part))
             if not more:
                 break
             names |= more
@@ -148,7 +148,7 @@ class Session(Memory):
         files = (p[len(locks) :] for p in self.notes.seen if p.startswith(locks))
         self.put(workspace, entries, {*entries, *folders}, keeping.lock_files_of(files))
         self.put_ground(workspace)
-        self.editor.know({WITHDRAWN: json.dumps(planning.withdrawn_texts(workspace.locks))})
+        self.editor.know({TOLD: json.dumps(planning.told_texts(workspace.locks))})
         data = "" if self._data_settled(planned) else OPEN
         self.editor.know({"catalog": self.catalog, "code": keeping.code_digest(), "data": data})
         self.editor.know({DOUBTED: self.doubted()})
@@ -198,20 +198,20 @@ class Session(Memory):
         planned = {node.label for node in delivery.plan.steps}
         shared = sum(1 for number in others if table.shared_names[number] not in planned)
         notes, _ = channels.notes(self.workspace, self.channels_in_use(entries))
-        notes += planning.cache_notes(self.workspace) + self._withdrawn(names, part)
+        notes += planning.cache_notes(self.workspace) + self._told(names, part)
         return replace(delivery, rowless=delivery.rowless + own + shared, notes=notes)
 
-    def _withdrawn(self, names: set[str], part: Workspace) -> tuple[str, ...]:
-        """Returns the notes on what is withdrawn, of ``names`` by their locks, and keeps them."""
+    def _told(self, names: set[str], part: Workspace) -> tuple[str, ...]:
+        """Returns what is to be told of releases, of ``names`` by their locks, and keeps it."""
         try:
-            known = json.loads(self.table.facts.get(WITHDRAWN) or "{}")
+            known = json.loads(self.table.facts.get(TOLD) or "{}")
             items = {str(r): str(text) for r, text in known.items()}
         except (ValueError, AttributeError, RecursionError):
             items = {}  # somebody else wrote the index
         texts = {r: text for r, text in items.items() if r.partition("@")[0] not in names}
-        texts |= planning.withdrawn_texts(part.locks)
-        self.editor.know({WITHDRAWN: json.dumps(texts)})
-        return planning.withdrawn_notes(texts)
+        texts |= planning.told_texts(part.locks)
+        self.editor.know({TOLD: json.dumps(texts)})
+        return planning.told_notes(texts)
 
     def _touched(self, changes: Changes) -> set[str]:
         """Returns the recipes whose plan may be another one than before."""

@@ -94,14 +94,26 @@ def site_notes(workspace: Workspace) -> tuple[str, ...]:
     )
 
 
-def withdrawn_notes(withdrawn: Mapping[str, str]) -> tuple[str, ...]:
-    """Returns what is to be said of withdrawn releases: release → what users are told."""
-    return tuple(f"{name} was {text}" for name, text in sorted(withdrawn.items()))
+def told_notes(texts: Mapping[str, str]) -> tuple[str, ...]:
+    """Returns what is to be said of releases, by what ``told_texts`` gives."""
+    found = [f"{name} was {text}" for name, text in sorted(texts.items()) if text]
+    if adopted := sum(not text for text in texts.values()):
+        found.append(f"{counted(adopted, 'adopted release')} reused as others deployed")
+    return tuple(found)
 
 
-def withdrawn_texts(locks: Locks) -> dict[str, str]:
-    """Returns release → what users are told, of all that is withdrawn."""
-    return {str(name): said.text for name, said in locks.withdrawn.items()}
+def told_texts(locks: Locks) -> dict[str, str]:
+    """Returns release → what users are told of what is withdrawn; the empty text for adopted ones.
+
+    What was adopted and has a build of ours is none of them.
+    """
+    texts = {
+        str(lock.release_name(name)): ""
+        for lock in locks.releases.values()
+        for name, variant in lock.variants.items()
+        if variant.index is None and any(s.adopted for s in variant.platforms.values())
+    }
+    return texts | {str(name): said.text for name, said in locks.withdrawn.items()}
 
 
 def cache_notes(workspace: Workspace) -> tuple[str, ...]:
@@ -168,7 +180,7 @@ def _deliver(
             *pushes.notes,
             *cache_notes(workspace),
             *site_notes(workspace),
-            *withdrawn_notes(withdrawn_texts(workspace.locks)),
+            *told_notes(told_texts(workspace.locks)),
         ),
         required_waits=required_waits(plan),
     )

@@ -66,6 +66,7 @@ class Facts:
             for the locked one wins (C3).
         doubts: whether what a claim says is known only from one who is not trusted any more: then
             the locked one does not win either.
+        withdrawn: releases that are not to be used any more: nothing new is published on them.
     """
 
     claims: Callable[[ActionKey], tuple[Claim, ...]]
@@ -78,6 +79,7 @@ class Facts:
     cached: Callable[[ActionKey], tuple[Claim, ...]] = lambda _: ()
     sure: Mapping[ActionKey, Claim] = field(default_factory=dict)
     doubts: Callable[[Claim], bool] = lambda _: False
+    withdrawn: frozenset[str] = frozenset()
 
     def believed(self, key: ActionKey) -> tuple[Claim, ...]:
         """Returns those claims of a key that may be reused."""
@@ -137,11 +139,13 @@ class Plan:
 
     Attributes:
         brought: reused nodes → those of their outputs whose bytes a channel gives (C2).
+        withdrawn: as in Facts.
     """
 
     steps: Mapping[NodeId, PlanStep]
     salt: str = ""
     brought: Mapping[NodeId, tuple[Digest, ...]] = field(default_factory=dict)
+    withdrawn: frozenset[str] = frozenset()
 
     def count(self, verb: Verb) -> int:
         """How many steps have that verb."""
@@ -171,10 +175,26 @@ def make_plan(graph: Graph, facts: Facts, wishes: Wishes | None = None) -> Plan:
     texts = Texts()
     for node in graph.nodes.values():
         if node.id in chosen:
-            steps[node.id] = _judge(node, steps, facts, wishes, graph.salt, texts)
+            step = _judge(node, steps, facts, wishes, graph.salt, texts)
+            steps[node.id] = _withheld(step, facts.withdrawn) if facts.withdrawn else step
     _leave_out_unselected(steps)
     brought = _want_bytes(steps, facts, wishes)
-    return Plan(steps=steps, salt=graph.salt, brought=brought)
+    return Plan(steps=steps, salt=graph.salt, brought=brought, withdrawn=facts.withdrawn)
+
+
+def _withheld(step: PlanStep, withdrawn: frozenset[str]) -> PlanStep:
+    """Returns a step, held where it would publish what contains a withdrawn release (C16).
+
+    A release's publish node has the verdicts of all that it contains among its inputs.
+    """
+    if step.node.kind != "publish" or not step.runs:
+        return step
+    gates = (i.node.owner for i in step.node.inputs if i.gate and i.node is not None)
+    bad = sorted({owner for owner in gates if owner in withdrawn and owner != step.node.id.owner})
+    if not bad:
+        return step
+    text = f"{', '.join(bad)} is withdrawn"
+    return replace(step, verb=Verb.HELD, reason="withdrawn", text=text)
 
 
 def _judge(

@@ -23,7 +23,7 @@ from ship_makers import AMD64, image, release, root_tar, run, script, site, smal
 from ssds.core.diagnostics import Collector
 from ssds.core.errors import Refused
 from ssds.core.model import ReleaseName
-from ssds.lock.model import Adoption, Lock, PlatformLock, VariantLock
+from ssds.lock.model import Adoption, Lock, PlatformLock, VariantLock, Withdrawal
 from ssds.lock.read import read_locks
 from ssds.lock.write import with_variant
 from ssds.oci.blobs import Blobs
@@ -229,6 +229,42 @@ def adopted(name: str, *places: Path) -> Lock:
     return Lock(name=name, version="1", variants={"": variant})
 
 
+def over(adopted: Lock, built: Lock) -> Lock:
+    """A build of ours in the place of what was adopted, which stays beside it."""
+    variant = built.variants[""]
+    was = adopted.variants[""].platforms[AMD64].adopted
+    sections = {AMD64: replace(variant.platforms[AMD64], adopted=was)}
+    return replace(adopted, variants={"": replace(variant, platforms=sections)})
+
+
+LISTED: list[str] = []
+
+
+def listens(event: str, arguments: tuple[object, ...]) -> None:
+    if event in ("os.scandir", "os.listdir", "open") and LISTED[:1] == ["on"]:
+        LISTED.append(str(arguments[0]))
+
+
+def test_no_command_looks_into_an_adopted_image(
+    made: tuple[Blobs, Lock, Lock], few: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    few.adopt()
+    folder = str(few.workspace / "lockfiles")
+    locks = [*read_locks(folder, shown=folder, collector=Collector()).releases.values()]
+    sys.addaudithook(listens)
+    LISTED.append("on")
+    try:
+        deploy(SITE, [*locks, made[1]], made[0], str(few.tree))
+        plan_deploy(SITE, [*locks, made[2]], made[0], str(few.tree))
+        check_tree(str(few.tree))
+        assert few.run("plan", "--no-index") == 0
+    finally:
+        seen = LISTED[1:]
+        LISTED.clear()
+    assert len(seen) > 50
+    assert [path for path in seen if f"{few.tree}/containers/" in path and ".simg/" in path] == []
+
+
 STRANGERS = (
     f"containers/{NEW}/theirs",
     f"containers/{NEW}",
@@ -267,7 +303,9 @@ def strange(tree: Path, names: list[str], outside: Path) -> None:
 @settings(max_examples=6, deadline=None)
 @given(
     names=st.lists(st.sampled_from(STRANGERS), unique=True, max_size=4),
-    steps=st.lists(st.tuples(st.sampled_from("ARGD"), st.integers(0, 200)), min_size=1, max_size=4),
+    steps=st.lists(
+        st.tuples(st.sampled_from("ARGDWB"), st.integers(0, 200)), min_size=1, max_size=4
+    ),
 )
 def test_nothing_of_others_is_touched_and_nothing_live_is_removed_whatever_fails(
     made: tuple[Blobs, Lock, Lock], names: list[str], steps: list[tuple[str, int]]
@@ -281,10 +319,19 @@ def test_nothing_of_others_is_touched_and_nothing_live_is_removed_whatever_fails
         outside.mkdir()
         strange(tree, names, outside)
         old = adopted("old", place)
+        gone = replace(old.variants[""], withdrawn=Withdrawal(why="x", since="2026-11-01"))
+        built = over(old, first)
         before, around = state_of(tree), state_of(outside)
         known = points(blobs, first)
         for what, number in steps:
-            wanted = {"A": [old, first], "D": [old, second], "R": [old], "G": []}[what]
+            wanted = {
+                "A": [old, first],
+                "D": [old, second],
+                "R": [old],
+                "W": [replace(old, variants={"": gone}), first],
+                "B": [built, first],
+                "G": [],
+            }[what]
             kill = known[number % len(known)] if number % 2 else ""
 
             def act(what: str = what, wanted: list[Lock] = wanted) -> None:
@@ -299,6 +346,9 @@ def test_nothing_of_others_is_touched_and_nothing_live_is_removed_whatever_fails
             for entry in read_deployed(str(tree), "example").entries:
                 for image_digest in entry.images.values():
                     assert (tree / image_path(image_digest) / "opt/fsl/data").exists()
+                if entry.adopted:
+                    wrappers = tree / f"sites/example/wrappers/{entry.name}/{entry.full}/bin"
+                    assert wrappers.samefile(place.parent)
 
 
 # -- their own programs ---------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,12 +14,13 @@ from ssds.core.digest import sha256_of
 from ssds.exports.offers import offers
 from ssds.lock.diff import diff, render
 from ssds.lock.merge import merge
-from ssds.lock.model import Adoption, Lock, PlatformLock, VariantLock
+from ssds.lock.model import Adoption, Lock, PlatformLock, VariantLock, Withdrawal
 from ssds.lock.quick import quick_lock
 from ssds.lock.read import read_lock
 from ssds.lock.write import lock_bytes
 from ssds.oci.blobs import Blobs
 
+SAID = Withdrawal(why="wrong sums", since="2026-11-01")
 LOCK = "lockfiles/tool@1.0.lock.json"
 
 
@@ -87,6 +89,48 @@ def test_what_was_adopted_is_withdrawn_too_and_status_says_it(
     told = capsys.readouterr()
     assert "withdrawn" in told.out.splitlines()[-1]
     assert "old@1 was withdrawn on 2026-11-01: unsafe." in told.err
+    for more in ((), ("--no-index",)):
+        assert ssds(place, "plan", *more) == 0
+        assert "adopted" not in capsys.readouterr().out
+    assert ssds(place, "withdraw", "old@1", "--undo") == 0
+    for more in ((), (), ("--no-index",)):
+        assert ssds(place, "plan", *more) == 0
+        assert "note: 1 adopted release reused as others deployed" in capsys.readouterr().out
+
+
+def test_what_contains_a_withdrawn_release_is_held_with_and_without_an_index(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, base in (
+        ("lower", "image: example.org/x:1"),
+        ("upper", "recipe: lower, version: '1'"),
+    ):
+        (place / f"catalog/{name}").mkdir()
+        (place / f"catalog/{name}/recipe.yaml").write_text(
+            f"name: {name}\nversion: '1'\nsummary: x\nlicenses: [MIT]\n"
+            f"platforms: {{linux/amd64: required}}\nbase: {{{base}}}\nbuild: []\n"
+        )
+    assert "withdrawn" not in planned(place, capsys)["upper@1:publish"]
+    lock = Lock(name="lower", version="1", variants={"": VariantLock(withdrawn=SAID)})
+    path = place / f"lockfiles/{lock.file_name}"
+    path.write_bytes(lock_bytes(lock))
+    for more in ((), (), ("--no-index",)):
+        found = planned(place, capsys, *more)
+        assert found["upper@1:publish"] == "held withdrawn lower@1 is withdrawn"
+        assert not found["lower@1:publish"].startswith("held")
+    assert ssds(place, "explain", "upper@1:publish") == 0
+    assert "contains what is not to be used" in capsys.readouterr().out
+    path.write_bytes(lock_bytes(replace(lock, variants={"": VariantLock()})))
+    assert not planned(place, capsys)["upper@1:publish"].startswith("held")
+
+
+def planned(place: Path, capsys: pytest.CaptureFixture[str], *more: str) -> dict[str, str]:
+    capsys.readouterr()
+    ssds(place, "plan", "--json", *more)
+    told = capsys.readouterr()
+    assert told.out, told.err
+    rows = json.loads(told.out)["steps"]
+    return {r["node"]: f"{r['verb']} {r['reason_code']} {r['reason']}" for r in rows}
 
 
 @pytest.mark.parametrize(

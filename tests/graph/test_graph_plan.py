@@ -382,6 +382,27 @@ def test_a_release_is_held_by_what_the_recipes_below_it_contain() -> None:
     assert verbs(make_plan(graph, memory.facts()))["top@1:publish"] == "x"
 
 
+def test_what_contains_a_withdrawn_release_is_held_and_what_is_released_of_it_stays() -> None:
+    lower, upper = (RecipeRef(name=name, version="1") for name in ("lower", "upper"))
+    graph = graph_of(
+        a_catalog(
+            a_release("lower", "1"),
+            a_release("upper", "1", base_recipe=lower),
+            a_release("top", "1", base_recipe=upper),
+        )
+    )
+    memory = Memory()
+    withdrawn = replace(memory.facts(), withdrawn=frozenset({"lower@1"}))
+    found = make_plan(graph, withdrawn)
+    step = found.steps[NodeId("top@1", "publish", "linux/amd64")]
+    assert (step.verb.value, step.reason, step.text) == ("x", "withdrawn", "lower@1 is withdrawn")
+    assert verbs(found)["upper@1:publish"] == "x"
+    assert verbs(found)["lower@1:publish"] == "?"  # its own revision is not held
+    run_plan(make_plan(graph, memory.facts()), memory, {})
+    withdrawn = replace(memory.facts(), withdrawn=frozenset({"lower@1"}))
+    assert set(verbs(make_plan(graph, withdrawn)).values()) == {"="}
+
+
 def test_a_release_whose_lock_holds_no_pins_is_not_locked_though_its_base_is() -> None:
     catalog = a_catalog(a_release())
     graph = compile_graph(catalog, shared_pins(catalog), {}, TODAY)

@@ -100,12 +100,12 @@ def _entry(
                 waivers = True
             settled = settled and _is_settled(step)
             if name.kind in _SEEN_KINDS:
-                seen.update(_outcome(step).encode())
+                seen.update(_outcome(step, plan.withdrawn).encode())
             for item in step.node.inputs:
                 other = item.node
                 if item.gate and other is not None and other.owner not in owners:
                     # What this recipe contains holds what is built on it, too.
-                    seen.update(_outcome(plan.steps[other]).encode())
+                    seen.update(_outcome(plan.steps[other], plan.withdrawn).encode())
                 if other is not None and other.owner not in owners and other.label not in shared:
                     source = plan.steps[other]
                     if other.kind in ("source", "base"):
@@ -166,10 +166,11 @@ def _offer(release: Release) -> str:
     return f"release {release.id} {' '.join(targets)}\n"
 
 
-def _outcome(step: PlanStep) -> str:
+def _outcome(step: PlanStep, withdrawn: frozenset[str]) -> str:
     outputs = " ".join(f"{name}={digest}" for name, digest in sorted(step.outputs.items()))
     verdict = step.claim.verdict if step.claim else ""
-    return f"{step.node.id.label} {step.verb.value} {verdict} {outputs}\n"
+    held = " withdrawn" * (step.node.id.owner in withdrawn)
+    return f"{step.node.id.label} {step.verb.value} {verdict} {outputs}{held}\n"
 
 
 def local_trees(releases: Iterable[Release]) -> Iterator[LocalTree]:
