@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -21,11 +22,13 @@ from ssds.workspace import Workspace
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from ssds.core.canonical import Json
     from ssds.core.digest import Digest
     from ssds.lock.model import Lock, PlatformLock
+    from ssds.recipe.model import Target
     from ssds.reports.model import Image, Report
 
-FORMATS = ("table", "json", "sarif", "cyclonedx", "markdown", "html")
+FORMATS = ("table", "json", "sarif", "cyclonedx", "openvex", "markdown", "html")
 
 
 @click.command("scan")
@@ -35,7 +38,7 @@ FORMATS = ("table", "json", "sarif", "cyclonedx", "markdown", "html")
     type=click.Choice(FORMATS),
     default="table",
     show_default=True,
-    help="SARIF is 2.1.0, CycloneDX a disclosure report (VDR) of 1.6; HTML is without script.",
+    help="SARIF is 2.1.0, CycloneDX a VDR of 1.6, OpenVEX 0.2.0; HTML has no script.",
 )
 @click.option("--cve", default="", metavar="ID", help="Only this one, by its id or an alias.")
 @platform_option
@@ -108,7 +111,7 @@ def command(
     text = _since(report, since, form) if since else _text(report, form, cve)
     if out:
         atomic_write(os.path.abspath(out), text.encode(), point="scan.file")
-    elif form in ("json", "sarif", "cyclonedx"):
+    elif form in ("json", "sarif", "cyclonedx", "openvex"):
         sys.stdout.write(text)
     else:
         show(text.rstrip("\n"))
@@ -137,10 +140,23 @@ def _images(workspace: Workspace, name: ReleaseName, only: Platform | None) -> I
             platform=str(platform),
             file=release.recipe_path if release is not None else _lock_file(workspace, lock),
             config=half.config.digest if half is not None else None,
+            manifest=half.manifest.digest if half is not None else None,
             scan=read_scan(data) if data is not None else None,
+            waivers=_waivers(release.targets.get(platform) if release is not None else None),
             remarks=read_inspection(remarks) if remarks is not None else (),
             missing=missing,
         )
+
+
+def _today() -> dt.date:
+    return dt.datetime.now(dt.UTC).date()
+
+
+def _waivers(target: Target | None) -> tuple[Mapping[str, Json], ...]:
+    """Returns the waivers of a recipe that are in force today."""
+    from ssds.kinds.gate.spec import in_force, waiver_form
+
+    return tuple(map(waiver_form, in_force(target.waivers, _today()))) if target else ()
 
 
 def _lock_file(workspace: Workspace, lock: Lock) -> str:
@@ -189,6 +205,10 @@ def _text(report: Report, form: str, cve: str) -> str:
         from ssds.reports.vdr import vdr
 
         return json_text(vdr(report), escaped=True) + "\n"
+    if form == "openvex":
+        from ssds.reports.openvex import openvex
+
+        return json_text(openvex(report, _today().isoformat()), escaped=True) + "\n"
     if form == "markdown":
         from ssds.reports.markdown import markdown
 

@@ -25,16 +25,20 @@ class Image:
         file: the recipe's, or the lock's where there is no recipe, relative to the workspace.
         config: digest of the image's config, by which deployed trees name it; None before the
             first release.
+        manifest: digest of the image, by which registries name it.
         scan: the newest scan's findings, or None: then ``missing`` says why.
         remarks: on its files, where its policy has them looked at.
+        waivers: those of its recipe that are in force: {id, package, reason, owner, until}.
     """
 
     release: str
     platform: str
     file: str
     config: Digest | None = None
+    manifest: Digest | None = None
     scan: Scan | None = None
     remarks: tuple[Finding, ...] = ()
+    waivers: tuple[Mapping[str, Json], ...] = ()
     missing: str = ""
 
     @property

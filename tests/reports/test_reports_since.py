@@ -1,4 +1,4 @@
-"""A disclosure report by CycloneDX's schema, and what is new and gone since an earlier report."""
+"""CycloneDX's disclosure report, OpenVEX, and what is new and gone since an earlier report."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from ssds.core.errors import SsdsError
 from ssds.kinds.gate.findings import Finding, Scan
 from ssds.reports import markdown
 from ssds.reports.model import Image, Report, to_json
+from ssds.reports.openvex import openvex
 from ssds.reports.since import difference
 from ssds.reports.vdr import vdr
 
@@ -69,6 +70,40 @@ def test_a_disclosure_report_is_valid_and_names_each_image_and_package():
 def test_a_report_without_findings_is_a_valid_disclosure_report():
     text = json.dumps(vdr(report(image("a@1.0"))))
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
+
+
+WAIVER = {
+    "id": "GHSA-1", "package": "numpy", "reason": "not called", "owner": "me",
+    "until": "2034-12-31",
+}  # fmt: skip
+
+
+def test_openvex_says_what_is_accepted_what_has_a_fix_and_what_is_open():
+    waived = replace(image("a@1.0", finding(names=frozenset(("CVE-2026-1", "GHSA-1")))))
+    waived = replace(waived, waivers=(WAIVER,))
+    others = image(
+        "b@2.0", finding(names=frozenset(("CVE-2026-1",))),
+        finding("CVE-2026-2", names=frozenset(("CVE-2026-2",)), fixed="",
+                ecosystem="Debian:12", package="libx1"),
+        remarks=[REMARK],
+    )  # fmt: skip
+    document = openvex(report(waived, others), "2026-11-27")
+    assert document["@context"] == "https://openvex.dev/ns/v0.2.0"
+    assert document["timestamp"] == "2026-11-27T00:00:00Z"
+    one, two, three = document["statements"]
+    assert one["vulnerability"] == {"name": "CVE-2026-1", "aliases": ["GHSA-1"]}
+    assert one["status"] == "not_affected"
+    assert one["impact_statement"] == "not called (me, until 2034-12-31)"
+    assert (two["status"], two["action_statement"]) == ("affected", "fixed in 1.1: renew it.")
+    assert three["status"] == "under_investigation"
+    assert three["products"] == [
+        {
+            "@id": "pkg:generic/b@2.0",
+            "subcomponents": [{"@id": "pkg:deb/debian/libx1@1.0?distro=debian-12"}],
+        }
+    ]
+    assert openvex(report(waived, others), "2026-11-27") == document
+    assert openvex(report(waived), "2026-11-27")["@id"] != document["@id"]
 
 
 def test_new_gone_and_changed_findings_are_told():

@@ -60,7 +60,7 @@ def node(
     return Node(
         id=NodeId(str(target.release), "gate", str(target.platform)),
         kind_version=KIND_VERSION,
-        slice={**rules, "waivers": [_waiver(w) for w in active]} if active else rules,
+        slice={**rules, "waivers": [waiver_form(w) for w in active]} if active else rules,
         inputs=(findings,) if inspection is None else (findings, inspection),
         origin={
             f"slice.waivers[{i}]": f"scan.waivers[{target.waivers.index(w)}]"
@@ -149,7 +149,8 @@ def _until(waiver: Waiver) -> dt.date:
         ) from error
 
 
-def _waiver(waiver: Waiver) -> Json:
+def waiver_form(waiver: Waiver) -> dict[str, Json]:
+    """Returns a waiver as judgements take it."""
     return {
         "id": waiver.id,
         "package": waiver.package,
