@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
@@ -16,6 +17,7 @@ from ssds.core.diagnostics import Collector, Severity, Span
 from ssds.core.errors import InputError, Refused, UsageError
 from ssds.core.model import check_name
 from ssds.host.files import atomic_write
+from ssds.oci.image_name import parse_image_name
 from ssds.recipe.catalog import RECIPE_FILE, read_catalog
 from ssds.recipe.codes import diagnostic
 from ssds.recipe.homes import home_with
@@ -45,7 +47,7 @@ _UNKNOWN_LICENSE = "LicenseRef-not-stated-yet"
 @click.option("--from-archive", "url", default="", metavar="URL", help="With --sha256: from URL.")
 @click.option("--sha256", default="", metavar="HEX", help="The archive's sha256.")
 @click.option("--version", default="", metavar="V", help="Default: what the index or URL says.")
-@click.option("--base", default="", help="A base of catalog/bases.yaml.")
+@click.option("--base", default="", help="A base of catalog/bases.yaml, or an image: debian:12.")
 @click.option("--summary", default="", help="One line: what it does.")
 @click.option("--license", "license_", default="", metavar="SPDX", help="Its licence.")
 @click.option("--command", "commands", multiple=True, help="A command that it offers.")
@@ -97,7 +99,9 @@ def command(
     begun = Start(
         name=name,
         version=version,
-        base=chosen.name,
+        base=chosen.name
+        if chosen.name != chosen.image
+        else f"{{image: {json.dumps(chosen.image)}}}",
         summary=summary,
         license_=license_,
         sha256=sha256.lower(),
@@ -200,14 +204,24 @@ def _check_words(kind: str, what: tuple[str, ...], commands: tuple[str, ...]) ->
 
 
 def _base(workspace: Workspace, name: str) -> Base:
-    bases = workspace.catalog.bases
+    """Returns a base of ``bases.yaml``, the first without a name, or an image of a registry."""
+    bases = {b.name: b for b in workspace.catalog.bases.values() if b.name != b.image}
+    if name in bases:
+        return bases[name]
+    if re.search("[:/]", name):
+        image = str(parse_image_name(name))
+        return Base(name=image, image=image)
+    if name:
+        known = ", ".join(sorted(bases)) or "none"
+        raise UsageError(
+            f'there is no base "{name}"', hint=f"Known: {known}. Or write an image: debian:12."
+        )
     if not bases:
         raise UsageError(
-            "this catalog has no base", hint="Declare one in catalog/bases.yaml; see `ssds init`."
+            "this catalog has no base",
+            hint="Declare one in catalog/bases.yaml (see `ssds init`), or give --base debian:12.",
         )
-    if name and name not in bases:
-        raise UsageError(f'there is no base "{name}"', hint=f"Known: {', '.join(sorted(bases))}.")
-    return bases[name or min(bases)]
+    return bases[min(bases)]
 
 
 def _write(workspace: Workspace, path: str, text: str) -> None:

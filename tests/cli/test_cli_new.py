@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from e2e_workspace import Site, check_error
+from neurocontainers_checkout import recipe, write_checkout
 
+from ssds.cli import main
 from ssds.recipe.starter import upstream_version, version_of_archive
 
 HEX = "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"
@@ -157,3 +161,17 @@ def test_the_version_comes_from_the_index_when_it_is_not_given(plain: Site) -> N
 @pytest.mark.component("apt")
 def test_a_package_that_the_suite_lacks_is_told(plain: Site) -> None:
     check_error(plain.run("new", "x", "--apt", "no-such-package-here"), "has no package")
+
+
+def test_without_a_declared_base_an_image_is_named_and_no_image_of_a_checkout_is_guessed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_checkout(tmp_path / "theirs", recipe("- run: [x]"))
+    (tmp_path / "ssds.yaml").write_text("catalog: {neurocontainers: theirs}\n")
+    words = ["-C", str(tmp_path), "new", "tool", "--apt", "seqtk", "--version", "1.3"]
+    assert main(words) == 1
+    assert "this catalog has no base" in capsys.readouterr().err
+    assert main([*words, "--base", "debian:12"]) == 0
+    text = (tmp_path / "catalog/tool/recipe.yaml").read_text()
+    assert 'base: {image: "docker.io/library/debian:12"}' in text
+    assert main(["-C", str(tmp_path), "check"]) == 0
