@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import click
@@ -15,6 +16,7 @@ from ssds.core.errors import UsageError
 from ssds.core.records import replace
 
 if TYPE_CHECKING:
+    from ssds.core.digest import Digest
     from ssds.trust.keys import PublicKey
     from ssds.trust.report import Report
     from ssds.verify.memory import Memory, Seen
@@ -59,7 +61,7 @@ def command(
     reports = []
     for target in targets:
         memory = None if allow_older else read_memory(place)
-        report, seen = _verify(target, keys, bundle, memory)
+        report, seen = _verify(context, target, keys, bundle, memory)
         try:
             remember(place, seen, older=allow_older)
         except OSError as error:
@@ -82,8 +84,27 @@ def _with_doubt(report: Report) -> Report:
     return replace(report, unproven=(*report.unproven, *doubts))
 
 
+def _here(context: Context) -> Callable[[Digest], bytes | None]:
+    """Returns the reader of the store around here; without a workspace it has nothing."""
+    from ssds.core.errors import SsdsError
+    from ssds.workspace import Workspace
+
+    def read(digest: Digest) -> bytes | None:
+        try:
+            store = Workspace.open(context.folder).store_if_there
+            return store.blobs.read(digest) if store and store.blobs.has(digest) else None
+        except SsdsError:
+            return None
+
+    return read
+
+
 def _verify(
-    target: str, keys: tuple[PublicKey, ...], bundle: str, memory: Memory | None
+    context: Context,
+    target: str,
+    keys: tuple[PublicKey, ...],
+    bundle: str,
+    memory: Memory | None,
 ) -> tuple[Report, dict[str, Seen]]:
     from ssds.lock.read import SUFFIX
     from ssds.trust.files import verify_file
@@ -91,7 +112,7 @@ def _verify(
     if target.endswith(SUFFIX):
         from ssds.verify.locks import verify_lock
 
-        return verify_lock(target, keys, bundle, memory)
+        return verify_lock(target, keys, bundle, memory, _here(context))
     if bundle and not os.path.isfile(target):
         raise UsageError(
             f"{target} is no file, and --bundle is for files",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 from collections.abc import Sequence
 
@@ -15,6 +16,7 @@ from ssds.lock.read import CATALOG_LOCK, DATA_FOLDER, parse_catalog_lock_bytes, 
 from ssds.trust.files import verify_file
 from ssds.trust.keys import PublicKey
 from ssds.trust.report import Report
+from ssds.verify.gates import Read, ended
 from ssds.verify.memory import Memory, Seen, pin_slot, slot
 
 NO_MEMORY = "that it is not an older one: of data sets' locks nothing is remembered"
@@ -25,11 +27,15 @@ def verify_lock(
     keys: Sequence[PublicKey],
     bundle: str = "",
     memory: Memory | None = None,
+    read: Read = lambda _: None,
+    today: dt.date | None = None,
 ) -> tuple[Report, dict[str, Seen]]:
     """Returns what a lock's signature proves, and the revisions that are proven by it.
 
     Args:
         memory: what was verified before; None refuses no older lock.
+        read: digest → bytes of a report, or None where it is not here.
+        today: for waivers that end; the day in UTC by default.
     """
     report, data = verify_file(path, keys, bundle)
     if not report.good:
@@ -59,8 +65,10 @@ def verify_lock(
         reasons = [memory.why_not(key, release, found) for release, found in releases.items()]
         wrong += [why for why in reasons if why]
         wrong += memory.lacking(key, f"{lock.name}@{lock.version}", releases)
+    past, unknown = ended(lock, read, today or dt.datetime.now(dt.UTC).date())
+    wrong += past
     proven += _words(lock)
-    unproven = (*report.unproven, *_missing(lock))
+    unproven = (*report.unproven, *_missing(lock), *unknown)
     return (
         replace(report, proven=tuple(proven), wrong=tuple(wrong), unproven=unproven),
         {} if wrong else seen,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import os
 import shutil
@@ -14,6 +15,7 @@ from trust_makers import new_signer
 
 from ssds.cli.app import Context
 from ssds.cli.verb_verify import command
+from ssds.core.canonical import canonical_bytes
 from ssds.core.digest import sha256_of
 from ssds.lock.data import data_lock_bytes
 from ssds.oci.blobs import Blobs
@@ -229,3 +231,39 @@ def test_the_keys_of_a_workspace_are_said_to_be_its_own_word(
     assert told["keys"] == [{"id": str(LAB.public.id), "label": "neurodesk"}]
     _, (told,), _ = verified(tmp_path, monkeypatch, lock, "--key", "lab.pub")
     assert "who it says" not in str(told["unproven"])
+
+
+def test_a_lock_whose_gate_rests_on_a_waiver_that_ended_is_refused(tmp_path: Path) -> None:
+    """The report is the gate's own, of a finding that a waiver or a debt of the recipe covers."""
+    finding = {"id": "CVE-2024-0001", "package": "zlib"}
+    waiver = {"id": "CVE-2024-0001", "package": "zlib", "until": "2026-11-01"}
+    report = canonical_bytes(
+        {
+            "verdict": "pass",
+            "waived": [{**finding, "waiver": waiver}],
+            "owed": [{**finding, "id": "CVE-2024-0002", "until": "2026-12-01"}],
+        }
+    )
+    text = (LOCKS / NAME).read_text()
+    gate = json.loads(text)["variants"]["default"]["platforms"]["linux/amd64"]["latest"]["gate"]
+    path = tmp_path / NAME
+    path.write_text(text.replace(gate["outputs"]["report"], str(sha256_of(report))))
+    sign_file(str(path), LAB)
+
+    def wrong(day: str, data: bytes | None = report) -> tuple[str, ...]:
+        today = dt.date.fromisoformat(day)
+        found, _ = verify_lock(str(path), KEYS, read=lambda _: data, today=today)
+        assert found.good is not bool(found.wrong)
+        return found.wrong
+
+    assert wrong("2026-11-01") == ()
+    (past,) = wrong("2026-11-02")
+    assert past.startswith("bwa@0.7.17 on linux/amd64: the gate passed with a waiver for ")
+    assert past.endswith("CVE-2024-0001, which ended on 2026-11-01")
+    assert "a debt for CVE-2024-0002, which ended on 2026-12-01" in wrong("2026-12-02")[1]
+    assert "is not what the lock names" in wrong("2026-11-01", report + b" ")[0]
+    assert wrong("2026-12-02", None) == ()
+    unproven = verify_lock(str(path), KEYS)[0].unproven
+    assert "bwa@0.7.17 on linux/amd64: that no waiver ended: the gate's report is not here" in (
+        unproven
+    )
