@@ -159,6 +159,13 @@ def test_names_that_are_no_text_are_written_so(tmp_path):
     assert [r.path for r in found] == ["/opt/\\xff\n.env"]
 
 
+def test_of_too_many_remarks_the_worst_are_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr("ssds.kinds.inspect.image.LIMIT_REMARKS", 3)
+    files = {**{f"a/open{n}": "x" for n in range(9)}, "root/.netrc": SECRETS["root/.netrc"]}
+    found = remarks(tar(tmp_path / "a", files, {f"a/open{n}": 0o666 for n in range(9)}))
+    assert [r[2] for r in found] == ["/a/open0", "/a/open1", "/root/.netrc"]
+
+
 def gated(tmp_path, lint, waivers=()):
     workshop = Workshop(str(tmp_path / "shop"))
     data = (tmp_path / "a").read_bytes()

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from ssds.core.canonical import Json
 from ssds.core.errors import IntegrityError
-from ssds.kinds.inspect.remark import RULES, USUAL, Remark
+from ssds.kinds.inspect.remark import RULES, SEVERITIES, USUAL, Remark
 from ssds.kinds.inspect.secrets import in_config, in_folder, in_layers
 from ssds.oci.flatten import Entry, FlatTree
 
@@ -34,7 +34,7 @@ _LEFT_OPEN = ("dev/", "proc/", "sys/")
 
 
 def inspect(tree: FlatTree, environment: Mapping[str, str]) -> tuple[Remark, ...]:
-    """Returns the remarks on an image, sorted, at most LIMIT_REMARKS.
+    """Returns the remarks on an image, sorted, at most LIMIT_REMARKS: of more, the worst.
 
     Args:
         tree: its merged view; what it was made of (``tree.layers``) is looked through too.
@@ -46,7 +46,8 @@ def inspect(tree: FlatTree, environment: Mapping[str, str]) -> tuple[Remark, ...
         *(in_layers(tree.layers) if tree.layers else in_folder(tree)),
         *in_config(environment),
     }
-    return tuple(sorted(found)[:LIMIT_REMARKS])
+    worst = sorted(found, key=lambda r: (SEVERITIES.index(r.severity), r))
+    return tuple(sorted(worst[:LIMIT_REMARKS]))
 
 
 def document(remarks: Sequence[Remark]) -> dict[str, Json]:

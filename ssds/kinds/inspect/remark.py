@@ -18,6 +18,8 @@ RULES: dict[str, str] = {
 }
 """Rule → its severity; what a rule knows to be usual is ``negligible``."""
 USUAL = "negligible"
+SEVERITIES = ("critical", "high", "medium", USUAL)
+"""From the worst down."""
 CONFIG = 0
 """The layer of what stands in the image's config."""
 
