@@ -124,6 +124,7 @@ def old_layout(
     if NEURODESK not in site.views:
         return view
     known = {(e.name, e.module): e for e in entries if e.current}
+    theirs = {e.release for e in entries if e.adopted}
     days = _days(before)
     for pick in picks:
         entry = known.get((pick.name, pick.module))
@@ -133,7 +134,9 @@ def old_layout(
         for suffix, image in _images(pick).items():
             release, target = f"{pick.name}{suffix}_{pick.module}", f"../../{image_path(image)}"
             day = _day(build_date(pick.released), target, days.get(release, {}))
-            _release(view, site, pick, entry, suffix, (target, day), about)
+            _release(view, pick, entry, suffix, (target, day), site.name)
+            if (f"{pick.name}{suffix}", pick.module) not in theirs:  # else others' modules stay
+                _offer(view, site, pick, entry, f"{pick.name}{suffix}", day, about)
     if older := [entry for entry in entries if not entry.current]:
         _earlier(view, older, before, read())
     return view
@@ -160,34 +163,41 @@ def _images(pick: Pick) -> dict[str, Digest]:
 
 
 def _release(
-    view: View,
-    site: Site,
-    pick: Pick,
-    entry: Entry,
-    suffix: str,
-    image: tuple[str, str],
-    about: Mapping[str, Json],
+    view: View, pick: Pick, entry: Entry, suffix: str, image: tuple[str, str], site: str
 ) -> None:
-    """Adds one release; ``image`` is what its link leads to, and its day."""
-    name, (target, day) = f"{pick.name}{suffix}", image
-    build = f"{name}_{pick.module}_{day}"
+    """Adds one release's folder; ``image`` is what its link leads to, and its day."""
+    target, day = image
+    build = f"{pick.name}{suffix}_{pick.module}_{day}"
     folder = f"{CONTAINERS}/{build}"
     view.names[f"{folder}/{build}.simg"] = Name(target=target)
     commands = () if entry.withdrawn else entry.commands
     view.file(f"{folder}/commands.txt", "".join(f"{c}\n" for c in commands).encode())
-    wrappers = f"../../{SITES}/{site.name}/wrappers/{entry.name}/{entry.full}/bin"
+    wrappers = f"../../{SITES}/{site}/wrappers/{entry.name}/{entry.full}/bin"
     for command in commands:
         view.names[f"{folder}/{command}"] = Name(target=f"{wrappers}/{command}")
+
+
+def _offer(
+    view: View,
+    site: Site,
+    pick: Pick,
+    entry: Entry,
+    name: str,
+    day: str,
+    about: Mapping[str, Json],
+) -> None:
+    """Adds the modules of one release under ``name``."""
     facts = ModuleFacts(
         name=name,
         version=pick.module,
         revision=pick.released.revision,
         image=str(pick.released.index.digest),
-        commands=commands,
+        commands=() if entry.withdrawn else entry.commands,
         environment=environment_of(about),
         description=about,
         identifiers=pick.released.identifiers,
     )
+    build = f"{name}_{pick.module}_{day}"
     for place in (f"{CONTAINERS}/modules", *_categories(about)):
         modules = _modules(site, facts, f"{place}/{name}", build)
         for path, data in judged(modules, pick.withdrawn).items():

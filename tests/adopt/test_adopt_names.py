@@ -121,6 +121,27 @@ def test_a_build_of_ours_takes_the_public_name_and_the_adopted_one_stays_hidden(
     assert loaded(system, few.tree, name, old.commands[0]).startswith(f"containers/{old.id}/")
 
 
+def test_a_check_has_nothing_against_the_module_of_others_that_stays_beside_a_build_of_ours(
+    few: Place,
+) -> None:
+    locks, blobs = adopted_locks(few), Blobs(str(few.folder / "blobs"))
+    was = locks[0]
+    half = image(blobs, [small_tar({"usr/bin/tool": b"#!/bin/sh\n"})], ("tool",), {})
+    built = release(blobs, half, name=was.name, version=was.version)
+    section = built.variants[""].platforms[AMD64]
+    section = replace(
+        section, adopted=adoption_of(was), pins=replace(section.pins, epoch=1767225600)
+    )
+    both = replace(built, variants={"": replace(built.variants[""], platforms={AMD64: section})})
+    module = few.tree / f"containers/modules/{was.name}/{was.version}.lua"
+    before = module.read_bytes()
+    for _ in range(2):
+        deploy(replace(SITE, views=("neurodesk",)), [both, *locks[1:]], blobs, str(few.tree))
+    assert (few.tree / f"containers/{was.name}_{was.version}_20260101/commands.txt").exists()
+    assert module.read_bytes() == before
+    assert check_tree(str(few.tree)).problems == ()
+
+
 def adoption_of(lock: Lock) -> Adoption:
     section = lock.variants[""].platforms[AMD64]
     assert section.adopted is not None
