@@ -71,6 +71,9 @@ def _build(
     if found is None:
         _strange(name, path, problems)
         return "its name is not NAME_VERSION_YYYYMMDD"
+    places = (os.path.join(path, name + suffix) for suffix in SUFFIXES)
+    if len({os.path.realpath(place) for place in places if os.path.exists(place)}) > 1:
+        return "it has several images, and nothing says which one is meant"
     image = _image(top, path, name, problems)
     if not image:
         return "it has no image: disabled, or not finished"

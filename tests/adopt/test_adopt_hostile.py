@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from old_places import Place
+from old_tree import sif_bytes
 
 from ssds.adopt.lists import read_lists
 from ssds.adopt.memory import Memory
@@ -98,6 +99,23 @@ def test_an_image_that_is_a_pipe_or_cannot_be_read_is_told(few: Place) -> None:
     os.mkfifo(image)
     reading = read_tree(str(few.tree), Memory())
     assert (str(folder), "it has no image: disabled, or not finished") in reading.unmanaged
+
+
+def test_of_two_images_in_one_folder_none_is_guessed(
+    few: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, other = few.releases[:2]
+    for old, target in ((one, "x"), (other, f"{other.id}.simg")):
+        folder = few.tree / "containers" / old.id
+        if target == "x":
+            (folder / f"{old.id}.sif").write_bytes(sif_bytes(old))
+        else:
+            (folder / f"{old.id}.sif").symlink_to(target)  # the same image by another name
+    assert few.adopt() == 0
+    assert "it has several images" in capsys.readouterr().out
+    names = {p.name for p in (few.workspace / "lockfiles").iterdir()}
+    assert f"{one.name}@{one.version}.lock.json" not in names
+    assert f"{other.name}@{other.version}.lock.json" in names
 
 
 def test_an_image_without_end_is_told_and_nothing_breaks(few: Place) -> None:
