@@ -12,6 +12,11 @@ from ssds.core.records import dataclass
 from ssds.host import local, process, spider
 
 _LIMIT_BYTES = 16 << 20
+_OWN = (
+    "LMOD_", "_LM", "__LMOD", "_ModuleTable", "MODULE", "__MODULES", "LOADEDMODULES", "BASH_ENV",
+    "ENV",
+)  # fmt: skip
+"""What variables of module systems, and those that start a shell's files, begin with."""
 NOT_LOADED = 125
 """Exit code of a shell whose module did not load."""
 _TCL = ("/usr/lib/*/modulecmd.tcl", "/usr/share/[Mm]odules/libexec/modulecmd.tcl")
@@ -60,17 +65,20 @@ def run_loaded(
     program: str,
     module: str,
     module_path: str,
+    tree: str,
     environment: Mapping[str, str],
     folder: str,
     time_limit_s: float,
 ) -> Ended:
     """Loads ``module`` from ``module_path`` only, then runs ``argv`` in ``folder``.
 
-    The module system's own variables of the caller are left out; all else is inherited.
+    What the caller has loaded does not count: the module system's own variables and, on the PATH,
+    folders below ``tree`` are left out. All else is inherited.
     """
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("LMOD_", "_LM", "MODULES_"))}
-    for name in ("LOADEDMODULES", "_LMFILES_", "BASH_ENV", "ENV"):
-        kept.pop(name, None)
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(_OWN)}
+    top = os.path.realpath(tree) + os.sep
+    folders = kept.get("PATH", os.defpath).split(":")
+    kept["PATH"] = ":".join(f for f in folders if not os.path.realpath(f).startswith(top))
     env = {**kept, "LMOD_IGNORE_CACHE": "1", **environment, "MODULEPATH": module_path}
     errors = os.path.join(folder, "..", "stderr")
     done = process.run(

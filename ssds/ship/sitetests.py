@@ -67,11 +67,11 @@ def run_entry(
         return results
     why = "" if loads.result == "pass" else "its module does not load"
     for test in target.tests:
-        say(f"{entry.name}/{entry.module}: {test.name}")
         missing = why or (_GONE if test.sources or _ELSEWHERE in test.script else "")
         if missing:
             results.append(Result(name=test.name, result="skip", problems=(missing,)))
             continue
+        say(f"{session.module}: {test.name}")
         alone = replace(target, tests=(test,), suite=None)
         said = cast(Mapping[str, Any], cast(Any, slice_of(alone, {})["tests"])[0])
         result = session.test(said, test.environment, test.time_limit_s)
@@ -147,6 +147,7 @@ class _Session:
             program=self.place.program,
             module=self.module,
             module_path=self.modules,
+            tree=self.place.tree,
             environment={
                 "LC_ALL": "C.UTF-8",
                 "TZ": "UTC0",

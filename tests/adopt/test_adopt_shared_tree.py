@@ -29,6 +29,7 @@ from ssds.lock.write import with_variant
 from ssds.oci.blobs import Blobs
 from ssds.ship.checking import check_tree
 from ssds.ship.deploy import DeployReport, deploy, plan_deploy
+from ssds.ship.links import owned_paths
 from ssds.ship.prune import prune
 from ssds.ship.rollback import rollback
 from ssds.ship.tree import image_path, read_deployed
@@ -349,6 +350,47 @@ def test_nothing_of_others_is_touched_and_nothing_live_is_removed_whatever_fails
                 if entry.adopted:
                     wrappers = tree / f"sites/example/wrappers/{entry.name}/{entry.full}/bin"
                     assert wrappers.samefile(place.parent)
+
+
+def test_a_kill_a_rollback_and_a_return_to_the_old_scripts_lose_nothing(
+    made: tuple[Blobs, Lock, Lock], few: Place, tmp_path: Path
+) -> None:
+    blobs, first, second = made
+    before, tree = state_of(few.tree), str(few.tree)
+    assert few.adopt() == 0
+    folder = str(few.workspace / "lockfiles")
+    locks = [*read_locks(folder, shown=folder, collector=Collector()).releases.values()]
+    known = points(blobs, first)
+    forked(lambda: deploy(SITE, [*locks, first], blobs, tree), kill=known[len(known) // 2])
+    assert kept(before, few.tree) == []
+    deploy(SITE, [*locks, first], blobs, tree)
+    deploy(SITE, [*locks, second], blobs, tree)
+    rollback("example", tree)
+    assert run([f"{tree}/containers/{NEW}/fslmaths"]).stdout == b"first\n"
+
+    for path in (*owned_paths(tree), "sites", ".ssds", ".flat", ".multiarch", ".metadata"):
+        place = few.tree / path
+        shutil.rmtree(place) if place.is_dir() and not place.is_symlink() else (
+            place.unlink(missing_ok=True)
+        )
+    now = state_of(few.tree)
+    assert kept(before, few.tree) == []
+    assert {path for path in now if not (few.tree / path).is_dir()} == {
+        path for path in before if not (few.tree / path).is_dir()
+    }
+    runtime = tmp_path / "bin" / "singularity"
+    runtime.parent.mkdir()
+    runtime.write_text(
+        '#!/bin/sh\nfor word; do case "$word" in *.simg) echo "$word";; esac; done\n'
+    )
+    runtime.chmod(0o755)
+    for one in few.releases:
+        image = f"{tree}/containers/{one.id}/{one.id}.simg"
+        wrapper = f"{tree}/containers/{one.id}/{one.commands[0]}"
+        done = run([wrapper], PATH=f"{runtime.parent}:{os.environ['PATH']}")
+        assert done.stdout.decode().split() == [image], done.stderr
+        assert os.path.exists(image)
+    assert few.adopt() == 0  # the old tree is what the locks say
 
 
 # -- their own programs ---------------------------------------------------------------------------

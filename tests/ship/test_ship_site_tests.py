@@ -44,9 +44,11 @@ pytestmark = [pytest.mark.component("lmod"), pytest.mark.component("sandbox")]
 
 
 def test_tests_run_through_module_and_wrapper_and_are_kept(
-    tree: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tree: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = workspace(tmp_path / "w", TESTS)
+    monkeypatch.setenv("_ModuleTable001_", "what the caller has loaded")
+    monkeypatch.setenv("LOADEDMODULES", "tool/1.0")
     before = state_of(Path(tree))
     words = ("test", "--site", "example", "--on", tree)
     assert main(["-C", str(root), *words, "--json", "--junit", f"{tmp_path}/j.xml"]) == 1
