@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from tuf.ngclient import FetcherInterface
 
 _MISSING = "F053"
+_HIDDEN = ": HTTP 403"
+"""What object stores say of a name that is not there, to who may not list the names."""
 
 
 def transport(fetcher: Fetcher) -> FetcherInterface:
@@ -37,8 +39,12 @@ def transport(fetcher: Fetcher) -> FetcherInterface:
             except IntegrityError as error:
                 raise exceptions.DownloadLengthMismatchError(error.message) from error
             except UnavailableError as error:
-                if error.code == _MISSING:
-                    raise exceptions.DownloadHTTPError(error.message, 404) from error
+                for status, said in (
+                    (404, error.code == _MISSING),
+                    (403, _HIDDEN in error.message),
+                ):
+                    if said:
+                        raise exceptions.DownloadHTTPError(error.message, status) from error
                 raise exceptions.DownloadError(error.message) from error
 
     return Transport()

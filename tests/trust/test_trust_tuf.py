@@ -33,8 +33,13 @@ def kit(made: Kit, tmp_path: Path) -> Kit:
 
 
 class _Silent(SimpleHTTPRequestHandler):
+    missing = 404
+
     def log_message(self, *_: object) -> None:
         pass
+
+    def send_error(self, code: int, *rest: object) -> None:
+        super().send_error(self.missing if code == 404 else code, *rest)
 
 
 @pytest.fixture
@@ -291,6 +296,17 @@ def test_the_reference_client_of_tuf_reads_it_over_http(
     assert updater.get_targetinfo("catalog/sites/tum.yaml") is None
     fetch(served, tmp_path / "site", kit.first_root)
     assert state(tmp_path / "site")[SITE_FILE] == b"modules: lmod\n"
+
+
+def test_an_object_store_may_say_403_of_the_root_that_is_not_there_yet(
+    kit: Kit, served: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_Silent, "missing", 403)
+    assert fetch(served, tmp_path / "site", kit.first_root).files == 3
+    (kit.folder / "timestamp.json").unlink()
+    with pytest.raises(SsdsError) as caught:
+        fetch(served, tmp_path / "site")
+    assert caught.value.code == "X076"
 
 
 @pytest.mark.component("cosign")
