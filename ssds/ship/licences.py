@@ -2,8 +2,8 @@
 
 What the recipe says of its own software must be known and redistributable. A package in the image
 whose database states a licence must not have one that is known to be none for everybody. Both stand
-in the SBOM of the released image. Categories of licences are those of ScanCode's LicenseDB, which
-the library license-expression brings.
+in the SBOM of the released image; a data set's licences in its record. Categories of licences are
+those of ScanCode's LicenseDB, which the library license-expression brings.
 """
 
 from __future__ import annotations
@@ -65,6 +65,8 @@ def withhold(
 def withheld(channel: Channel, released: Released, read: Read) -> str:
     """Returns why a release is not for everybody, or the empty string."""
     problems: dict[str, None] = {}
+    if released.dataset is not None:
+        return _of_data(released.dataset.record, frozenset(channel.licences))
     for platform, half in released.platforms.items():
         claim = released.evidence.get(platform, {}).get("sbom")
         data = read(claim.outputs["sbom"]) if claim is not None else None
@@ -78,6 +80,17 @@ def withheld(channel: Channel, released: Released, read: Read) -> str:
     names = list(problems)
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return "; ".join(names[:SHOWN]) + more
+
+
+def _of_data(record: bytes, allowed: frozenset[str]) -> str:
+    """Returns why a reference data set is not for everybody; its lock says its licences."""
+    top = load_document(record, "the data set's record", limit_bytes=LIMIT_BYTES)
+    about = top.child("about") if top.has("about") else top
+    text = " AND ".join(f"({t})" for t in about.texts("licenses", limit=100))
+    verdict = judged(text, allowed)
+    return f"the licence of the data set is {shown(text) or 'not stated'}, {verdict}" * bool(
+        verdict
+    )
 
 
 def _problems(data: bytes, half: ReleaseHalf, allowed: frozenset[str]) -> Iterator[str]:

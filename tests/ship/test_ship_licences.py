@@ -8,13 +8,15 @@ from pathlib import Path
 
 import pytest
 from channel_places import Place, Source, sync
-from ship_makers import AMD64, image, key, release, script, small_tar
+from ship_makers import AMD64, digest_of, image, key, release, script, small_tar
 
-from ssds.core.model import Claim
+from ssds.core.model import Claim, ReleaseName
+from ssds.lock.model import IndexRecord, Released, SizedBlob
+from ssds.lock.sets import SetRecord
 from ssds.oci.blobs import Blobs
 from ssds.recipe.model import Channel
 from ssds.ship.backend_layout import LayoutChannel
-from ssds.ship.licences import judged
+from ssds.ship.licences import judged, withheld
 
 PUBLIC = Channel(name="world", kind="layout", location="out", public=True)
 DECLARED = {"name": "tool", "purl": "pkg:generic/tool@1", "properties": [
@@ -139,3 +141,28 @@ def test_without_the_sbom_of_the_image_nobody_can_say(tmp_path):
 
 def test_the_sbom_of_another_build_says_nothing(tmp_path):
     assert reasons(tmp_path, own("MIT"), config="sha256:0")[0] == {"its SBOM is of another build"}
+
+
+@pytest.mark.parametrize(
+    ("about", "reason"),
+    [
+        ({"licenses": ["CC0-1.0", "CC-BY-4.0"]}, ""),
+        (
+            {"licenses": ["LicenseRef-agreement"]},
+            "the licence of the data set is (LicenseRef-agreement), unknown",
+        ),
+        ({}, "the licence of the data set is not stated, unknown"),
+    ],
+    ids=["free", "by agreement", "unstated"],
+)
+def test_a_data_set_is_judged_by_its_own_licence(about, reason):
+    record = SetRecord(
+        content=digest_of("c"), blobs=(), manifest=SizedBlob(digest=digest_of("m"), size_bytes=1),
+        documents=(), record=json.dumps({"about": about}).encode(),
+    )  # fmt: skip
+    index = IndexRecord(digest=digest_of("i"), size_bytes=1, key=key("i"), platforms={})
+    released = Released(
+        id=ReleaseName("genome", "1"), revision=0, index=index, metadata=None, identifiers={},
+        platforms={}, dataset=record,
+    )  # fmt: skip
+    assert withheld(PUBLIC, released, lambda _: None) == reason
