@@ -311,6 +311,44 @@ def test_apptainer_is_called_with_image_binds_and_gpu(tree: str, tmp_path: objec
     ]  # fmt: skip
 
 
+WITH_DEVICE = """
+set -e
+mkdir "$1"; mount -t tmpfs none "$1"
+for name in null zero urandom; do : >"$1/$name"; mount --bind "/dev/$name" "$1/$name"; done
+mkdir "$1/shm"; mount --rbind /dev/shm "$1/shm"
+[ -z "$2" ] || : >"$1/$2"
+mount --rbind "$1" /dev
+shift 2; exec "$@"
+"""
+
+
+@needs_namespaces
+@pytest.mark.parametrize(
+    ("device", "asked", "option"),
+    [
+        ("nvidiactl", "", "--nv"),
+        ("kfd", "", "--rocm"),
+        ("", "", ""),
+        ("nvidiactl", "none", ""),
+        ("kfd", "nvidia", "--nv"),
+    ],
+)
+def test_a_gpu_is_found_by_its_device_when_a_program_starts(
+    tree: str, tmp_path: object, device: str, asked: str, option: str
+) -> None:
+    fake_runtime(str(tmp_path), "apptainer")
+    shell = ["sh", "-c", WITH_DEVICE, "sh", f"{tmp_path}/dev", device]
+    done = run(
+        ["unshare", "-Urm", *shell, command(tree, "tool")],
+        PATH=f"{tmp_path}:/usr/bin:/bin",
+        SSDS_RUNTIME="apptainer",
+        SSDS_GPU=asked,
+    )
+    lines = done.stdout.decode().splitlines()
+    assert lines[:2] == ["--silent", "exec"], done.stderr
+    assert [line for line in lines if line in ("--nv", "--rocm")] == [option] * bool(option)
+
+
 def test_the_first_runtime_of_the_site_that_is_here_is_taken(
     tmp_path: object,
 ) -> None:
