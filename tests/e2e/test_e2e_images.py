@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -124,6 +126,23 @@ def test_the_parts_of_the_product_know_such_a_base(built: Site) -> None:
     assert f"From: {NAME}@{manifest}\n" in built.good("render", "app", "--format", "apptainer").out
     assert "output layer/1" in built.good("explain", f"{NAME}:base").out
     assert NAME in built.good("why", "app", NAME).out
+
+
+@pytest.mark.parametrize("words", [("run", "app", "--", "sh"), ("shell", "app:build")])
+def test_programs_and_a_shell_find_what_the_image_below_says(
+    built: Site, words: tuple[str, ...]
+) -> None:
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as here:  # not in /dev, which images have
+        done = subprocess.run(
+            built._arguments(words),
+            input=b'echo "$THEIR_HOME"; their-command; cat /opt/app\n',
+            capture_output=True,
+            env=built._environment({}),
+            cwd=here,
+            timeout=60,
+            check=False,
+        )
+    assert (done.returncode, done.stdout) == (0, b"/opt/their\ntheirs\napp\n"), done.stderr
 
 
 def test_a_tag_that_moved_is_told_and_moves_only_when_asked(built: Site, tmp_path: Path) -> None:
