@@ -224,6 +224,8 @@ class _Reader:
             if re.match(r"\s*(?:#|$)", line):
                 continue
             text = _bare(line).strip().removesuffix(";").rstrip()
+            if not text:
+                continue
             verb, *names = text.split()
             if verb == "unset" and names and all(map(ENVIRONMENT_NAME.fullmatch, names)):
                 if any(name in step["env"] for step in steps for name in names):

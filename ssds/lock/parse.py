@@ -319,7 +319,7 @@ def _adoption(c: Checker, value: object, path: Path) -> Adoption:
     top = c.map(value, path, required="evidence digest locations", optional="commands about")
     c.choice(top.get("evidence", MISSING), (*path, "evidence"), ("none",))
     at = (*path, "locations")
-    locations = tuple(c.text(v, p) for p, v in c.items(top.get("locations", MISSING), at))
+    locations = tuple(_place(c, v, p) for p, v in c.items(top.get("locations", MISSING), at))
     if top.get("locations") == []:
         c.fault("L014", at, found="no place", expected="one place or more")
     return Adoption(
@@ -328,6 +328,29 @@ def _adoption(c: Checker, value: object, path: Path) -> Adoption:
         commands=_commands(c, top.get("commands", []), (*path, "commands")),
         about=_about(c, top.get("about", {}), (*path, "about")),
     )
+
+
+def _place(c: Checker, value: object, path: Path) -> str:
+    """Returns an address, or a path that leads nowhere but down."""
+    text = c.text(value, path)
+    if text.startswith("/") and {".", ".."} & set(text.split("/")):
+        c.fault("L014", path, found=repr(text[:80]), expected="a path without . and ..")
+    return text
+
+
+def _page(c: Checker, value: object, path: Path) -> str:
+    """Returns an entry of ``webapps.json``: a JSON object of texts, numbers and lists of texts."""
+    import json
+
+    text = c.text(value, path)
+    try:
+        found = json.loads(text) if len(text) <= 16_384 else None
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        c.fault("L014", path, found=repr(text[:80]), expected="a JSON object of 16 KiB at most")
+        return ""
+    return text
 
 
 def _about(c: Checker, value: object, path: Path) -> AdoptedAbout:
@@ -351,7 +374,7 @@ def _about(c: Checker, value: object, path: Path) -> AdoptedAbout:
         applications=tuple(applications),
         arguments=texts("arguments"),
         hidden=tuple(hidden),
-        webapp=c.text(top["webapp"], (*path, "webapp")) if "webapp" in top else "",
+        webapp=_page(c, top["webapp"], (*path, "webapp")) if "webapp" in top else "",
     )
 
 

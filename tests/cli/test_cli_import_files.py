@@ -514,8 +514,8 @@ def test_arguments_without_a_value_and_variables_set_and_unset_are_refused() -> 
 @pytest.mark.parametrize(
     "line",
     ["A=" + " " * 50_000 + "x y", "unset a" + " " * 50_000 + "!", "A='" + " #" * 50_000,
-     "A=1 " + "# " * 50_000],
-    ids=["spaces", "unset", "comments", "comment"],
+     "A=1 " + "# " * 50_000, ";", " ; # none"],
+    ids=["spaces", "unset", "comments", "comment", "semicolon", "nothing"],
 )  # fmt: skip
 def test_a_long_line_of_a_definition_is_read_once(line: str) -> None:
     argued(f"{ARGUED}{line}\n%labels\n a{' ' * 50_000}=\n")

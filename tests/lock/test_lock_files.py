@@ -767,6 +767,17 @@ def test_an_adopted_release_is_read_and_not_delivered() -> None:
     with pytest.raises(InvalidValue, match="found no place"):
         lock_from_dict(data)
     assert schema_faults(LOCK, data) != []
+    for place in ("/cvmfs/x/../../etc", "/cvmfs/./x"):
+        release["locations"] = [place]
+        with pytest.raises(InvalidValue, match=r"a path without \. and \.\."):
+            lock_from_dict(data)
+    release["locations"] = ["/cvmfs/example.org/x..y"]
+    for page in ("[", "3", '["a"]', "[" * 4_000):
+        release["about"] = {"webapp": page}
+        with pytest.raises(InvalidValue, match="a JSON object"):
+            lock_from_dict(data)
+    release["about"] = {"webapp": '{"title": "Lab"}'}
+    assert lock_from_dict(data).variants[""].platforms
 
 
 def test_the_difference_of_two_locks_reads_well() -> None:
