@@ -13,6 +13,7 @@ import shutil
 import subprocess
 
 import pytest
+from e2e_workspace import Site, make_warm, once
 from hypothesis import HealthCheck, settings
 
 os.environ.setdefault("SSDS_USER_SETTINGS", os.devnull)
@@ -125,3 +126,21 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         if name in required:
             pytest.fail(f"the component {name} is required here (SSDS_REQUIRE) and missing")
         pytest.skip(f"the component {name} is not on this machine")
+
+
+@pytest.fixture(scope="session")
+def warm(tmp_path_factory: pytest.TempPathFactory) -> Site:
+    """A store with a bootstrapped base and one release; all workers share it, none changes it."""
+    base = tmp_path_factory.getbasetemp()
+    if os.environ.get("PYTEST_XDIST_WORKER"):
+        base = base.parent
+    folder = base / "ssds-warm"
+    with once(folder) as first:
+        return make_warm(folder / "site") if first else Site(folder / "site")
+
+
+@pytest.fixture(scope="session")
+def warm_here(request: pytest.FixtureRequest) -> Site | None:
+    """The same, or None on a machine that cannot make it."""
+    able = all(COMPONENTS[name]() for name in ("apt", "sandbox", "mmdebstrap"))
+    return request.getfixturevalue("warm") if able else None

@@ -2,22 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
-from e2e_workspace import Site, make_site, make_warm, once
-
-
-@pytest.fixture(scope="session")
-def warm(tmp_path_factory: pytest.TempPathFactory) -> Site:
-    """A store with a bootstrapped base and one release; never to be changed."""
-    base = tmp_path_factory.getbasetemp()
-    if os.environ.get("PYTEST_XDIST_WORKER"):
-        base = base.parent
-    folder = base / "ssds-warm"
-    with once(folder) as first:
-        return make_warm(folder / "site") if first else Site(folder / "site")
+from e2e_workspace import Site, make_site
 
 
 @pytest.fixture

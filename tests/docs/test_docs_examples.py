@@ -13,6 +13,7 @@ from pathlib import Path
 import doc_pages
 import pytest
 from doc_pages import ROOT, Block, Page
+from e2e_workspace import Site
 
 PAGES = [page for page in doc_pages.pages() if page.workspace]
 LMOD = "/usr/share/lmod/lmod/init/bash"
@@ -82,9 +83,16 @@ class Shell:
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store that all pages share: what one has fetched or built, the next one reuses."""
-    return tmp_path_factory.mktemp("docs") / "store"
+def store(tmp_path_factory: pytest.TempPathFactory, warm_here: Site | None) -> Path:
+    """A store that all pages share: what one has fetched or built, the next one reuses.
+
+    It begins with the base that all tests share: the locks name the same one while the mirror is as
+    it was when they were written; else it is bootstrapped anew.
+    """
+    folder = tmp_path_factory.mktemp("docs") / "store"
+    if warm_here:
+        warm_here.copy_store(folder, linked=("trees",))
+    return folder
 
 
 def copy_starter(folder: Path) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from e2e_workspace import Site, make_warm, once
+from e2e_workspace import Site
 
 COMPONENTS = ("apt", "sandbox", "mmdebstrap")
 
@@ -18,17 +17,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if here in item.path.parents:
             for name in COMPONENTS:
                 item.add_marker(pytest.mark.component(name))
-
-
-@pytest.fixture(scope="session")
-def warm(tmp_path_factory: pytest.TempPathFactory) -> Site:
-    """A store with a bootstrapped base and one release; never to be changed."""
-    base = tmp_path_factory.getbasetemp()
-    if os.environ.get("PYTEST_XDIST_WORKER"):
-        base = base.parent
-    folder = base / "ssds-warm"
-    with once(folder) as first:
-        return make_warm(folder / "site") if first else Site(folder / "site")
 
 
 @pytest.fixture
