@@ -72,13 +72,20 @@ def _unchanged(folder: str, *, as_json: bool) -> tuple[str | None, Glance | None
 
 def _plan(folder: str, as_json: bool, glance: Glance | None, exit_code: bool, *, last: bool) -> int:
     from ssds.cli import indexed, planning
+    from ssds.core.errors import InputError
     from ssds.workspace import Workspace
 
     workspace = Workspace.open(folder)
-    delivery = indexed.deliver(workspace, planning.Asked(), glance=glance)
+    asked, told = planning.Asked(), 0
+    try:
+        delivery = indexed.deliver(workspace, asked, glance=glance)
+    except InputError as error:
+        from ssds.cli.around import plan_around
+
+        delivery, told = plan_around(workspace, asked, error)
     planning.present(delivery, as_json=as_json)
     sys.stdout.flush()
-    code = delivery.exit_code if exit_code else 0
+    code = told or (delivery.exit_code if exit_code else 0)
     if last:
         workspace.close()
         sys.stderr.flush()

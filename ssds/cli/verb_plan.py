@@ -12,7 +12,7 @@ from ssds.cli import indexed, planning
 from ssds.cli.app import Context
 from ssds.cli.output import print_json, say, show
 from ssds.cli.selecting import planning_options
-from ssds.core.errors import UsageError
+from ssds.core.errors import InputError, UsageError
 from ssds.delivery import Delivery
 from ssds.workspace import Workspace
 
@@ -88,8 +88,8 @@ def command(
     workspace = Workspace.open(context.folder).built_by(options.builder, no_cache=no_cache)
     _together(since=bool(since), matrix=matrix, markdown=markdown, out=out, as_json=as_json)
     if shadowed or respected:
-        wrong = not shadowed or out is not None or matrix or since or asked["selectors"]
-        found = _shadow(workspace, shadowed, respected, wrong=bool(wrong))
+        misplaced = not shadowed or out is not None or matrix or since or asked["selectors"]
+        found = _shadow(workspace, shadowed, respected, wrong=bool(misplaced))
         return found.shown(
             full=full, as_json=as_json, markdown=markdown, detailed=detailed_exitcode
         )
@@ -108,23 +108,36 @@ def command(
         code = _since(workspace, options, since, markdown=markdown, as_json=as_json)
         return code if detailed_exitcode else 0
     more: dict[str, Any] = {}
+    told = 0
     if out is not None:
         planned = planning.make(workspace, options)
         delivery = planned.delivery
         more["plan_id"] = _save(workspace, planned, options, out, full=full)
-    elif no_index:
-        delivery = planning.make(workspace, options).delivery
     else:
-        delivery = indexed.deliver(workspace, options, full=full)
+        delivery, told = _delivery(workspace, options, no_index=no_index, full=full)
     if markdown:
         from ssds.cli import plan_text
 
         show(plan_text.markdown(delivery))
-        return delivery.exit_code if detailed_exitcode else 0
-    planning.present(delivery, as_json=as_json, full=full, more=more)
+    else:
+        planning.present(delivery, as_json=as_json, full=full, more=more)
     if out is not None:
         _say_saved(delivery, out)
-    return delivery.exit_code if detailed_exitcode else 0
+    return told or (delivery.exit_code if detailed_exitcode else 0)
+
+
+def _delivery(
+    workspace: Workspace, asked: planning.Asked, *, no_index: bool, full: bool
+) -> tuple[Delivery, int]:
+    """Returns the plan, and an exit code where recipes have errors: it is that of the others."""
+    try:
+        if no_index:
+            return planning.make(workspace, asked).delivery, 0
+        return indexed.deliver(workspace, asked, full=full), 0
+    except InputError as error:
+        from ssds.cli.around import plan_around
+
+        return plan_around(workspace, asked, error)
 
 
 def _together(*, since: bool, matrix: bool, markdown: bool, out: str | None, as_json: bool) -> None:
