@@ -151,12 +151,13 @@ def publish(
 
     files = None
     if not renew:
+        from ssds.tuf.gather import files_below
         from ssds.workspace import LOCK_FOLDER, Workspace
 
         workspace = Workspace.open(context.folder)
         names = ["ssds.yaml", workspace.settings.catalog, LOCK_FOLDER]
         names = [_site_file(workspace, site)] if site else names
-        files = publishing.files_below(workspace.root, names)
+        files = files_below(workspace.root, names)
         if site and not files:
             raise UsageError(
                 f"there is no {names[0]}", hint="Write the site's file first.", code="E271"

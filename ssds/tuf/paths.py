@@ -5,6 +5,8 @@ from __future__ import annotations
 from ssds.core.errors import IntegrityError
 
 LIMIT_CHARACTERS = 1000
+PART_LIMIT_CHARACTERS = 180
+"""A file system has 255 bytes for a name, and the sha256 stands before it in a repository."""
 
 
 def check_path(path: str) -> str:
@@ -14,12 +16,14 @@ def check_path(path: str) -> str:
         IntegrityError: X060, it could lead elsewhere, or a web server would read it otherwise.
     """
     parts = path.split("/")
-    bad = any(part.startswith(".") or not part for part in parts)  # "..", hidden, empty
+    bad = any(
+        part.startswith(".") or not part or len(part) > PART_LIMIT_CHARACTERS for part in parts
+    )  # "..", hidden, empty
     if bad or len(path) > LIMIT_CHARACTERS or any(not _plain(letter) for letter in path):
         raise IntegrityError(
             f"{path[:80]!r} is no path of a published file",
             hint="It is relative; its parts have letters, digits and @ + ~ . _ - : , = and no dot "
-            "at the beginning.",
+            f"at the beginning, and at most {PART_LIMIT_CHARACTERS} of them.",
             code="X060",
         )
     return path

@@ -13,7 +13,6 @@ from ssds.host.files import locked
 from ssds.trust.files import read_limited
 from ssds.trust.keys import Signer
 from ssds.tuf import repository as disk
-from ssds.tuf.paths import check_path
 from ssds.tuf.roles import TARGETS_DAYS
 
 if TYPE_CHECKING:
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 
 SNAPSHOT_DAYS = 30
 TIMESTAMP_DAYS = 2
-FILE_LIMIT_BYTES = 256 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,27 +37,6 @@ class Published:
     files: int = 0
     fresh_until: datetime | None = None
     notes: tuple[str, ...] = ()
-
-
-def files_below(root: str, names: Sequence[str]) -> dict[str, bytes]:
-    """Returns relative path → bytes of files and of all files in folders; hidden ones stay out.
-
-    Raises:
-        SsdsError: X030 a file cannot be read or is a link, X060 a name that is no target path.
-    """
-    found: dict[str, bytes] = {}
-    for name in names:
-        place = os.path.join(root, name)
-        if os.path.isfile(place):
-            found[check_path(name)] = read_limited(place, FILE_LIMIT_BYTES)
-        for folder, folders, inside in os.walk(place):
-            folders[:] = sorted(one for one in folders if not one.startswith("."))
-            for one in sorted(inside):
-                if not one.startswith("."):
-                    path = os.path.join(folder, one)
-                    relative = check_path(os.path.relpath(path, root))
-                    found[relative] = read_limited(path, FILE_LIMIT_BYTES)
-    return found
 
 
 def publish(

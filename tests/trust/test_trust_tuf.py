@@ -15,9 +15,9 @@ from trust_makers import TRIXIE, new_signer
 from tuf.ngclient import Updater
 from tuf_makers import FIRST, NOW, SECOND, SITE_FILE, Kit, fetch, in_past, new_kit, state
 
-from ssds.core.errors import IntegrityError, Refused, SsdsError, UsageError
+from ssds.core.errors import EnvironmentProblem, IntegrityError, Refused, SsdsError, UsageError
 from ssds.trust.keys import ECDSA
-from ssds.tuf.publish import files_below
+from ssds.tuf.gather import files_below
 from ssds.tuf.roles import Keepers, delegate, sign_root, stage_root
 
 
@@ -257,10 +257,38 @@ def test_names_that_are_no_sites_and_files_that_are_no_targets_are_refused(
     (tmp_path / "catalog").mkdir()
     (tmp_path / "catalog/.hidden").touch()
     assert files_below(str(tmp_path), ["catalog", "none"]) == {}
-    (tmp_path / "catalog/a b").touch()
+    for name in ("a b", "\u00fc.yaml", "x" * 200):
+        (tmp_path / "catalog" / name).touch()
     with pytest.raises(IntegrityError) as wrong:
         files_below(str(tmp_path), ["catalog"])
     assert wrong.value.code == "X060"
+    assert wrong.value.message.count("\n") == 3
+
+
+def test_no_link_is_published_wherever_it_leads_and_all_are_told(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("of the machine that publishes")
+    root = tmp_path / "home"
+    (root / "catalog/bwa").mkdir(parents=True)
+    (root / "catalog/bwa/recipe.yaml").write_text("name: bwa\n")
+    os.symlink("../../../secret", root / "catalog/bwa/notes.txt")
+    os.symlink("bwa", root / "catalog/alias")
+    os.symlink("nowhere", root / "catalog/broken")
+    os.symlink("..", root / "lockfiles")
+    os.mkfifo(root / "catalog/pipe")
+    names = ["catalog", "lockfiles", "lockfiles/secret", "../secret", str(tmp_path / "secret")]
+    with pytest.raises(EnvironmentProblem) as caught:
+        files_below(str(root), names)
+    assert caught.value.code == "X030"
+    assert [line.split(": ")[0].strip() for line in caught.value.message.splitlines()[1:]] == [
+        "catalog/alias",
+        "catalog/broken",
+        "catalog/bwa/notes.txt",
+        "catalog/pipe",
+        "lockfiles",
+        "lockfiles",
+        "../secret",
+        str(tmp_path / "secret"),
+    ]
 
 
 def test_the_root_is_named_once_and_another_one_is_refused(kit: Kit, tmp_path: Path) -> None:
