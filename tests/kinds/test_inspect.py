@@ -6,6 +6,7 @@ import datetime as dt
 import io
 import json
 import tarfile
+import time
 
 import pytest
 from sbom_images import Workshop, target
@@ -16,7 +17,7 @@ from ssds.kinds.gate.findings import read_inspection
 from ssds.kinds.gate.run import run as run_gate
 from ssds.kinds.inspect import run, spec
 from ssds.kinds.inspect.image import inspect
-from ssds.kinds.inspect.secrets import in_config, in_layers
+from ssds.kinds.inspect.secrets import FILE_LIMIT_BYTES, in_config, in_layers
 from ssds.oci.flatten import flatten
 from ssds.recipe.model import Policy, Waiver
 
@@ -85,6 +86,27 @@ def test_each_form_of_a_secret_is_found_and_never_shown(tmp_path):
 
 def test_what_only_looks_like_a_secret_is_none(tmp_path):
     assert list(in_layers([tar(tmp_path / "a", HARMLESS)])) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "filling"),
+    [
+        ("opt/a.env", "\n"),
+        ("root/.git-credentials", "http://a:"),
+        ("root/.pypirc", "\n"),
+        ("root/.my.cnf", " \n"),
+        ("root/.condarc", "http://a:"),
+        ("etc/pip.conf", "http://a:"),
+        ("root/.pgpass", "a:\n"),
+    ],
+    ids=lambda text: repr(text),
+)
+def test_a_hostile_file_takes_no_longer_than_any_other(tmp_path, name, filling):
+    text = (filling * FILE_LIMIT_BYTES)[:FILE_LIMIT_BYTES]
+    layer = tar(tmp_path / "a", {name: text})
+    began = time.process_time()  # in square time each takes more than five seconds
+    assert list(in_layers([layer])) == []
+    assert time.process_time() - began < 2
 
 
 def test_a_secret_that_a_later_layer_removes_is_still_shipped(tmp_path):

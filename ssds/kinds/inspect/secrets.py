@@ -20,6 +20,9 @@ from ssds.oci.flatten import FlatTree
 from ssds.oci.tarindex import Member, index_tar
 
 FILE_LIMIT_BYTES = 256 * 1024
+# Every pattern below takes time in proportion to the file, whatever that holds: two repeats that
+# may take the same bytes never meet, and what is repeated cannot run over the next place where the
+# pattern may begin.
 _KEY = pattern(
     rb"-----BEGIN (?:RSA |EC |DSA |OPENSSH |PGP )?PRIVATE KEY(?: BLOCK)?-----[\r\n]+"
     rb"[A-Za-z0-9+/=:\r\n]"
@@ -39,25 +42,26 @@ _TOKENS = (
     ),
 )
 _AWS = pattern(rb"(?i)aws_secret_access_key\s*[=:]\s*[\"']?[A-Za-z0-9/+]{40}\b")
-_VALUE = rb"\s*[=:]\s*[\"']?(?!\$|<|\{|changeme|example|xxx)[^\s\"'#]{8,}"
+_URL = rb"https?://[^\s:/@]+:[^\s/@]+@"
+_VALUE = rb"[ \t]*[=:][ \t]*[\"']?(?!\$|<|\{|changeme|example|xxx)[^\s\"'#]{8,}"
 _SETTING = pattern(
-    rb"(?im)^\s*(?:export\s+)?[A-Z0-9_]*(?:PASSWORD|PASSWD|SECRET|TOKEN|API_?KEY|PRIVATE_KEY)"
+    rb"(?im)^[ \t]*(?:export[ \t]+)?[A-Z0-9_]*(?:PASSWORD|PASSWD|SECRET|TOKEN|API_?KEY|PRIVATE_KEY)"
     + _VALUE
 )
 _NAMED: tuple[tuple[str, str, bytes], ...] = (
     (".netrc", "a password for a server", rb"(?i)\bpassword\s+\S+"),
     ("_netrc", "a password for a server", rb"(?i)\bpassword\s+\S+"),
-    (".git-credentials", "a password for a Git server", rb"https?://[^\s:/@]+:[^\s@]+@"),
-    (".pypirc", "a password for a package index", rb"(?im)^\s*password\s*[=:]\s*\S+"),
+    (".git-credentials", "a password for a Git server", _URL),
+    (".pypirc", "a password for a package index", rb"(?im)^[ \t]*password[ \t]*[=:][ \t]*\S+"),
     (".npmrc", "a token for a package index", rb"_(?:authToken|auth|password)\s*=\s*[^\s$]+"),
-    (".condarc", "a token for a channel", rb"https?://[^\s:/@]+:[^\s@]+@|/t/[a-z0-9-]{20,}/"),
-    ("pip.conf", "a password for a package index", rb"https?://[^\s:/@]+:[^\s@$]+@"),
+    (".condarc", "a token for a channel", _URL + rb"|/t/[a-z0-9-]{20,}/"),
+    ("pip.conf", "a password for a package index", rb"https?://[^\s:/@]+:[^\s/@$]+@"),
     (".docker/config.json", "a registry's password", rb"\"auth\"\s*:\s*\"[A-Za-z0-9+/=]{8,}\""),
     (".dockercfg", "a registry's password", rb"\"auth\"\s*:\s*\"[A-Za-z0-9+/=]{8,}\""),
     (".kube/config", "a cluster's key", rb"client-key-data:\s*\S{20,}|\btoken:\s*\S{20,}"),
     (".vault-token", "a Vault token", rb"\S{20,}"),
-    (".pgpass", "a database's password", rb"(?m)^[^#\s:]+:[^:]*:[^:]*:[^:]*:\S+"),
-    (".my.cnf", "a database's password", rb"(?im)^\s*password\s*=\s*\S+"),
+    (".pgpass", "a database's password", rb"(?m)^[^#\s:]+:[^:\n]*:[^:\n]*:[^:\n]*:\S+"),
+    (".my.cnf", "a database's password", rb"(?im)^[ \t]*password[ \t]*=[ \t]*\S+"),
     (".aws/credentials", "an AWS key", rb"(?i)aws_secret_access_key\s*=\s*\S{20,}"),
     (
         "application_default_credentials.json",
