@@ -7,11 +7,12 @@ import hashlib
 import json
 import os
 import stat
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from ssds.core.digest import Digest
 from ssds.core.errors import IntegrityError, InvalidValue, Refused
 from ssds.core.records import dataclass
+from ssds.host import local
 from ssds.host.spider import FOLDER as LMOD_FOLDER
 from ssds.recipe.codes import near
 from ssds.ship.composing import SUPPORT_PATH
@@ -25,7 +26,7 @@ from ssds.ship.generation import (
 )
 from ssds.ship.images import image_problems
 from ssds.ship.links import link_steps
-from ssds.ship.parts import ATTACHED, LISTING
+from ssds.ship.parts import ATTACHED, LISTING, OWN
 from ssds.ship.refdata.content import set_problems
 from ssds.ship.tree import (
     IMAGES,
@@ -34,6 +35,7 @@ from ssds.ship.tree import (
     check_owner,
     generations,
     image_path,
+    known_copies,
     linked_number,
     parts_path,
     public_link,
@@ -48,6 +50,11 @@ _BESIDE = _BESIDE_PART | {RECORD, RECORD_SIGNATURE, LMOD_LISTING, LMOD_FOLDER}
 _ROOT = f"{SUPPORT_PATH}/root"
 _EMPTY = frozenset({"modules", _ROOT})
 """Folders that are there without anything in them."""
+_COPY_LIMIT_BYTES = 64 << 20
+_ODD = (OSError, ValueError, TypeError, AttributeError, KeyError, RecursionError)
+"""What reading a list raises that somebody else wrote."""
+_Copies = Mapping[str, Collection[str]]
+"""Part, or OWN → the digests that its list of copies of locks may have; none where nobody said."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,15 +161,17 @@ def generation_problems(folder: str, site: str, deployed: Deployed) -> Iterator[
     """Gives what is wrong with the files of a generation, and with its parts."""
     base = f"{site_path(site)}/{deployed.number}"
     yield from own_problems(folder, site, deployed)
+    copies = known_copies(folder, site)
     for part in sorted({share.part for share in deployed.shares.values()}):
-        yield from part_problems(folder, f"{parts_path(site)}/{part}", shown=base)
+        yield from part_problems(folder, f"{parts_path(site)}/{part}", copies, shown=base)
 
 
 def own_problems(folder: str, site: str, deployed: Deployed) -> Iterator[str]:
     """Gives what is wrong with what only this generation has."""
     base = f"{site_path(site)}/{deployed.number}"
     root = os.path.join(folder, base)
-    yield from _content_problems(folder, base, deployed.content, beside=_BESIDE)
+    copies = {deployed.copies[OWN]} if OWN in deployed.copies else ()
+    yield from _content_problems(folder, base, deployed.content, copies, beside=_BESIDE)
     try:
         here, wanted = lmod_files(root), lmod_listing(root)
     except (OSError, ValueError) as error:
@@ -177,21 +186,24 @@ def damaged_parts(folder: str, site: str, deployed: Deployed) -> frozenset[str]:
     """Returns the parts of a generation that are not as they were deployed."""
     base = parts_path(site)
     parts = {share.part for share in deployed.shares.values()}
-    return frozenset(p for p in parts if any(part_problems(folder, f"{base}/{p}")))
+    copies = known_copies(folder, site)
+    return frozenset(p for p in parts if any(part_problems(folder, f"{base}/{p}", copies)))
 
 
-def part_problems(folder: str, path: str, *, shown: str = "") -> Iterator[str]:
+def part_problems(folder: str, path: str, copies: _Copies, *, shown: str = "") -> Iterator[str]:
     """Gives what is wrong with the part at ``path`` of the tree; ``shown`` as below."""
-    content = f"sha256:{os.path.basename(path)}"
-    yield from _content_problems(folder, path, content, beside=_BESIDE_PART, shown=shown)
+    name = os.path.basename(path)
+    content, known = f"sha256:{name}", copies.get(name, ())
+    yield from _content_problems(folder, path, content, known, beside=_BESIDE_PART, shown=shown)
 
 
 def check_written(folder: str, site: str, parts: Iterable[str], images: Iterable[Digest]) -> None:
     """Looks at what was written, as it stands; raises IntegrityError (D046) where it differs."""
     deployed = read_deployed(folder, site)
     problems = [*own_problems(folder, site, deployed)]
+    copies = known_copies(folder, site)
     for part in parts:
-        problems += part_problems(folder, f"{parts_path(site)}/{part}")
+        problems += part_problems(folder, f"{parts_path(site)}/{part}", copies)
     for image in sorted(images):
         problems += image_problems(folder, image)
     if problems:
@@ -204,51 +216,60 @@ def check_written(folder: str, site: str, parts: Iterable[str], images: Iterable
 
 
 def _content_problems(
-    folder: str, base: str, content: str, *, beside: Collection[str], shown: str = ""
+    folder: str,
+    base: str,
+    content: str,
+    copies: Collection[str],
+    *,
+    beside: Collection[str],
+    shown: str = "",
 ) -> Iterator[str]:
     """Gives what is wrong with the folder ``base``, whose listing has the digest ``content``.
 
     Args:
+        copies: the digests that its list of copies of locks may have.
         beside: names in it that the listing does not tell of.
         shown: the folder by which people see its files.
     """
     root = os.path.join(folder, base)
     try:
-        with open(os.path.join(root, LISTING), "rb") as file:
+        with local.open_regular(os.path.join(root, LISTING)) as file:
             data = file.read()
         if f"sha256:{hashlib.sha256(data).hexdigest()}" != content:
             yield f"{base}/{LISTING}: not as it was deployed"
             return
         listing = json.loads(data)
+        files, links, programs = (listing[key] for key in ("files", "links", "programs"))
+        files, links, programs = dict(files), dict(links), set(programs)
         here = _entries(root, beside)
-    except (OSError, ValueError) as error:
+    except _ODD as error:
         yield f"{base}/{LISTING}: cannot be read ({error})"
         return
     shown = shown or base
-    programs = set(listing["programs"])
-    for path, digest in listing["files"].items():
+    for path, digest in files.items():
         place = os.path.join(root, path)
-        try:
-            with open(place, "rb") as file:
-                found = f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
-                mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-        except OSError as error:
-            yield f"{shown}/{path}: {error.strerror}"
-            continue
-        wanted = 0o555 if path in programs else 0o444
         if os.path.islink(place):
             yield f"{shown}/{path}: a link where a file belongs"
-        elif found != digest:
+            continue
+        try:
+            with local.open_regular(place) as file:
+                found = f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+                mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+        except (OSError, InvalidValue) as error:
+            yield f"{shown}/{path}: {getattr(error, 'strerror', None) or error}"
+            continue
+        wanted = 0o555 if path in programs else 0o444
+        if found != digest:
             yield f"{shown}/{path}: other bytes than were deployed"
         elif mode & wanted != wanted:
             verb = "read" if mode & 0o444 != 0o444 else "run"
             yield f"{shown}/{path}: cannot be {verb} by everybody (mode {mode:o})"
-    for path, target in listing["links"].items():
+    for path, target in links.items():
         place = os.path.join(root, path)
         if not os.path.islink(place) or os.readlink(place) != target:
             yield f"{shown}/{path}: not a link to {target}"
-    yield from _attached_problems(root, shown)
-    known = {*listing["files"], *listing["links"]}
+    yield from _attached_problems(root, shown, copies)
+    known = {*files, *links}
     above = {"", *(p[:at] for p in known for at, c in enumerate(p) if c == "/")}
     if f"{SUPPORT_PATH}/wrapper" in programs and _ROOT not in here:
         yield f"{shown}/{_ROOT}: not there"
@@ -261,26 +282,45 @@ def _content_problems(
             yield f"{shown}/{path}: nobody deployed it"
 
 
-def _attached_problems(root: str, shown: str) -> Iterator[str]:
-    """Gives what is wrong with the copies of locks in a folder; older ones say nothing of them."""
+def _attached_problems(root: str, shown: str, known: Collection[str]) -> Iterator[str]:
+    """Gives what is wrong with the copies of locks in a folder.
+
+    Args:
+        known: the digests that their list may have; empty where no generation noted one, as those
+            of earlier versions of ssds.
+    """
+    if not os.path.lexists(os.path.join(root, ATTACHED)):
+        if known:
+            yield f"{shown}/{ATTACHED}: not there"
+        return
     try:
-        with open(os.path.join(root, ATTACHED), "rb") as file:
-            wanted = json.loads(file.read())
+        data = local.read_below(root, ATTACHED, _COPY_LIMIT_BYTES)
+        if data is None:
+            raise InvalidValue("it is no regular file, or closed")
+        if known and f"sha256:{hashlib.sha256(data).hexdigest()}" not in known:
+            yield f"{shown}/{ATTACHED}: not as it was deployed"
+            return
+        wanted = dict(json.loads(data))
         for path, digest in wanted.items():
             if not path.startswith("locks/") or ".." in path.split("/"):
                 raise ValueError(f"{path[:80]!r} is no copy of a lock")
-            with contextlib.suppress(OSError), open(os.path.join(root, path), "rb") as file:
-                if f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}" == digest:
-                    continue
-            yield f"{shown}/{path}: not the lock that was deployed"
-        here = {f"locks/{path}" for path in _entries(os.path.join(root, "locks"), ()) if path}
+            if _digest_below(root, path) != digest:
+                yield f"{shown}/{path}: not the lock that was deployed"
+        place = os.path.join(root, "locks")
+        folders = _entries(place, ()) if os.path.isdir(place) and not os.path.islink(place) else {}
         above = {os.path.dirname(path) for path in wanted}
-        for path in sorted(here - {*wanted} - above):
+        for path in sorted({f"locks/{path}" for path in folders if path} - {*wanted} - above):
             yield f"{shown}/{path}: nobody deployed it"
-    except FileNotFoundError:
-        return
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+    except _ODD as error:
         yield f"{shown}/{ATTACHED}: cannot be read ({error})"
+
+
+def _digest_below(root: str, path: str) -> str:
+    """Returns the digest of a regular file of a size that locks have; empty of all else."""
+    with contextlib.suppress(InvalidValue):
+        data = local.read_below(root, path, _COPY_LIMIT_BYTES)
+        return "" if data is None else f"sha256:{hashlib.sha256(data).hexdigest()}"
+    return ""
 
 
 def _entries(root: str, beside: Collection[str]) -> dict[str, int]:

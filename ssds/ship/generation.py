@@ -18,7 +18,7 @@ from ssds.core.errors import InvalidValue, SsdsError
 from ssds.core.platform import Platform
 from ssds.host import local
 from ssds.ship.collisions import Collision
-from ssds.ship.parts import LISTING, Part, Share, read_shares
+from ssds.ship.parts import LISTING, OWN, Part, Share, read_copies, read_shares
 from ssds.ship.refdata.entry import MODULE_FOLDER, DataEntry, data_entry
 
 RECORD = "deployment.json"
@@ -103,6 +103,7 @@ class Generation:
         own: what only this generation has.
         parts: name → part; of those that it links to, all that were composed anew.
         shares: software → its part, also of those that stay as they are.
+        copies: part → digest of its list of copies of locks, of parts that stay as they are.
         lmod: whether Lmod reads its modules; flat: whether its folder of modules has a folder for
             each software and nothing else.
         seal: gives a signature over the record, which then stands beside it.
@@ -114,6 +115,7 @@ class Generation:
     own: Part = field(default_factory=Part)
     parts: dict[str, Part] = field(default_factory=dict)
     shares: dict[str, Share] = field(default_factory=dict)
+    copies: Mapping[str, str] = field(default_factory=dict)
     collisions: tuple[Collision, ...] = ()
     lmod: bool = False
     flat: bool = False
@@ -146,10 +148,19 @@ class Generation:
             "parts": {name: share.to_json() for name, share in self.shares.items()},
             "collisions": [collision.to_dict() for collision in self.collisions],
         }
+        if copies := self._copies():
+            told["copies"] = {**copies}
         if self.data:
             told["data"] = [entry.to_dict() for entry in self.data]
         rows = ",\n".join(canonical_text(entry.to_dict()) for entry in self.entries)
         return f'{canonical_text(told)[:-1]},\n"releases":[\n{rows}]}}\n'.encode()
+
+    def _copies(self) -> dict[str, str]:
+        """Returns part → digest of its list of copies; parts that were written just now win."""
+        written = {name: part.copies for name, part in self.parts.items() if part.copies}
+        known = {**self.copies, **written}
+        found = {s.part: known[s.part] for s in self.shares.values() if s.part in known}
+        return {**found, OWN: self.own.copies} if self.own.copies else found
 
     def write(self, folder: str) -> None:
         """Writes its own files and links below ``folder``; the caller makes it durable."""
@@ -171,7 +182,7 @@ def lmod_files(folder: str) -> dict[str, str]:
     for base, _, names in os.walk(os.path.join(folder, FOLDER)):
         for name in names:
             place = os.path.join(base, name)
-            with open(place, "rb") as file:
+            with local.open_regular(place) as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
             found[os.path.relpath(place, folder)] = f"sha256:{digest}"
     return found
@@ -180,10 +191,12 @@ def lmod_files(folder: str) -> dict[str, str]:
 def lmod_listing(folder: str) -> Mapping[str, str]:
     """Returns what ``lmod_files`` gave when it was deployed; raises OSError, ValueError."""
     try:
-        with open(os.path.join(folder, LMOD_LISTING), "rb") as file:
+        with local.open_regular(os.path.join(folder, LMOD_LISTING)) as file:
             found = json.loads(file.read())
     except FileNotFoundError:
         return {}  # there was no Lmod where it was deployed
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
     if not isinstance(found, dict):
         raise ValueError("it is no object")
     return found
@@ -206,6 +219,7 @@ class Deployed:
         number: of the current generation, 0 where there is none.
         content: digest of its content, or the empty string.
         shares: software → its part; none in a generation of an earlier ssds.
+        copies: part, or OWN, → digest of its list of copies of locks, where that was noted.
     """
 
     number: int = 0
@@ -213,6 +227,7 @@ class Deployed:
     entries: tuple[Entry, ...] = ()
     shares: Mapping[str, Share] = field(default_factory=dict)
     data: tuple[DataEntry, ...] = ()
+    copies: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def images(self) -> set[Digest]:
@@ -237,6 +252,7 @@ def read_record(data: bytes, number: int) -> Deployed:
             entries=tuple(_entry(item) for item in record["releases"]),
             shares=read_shares(record.get("parts", {})),
             data=tuple(data_entry(item) for item in record.get("data", ())),
+            copies=read_copies(record.get("copies", {})),
         )
     except (ValueError, KeyError, TypeError, RecursionError, SsdsError) as error:
         raise InvalidValue(

@@ -18,6 +18,7 @@ from typing import IO, Protocol
 from ssds.core.canonical import Json, pretty_bytes
 from ssds.core.digest import Digest
 from ssds.core.errors import IntegrityError
+from ssds.host import local
 from ssds.host.files import atomic_write, remove_file
 from ssds.host.folders import scratch_folder, staged_folder, sweep_folders
 from ssds.lock.model import ReleaseHalf
@@ -312,9 +313,9 @@ def _is_program(root: str | FlatTree, path: str) -> bool:
 def _marker(path: str) -> Mapping[str, object]:
     """Returns a marker; empty where there is none."""
     try:
-        with open(path, "rb") as file:
+        with local.open_regular(path) as file:
             found = json.loads(file.read(MARKER_LIMIT_BYTES))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 

@@ -24,6 +24,7 @@ from ssds.core.digest import Digest
 from ssds.core.errors import InvalidValue
 from ssds.core.platform import Platform
 from ssds.core.records import dataclass
+from ssds.host import local
 from ssds.lock.model import ReleaseHalf
 from ssds.recipe.model import Channel
 from ssds.ship.channels import split_location, wanted_tags
@@ -169,12 +170,14 @@ def read_names(folder: str, site: str, number: int) -> dict[str, Name]:
     """Returns the public names that a generation wants; none where it has no such file."""
     path = os.path.join(folder, site_path(site), str(number), LINKS)
     try:
-        with open(path, "rb") as file:
+        with local.open_regular(path) as file:
             data = file.read()
     except FileNotFoundError as error:
         if number and not os.path.isdir(os.path.dirname(path)):
             raise _damaged(os.path.dirname(path)) from error
         return {}
+    except InvalidValue as error:
+        raise _damaged(path) from error
     return parse_names(data, path)
 
 
@@ -196,7 +199,7 @@ def owned_paths(folder: str) -> tuple[str, ...]:
     """Returns the public paths that ssds wrote."""
     path = os.path.join(folder, OWNED)
     try:
-        with open(path, "rb") as file:
+        with local.open_regular(path) as file:
             paths = [str(p) for p in json.loads(file.read())["paths"]]
     except FileNotFoundError:
         return ()

@@ -18,13 +18,15 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from ssds.core.canonical import Json, canonical_bytes
-from ssds.core.digest import sha256_of
+from ssds.core.digest import Digest, sha256_of
 from ssds.host import local
 
 PARTS = "parts"
 LISTING = "listing.json"
 ATTACHED = "locks.json"
-"""The digests of what is attached; it changes no name either."""
+"""The digests of what is attached; it changes no name either. A generation's record has its own."""
+OWN = "own"
+"""What a record calls the generation itself where it names parts."""
 NAME = re.compile(r"[0-9a-f]{64}")
 
 
@@ -37,6 +39,7 @@ class Part:
         links: path → target.
         folders: folders that are empty.
         attached: path → what gives bytes that lie beside and change no name: copies of locks.
+        copies: the digest of their list, once it is written; empty where there are none.
     """
 
     files: dict[str, bytes] = field(default_factory=dict)
@@ -44,6 +47,7 @@ class Part:
     links: dict[str, str] = field(default_factory=dict)
     folders: tuple[str, ...] = ()
     attached: dict[str, Callable[[], bytes]] = field(default_factory=dict)
+    copies: str = ""
 
     def fields(self) -> dict[str, Json]:
         """Returns what a listing says: everything in it but what is attached."""
@@ -83,7 +87,9 @@ class Part:
             local.write_new(f"{folder}/{path}", data := give())
             digests[path] = str(sha256_of(data))
         if digests:
-            local.write_new(f"{folder}/{ATTACHED}", canonical_bytes(digests))
+            listed = canonical_bytes(digests)
+            local.write_new(f"{folder}/{ATTACHED}", listed)
+            self.copies = str(sha256_of(listed))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +122,13 @@ def read_shares(value: object) -> Mapping[str, Share]:
     if any(not NAME.fullmatch(share.part) for share in found.values()):
         raise ValueError("the name of a part in it is none")
     return found
+
+
+def read_copies(value: object) -> Mapping[str, str]:
+    """Returns part → digest of its list of copies, of a record's JSON; raises ValueError."""
+    if not isinstance(value, dict):
+        raise TypeError("its copies are no map")
+    return {str(part): str(Digest(text)) for part, text in value.items()}
 
 
 def lacking(folder: str, parts: Iterable[str]) -> list[str]:

@@ -16,6 +16,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -23,6 +24,7 @@ import re
 from ssds.core.canonical import pretty_bytes
 from ssds.core.digest import Digest
 from ssds.core.errors import InvalidValue, Refused
+from ssds.host import local
 from ssds.host.files import TEMPORARY_PREFIX, explained
 from ssds.ship.generation import RECORD, RECORD_REMEDY, Deployed, read_record
 from ssds.ship.parts import PARTS
@@ -115,9 +117,9 @@ def check_owner(folder: str, *, shared: bool = False) -> bool:
     if any(name in names for name in _EARLIER):
         _refuse_form(folder, "a tree of an earlier ssds, for one site")
     try:
-        with open(os.path.join(folder, TREE_FILE), "rb") as file:
+        with local.open_regular(os.path.join(folder, TREE_FILE)) as file:
             version = json.loads(file.read(65536))["tree_version"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         if not shared and _strange(folder, names):
             absent = isinstance(error, FileNotFoundError)
             if absent and os.path.exists(os.path.join(folder, TREE_FILE)):
@@ -210,15 +212,28 @@ def read_generation(folder: str, site: str, number: int) -> Deployed:
     """
     path = os.path.join(folder, site_path(site), str(number), RECORD)
     try:
-        with open(path, "rb") as file:
+        with local.open_regular(path) as file:
             data = file.read()
-    except OSError as error:
+    except (OSError, InvalidValue) as error:
         raise InvalidValue(
-            f"{path} cannot be read: {error.strerror}",
+            f"{path} cannot be read: {getattr(error, 'strerror', None) or error}",
             hint=RECORD_REMEDY,
             code="D012",
         ) from error
     return read_record(data, number)
+
+
+def known_copies(folder: str, site: str) -> dict[str, list[str]]:
+    """Returns part → digests that its list of copies of locks has had, the newest last.
+
+    A repair writes a part anew with the locks of its day, and earlier generations keep it.
+    """
+    found: dict[str, list[str]] = {}
+    for number in generations(folder, site):
+        with contextlib.suppress(InvalidValue):  # a damaged record is told by who needs it
+            for part, digest in read_generation(folder, site, number).copies.items():
+                found.setdefault(part, []).append(digest)
+    return found
 
 
 def read_deployed(folder: str, site: str, *, repair: bool = False) -> Deployed:

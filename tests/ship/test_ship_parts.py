@@ -11,7 +11,9 @@ import pytest
 from kill_points import KILLED, forked
 from ship_makers import AMD64, digest_of, image, release, run, script, site, small_tar
 
-from ssds.lock.model import Lock
+from ssds.core.digest import sha256_of
+from ssds.core.records import replace
+from ssds.lock.model import Lock, VariantLock
 from ssds.oci.blobs import Blobs
 from ssds.ship.checking import check_tree
 from ssds.ship.composing import Current, compose
@@ -175,7 +177,10 @@ def damage(tree: str, name: str) -> str:
     return module
 
 
-@pytest.mark.parametrize("how", ["changed", "gone", "strange", "hostile"])
+HOW = ("changed", "gone", "strange", "hostile", "no list", "nothing", "pipe", "pipe for the list")
+
+
+@pytest.mark.parametrize("how", [*HOW, "another list", "deep"])
 def test_copies_of_locks_are_compared_and_repaired(
     tree: str, blobs: Blobs, locks: list[Lock], how: str
 ) -> None:
@@ -188,12 +193,68 @@ def test_copies_of_locks_are_compared_and_repaired(
         copy.unlink()
     elif how == "strange":
         (part / "locks/more.json").write_text("{}")
+    elif how == "pipe":
+        copy.unlink()
+        os.mkfifo(copy)
     else:
-        (part / "locks.json").write_text('{"locks/../../../../tree.json": "sha256:0"}')
+        listed = part / "locks.json"
+        listed.unlink()
+        if how == "nothing":
+            shutil.rmtree(part / "locks")
+        elif how == "pipe for the list":
+            os.mkfifo(listed)
+        elif how == "another list":
+            copy.write_text("{}")
+            listed.write_text(json.dumps({f"locks/{copy.name}": str(sha256_of(b"{}"))}))
+        elif how == "deep":
+            listed.write_text("[" * 200_000)
+        elif how == "hostile":
+            listed.write_text('{"locks/../../../../tree.json": "sha256:0"}')
     (problem,) = check_tree(tree).problems
     assert part.name in problem or problem.startswith(".ssds/sites/example/1/locks")
     assert deploy(site(), locks, blobs, tree, repair=True).written
     assert check_tree(tree).problems == ()
+
+
+def test_a_list_of_copies_that_no_record_told_of_is_compared_as_far_as_it_goes(
+    tree: str, blobs: Blobs, locks: list[Lock]
+) -> None:
+    part = Path(tree, ".ssds/sites/example/parts", part_of(tree, "beta"))
+    record = Path(tree, ".ssds/sites/example/1/deployment.json")
+    told = json.loads(record.read_bytes())
+    assert part.name in told.pop("copies")
+    record.write_text(json.dumps(told))
+    for text, problem in (("[" * 200_000, "cannot be read"), ('{"a": ""}', "is no copy"), ("", "")):
+        (part / "locks.json").write_text(text or "{}")
+        (found,) = check_tree(tree).problems
+        assert (problem or "nobody deployed it") in found
+    (part / "locks.json").unlink()
+    assert check_tree(tree).problems == ()  # as an earlier ssds left it
+
+
+def test_a_rollback_after_a_repair_finds_the_copies_that_the_repair_wrote(
+    tree: str, blobs: Blobs, locks: list[Lock]
+) -> None:
+    part = Path(tree, ".ssds/sites/example/parts", part_of(tree, "beta"))
+    before = (part / "locks.json").read_bytes()
+    shutil.rmtree(part / "locks")
+    later = replace(locks[1], variants={**locks[1].variants, "mpich": VariantLock()})
+    deploy(site(), [locks[0], later, locks[2]], blobs, tree, repair=True)
+    assert (part / "locks.json").read_bytes() != before
+    assert check_tree(tree).problems == ()
+    rollback("example", tree, to=1)
+    assert check_tree(tree).problems == ()
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["listing.json", "deployment.json", "lmod.json", "modules/beta/1.0.lua", "links.json"],
+)
+def test_a_pipe_where_a_file_belongs_is_told_and_never_waited_for(tree: str, path: str) -> None:
+    place = os.path.realpath(f"{tree}/sites/example/{path}")
+    Path(place).unlink(missing_ok=True)
+    os.mkfifo(place)
+    assert check_tree(tree).problems != ()
 
 
 def test_a_repair_does_not_touch_parts_of_other_generations(

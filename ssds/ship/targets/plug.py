@@ -27,6 +27,7 @@ from ssds.ship.tree import (
     SITES,
     TREE_FILE,
     generations,
+    known_copies,
     linked_number,
     newest_number,
     parts_path,
@@ -114,6 +115,8 @@ class Draft(ABC):
         writes = {n: part.write for n, part in generation.parts.items() if n in missing}
         if writes:
             self.new_folders(inner, writes, "deploy.parts")
+        known = known_copies(self.folder, site)
+        generation.copies = {p: digests[-1] for p, digests in known.items() if p not in writes}
         write = partial(_write, generation, os.path.join(self.folder, SITES, site), *before)
         self.new_folder(f"{root}/{number}", write, "deploy.generation")
         self._show(site, number, names, generation.files.__getitem__)
