@@ -6,7 +6,8 @@ import io
 import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TextIO
 
 from ssds.core.diagnostics import Diagnostic, Severity
@@ -66,12 +67,26 @@ def report_error(error: SsdsError) -> None:
         print(f"  {shown(error.hint, lines=True)}", file=sys.stderr)
 
 
-def report_diagnostics(diagnostics: Iterable[Diagnostic]) -> None:
-    """Prints diagnostics and, at the end, how many there were."""
+def report_diagnostics(
+    diagnostics: Iterable[Diagnostic], few: Mapping[Severity, int] = MappingProxyType({})
+) -> None:
+    """Prints diagnostics and, at the end, how many there were.
+
+    Args:
+        few: severity → of one code no more are shown than these, the rest is counted.
+    """
     counts = dict.fromkeys(Severity, 0)
+    alike: dict[tuple[Severity, str, str], int] = {}
     for diagnostic in diagnostics:
-        counts[diagnostic.severity] += 1
-        print(diagnostic.render() + "\n", file=sys.stderr)
+        severity = diagnostic.severity
+        counts[severity] += 1
+        sort = (severity, diagnostic.code, diagnostic.summary)
+        alike[sort] = alike.get(sort, 0) + 1
+        if alike[sort] <= few.get(severity, alike[sort]):
+            print(diagnostic.render() + "\n", file=sys.stderr)
+    for (severity, code, summary), number in alike.items():
+        if (more := number - few.get(severity, number)) > 0:
+            print(f"{more} more: {severity.value}[{code}]: {summary}", file=sys.stderr)
     words = [counted(n, s.value) for s, n in counts.items() if n]
     if words:
         print(", ".join(words), file=sys.stderr)

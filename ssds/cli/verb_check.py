@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 
 import click
 
@@ -24,6 +25,9 @@ from ssds.recipe.model import Catalog
 from ssds.recipe.settings import Settings, find_root, read_settings
 from ssds.workspace import LOCK_FOLDER
 
+_FEW = {Severity.NOTE: 3, Severity.WARNING: 10}
+"""How many of one sort are shown; a catalog may have hundreds."""
+
 
 @click.command("check")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
@@ -34,8 +38,11 @@ from ssds.workspace import LOCK_FOLDER
     is_flag=True,
     help="Make the safe changes: checksums, digests of bases, spelling of licences.",
 )
+@click.option("--all", "every", is_flag=True, help="Show each finding, also many of one sort.")
 @click.pass_obj
-def command(context: Context, /, as_json: bool, as_sarif: bool, strict: bool, fix: bool) -> int:
+def command(
+    context: Context, /, as_json: bool, as_sarif: bool, strict: bool, fix: bool, every: bool
+) -> int:
     """Check recipes, shared files, settings and locks. Changes nothing without --fix."""
     if as_json and as_sarif:
         raise click.UsageError("--json and --sarif exclude each other.")
@@ -60,7 +67,7 @@ def command(context: Context, /, as_json: bool, as_sarif: bool, strict: bool, fi
             }
         )
     else:
-        _tell(found, bad=bool(bad), fix=fix)
+        _tell(found, bad=bool(bad), fix=fix, few={} if every or strict else _FEW)
     return EXIT_ERROR if bad else 0
 
 
@@ -103,8 +110,11 @@ def _look(root: str) -> _Findings:
     )
 
 
-def _tell(found: _Findings, *, bad: bool, fix: bool) -> None:
-    report_diagnostics(found.diagnostics)
+def _tell(found: _Findings, *, bad: bool, fix: bool, few: Mapping[Severity, int]) -> None:
+    report_diagnostics(found.diagnostics, few)
+    alike = Counter((d.severity, d.code) for d in found.diagnostics)
+    if any(number > few.get(severity, number) for (severity, _), number in alike.items()):
+        say("all of them: ssds check --all")
     fixable = sum(1 for d in found.diagnostics if d.fix)
     if fixable and not fix:
         say(f"{counted(fixable, 'finding')} can be mended by: ssds check --fix")

@@ -111,3 +111,16 @@ def test_json_and_sarif_exclude_each_other(plain: Site) -> None:
     ended = plain.run("check", "--json", "--sarif")
     assert ended.code == 1
     assert "exclude each other" in ended.err
+
+
+def test_many_findings_of_one_sort_are_counted(plain: Site) -> None:
+    for number in range(12):
+        plain.recipe(f"tool{number}", f"deploy:\n  commands: [tool{number}]\n")
+    ended = plain.good("check")
+    assert ended.err.count("note[R085]: recipe offers no command\n  -->") == 3
+    assert "9 more: note[R085]: recipe offers no command\n12 notes\n" in ended.err
+    assert "all of them: ssds check --all" in ended.text
+    for every in ("--all", "--strict"):
+        ended = plain.good("check", every)
+        assert ended.err.count("note[R085]") == 12
+        assert "more:" not in ended.text
