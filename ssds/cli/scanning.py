@@ -11,6 +11,7 @@ from ssds.core.platform import Platform
 from ssds.workspace import Workspace
 
 if TYPE_CHECKING:
+    import datetime as dt
     from collections.abc import Sequence
 
     from ssds.advisories.osv import AdvisorySet
@@ -74,12 +75,12 @@ def _set_for(workspace: Workspace, name: str, ecosystems: frozenset[str]) -> Adv
     return None
 
 
-def held(workspace: Workspace, images: Sequence[Image], policy: str) -> list[str]:
-    """Returns why a policy does not let images pass, in words; nothing without a policy."""
+def held(workspace: Workspace, images: Sequence[Image], policy: str, as_of: dt.date) -> list[str]:
+    """Returns why a policy does not let images pass on a day; nothing without a policy."""
     if not policy:
         return []
     from ssds.kinds.gate.judge import judge
-    from ssds.kinds.gate.spec import rules_of
+    from ssds.kinds.gate.spec import age_rules, rules_of
 
     known = workspace.catalog.policies
     if policy not in known:
@@ -91,7 +92,9 @@ def held(workspace: Workspace, images: Sequence[Image], policy: str) -> list[str
     reasons = []
     for image in images:
         assert image.scan is not None
-        found = judge(image.scan, rules_of(known[policy]), (), inspection=image.remarks)
+        age, _ = age_rules(known[policy], image.scan.advisories_date, as_of)
+        rules = {**rules_of(known[policy]), **age}
+        found = judge(image.scan, rules, (), inspection=image.remarks)
         lines = [*found.refused, *(one.sentence(beyond=True) for one in found.held)]
         reasons += [f"{image.release}: {line}" for line in lines]
     return reasons

@@ -104,7 +104,7 @@ def command(
             *(scan_place(workspace, place, platform, advisories) for place in places),
         )
     )
-    reasons = held(workspace, report.images[-len(places) :], policy) if places else []
+    reasons = held(workspace, report.images[-len(places) :], policy, _today()) if places else []
     if cve:
         report = report.only(cve)
     report = report.on_sites(entry for tree in trees for entry in _deployed(tree))

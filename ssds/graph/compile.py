@@ -204,7 +204,7 @@ class _Compiler:
             policy,
             self.as_of,
             inspection=inspection,
-            advisories_date=advisories.date if advisories else "",
+            advisories_date=advisories.date if advisories else None,
             recipe_path=path,
             owed=owed,
         )

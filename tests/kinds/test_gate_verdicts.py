@@ -373,11 +373,11 @@ def test_the_day_after_a_debt_ends_is_a_change():
     assert spec.next_change([], DAY, ends) == dt.date(2026, 12, 2)
 
 
-def aged(tmp_path, as_of, **policy):
+def aged(tmp_path, as_of, date="2026-11-01", **policy):
     workshop = Workshop(str(tmp_path))
     value = {
         "scanned": True, "uncovered": {}, "without_source": {}, "findings": [],
-        "advisories": {"name": "set", "date": "2026-11-01"},
+        "advisories": {"name": "set", "date": date},
     }  # fmt: skip
     digest = workshop.store.blobs.put(json.dumps(value).encode())
     node = spec.node(
@@ -385,7 +385,7 @@ def aged(tmp_path, as_of, **policy):
         Input(role="findings", digest=digest),
         Policy(name="p", **policy),
         as_of,
-        advisories_date="2026-11-01",
+        advisories_date=date,
     )
     outcome = run(workshop.bench(node, {"findings": digest}))
     return node, outcome.verdict, workshop.json(outcome.outputs["report"])["why"]
@@ -399,3 +399,21 @@ def test_an_advisory_set_that_is_too_old_holds_from_the_day_after_its_last_one(t
     _, verdict, why = aged(tmp_path, dt.date(2026, 12, 2), max_age_days=30)
     assert verdict == "fail"
     assert why == ["the advisory set set 2026-11-01 is older than 30 days"]
+
+
+@pytest.mark.parametrize("date", ["2026-11", "unknown", ""])
+def test_an_advisory_set_whose_date_cannot_be_read_holds(tmp_path, date):
+    node, verdict, why = aged(tmp_path, DAY, date, max_age_days=30)
+    assert (verdict, dict(node.hints)) == ("fail", {})
+    assert "does not say its day" in why[0]
+    assert aged(tmp_path, DAY, date)[1] == "pass"
+
+
+def test_an_advisory_set_of_a_day_to_come_holds_until_that_day(tmp_path):
+    day = dt.date(2099, 1, 1)
+    node, verdict, why = aged(tmp_path, dt.date(2098, 12, 31), "2099-01-01", max_age_days=30)
+    assert (verdict, node.hints) == ("fail", {spec.AGE_UNTIL: "2098-12-31"})
+    assert "still to come" in why[0]
+    node, verdict, _ = aged(tmp_path, day, "2099-01-01", max_age_days=30)
+    assert (verdict, node.hints) == ("pass", {spec.AGE_UNTIL: "2099-01-31"})
+    assert aged(tmp_path, DAY, "9999-12-31", max_age_days=30)[1] == "fail"

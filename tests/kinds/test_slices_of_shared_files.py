@@ -268,7 +268,7 @@ SHARED_PINS: dict[str, tuple[str, Any, str, str]] = {
             ("installed", "installed", ["dash 1 amd64"], "", "build"),
         ]
     },
-    "advisories.*.current": ('advisories["set@2024-01-01"].current', True, "scan", ""),
+    "advisories.*.current": ('advisories["set@2023-05-02"].current', True, "scan", ""),
     "advisories.*.path": ('advisories["set@2023-05-01"].path', "new.json", "", ""),
     "advisories.*.sha256": ('advisories["set@2023-05-01"].sha256', NEW_SHA256, "scan", ""),
     "advisories.*.size": ('advisories["set@2023-05-01"].size', 999, "", ""),
@@ -282,7 +282,7 @@ SET = f'{PINS}.packages["build/2"]'
 # field below ``pins`` of a release's lock: (lock, address, new value, kinds, not locked then)
 PINNED: dict[str, tuple[str, str, Any, str, str]] = {
     "base": ("other@1", f"{PINS}.base", "d@20240101", "base build sbom", ""),
-    "advisories": ("other@1", f"{PINS}.advisories", "set@2024-01-01", "", ""),
+    "advisories": ("other@1", f"{PINS}.advisories", "set@2023-05-02", "", ""),
     "epoch": ("full@1.0", f"{PINS}.epoch", 1, "build", ""),
     "packages.*.epoch": ("full@1.0", f"{SET}.epoch", 1, "", ""),
     "packages.*.request": ("full@1.0", f"{SET}.request", NEW_KEY, "", "build"),
@@ -413,7 +413,7 @@ def make(root: Path) -> Path:
     del shared["bases"]["d@20240101"]["current"]
     later = {**shared["advisories"]["set@2023-05-01"], "sha256": "7a" * 32}
     del later["current"]
-    shared["advisories"]["set@2024-01-01"] = later
+    shared["advisories"]["set@2023-05-02"] = later
     dump(path, shared)
     return root
 

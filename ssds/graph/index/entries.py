@@ -10,7 +10,7 @@ from ssds.graph.compile import Graph
 from ssds.graph.index.edit import Entry
 from ssds.graph.index.table import KEY_BYTES, NEVER_DAY, SETTLED, WAIVERS
 from ssds.graph.plan import Plan, PlanStep, Verb
-from ssds.kinds.gate.spec import FRESH_UNTIL, next_change
+from ssds.kinds.gate.spec import AGE_UNTIL, next_change
 from ssds.recipe.model import Catalog, Release
 from ssds.recipe.steps import LocalTree
 from ssds.recipe.uses import local_trees_of
@@ -94,8 +94,8 @@ def _entry(
         for name in graph.releases[release.id]:
             step = plan.steps[name]
             own += 1
-            if fresh := step.node.hints.get(FRESH_UNTIL):  # a gate's advisory set grows too old
-                change = next_change((), as_of, (dt.date.fromisoformat(str(fresh)),))
+            if age := step.node.hints.get(AGE_UNTIL):  # a gate's advisory set grows too old
+                change = next_change((), as_of, (dt.date.fromisoformat(str(age)),))
                 until = min(until, day_of(change)) if change else until
                 waivers = True
             settled = settled and _is_settled(step)

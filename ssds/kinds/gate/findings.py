@@ -94,6 +94,8 @@ class Scan:
     findings: tuple[Finding, ...]
     advisories: str = ""
     """Name and date of the set that was asked."""
+    advisories_date: str | None = None
+    """Its date, or None where none was asked."""
     problems: tuple[str, ...] = ()
 
     @property
@@ -120,6 +122,7 @@ def read_scan(data: bytes) -> Scan:
         uncovered=_counts(top, "uncovered"),
         without_source=_counts(top, "without_source"),
         advisories=_basis(top.child("advisories")) if top.has("advisories") else "",
+        advisories_date=_date(top),
         findings=tuple(_finding(f) for f in top.items("findings", limit=LIMIT_FINDINGS)),
         problems=top.texts("problems", limit=LIMIT_FINDINGS),
     )
@@ -151,6 +154,10 @@ def _remark(item: Place) -> Finding:
 
 def _basis(place: Place) -> str:
     return f"{place.text('name', '')} {place.text('date', '')}".strip()
+
+
+def _date(top: Place) -> str | None:
+    return top.child("advisories").text("date", "") if top.has("advisories") else None
 
 
 def _counts(top: Place, key: str) -> dict[str, int]:

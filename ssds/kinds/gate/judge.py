@@ -99,8 +99,7 @@ def judge(
     beyond = not BEYOND_SEVERITY.isdisjoint(policy)
     refused = list(scan.gaps) if policy["unscanned"] == "fail" else []
     if "max_age_days" in policy:  # it is there only where the set is older
-        days = policy["max_age_days"]
-        refused.append(f"the advisory set {scan.advisories} is older than {days} days")
+        refused.append(_age(scan, policy))
     if policy.get("network") == "refused":
         refused.append("a build step uses the network and the policy does not allow that")
     held: list[Held] = []
@@ -139,6 +138,15 @@ def judge(
         report["owed"] = [h.to_json(beyond=beyond) for h in owed]
         report["paid"] = [dict(d) for i, d in enumerate(debts) if i not in due]
     return Judgement(refused=tuple(refused), held=tuple(held), report=report, owed=tuple(owed))
+
+
+def _age(scan: Scan, policy: Mapping[str, Json]) -> str:
+    days = f"the policy allows {policy['max_age_days']} days"
+    if policy.get("age") == "future":
+        return f"the advisory set {scan.advisories} is of a day that is still to come; {days}"
+    if policy.get("age") == "unreadable":
+        return f"the advisory set {scan.advisories} does not say its day (YYYY-MM-DD); {days}"
+    return f"the advisory set {scan.advisories} is older than {policy['max_age_days']} days"
 
 
 def _owed(

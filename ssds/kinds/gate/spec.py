@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from ssds.recipe.debts import Debt
 
 KIND_VERSION = 2
-FRESH_UNTIL = "fresh_until"
-"""The hint that says the last day on which the advisory set is not too old."""
+AGE_UNTIL = "age_until"
+"""The hint that says the last day on which what is said of the advisory set's age stands."""
 
 
 def node(
@@ -31,7 +31,7 @@ def node(
     as_of: dt.date,
     *,
     inspection: Input | None = None,
-    advisories_date: str = "",
+    advisories_date: str | None = None,
     recipe_path: str = "",
     owed: Sequence[Debt] = (),
 ) -> Node:
@@ -44,16 +44,16 @@ def node(
         as_of: the date that decides which waivers are in force.
         inspection: the inspect node's ``inspection`` output, role ``inspection``, where the policy
             has a rule on it.
-        advisories_date: of the set that was asked, where there is one.
+        advisories_date: of the set that was asked, or None where none is.
         recipe_path: the recipe's file.
         owed: findings of the released revision that hold nothing until their day, in force.
     """
     rules = _rules(policy, not policy.allow_network and _uses_network(target))
-    fresh_until = _fresh_until(policy, advisories_date)
-    if fresh_until is not None and as_of > fresh_until:
+    age, age_until = age_rules(policy, advisories_date, as_of)
+    if age:
         own = rules["policy"]
         assert isinstance(own, dict)
-        rules = {**rules, "policy": {**own, "max_age_days": policy.max_age_days}}
+        rules = {**rules, "policy": {**own, **age}}
     active = in_force(target.waivers, as_of) if target.waivers else ()
     if owed and policy.no_worse_than_released:
         rules = {**rules, "debts": [debt.to_json() for debt in owed]}
@@ -66,7 +66,7 @@ def node(
             f"slice.waivers[{i}]": f"scan.waivers[{target.waivers.index(w)}]"
             for i, w in enumerate(active)
         },
-        hints={FRESH_UNTIL: fresh_until.isoformat()} if fresh_until is not None else {},
+        hints={AGE_UNTIL: age_until.isoformat()} if age_until is not None else {},
         recipe_path=recipe_path,
         required=target.required,
     )
@@ -109,14 +109,29 @@ def _exploitation(policy: Policy) -> dict[str, Json]:
     return rules
 
 
-def _fresh_until(policy: Policy, advisories_date: str) -> dt.date | None:
-    """Returns the last day on which a set of a date is not too old for a policy, or None."""
-    if not policy.max_age_days or not advisories_date:
-        return None
+def age_rules(
+    policy: Policy, advisories_date: str | None, as_of: dt.date
+) -> tuple[Mapping[str, Json], dt.date | None]:
+    """Returns what a set's age adds to the rules, and the last day on which that is so (or None).
+
+    Nothing where the set is not too old. One whose age nobody can tell holds as an old one does:
+    its date cannot be read, or is still to come.
+    """
+    if not policy.max_age_days or advisories_date is None:
+        return {}, None
+    rules: dict[str, Json] = {"max_age_days": policy.max_age_days}
     try:
-        return dt.date.fromisoformat(advisories_date) + dt.timedelta(days=policy.max_age_days)
-    except (ValueError, OverflowError):
-        return None
+        date = dt.date.fromisoformat(advisories_date)
+    except ValueError:
+        return {**rules, "age": "unreadable"}, None
+    if date > as_of:
+        return {**rules, "age": "future"}, date - dt.timedelta(days=1)
+    if (as_of - date).days > policy.max_age_days:
+        return rules, None
+    try:
+        return {}, date + dt.timedelta(days=policy.max_age_days)
+    except OverflowError:
+        return {}, None
 
 
 def in_force(waivers: Iterable[Waiver], as_of: dt.date) -> tuple[Waiver, ...]:

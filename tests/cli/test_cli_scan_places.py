@@ -1,0 +1,51 @@
+"""Images that no lock names are scanned now, and a policy judges them as it does a release's."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+
+import pytest
+from laws_catalogs import SET_PATH, advisory_set, dump, write_shared
+
+from ssds.cli import main
+
+TODAY = dt.datetime.now(dt.UTC).date()
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    """The folder of an unpacked Debian 12 with one package."""
+    image = tmp_path / "image"
+    (image / "var/lib/dpkg").mkdir(parents=True)
+    (image / "etc").mkdir()
+    (image / "etc/os-release").write_text('ID=debian\nVERSION_ID="12"\n')
+    (image / "var/lib/dpkg/status").write_text(
+        "Package: dash\nStatus: install ok installed\nArchitecture: all\nVersion: 1.0\n\n"
+    )
+    return image
+
+
+@pytest.mark.parametrize(
+    ("date", "code", "why"),
+    [
+        ((TODAY - dt.timedelta(days=29)).isoformat(), 0, ""),
+        ((TODAY - dt.timedelta(days=40)).isoformat(), 3, "is older than 30 days"),
+        ((TODAY + dt.timedelta(days=9)).isoformat(), 3, "is of a day that is still to come"),
+    ],
+    ids=["fresh", "old", "future"],
+)
+def test_an_image_is_not_passed_by_advisories_of_any_age(
+    tmp_path: Path,
+    image: Path,
+    date: str,
+    code: int,
+    why: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    root = tmp_path / "workspace"
+    write_shared(root)
+    dump(root / SET_PATH, advisory_set(date, "other"))
+    dump(root / "catalog/policies.yaml", {"aged": {"fail_on": ["critical"], "max_age_days": 30}})
+    assert main(["-C", str(root), "scan", str(image), "--policy", "aged"]) == code
+    assert why in capsys.readouterr().err
