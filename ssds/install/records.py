@@ -73,13 +73,17 @@ def read_installed(folder: str) -> list[Installed]:
             if platform not in released.platforms or entry.file != name:
                 root_place.fail("says something else than its name")
         except (IntegrityError, ValueError) as error:
-            raise IntegrityError(
-                f"{path} is damaged: {error}",
-                hint="Remove that file, then install the release again.",
-                code="I010",
-            ) from None
+            raise _damaged(path, error, "release") from None
         found.append(entry)
     return found
+
+
+def _damaged(path: str, error: Exception, what: str) -> IntegrityError:
+    return IntegrityError(
+        f"{path} is damaged: {error}",
+        hint=f"Remove that file, then install the {what} again.",
+        code="I010",
+    )
 
 
 def write_installed(folder: str, entry: Installed) -> None:
@@ -119,7 +123,7 @@ class InstalledSet:
 
 
 def read_installed_sets(folder: str) -> list[InstalledSet]:
-    """Returns the records of data sets, by name; raises IntegrityError (I010, D049)."""
+    """Returns the records of data sets, by name; raises IntegrityError (I010)."""
     root = os.path.join(folder, FOLDER, "data")
     found = []
     for file in sorted(os.listdir(root)) if os.path.isdir(root) else []:
@@ -127,12 +131,15 @@ def read_installed_sets(folder: str) -> list[InstalledSet]:
         name, _, version = file.removesuffix(".json").partition("@")
         if not file.endswith(".json") or file.startswith(".") or not os.path.isfile(path):
             continue
-        with open(path, "rb") as opened:
-            data = opened.read(DOCUMENT_LIMIT_BYTES + 1)
-        place = load_document(data, path)
-        place.integer("installed_version", low=1, high=1)
-        source = place.text("source")
-        lock = read_data_record(json.dumps(json.loads(data)["lock"]).encode(), name, version)
+        try:
+            with open(path, "rb") as opened:
+                place = load_document(opened.read(DOCUMENT_LIMIT_BYTES + 1), path)
+            place.integer("installed_version", low=1, high=1)
+            source = place.text("source")
+            said = json.dumps(place.child("lock").value).encode()
+            lock = read_data_record(said, name, version)
+        except (IntegrityError, ValueError) as error:
+            raise _damaged(path, error, "data set") from None
         found.append(InstalledSet(lock=lock, source=source))
     return found
 

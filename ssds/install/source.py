@@ -129,6 +129,13 @@ class Source:
                 hint="Another writer was at work there; try again.",
                 code="I009",
             )
+        content = released.dataset.short if released.dataset is not None else ""
+        if number and not tag.endswith(f"-{content}"):
+            raise IntegrityError(
+                f"the tag {name}:{tag} of {self.text} leads to the content {content}",
+                hint="Somebody moved it there, and it is never to move; ask who keeps that place.",
+                code="I009",
+            )
         return lock, place
 
     # -- tags ----------------------------------------------------------------------------------

@@ -81,6 +81,47 @@ def test_a_version_with_its_digest_is_that_content_and_no_other(
     assert [one.lock.made for one in read_installed_sets(str(tmp_path / "tools"))] == [old.made]
 
 
+def test_a_tag_with_a_digest_that_leads_to_another_content_is_refused(
+    tmp_path: Path, blobs: Blobs
+) -> None:
+    old, new = data_lock(blobs), data_lock(blobs, data_layer(FILES))
+    push(blobs, tmp_path, released_set(old))
+    push(blobs, tmp_path, released_set(new))
+    assert old.made is not None
+    assert new.made is not None
+    tags = [f"1.0-{made.content.digest.hex[:12]}" for made in (old.made, new.made)]
+    index = tmp_path / "shelf/index.json"
+    found = json.loads(index.read_bytes())
+    ref = "org.opencontainers.image.ref.name"
+    named = {e["annotations"][ref]: e for e in found["manifests"]}
+    first, second = (named[f"data/words:{tag}"] for tag in tags)
+    first["annotations"], second["annotations"] = second["annotations"], first["annotations"]
+    index.write_text(json.dumps(found))
+    with pytest.raises(IntegrityError, match=rf"words:{tags[0]} .* leads to the content") as caught:
+        get(tmp_path, tags[0])
+    assert caught.value.code == "I009"
+    assert read_installed_sets(str(tmp_path / "tools")) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{}", '{"installed_version": 1, "source": "x"}', "[", "[" * 99999],
+    ids=["empty", "without a lock", "torn", "deep"],
+)
+def test_a_damaged_record_of_a_set_names_its_file(tmp_path: Path, blobs: Blobs, text: str) -> None:
+    push(blobs, tmp_path, released_set(data_lock(blobs)))
+    get(tmp_path)
+    (record,) = (tmp_path / "tools/.ssds/installed/data").glob("*.json")
+    whole = json.loads(record.read_bytes())
+    for damaged in (text, json.dumps({**whole, "lock": {"set": "words"}})):
+        record.write_text(damaged)
+        with pytest.raises(IntegrityError, match=r"words@1\.0\.json is damaged") as caught:
+            read_installed_sets(str(tmp_path / "tools"))
+        assert caught.value.code == "I010"
+    record.unlink()
+    assert get(tmp_path).entry.label == "data/words/1.0"
+
+
 def test_what_is_not_there_is_told_with_what_is(tmp_path: Path, blobs: Blobs) -> None:
     push(blobs, tmp_path, released_set(data_lock(blobs)))
     with pytest.raises(UsageError, match=r"no version 2\.0 of data/words") as caught:
