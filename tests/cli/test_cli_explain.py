@@ -355,7 +355,7 @@ def test_without_a_builder_it_says_why_and_where_to_go(site: Site) -> None:
 def test_a_recipe_that_is_broken_elsewhere_hides_nothing(site: Site) -> None:
     site.write("catalog/broken/recipe.yaml", "name: [\n")
     site.write("lockfiles/broken@1.lock.json", "{")
-    assert site.run("plan", "ground").code == 1
+    assert site.good("plan", "ground").out.startswith("Nothing to do")
     assert explain(site, "ground:build")["verb"] == "reuse"
     assert site.good("why", "ground", "debian-12").out
 
