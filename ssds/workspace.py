@@ -50,6 +50,17 @@ class _Present:
         return store is not None and isinstance(digest, Digest) and store.blobs.has(digest)
 
 
+def _is_fetched_state(root: str) -> bool:
+    """Whether ``ssds tuf refresh`` made the folder: its state is beside the trees (ssds.tuf)."""
+    trees = os.path.dirname(root)
+    above = os.path.dirname(trees)
+    return (
+        os.path.basename(trees) == "trees"
+        and os.path.isdir(os.path.join(above, ".tuf"))
+        and os.path.realpath(os.path.join(root, STATE_FOLDER)) == os.path.join(above, STATE_FOLDER)
+    )
+
+
 @dataclass(frozen=True)
 class Workspace:
     """A folder with ssds.yaml, catalog/ and lockfiles/.
@@ -85,7 +96,10 @@ class Workspace:
         if folder and not is_workspace(root):
             root = find_root(root)
         home = os.path.realpath(root) + os.sep
-        for name in (LOCK_FOLDER, STATE_FOLDER):
+        fetched = _is_fetched_state(home[:-1])
+        if fetched:
+            root = home[:-1]  # one whole state, whatever `current` leads to in a moment
+        for name in (LOCK_FOLDER,) if fetched else (LOCK_FOLDER, STATE_FOLDER):
             place = os.path.join(root, name)
             if os.path.islink(place) and not os.path.realpath(place).startswith(home):
                 raise UsageError(

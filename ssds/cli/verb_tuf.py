@@ -224,6 +224,7 @@ def refresh(place: str, folder: str, root: str, site: str, as_json: bool) -> int
                 "changed": list(done.changed),
                 "fresh_until": f"{until:%Y-%m-%dT%H:%M:%SZ}",
                 "unpublished_sites": list(done.unpublished),
+                "left_out_sites": list(done.left_out),
             }
         )
         return 0
@@ -233,6 +234,11 @@ def refresh(place: str, folder: str, root: str, site: str, as_json: bool) -> int
     print(f"state {done.version}: {done.files} files, fresh until {until:%Y-%m-%d %H:%M} UTC")
     for name in done.unpublished:
         say(f"the site {name} has not published its file yet")
+    for name in done.left_out:
+        say(
+            f"warning: the site {name}'s file is left out: it ended, or the site's key was changed "
+            "and it has not published since"
+        )
     return 0
 
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import IO, TYPE_CHECKING, Protocol, Self
 
 from ssds.core.digest import Digest
 from ssds.core.errors import IntegrityError, SsdsError, UnavailableError
@@ -189,21 +190,42 @@ class Fetcher:
         """Returns a small document and its media type (the empty string for a local file).
 
         Raises:
+            SsdsError: what ``copy`` raises.
+        """
+        file = io.BytesIO()
+        media = self.copy(url, file, limit_bytes=limit_bytes, accept=accept, local=local)
+        return file.getvalue(), media
+
+    def copy(
+        self,
+        url: str,
+        file: IO[bytes],
+        *,
+        limit_bytes: int,
+        accept: str = "",
+        local: bool = False,
+    ) -> str:
+        """Puts a document into an open file, from its beginning; returns the media type.
+
+        Raises:
             UnavailableError: it cannot be had; ``code`` is F053 where the server says that it
                 does not exist.
             IntegrityError: larger than ``limit_bytes``.
         """
         for count in range(ATTEMPTS):
             found: list[str] = []
-            data = bytearray()
+            size = 0
+            file.seek(0)
+            file.truncate()
             try:
                 for chunk in self._chunks(url, local=local, accept=accept, media_type=found):
-                    data += chunk
-                    if len(data) > limit_bytes:
+                    size += len(chunk)
+                    if size > limit_bytes:
                         raise IntegrityError(
                             f"{redacted(url)} is larger than {limit_bytes} bytes", code="F043"
                         )
-                return bytes(data), "".join(found)
+                    file.write(chunk)
+                return "".join(found)
             except _Failed as error:
                 if not error.again or count + 1 == ATTEMPTS or self.stopping():
                     missing = str(error).startswith("HTTP 404") or "no such file" in str(error)

@@ -3,7 +3,8 @@
 The rules of the client (TUF 1.0.33, section 5) are python-tuf's ``ngclient``. Ours are the words,
 the transport and the folder: ``trees/N`` is one state, whole, and ``current`` the link to it, which
 is switched when all of a state is there. What was once seen is remembered in ``.tuf``: nothing
-older is taken from then on.
+older is taken from then on. What ssds itself keeps for the workspace is in ``.ssds`` beside the
+trees, and each tree links to it: it outlives them.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from ssds.core.errors import EnvironmentProblem, IntegrityError, Refused, UsageError
-from ssds.core.records import dataclass
+from ssds.core.records import dataclass, field
 from ssds.host.fetch import Fetcher
 from ssds.host.files import atomic_symlink, locked
-from ssds.host.folders import discard_folder, staged_folder, sweep_folders
+from ssds.host.folders import discard_folder, staged_folder, sweep_folders, sync_file_system
 from ssds.tuf import repository as disk
-from ssds.tuf.paths import check_path
+from ssds.tuf.gather import FILE_LIMIT_BYTES
+from ssds.tuf.memory import ROOTS, check_memory, remembers
+from ssds.tuf.paths import check_path, check_together
 from ssds.tuf.refusal import explained
 
 if TYPE_CHECKING:
@@ -29,8 +32,7 @@ if TYPE_CHECKING:
 MEMORY = ".tuf"
 TREES = "trees"
 CURRENT = "current"
-KEPT_TREES = 2
-"""The one before stays: a reader that is at work finds its files."""
+STATE = ".ssds"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +43,7 @@ class Refreshed:
         version: of the role targets; files: how many; changed: what is new, other or gone.
         fresh_until: when the timestamp ends: without a newer one by then, the mirror is frozen.
         unpublished: the sites that have a role and published nothing yet.
+        left_out: the sites whose file does not count now: it ended, or their key was changed.
     """
 
     version: int
@@ -48,6 +51,7 @@ class Refreshed:
     changed: tuple[str, ...]
     fresh_until: datetime
     unpublished: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
 
 def refresh(
@@ -61,10 +65,11 @@ def refresh(
         site: only this site's own files, not the other sites'.
 
     Raises:
-        SsdsError: X063 no root, X064 another root, X065 no such site; X07x of ``explained``.
+        SsdsError: X063 no root, X064 another root, X065 no such site, X068 a damaged memory; X07x
+            of ``explained``.
     """
     memory = os.path.join(folder, MEMORY)
-    if not os.path.lexists(os.path.join(memory, "root.json")):
+    if not remembers(memory):
         if root is None:
             raise UsageError(
                 f"{folder} trusts no root yet",
@@ -76,6 +81,7 @@ def refresh(
         root = None
     try:
         os.makedirs(os.path.join(folder, TREES), exist_ok=True)
+        os.makedirs(os.path.join(folder, STATE), exist_ok=True)
         os.makedirs(memory, mode=0o700, exist_ok=True)
     except OSError as error:
         raise EnvironmentProblem(
@@ -84,17 +90,22 @@ def refresh(
             code="X066",
         ) from error
     with locked(os.path.join(memory, "lock")), explained(place, memory):
+        check_memory(memory)
         updater = _updater(place, memory, fetcher, root)
-        updater.refresh()
-        wanted, unpublished = _wanted(updater, memory, site)
-        changed = _bring(updater, folder, wanted)
+        try:
+            updater.refresh()
+            found = _wanted(updater, memory, site)
+        finally:
+            sync_file_system(memory)  # it is never behind what ``current`` shows
+        changed = _bring(updater, folder, found.files)
     version, until = _state(memory)
     return Refreshed(
         version=version,
-        files=len(wanted),
+        files=len(found.files),
         changed=tuple(changed),
         fresh_until=until,
-        unpublished=unpublished,
+        unpublished=tuple(found.unpublished),
+        left_out=tuple(found.left_out),
     )
 
 
@@ -104,7 +115,7 @@ def _check_same(memory: str, root: bytes) -> None:
 
     try:
         given: Metadata[Root] = Metadata.from_bytes(root)
-        place = os.path.join(memory, "root_history", f"{given.signed.version}.root.json")
+        place = os.path.join(memory, ROOTS, f"{given.signed.version}.root.json")
         with open(place, "rb") as file:
             same = file.read(len(root) + 1) == root
     except (OSError, RepositoryError, ValueError):
@@ -130,21 +141,28 @@ def _updater(place: str, memory: str, fetcher: Fetcher, root: bytes | None) -> U
         memory,
         base,
         target_base_url=f"{base}/{disk.TARGETS_FOLDER}",
-        fetcher=transport(fetcher),
+        fetcher=transport(fetcher, memory),
         config=config,
         bootstrap=root,
     )
 
 
-def _wanted(
-    updater: Updater, memory: str, site: str
-) -> tuple[dict[str, TargetFile], tuple[str, ...]]:
-    """Returns path → target of the catalog and of the sites, and the sites without any."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Wanted:
+    """Path → target of the catalog and of the sites, and the sites without any."""
+
+    files: dict[str, TargetFile]
+    unpublished: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+
+
+def _wanted(updater: Updater, memory: str, site: str) -> _Wanted:
+    from tuf.api.exceptions import ExpiredMetadataError, UnsignedMetadataError
     from tuf.api.metadata import Snapshot, Targets
 
     targets = disk.read_metadata(memory, "targets.json", Targets).signed
     published = disk.read_metadata(memory, "snapshot.json", Snapshot).signed.meta
-    found = {check_path(path): target for path, target in targets.targets.items()}
+    found = _Wanted(files=dict(targets.targets))
     roles = (targets.delegations.roles if targets.delegations else None) or {}
     if site and f"{disk.SITE}{site}" not in roles:
         raise UsageError(
@@ -152,27 +170,41 @@ def _wanted(
             hint="It has: " + (", ".join(n.removeprefix(disk.SITE) for n in roles) or "none") + ".",
             code="X065",
         )
-    lacking = []
     for name, role in roles.items():
-        if site and name != f"{disk.SITE}{site}":
+        short = name.removeprefix(disk.SITE)
+        if site and short != site:
             continue
         if f"{name}.json" not in published:
-            lacking.append(name.removeprefix(disk.SITE))
+            found.unpublished.append(short)
             continue
-        for pattern in role.paths or ():
-            updater.get_targetinfo(pattern)  # loads and checks the role
+        try:
+            for pattern in role.paths or ():
+                updater.get_targetinfo(pattern)  # loads and checks the role
+        except (ExpiredMetadataError, UnsignedMetadataError):
+            if site:
+                raise
+            found.left_out.append(short)  # one absent site does not stop the others
+            continue
         own = disk.read_metadata(memory, f"{name}.json", Targets).signed
         for path in own.targets:
             if not role.is_delegated_path(check_path(path)):
                 raise IntegrityError(
-                    f"the site {name.removeprefix(disk.SITE)} signed {path}, which is not its own",
+                    f"the site {short} signed {path}, which is not its own",
                     hint="Nothing was taken. Ask the site's keeper and the catalog's.",
                     code="X067",
                 )
             target = updater.get_targetinfo(path)  # an earlier role goes first
             if target is not None:
-                found[path] = target
-    return found, tuple(lacking)
+                found.files[path] = target
+    check_together(found.files)
+    for path, target in found.files.items():
+        if target.length > FILE_LIMIT_BYTES:
+            raise IntegrityError(
+                f"{path} is said to have {target.length} bytes, more than {FILE_LIMIT_BYTES}",
+                hint="Nothing was taken. Ask who published it.",
+                code="X074",
+            )
+    return found
 
 
 def _state(memory: str) -> tuple[int, datetime]:
@@ -195,7 +227,7 @@ def _bring(updater: Updater, folder: str, wanted: Mapping[str, TargetFile]) -> l
     same = {
         path
         for path in wanted
-        if path in there and updater.find_cached_target(wanted[path], os.path.join(old, path))
+        if path in there and _is(updater, wanted[path], os.path.join(old, path))
     }
     changed = sorted({*wanted, *there} - same)
     if before and not changed:
@@ -203,6 +235,7 @@ def _bring(updater: Updater, folder: str, wanted: Mapping[str, TargetFile]) -> l
     numbers = [int(name) for name in os.listdir(trees) if name.isdecimal()]
     number = max(numbers, default=0) + 1
     with staged_folder(os.path.join(trees, str(number)), point="tuf.tree") as staging:
+        os.symlink(f"../../{STATE}", os.path.join(staging, STATE))
         for path, target in wanted.items():
             place = os.path.join(staging, path)
             os.makedirs(os.path.dirname(place), exist_ok=True)
@@ -210,10 +243,17 @@ def _bring(updater: Updater, folder: str, wanted: Mapping[str, TargetFile]) -> l
                 os.link(os.path.join(old, path), place)
             else:
                 updater.download_target(target, place)
+                os.chmod(place, 0o755 if disk.is_executable(target) else 0o644)
     atomic_symlink(f"{TREES}/{number}", os.path.join(folder, CURRENT), point="tuf.current")
-    for gone in sorted({*numbers, number})[:-KEPT_TREES]:
+    for gone in {*numbers} - {number, before}:  # the one before stays for readers at work
         discard_folder(os.path.join(trees, str(gone)))
     return changed
+
+
+def _is(updater: Updater, target: TargetFile, place: str) -> bool:
+    if updater.find_cached_target(target, place) is None:
+        return False
+    return bool(os.stat(place).st_mode & 0o100) == disk.is_executable(target)
 
 
 def _current(folder: str) -> int:
@@ -230,5 +270,7 @@ def _files(tree: str) -> list[str]:
     found = []
     for folder, folders, names in os.walk(tree):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [os.path.relpath(os.path.join(folder, name), tree) for name in names]
+        found += [
+            os.path.relpath(os.path.join(folder, name), tree) for name in names if name != STATE
+        ]
     return found

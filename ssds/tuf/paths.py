@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from ssds.core.errors import IntegrityError
 
 LIMIT_CHARACTERS = 1000
@@ -31,3 +33,20 @@ def check_path(path: str) -> str:
 
 def _plain(letter: str) -> bool:
     return letter.isascii() and (letter.isalnum() or letter in "@+~._-:,=/")
+
+
+def check_together(paths: Collection[str]) -> None:
+    """Refuses paths that are no target paths, or of which one is a file and another's folder.
+
+    Raises:
+        IntegrityError: X060, X069.
+    """
+    for path in paths:
+        parts = check_path(path).split("/")
+        for count in range(1, len(parts)):
+            if "/".join(parts[:count]) in paths:
+                raise IntegrityError(
+                    f"{'/'.join(parts[:count])} is said to be a file, and the folder of {path}",
+                    hint="Nothing was taken. Ask who published it.",
+                    code="X069",
+                )

@@ -20,7 +20,7 @@ from ssds.trust.keys import PublicKey, Signer, public_of, read_public_key
 
 if TYPE_CHECKING:
     from securesystemslib.signer import Key, SSlibKey
-    from tuf.api.metadata import Metadata, Root, Snapshot, Targets, Timestamp
+    from tuf.api.metadata import Metadata, Root, Snapshot, TargetFile, Targets, Timestamp
 
     T = TypeVar("T", Root, Timestamp, Snapshot, Targets)
 
@@ -96,7 +96,7 @@ def read_metadata(folder: str, name: str, kind: type[T]) -> Metadata[T]:
     from tuf.api.metadata import Metadata
 
     try:
-        handle = os.open(os.path.join(folder, name), os.O_RDONLY | os.O_CLOEXEC)
+        handle = os.open(os.path.join(folder, name), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
             data = read_open(handle, METADATA_LIMIT_BYTES)
         finally:
@@ -166,6 +166,12 @@ def write_target(folder: str, path: str, hex_digest: str, data: bytes) -> None:
             code="X053",
         ) from error
     atomic_write(place, data, point="tuf.target")
+
+
+def is_executable(target: TargetFile) -> bool:
+    """Whether the file of a target is a program; ssds's own word in its field ``custom``."""
+    custom = target.custom
+    return isinstance(custom, dict) and custom.get("executable") is True
 
 
 def key_id(key: Key) -> str:

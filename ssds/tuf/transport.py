@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import io
+import os
 from collections.abc import Iterator
 from typing import IO, TYPE_CHECKING
 from urllib.parse import quote
@@ -17,11 +17,15 @@ if TYPE_CHECKING:
 _MISSING = "F053"
 _HIDDEN = ": HTTP 403"
 """What object stores say of a name that is not there, to who may not list the names."""
+_GONE = ": HTTP 410"
 
 
-def transport(fetcher: Fetcher) -> FetcherInterface:
-    """Returns what python-tuf's client reads through."""
-    from tuf.api import exceptions
+def transport(fetcher: Fetcher, scratch: str) -> FetcherInterface:
+    """Returns what python-tuf's client reads through.
+
+    Args:
+        scratch: a folder for the file that is on its way; nobody else uses it meanwhile.
+    """
     from tuf.ngclient import FetcherInterface
 
     class Transport(FetcherInterface):
@@ -30,21 +34,41 @@ def transport(fetcher: Fetcher) -> FetcherInterface:
 
         @contextlib.contextmanager
         def download_file(self, url: str, max_length: int) -> Iterator[IO[bytes]]:
-            yield io.BytesIO(self.download_bytes(url, max_length))
+            place = os.path.join(scratch, "incoming")
+            try:
+                with open(place, "w+b") as file:
+                    with _told():
+                        fetcher.copy(_address(url), file, limit_bytes=max_length, local=True)
+                    file.seek(0)
+                    yield file
+            finally:
+                os.unlink(place)
 
         def download_bytes(self, url: str, max_length: int) -> bytes:
-            address = quote(url, safe=":/@+~,=[]?&%")
-            try:
-                return fetcher.read(address, limit_bytes=max_length, local=True)[0]
-            except IntegrityError as error:
-                raise exceptions.DownloadLengthMismatchError(error.message) from error
-            except UnavailableError as error:
-                for status, said in (
-                    (404, error.code == _MISSING),
-                    (403, _HIDDEN in error.message),
-                ):
-                    if said:
-                        raise exceptions.DownloadHTTPError(error.message, status) from error
-                raise exceptions.DownloadError(error.message) from error
+            with _told():
+                return fetcher.read(_address(url), limit_bytes=max_length, local=True)[0]
 
     return Transport()
+
+
+def _address(url: str) -> str:
+    return quote(url, safe=":/@+~,=[]?&%") if "://" in url else url  # a path is taken as it is
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """Says in python-tuf's words what our transport met."""
+    from tuf.api import exceptions
+
+    try:
+        yield
+    except IntegrityError as error:
+        raise exceptions.DownloadLengthMismatchError(error.message) from error
+    except UnavailableError as error:
+        for status, said in (
+            (404, error.code == _MISSING or _GONE in error.message),
+            (403, _HIDDEN in error.message),
+        ):
+            if said:
+                raise exceptions.DownloadHTTPError(error.message, status) from error
+        raise exceptions.DownloadError(error.message) from error

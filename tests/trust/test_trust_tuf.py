@@ -326,10 +326,11 @@ def test_the_reference_client_of_tuf_reads_it_over_http(
     assert state(tmp_path / "site")[SITE_FILE] == b"modules: lmod\n"
 
 
-def test_an_object_store_may_say_403_of_the_root_that_is_not_there_yet(
-    kit: Kit, served: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("status", [403, 410])
+def test_a_server_may_say_otherwise_that_there_is_no_newer_root_yet(
+    kit: Kit, served: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int
 ) -> None:
-    monkeypatch.setattr(_Silent, "missing", 403)
+    monkeypatch.setattr(_Silent, "missing", status)
     assert fetch(served, tmp_path / "site", kit.first_root).files == 3
     (kit.folder / "timestamp.json").unlink()
     with pytest.raises(SsdsError) as caught:
