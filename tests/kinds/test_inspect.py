@@ -120,6 +120,30 @@ def test_the_keys_of_a_packages_tests_are_negligible(tmp_path):
     assert remarks(tar(tmp_path / "a", {place: KEY})) == [("secret", "negligible", f"/{place}", 1)]
 
 
+@pytest.mark.parametrize(
+    "place",
+    ["home/test/.ssh/id_rsa", "root/docs/server.key", "etc/test/server.key", "opt/tests/prod.key"],
+)
+def test_a_key_is_of_a_test_only_below_a_package(tmp_path, place):
+    assert remarks(tar(tmp_path / "a", {place: KEY})) == [("secret", "critical", f"/{place}", 1)]
+
+
+@pytest.mark.parametrize(
+    ("place", "like"),
+    [
+        ("home/demo/.aws/credentials", "root/.aws/credentials"),
+        ("opt/tool/docs/.netrc", "root/.netrc"),
+        ("opt/tool/tests/prod.env", "opt/app/.env"),
+        ("opt/tool/tests/job.conf", "etc/job.conf"),
+    ],
+)
+def test_a_password_or_token_is_of_no_test_by_its_place(tmp_path, place, like):
+    files = {place: SECRETS[like], "opt/tool/tests/both.txt": KEY + SECRETS["etc/job.conf"]}
+    found = inspect(flatten([tar(tmp_path / "a", files)]), {})
+    assert [r.severity for r in found] == ["critical", "critical"]
+    assert "a GitLab token" in {r.what for r in found}
+
+
 def test_a_secret_in_the_images_environment_is_found():
     found = in_config({"API_TOKEN": "0123456789", "PATH": "/bin", "TOKEN": "", "SECRET_FILE": "/x"})
     assert [(r.path, r.layer) for r in found] == [("config: API_TOKEN", 0)]

@@ -1,8 +1,8 @@
 """Secrets in layers: private keys, tokens, passwords in the files that programs keep them in.
 
 Only forms that are hardly anything else: a key's armour, a token with its maker's prefix, a
-credential in the file of a known program. Test keys of packages are ``negligible``. What is found
-is named, never shown.
+credential in the file of a known program. Test keys of packages are ``negligible``; a token or a
+password is none of a test by its place. What is found is named, never shown.
 """
 
 from __future__ import annotations
@@ -75,10 +75,17 @@ _SETTINGS_NAMES = (".env", ".env.*", "*.env")
 _HOMES = ("root/", "home/")
 _TEXTS = ("*.json", "*.yaml", "*.yml", "*.toml", "*.ini", "*.cfg", "*.conf", "*.sh", "*.txt", "*rc")
 _TEXTS_FOLDERS = ("root/", "home/", "etc/", "opt/", "srv/", "app/", "tmp/", "var/tmp/")
+_PACKAGES = pattern(
+    r"^(?:usr|lib|lib32|lib64|opt/[^/]+)/|/(?:site-packages|dist-packages|node_modules|pkg/mod)/"
+)
+"""Where packages lie, and not what somebody put there."""
 _TEST = pattern(
     r"(?:^|/)(?:tests?|testing|test[-_]?data|fixtures?|examples?|demos?|docs?|samples?|dummyserver)(?:/|$)"
     r"|(?:^|/)(?:snakeoil|example|sample|test)[^/]*$"
 )
+_SNAKEOIL = "etc/ssl/private/ssl-cert-snakeoil.key"
+"""Of Debian's ssl-cert: for servers that nobody has set up yet."""
+_PRIVATE_KEY = "a private key"
 _SECRET_NAME = pattern(
     r"(?i)(?:^|_)(?:password|passwd|secret|token|api_?key|private_key|secret_access_key)$"
 )
@@ -107,9 +114,9 @@ def in_folder(tree: FlatTree) -> Iterator[Remark]:
 def _in_file(path: str, layer: int, size_bytes: int, read: Callable[[], bytes]) -> Iterator[Remark]:
     looks = _looks(path) if 0 < size_bytes <= FILE_LIMIT_BYTES else []
     data = read() if looks else b""
-    what = next(filter(None, (look(data) for look in looks)), "")
-    if what:
-        yield _remark(path, layer, what)
+    found = [what for look in looks if (what := look(data))]
+    if found:
+        yield _remark(path, layer, min(found, key=_PRIVATE_KEY.__eq__))  # a key after all others
 
 
 def _read(tree: FlatTree, entry: Entry) -> bytes:
@@ -134,13 +141,20 @@ def in_config(environment: Mapping[str, str]) -> Iterator[Remark]:
 
 def _remark(path: str, layer: int, what: str) -> Remark:
     shown = path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    known = _TEST.search(path.lower()) is not None
+    known = what == _PRIVATE_KEY and _of_a_test(path.lower())
     return Remark(
         path=f"/{shown}",
         layer=layer,
         rule="secret",
         severity=USUAL if known else RULES["secret"],
         what=f"{what}{', of a test or an example by its place' if known else ''}",
+    )
+
+
+def _of_a_test(path: str) -> bool:
+    package = _PACKAGES.search(path)
+    return path == _SNAKEOIL or (
+        package is not None and _TEST.search(path, package.end()) is not None
     )
 
 
@@ -188,7 +202,7 @@ def _key(data: bytes) -> str:
     found = _KEY.search(data)
     if not found or b"ENCRYPTED" in data[found.start() : found.start() + 200]:
         return ""
-    return "a private key"
+    return _PRIVATE_KEY
 
 
 def _token(data: bytes) -> str:

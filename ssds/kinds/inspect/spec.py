@@ -10,7 +10,7 @@ from ssds.core.model import Input, Node, NodeId
 from ssds.recipe.model import Target
 
 KIND_VERSION = 1
-INSPECTOR: dict[str, Json] = {"name": "ssds", "version": 2}
+INSPECTOR: dict[str, Json] = {"name": "ssds", "version": 3}
 """What looks; raise the version when its answers change."""
 _SLICE: dict[str, Json] = {"inspector": INSPECTOR}
 
