@@ -49,6 +49,7 @@ def scan_place(workspace: Workspace, place: str, platform: str, advisories: str)
         file=place,
         scan=looked.scan,
         remarks=looked.remarks,
+        inspected=True,
     )
 
 

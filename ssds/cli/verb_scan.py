@@ -108,7 +108,7 @@ def command(
     if cve:
         report = report.only(cve)
     report = report.on_sites(entry for tree in trees for entry in _deployed(tree))
-    text = _since(report, since, form) if since else _text(report, form, cve)
+    text = _since(report, since, form, cve, platform) if since else _text(report, form, cve)
     if out:
         atomic_write(os.path.abspath(out), text.encode(), point="scan.file")
     elif form in ("json", "sarif", "cyclonedx", "openvex"):
@@ -144,6 +144,7 @@ def _images(workspace: Workspace, name: ReleaseName, only: Platform | None) -> I
             scan=read_scan(data) if data is not None else None,
             waivers=_waivers(release.targets.get(platform) if release is not None else None),
             remarks=read_inspection(remarks) if remarks is not None else (),
+            inspected=remarks is not None,
             missing=missing,
         )
 
@@ -220,13 +221,18 @@ def _text(report: Report, form: str, cve: str) -> str:
     return _plain(report, cve)
 
 
-def _since(report: Report, file: str, form: str) -> str:
+def _since(report: Report, file: str, form: str, cve: str, platform: str) -> str:
     """Returns what is new and gone since an earlier report."""
     from ssds.reports import markdown
     from ssds.reports.since import LIMIT_BYTES, difference
 
     with open(file, "rb") as earlier:
-        found = difference(earlier.read(LIMIT_BYTES + 1), report)
+        found = difference(
+            earlier.read(LIMIT_BYTES + 1),
+            report,
+            only=cve,
+            platform=str(Platform(platform)) if platform else "",
+        )
     if form == "json":
         return json_text(found.to_json(), escaped=True) + "\n"
     if form in ("table", "markdown"):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ssds.core.text import shown
 from ssds.reports.model import COUNTS_HEAD, GAPS_HEAD, HEAD, SERVED_HEAD, Report
 from ssds.reports.since import HEAD as SINCE_HEAD
-from ssds.reports.since import Difference
+from ssds.reports.since import UNSEEN_HEAD, Difference
 
 
 def markdown(report: Report) -> str:
@@ -39,7 +39,7 @@ def since(found: Difference) -> str:
         rows = [(*row, text) for row, text in found.changed]
         parts += ["## Changed", _table((*SINCE_HEAD, "before"), rows)]
     if found.unseen:
-        parts += ["## Not looked at any more", _table(("release", "platform"), found.unseen)]
+        parts += ["## Not looked at any more", _table(UNSEEN_HEAD, found.unseen)]
     return "\n\n".join(parts) + "\n"
 
 

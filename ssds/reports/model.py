@@ -28,6 +28,7 @@ class Image:
         manifest: digest of the image, by which registries name it.
         scan: the newest scan's findings, or None: then ``missing`` says why.
         remarks: on its files, where its policy has them looked at.
+        inspected: whether its files were looked at.
         waivers: those of its recipe that are in force: {id, package, reason, owner, until}.
     """
 
@@ -38,6 +39,7 @@ class Image:
     manifest: Digest | None = None
     scan: Scan | None = None
     remarks: tuple[Finding, ...] = ()
+    inspected: bool = False
     waivers: tuple[Mapping[str, Json], ...] = ()
     missing: str = ""
 

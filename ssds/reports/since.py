@@ -6,16 +6,21 @@ from collections.abc import Mapping
 
 from ssds.core.canonical import Json
 from ssds.core.records import dataclass
+from ssds.kinds.gate.findings import IMAGE
+from ssds.kinds.scan.match import UNREAD_RECORD
 from ssds.oci.document import load_document
-from ssds.reports.model import Report
+from ssds.reports.model import Image, Report
 
 LIMIT_BYTES = 256 * 1024 * 1024
 LIMIT_IMAGES = 100_000
 LIMIT_FINDINGS = 1_000_000
 HEAD = ("release", "platform", "id", "severity", "package", "version", "fixed")
+UNSEEN_HEAD = ("release", "platform", "ecosystem")
 
-Key = tuple[str, str, str, str, str]
-"""Release, platform, id, package, version."""
+Key = tuple[str, str, str, str, str, str]
+"""Release, platform, ecosystem, id, package, version."""
+Seen = tuple[str, str, str]
+"""Release, platform, ecosystem."""
 Row = tuple[str, ...]
 """As HEAD."""
 
@@ -27,8 +32,8 @@ class Difference:
     Attributes:
         new, gone: findings as HEAD, in the reports' order.
         changed: findings with another severity or fix, as now, and in words what they were.
-        unseen: (release, platform) with findings before and no look at it now: nothing of it is
-            gone.
+        unseen: (release, platform, ecosystem) with findings before and no look at it now: nothing
+            of it is gone.
         same: how many findings are the same.
         before, now: the advisory sets that were asked, with their dates.
     """
@@ -36,7 +41,7 @@ class Difference:
     new: tuple[Row, ...]
     gone: tuple[Row, ...]
     changed: tuple[tuple[Row, str], ...]
-    unseen: tuple[tuple[str, str], ...]
+    unseen: tuple[Seen, ...]
     same: int
     before: tuple[str, ...]
     now: tuple[str, ...]
@@ -49,48 +54,66 @@ class Difference:
             "changed": [
                 {**dict(zip(HEAD, row, strict=True)), "before": text} for row, text in self.changed
             ],
-            "unseen": [{"release": r, "platform": p} for r, p in self.unseen],
+            "unseen": [{"release": r, "platform": p, "ecosystem": e} for r, p, e in self.unseen],
             "same": self.same,
             "advisories": {"before": list(self.before), "now": list(self.now)},
         }
 
 
-def difference(earlier: bytes, report: Report) -> Difference:
+def difference(earlier: bytes, report: Report, *, only: str = "", platform: str = "") -> Difference:
     """Returns what differs.
 
     Args:
         earlier: what ``ssds scan --format json`` wrote then.
+        only: the vulnerability that the report was asked for: of the earlier one it counts alone.
+        platform: the same of a platform.
 
     Raises:
         IntegrityError: it is no such report.
     """
-    before, sets = _read(earlier)
+    before, sources, sets = _read(earlier, only.casefold(), platform)
     now = {
-        (image.release, image.platform, f.id, f.package, f.version): (f.severity, f.fixed)
+        (image.release, image.platform, f.ecosystem, f.id, f.package, f.version): (
+            f.severity, f.fixed,
+        )
         for image in report.images
         for f in image.findings
-    }
-    looked = {
-        (image.release, image.platform)
-        for image in report.images
-        if image.scan is not None and image.scan.scanned
-    }
+    }  # fmt: skip
+    images = {(image.release, image.platform): image for image in report.images}
     lost = [key for key in before if key not in now]
+    unseen = {key for key in lost if not _looked(images.get(key[:2]), key, sources[key])}
     both = [key for key in now if key in before]
     changed = [key for key in both if now[key] != before[key]]
     return Difference(
         new=tuple(_row(key, now) for key in now if key not in before),
-        gone=tuple(_row(key, before) for key in lost if key[:2] in looked),
+        gone=tuple(_row(key, before) for key in lost if key not in unseen),
         changed=tuple((_row(key, now), _was(before[key])) for key in changed),
-        unseen=tuple(sorted({key[:2] for key in lost if key[:2] not in looked})),
+        unseen=tuple(sorted({key[:3] for key in unseen})),
         same=len(both) - len(changed),
         before=sets,
         now=tuple(sorted({i.scan.advisories for i in report.images if i.scan is not None} - {""})),
     )
 
 
+def _looked(image: Image | None, key: Key, source: str) -> bool:
+    """Whether somebody looked now for a finding of then."""
+    _, _, ecosystem, _, package, _ = key
+    if ecosystem == IMAGE:
+        return image is not None and image.inspected
+    scan = image.scan if image is not None else None
+    if (
+        scan is None
+        or not scan.scanned
+        or ecosystem in scan.uncovered
+        or 0 in scan.uncovered.values()
+    ):
+        return False
+    unjudged = (UNREAD_RECORD, f"{ecosystem} {source} ", f"{ecosystem} {package} ")
+    return not any(problem.startswith(unjudged) for problem in scan.problems)
+
+
 def _row(key: Key, facts: Mapping[Key, tuple[str, str]]) -> Row:
-    release, platform, name, package, version = key
+    release, platform, _, name, package, version = key
     severity, fixed = facts[key]
     return (release, platform, name, severity, package, version, fixed or "-")
 
@@ -100,16 +123,28 @@ def _was(facts: tuple[str, str]) -> str:
     return f"{severity}, {f'fixed in {fixed}' if fixed else 'no fix'}"
 
 
-def _read(data: bytes) -> tuple[dict[Key, tuple[str, str]], tuple[str, ...]]:
+def _read(
+    data: bytes, only: str, platform: str
+) -> tuple[dict[Key, tuple[str, str]], dict[Key, str], tuple[str, ...]]:
+    """Returns severity and fix of each finding, the source of its package, and the sets' names."""
     top = load_document(data, "the earlier report", limit_bytes=LIMIT_BYTES)
     found: dict[Key, tuple[str, str]] = {}
+    sources: dict[Key, str] = {}
     sets: set[str] = set()
     if not top.has("scans"):
         top.fail("has no scans: give what `ssds scan --format json` wrote")
     for image in top.items("scans", limit=LIMIT_IMAGES):
         sets.add(image.text("advisories", ""))
         place = (image.text("release"), image.text("platform"))
+        if platform and place[1] != platform:
+            continue
         for item in image.items("findings", limit=LIMIT_FINDINGS):
-            key = (*place, item.text("id"), item.text("package"), item.text("version"))
+            name, ecosystem = item.text("id"), item.text("ecosystem")
+            package, version = item.text("package"), item.text("version")
+            names = {n.casefold() for n in (name, *item.texts("aliases"))}
+            if only and (only not in names or ecosystem == IMAGE):
+                continue
+            key = (*place, ecosystem, name, package, version)
             found[key] = (item.text("severity"), item.text("fixed", ""))
-    return found, tuple(sorted(sets - {""}))
+            sources[key] = item.text("source", "")
+    return found, sources, tuple(sorted(sets - {""}))

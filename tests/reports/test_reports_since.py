@@ -129,7 +129,54 @@ def test_what_nobody_looks_at_any_more_is_not_gone():
     before = earlier(image("a@1.0", finding()), image("b@1.0", finding()))
     found = difference(before, report(image("a@1.0", scanned=False)))
     assert (found.new, found.gone) == ((), ())
-    assert found.unseen == (("a@1.0", "linux/amd64"), ("b@1.0", "linux/amd64"))
+    assert found.unseen == (
+        ("a@1.0", "linux/amd64", "PyPI"),
+        ("b@1.0", "linux/amd64", "PyPI"),
+    )
+
+
+def of(name, **scan):
+    """An image without findings, and what its scan could not look at."""
+    empty = image(name)
+    return replace(empty, scan=replace(empty.scan, **scan))
+
+
+@pytest.mark.parametrize(
+    ("gap", "gone"),
+    [
+        ({}, ["CVE-2026-1", "CVE-2026-2"]),
+        ({"uncovered": {"PyPI": 3}}, ["CVE-2026-2"]),
+        ({"uncovered": {"rpm": 0}}, []),
+        ({"problems": ("the package record /x cannot be read",)}, []),
+        ({"problems": ("Debian:12 openssl 3x by CVE-2026-2: no version",)}, ["CVE-2026-1"]),
+        (
+            {"problems": ("Debian:12 other 3x by CVE-2026-2: no version",)},
+            ["CVE-2026-1", "CVE-2026-2"],
+        ),
+    ],
+    ids=["all", "uncovered", "unread", "record", "package", "other"],
+)
+def test_what_the_new_scan_could_not_judge_is_not_gone(gap, gone):
+    system = finding("CVE-2026-2", ecosystem="Debian:12", package="libssl3", source="openssl")
+    found = difference(earlier(image("a@1.0", finding(), system)), report(of("a@1.0", **gap)))
+    assert [row[2] for row in found.gone] == gone
+    assert len(found.gone) + len(found.unseen) == 2
+    assert ("not looked at" in markdown.since(found).casefold()) == (len(gone) < 2)
+
+
+def test_a_remark_is_gone_only_where_the_files_were_looked_at():
+    before = earlier(image("a@1.0", remarks=[REMARK]))
+    assert difference(before, report(image("a@1.0"))).gone == ()
+    looked = replace(image("a@1.0"), inspected=True)
+    assert [row[2] for row in difference(before, report(looked)).gone] == ["setuid"]
+
+
+def test_of_an_earlier_report_only_what_was_asked_for_counts():
+    two = (finding(), finding("CVE-2026-2", names=frozenset(("CVE-2026-2",))))
+    before = earlier(image("a@1.0", *two, remarks=[REMARK]))
+    now = report(image("a@1.0"))
+    assert [row[2] for row in difference(before, now, only="ghsa-1").gone] == ["CVE-2026-1"]
+    assert difference(before, report(), platform="linux/arm64").unseen == ()
 
 
 def test_the_same_report_differs_in_nothing():

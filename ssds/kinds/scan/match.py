@@ -29,6 +29,9 @@ class _Hit:
     fixed: str
 
 
+UNREAD_RECORD = "the package record "
+"""How the problem begins that says so of a file."""
+
 Memo = dict[Package, tuple[list[dict[str, Json]], frozenset[str]]]
 """What one set says of packages: images of one catalog mostly have the same ones."""
 
@@ -70,7 +73,7 @@ def findings(
             uncovered[package.ecosystem] = uncovered.get(package.ecosystem, 0) + 1
         else:
             looked.append(package)
-    problems = {f"the package record {path} cannot be read" for path in unreadable}
+    problems = {f"{UNREAD_RECORD}{path} cannot be read" for path in unreadable}
     found: list[dict[str, Json]] = []
     if advisories is not None:
         for package in looked:
