@@ -59,9 +59,10 @@ def publish(
         SsdsError: X050 to X053, X059 a key is lacking, X061 the site has no role or another's path.
     """
     with locked(os.path.join(folder, ".lock")):
-        root = disk.read_root(folder)
+        roots = disk.read_roots(folder)
+        root = roots[-1]
         renewed = files is not None and not site and _can(root, "targets", signers)
-        targets, notes = _base(folder, root, again=renewed)
+        targets, notes = _base(folder, roots, again=renewed)
         written: list[str] = []
         if files is not None and site:
             written += _site(folder, targets, site, files, signers, now)
@@ -79,7 +80,7 @@ def publish(
                     code="X059",
                 )
             return Published(written=tuple(written), files=len(files or ()), notes=notes)
-        done, more, until = _fresh(folder, root, signers, now, days)
+        done, more, until = _fresh(folder, roots, signers, now, days)
         notes = (*notes, *more)
         return Published(
             written=(*written, *done), files=len(files or ()), fresh_until=until, notes=notes
@@ -87,7 +88,7 @@ def publish(
 
 
 def _base(
-    folder: str, root: Metadata[Root], *, again: bool
+    folder: str, roots: Sequence[Metadata[Root]], *, again: bool
 ) -> tuple[Metadata[Targets] | None, tuple[str, ...]]:
     """Returns the targets that are published.
 
@@ -95,11 +96,15 @@ def _base(
         again: they are signed anew now. Those of a key that counts no more are no base for it:
             whoever had that key may have changed them.
     """
+    from tuf.api.metadata import Targets
+
     try:
-        return disk.read_targets(folder, root), ()
+        return disk.read_targets(folder, roots[-1]), ()
     except IntegrityError as error:
         if not again or error.code != "X052":
             raise
+    name = f"{disk.newest(folder, 'targets')}.targets.json"
+    disk.check_once(roots, "targets", disk.read_metadata(folder, name, Targets), name)
     return None, (
         "the targets before are by a key that counts no more: give the sites their roles",
     )
@@ -149,6 +154,8 @@ def _site(
         )
     number = disk.newest(folder, name)
     old = disk.read_metadata(folder, f"{number}.{name}.json", Targets) if number else None
+    if old is not None:
+        old.signed.delegations = None  # a site gives no roles, whoever wrote some there
     return _targets(folder, targets, old, name, files, signers, now)
 
 
@@ -200,13 +207,25 @@ def _targets(
 
 
 def _fresh(
-    folder: str, root: Metadata[Root], signers: Sequence[Signer], now: datetime, days: int
+    folder: str,
+    roots: Sequence[Metadata[Root]],
+    signers: Sequence[Signer],
+    now: datetime,
+    days: int,
 ) -> tuple[list[str], tuple[str, ...], datetime]:
     """Writes a timestamp, and before it a snapshot where roles changed or it ends soon."""
     from tuf.api.metadata import Metadata, Snapshot, Timestamp
 
+    root = roots[-1]
     number = disk.newest(folder, "snapshot")
     old = disk.read_metadata(folder, f"{number}.snapshot.json", Snapshot) if number else None
+    if old is not None:
+        disk.check_once(roots, "snapshot", old, f"{number}.snapshot.json")
+    before = 0
+    if os.path.lexists(os.path.join(folder, disk.TIMESTAMP)):
+        last = disk.read_metadata(folder, disk.TIMESTAMP, Timestamp)
+        disk.check_once(roots, "timestamp", last, disk.TIMESTAMP)
+        before = last.signed.version
     meta, notes = _meta(folder, root, old)
     written = []
     soon = now + timedelta(days=SNAPSHOT_DAYS // 2)
@@ -216,9 +235,6 @@ def _fresh(
         disk.sign_as(root, "snapshot", old, signers)
         written.append(f"{number + 1}.snapshot.json")
         disk.write_metadata(folder, written[0], old)
-    before = 0
-    if os.path.lexists(os.path.join(folder, disk.TIMESTAMP)):
-        before = disk.read_metadata(folder, disk.TIMESTAMP, Timestamp).signed.version
     until = (now + timedelta(days=days)).replace(microsecond=0)
     stamp = Metadata(
         Timestamp(

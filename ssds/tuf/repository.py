@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from ssds.core.errors import EnvironmentProblem, IntegrityError, Refused, SsdsError
@@ -62,7 +62,12 @@ def newest(folder: str, role: str) -> int:
 
 
 def read_root(folder: str) -> Metadata[Root]:
-    """Returns the newest root, if each root vouches for the next.
+    """Returns the newest root; raises as ``read_roots``."""
+    return read_roots(folder)[-1]
+
+
+def read_roots(folder: str) -> list[Metadata[Root]]:
+    """Returns all roots, the oldest first, if each root vouches for the next.
 
     Raises:
         Refused: X050, there is none. IntegrityError: X051, X052.
@@ -76,14 +81,13 @@ def read_root(folder: str) -> Metadata[Root]:
             hint="`ssds tuf roles FOLDER --root KEY.pub … --targets … --online …` begins one.",
             code="X050",
         )
-    before: Metadata[Root] | None = None
+    roots: list[Metadata[Root]] = []
     for version in range(1, number + 1):
         root = read_metadata(folder, f"{version}.root.json", Root)
-        for judge in (before or root, root):
+        for judge in (*roots[-1:], root):
             check(judge, "root", root, f"{version}.root.json")
-        before = root
-    assert before is not None
-    return before
+        roots.append(root)
+    return roots
 
 
 def read_metadata(folder: str, name: str, kind: type[T]) -> Metadata[T]:
@@ -130,6 +134,22 @@ def check(
             hint="It was changed, or its keys were changed since: the role's owner signs it anew.",
             code="X052",
         ) from error
+
+
+def check_once(roots: Sequence[Metadata[Root]], role: str, found: Metadata[T], name: str) -> None:
+    """Refuses metadata that no key signed which a root named for its role, once or now (X052).
+
+    Who can write the folder and has no key puts nothing there that is built on.
+    """
+    problems = []
+    for root in reversed(roots):
+        try:
+            check(root, role, found, name)
+        except IntegrityError as error:
+            problems.append(error)
+        else:
+            return
+    raise problems[0]
 
 
 def read_targets(folder: str, root: Metadata[Root]) -> Metadata[Targets] | None:

@@ -6,11 +6,12 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tuf_makers import FIRST, SECOND, SITE_FILE, Kit, fetch, in_past, new_kit, state
 
-from ssds.core.errors import SsdsError
+from ssds.core.errors import IntegrityError, SsdsError
 from ssds.tuf.publish import publish
 
 LOCK = "lockfiles/bwa@0.7.17.lock.json"
@@ -333,3 +334,54 @@ def test_after_the_attack_an_honest_mirror_is_taken_again(
     with pytest.raises(SsdsError):
         fetch(tmp_path / "mirror", tmp_path / "site")
     assert fetch(made.folder, tmp_path / "site").changed == (LOCK,)
+
+
+@pytest.fixture
+def kit(tmp_path: Path) -> Kit:
+    return new_kit(tmp_path / "pub")
+
+
+def version_of(name: str, number: int) -> Callable[[Kit], None]:
+    return lambda kit: kit.edit(name, lambda found: found["signed"].update(version=number))
+
+
+def copied(name: str, to: str, change: Callable[[Any], object]) -> Callable[[Kit], None]:
+    def attack(kit: Kit) -> None:
+        (kit.folder / to).write_bytes((kit.folder / name).read_bytes())
+        kit.edit(to, change)
+
+    return attack
+
+
+def without_roles(found: Any) -> None:
+    found["signed"]["version"] = 9
+    del found["signed"]["delegations"]
+
+
+FOLDER_CASES = [
+    (version_of("timestamp.json", 2**62), "timestamp.json"),
+    (copied("1.snapshot.json", "98.snapshot.json", lambda f: f["signed"].update(version=98)),
+     "98.snapshot.json"),
+    (copied("2.targets.json", "9.targets.json", without_roles), "9.targets.json"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("attack", "name"), FOLDER_CASES, ids=[n for _, n in FOLDER_CASES])
+def test_what_somebody_without_a_key_put_into_the_folder_is_not_built_on(
+    kit: Kit, attack: Callable[[Kit], None], name: str
+) -> None:
+    attack(kit)
+    before = sorted(path.name for path in kit.folder.iterdir())
+    with pytest.raises(IntegrityError, match=name) as caught:
+        kit.publish(SECOND, "lab", "ci")
+    assert caught.value.code == "X052"
+    made = {path.name for path in kit.folder.iterdir()} - set(before)
+    assert not any("timestamp" in one or "snapshot" in one for one in made)
+
+
+def test_a_site_signs_no_role_that_somebody_put_into_its_file(kit: Kit) -> None:
+    given = json.loads((kit.folder / "2.targets.json").read_bytes())["signed"]["delegations"]
+    put = lambda found: found["signed"].update(version=2, delegations=given)  # noqa: E731
+    copied("1.site-uq.json", "2.site-uq.json", put)(kit)
+    assert kit.publish({SITE_FILE: b"next"}, "uq", site="uq") == ("3.site-uq.json",)
+    assert "delegations" not in json.loads((kit.folder / "3.site-uq.json").read_bytes())["signed"]
