@@ -12,20 +12,21 @@ from ssds.cli.app import Context
 from ssds.cli.completing import complete_releases
 from ssds.cli.output import counted, print_json, say, table
 from ssds.cli.wishes import parse_date
-from ssds.core.errors import UsageError
+from ssds.core.errors import IntegrityError, UsageError
 from ssds.core.records import replace
 from ssds.core.text import shown
 from ssds.recipe.codes import near
-from ssds.recipe.debts import FILE, Debts, debts_text, owed
+from ssds.recipe.debts import FILE, Debts, debts_text, owed, parse_debts
 from ssds.workspace import Workspace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from ssds.kinds.gate.owing import Scanned
+    from ssds.core.digest import Digest
+    from ssds.kinds.gate.findings import Finding
+    from ssds.kinds.gate.owing import Owing, Scanned
 
 SHOWN = 10
 TEXT_LIMIT = 500
+ONLY_THE_FILE = "only the named file was read"
 HEAD = ("recipe", "findings", "tests", "ended", "next_end", "last_end", "owner")
 
 
@@ -46,7 +47,7 @@ HEAD = ("recipe", "findings", "tests", "ended", "next_end", "last_end", "owner")
     "file",
     metavar="FILE",
     type=click.Path(exists=True, dir_okay=False),
-    help="Record this findings document, of what others deployed, instead of the newest scans.",
+    help="Add what this findings document has, of what others deployed; it pays nothing.",
 )
 @click.option("--as-of", default="", metavar="DATE", help="Say what is owed on this date.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -67,7 +68,8 @@ def command(
 
     A policy with `no_worse_than_released: true` lets the findings pass that catalog/debts.yaml
     names, each until its last day; what is new, newly fixable or newly exploited holds. --record
-    writes that file from the newest scans. Debts keep their day, so what is owed only shrinks.
+    writes that file from the newest scans. Debts keep their day, so what is owed only shrinks; what
+    nobody looked at pays nothing.
     Exit codes: 3 (--record) something is new or worse and was not taken on.
     """
     day = parse_date(as_of)
@@ -82,7 +84,7 @@ def command(
                 code="E340",
             )
     if record:
-        about = _about(until, owner, reason)
+        about = _about(until, owner, reason, day)
         if file and len(names) != 1:
             raise UsageError("--from goes with one RECIPE", hint="Name whose it is.", code="E344")
         return _record(workspace, names or sorted(recipes), day, about, file, as_json=as_json)
@@ -121,7 +123,7 @@ def _row(name: str, debts: Debts, day: dt.date) -> dict[str, Any]:
     }
 
 
-def _about(until: str, owner: str, reason: str) -> tuple[dt.date | None, str, str]:
+def _about(until: str, owner: str, reason: str, day: dt.date) -> tuple[dt.date | None, str, str]:
     """Returns the last day, owner and reason of what is new; None where nothing is taken on."""
     if until and not (owner.strip() and reason.strip()):
         raise UsageError(
@@ -135,7 +137,14 @@ def _about(until: str, owner: str, reason: str) -> tuple[dt.date | None, str, st
             hint=f"Write at most {TEXT_LIMIT} characters.",
             code="E343",
         )
-    return (parse_date(until) if until else None), owner.strip(), reason.strip()
+    last = parse_date(until) if until else None
+    if last is not None and last < day:
+        raise UsageError(
+            f"{last} has passed: a debt of that day covers nothing",
+            hint="--until DATE: the last day on which it holds nothing.",
+            code="E346",
+        )
+    return last, owner.strip(), reason.strip()
 
 
 def _record(
@@ -150,19 +159,25 @@ def _record(
     from ssds.host.files import atomic_write
     from ssds.kinds.gate.owing import owing
 
+    _check_file(workspace)
     until, owner, reason = about
     debts = dict(workspace.catalog.debts)
     rows: list[dict[str, Any]] = []
     for name in names:
         old = debts.get(name, Debts())
-        scans = _from_file(workspace, name, file) if file else list(_scans(workspace, name))
+        if file:
+            scans, unseen = _from_file(workspace, name, file), [ONLY_THE_FILE]
+        else:
+            scans, unseen = _scans(workspace, name)
         if not scans:
             say(f"{name}: never scanned; `ssds apply` does it")
             continue
-        found = owing((one for _, one in scans), old.findings, as_of=day, until=until)
+        found = owing(
+            (one for _, one in scans), old.findings, as_of=day, until=until, unseen=unseen
+        )
         new = replace(old, findings=found.debts)
         if found.added:
-            told = ", ".join(sorted({label for label, _ in scans}))
+            told = _short(", ".join(sorted({label for label, _ in scans})))
             new = replace(new, released=told, owner=owner, reason=reason)
         if not new.findings:
             new = replace(new, released="", owner="", reason="")
@@ -170,26 +185,53 @@ def _record(
             debts[name] = new
         else:
             debts.pop(name, None)
-        rows.append(
-            {
-                "recipe": name,
-                "owed": len(found.debts),
-                "added": found.added,
-                "paid": found.paid,
-                "refused": list(found.refused),
-            }
-        )
+        rows.append(_told(name, found, bool(old.findings) and not file))
     path = os.path.join(workspace.settings.catalog, FILE)
     written = debts != dict(workspace.catalog.debts)
     if written:
         target = os.path.join(workspace.root, path)
-        atomic_write(target, debts_text(debts).encode(), point="debts.file")
+        atomic_write(target, _text(debts, path), point="debts.file")
     refused = sum(len(row["refused"]) for row in rows)
     if as_json:
         print_json({"recipes": rows, "written": path if written else ""})
     else:
         _tell(rows, path if written else "")
     return 3 if refused else 0
+
+
+def _told(name: str, found: Owing, paying: bool) -> dict[str, Any]:
+    return {
+        "recipe": name,
+        "owed": len(found.debts),
+        "added": found.added,
+        "paid": found.paid,
+        "refused": list(found.refused),
+        "unpaid": list(found.unpaid) if paying else [],
+    }
+
+
+def _check_file(workspace: Workspace) -> None:
+    """Raises InputError where the file that is there has errors: what is wrong would be lost."""
+    path = os.path.join(workspace.settings.catalog, FILE)
+    if os.path.isfile(os.path.join(workspace.root, path)):
+        with open(os.path.join(workspace.root, path), "rb") as file:
+            parse_debts(file.read(), path)
+
+
+def _text(debts: dict[str, Debts], path: str) -> bytes:
+    """Returns the file, which says what it should when it is read again."""
+    text = debts_text(debts).encode()
+    if parse_debts(text, path) != debts:
+        raise IntegrityError(
+            f"{path} would not say what is owed; it is as it was",
+            hint="Report this with the findings; it is a fault of ssds.",
+            code="E347",
+        )
+    return text
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= TEXT_LIMIT else f"{text[: TEXT_LIMIT - 1]}…"
 
 
 def _tell(rows: list[dict[str, Any]], path: str) -> None:
@@ -203,35 +245,58 @@ def _tell(rows: list[dict[str, Any]], path: str) -> None:
             say(f"{row['recipe']}: {shown(text)}")
         if len(row["refused"]) > SHOWN:
             say(f"{row['recipe']}: and {counted(len(row['refused']) - SHOWN, 'more finding')}")
+        for text in row["unpaid"][:SHOWN]:
+            say(f"{row['recipe']}: nothing counts as paid: {shown(text)}")
     if any(row["refused"] for row in rows):
         say(
             "New or worse: mend them, or take them on with --until DATE --owner TEXT --reason TEXT."
         )
 
 
-def _scans(workspace: Workspace, name: str) -> Iterator[tuple[str, Scanned]]:
-    """Gives (release, its newest scan) of every platform of a recipe's releases."""
-    from ssds.kinds.gate.findings import read_scan
+def _scans(workspace: Workspace, name: str) -> tuple[list[tuple[str, Scanned]], list[str]]:
+    """Returns (release, its newest scan) of every platform of a recipe, and what has none."""
+    from ssds.kinds.gate.findings import read_inspection, read_scan
     from ssds.kinds.gate.owing import Scanned
 
+    scans: list[tuple[str, Scanned]] = []
+    unseen: list[str] = []
     for release, entry in sorted(workspace.catalog.releases.items()):
         if release.name != name:
             continue
         variant = workspace.locks.get(release).variant(release)
         label = f"{release} r{variant.revision}" if variant.index else f"{release}, not released"
-        for platform, section in variant.platforms.items():
-            claim, target = section.latest.get("scan"), entry.targets.get(platform)
-            if claim is None or target is None:
-                continue
-            data = workspace.read_blob(claim.outputs["findings"])
-            if data is None:
-                raise UsageError(
-                    f"the findings of {release} [{platform}] are not here",
-                    hint="`ssds apply --fetch` brings them.",
-                    code="E345",
-                )
+        for platform, target in entry.targets.items():
+            section = variant.platforms.get(platform)
+            latest = section.latest if section is not None else {}
+            if not latest and not target.required:
+                continue  # nobody built it
             policy = workspace.catalog.policies[target.policy]
-            yield label, Scanned(scan=read_scan(data), policy=policy, waivers=target.waivers)
+            needed = ("scan", "inspect") if policy.lint else ("scan",)
+            missing = [kind for kind in needed if kind not in latest]
+            unseen += [f"{release} [{platform}] has no {kind} yet" for kind in missing]
+            if "scan" in missing:
+                continue
+            remarks: tuple[Finding, ...] = ()
+            if "inspect" in latest and policy.lint:
+                seen = _blob(workspace, latest["inspect"].outputs["inspection"], release, platform)
+                remarks = read_inspection(seen)
+            found = _blob(workspace, latest["scan"].outputs["findings"], release, platform)
+            one = Scanned(
+                scan=read_scan(found), policy=policy, waivers=target.waivers, inspection=remarks
+            )
+            scans.append((label, one))
+    return scans, unseen
+
+
+def _blob(workspace: Workspace, digest: Digest, release: object, platform: object) -> bytes:
+    data = workspace.read_blob(digest)
+    if data is None:
+        raise UsageError(
+            f"the findings of {release} [{platform}] are not here",
+            hint="`ssds apply --fetch` brings them.",
+            code="E345",
+        )
+    return data
 
 
 def _from_file(workspace: Workspace, name: str, file: str) -> list[tuple[str, Scanned]]:

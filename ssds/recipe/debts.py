@@ -19,6 +19,10 @@ from ssds.recipe.model import Release, Target
 from ssds.recipe.yamlmarks import Spans
 
 FILE = "debts.yaml"
+NAME_LIMIT = 200
+"""Characters of a finding's id or package, as the schema has it."""
+_ESCAPED = pattern("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff\ud800-\udfff]")
+"""What JSON may write as it is and YAML may not, or reads as something else."""
 _DATE = pattern(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
@@ -164,18 +168,32 @@ def ends(debts: Debts) -> tuple[dt.date, ...]:
     return (*(d.until for d in debts.findings), *(t.until for t in debts.tests))
 
 
+def parse_debts(data: bytes, path: str) -> dict[str, Debts]:
+    """Returns what a file says; raises InputError with all that is wrong with it."""
+    from ssds.recipe.schema import schema
+    from ssds.recipe.yamlmarks import load
+
+    collector = Collector()
+    document = load(data, path, collector)
+    value = schema("debts", "U").check(document, collector) if document.usable else None
+    debts = read_debts(value or {}, Report(document, collector))
+    collector.raise_if_failed()
+    return debts
+
+
 def debts_text(debts: Mapping[str, Debts]) -> str:
     """Returns the file that says these; every text stands in JSON's quotes, which YAML reads."""
     import json
 
     def told(value: object) -> str:
-        return json.dumps(value, ensure_ascii=False)
+        text = json.dumps(value, ensure_ascii=False)
+        return _ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
     lines = [
         "# Written by `ssds debts --record`, which keeps no comments. Days may be moved by hand."
     ]
     for name, one in sorted(debts.items()):
-        lines.append(f"{told(name)}:")
+        lines.append(f"{told(name)}:" + ("" if one.reason or one.findings or one.tests else " {}"))
         if one.reason or one.findings:
             lines.append("  findings:")
             words = ((key, getattr(one, key)) for key in ("released", "reason", "owner"))

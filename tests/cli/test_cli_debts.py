@@ -136,6 +136,33 @@ def test_what_others_deployed_is_recorded_from_a_findings_document(
     assert owed["released"] == "old.json"
     wanted = {"id": "CVE-1", "package": "x", "until": "2031-06-30"}
     assert owed["owed"] == [{**wanted, "fixable": True, "exploited": True}]
+    before = (root / "catalog/debts.yaml").read_bytes()
+    (tmp_path / "old.json").write_text(json.dumps({**document, "findings": []}))
+    assert ssds(root, "debts", "--record", "--from", f"{tmp_path}/old.json", "ants") == 0
+    assert (root / "catalog/debts.yaml").read_bytes() == before
+
+
+def test_what_was_not_looked_at_yet_stays_owed(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = root / "catalog/debts.yaml"
+    file.write_text("ants: {findings: {owed: []}}")
+    assert ssds(root, "debts", "--record", *UNTIL) != 0
+    assert file.read_text() == "ants: {findings: {owed: []}}"
+    about = {"reason": "r", "owner": "o"}
+    owed = {"owed": [{"id": "CVE-9", "package": "bash", "until": "2031-01-31"}], **about}
+    dump(file, {"ants": {"findings": owed}})
+    before = file.read_bytes()
+    rules = load(root / "catalog/policies.yaml")["old"]
+    dump(root / "catalog/policies.yaml", {"old": {**rules, "fail_on": [], "lint": ["high"]}})
+    capsys.readouterr()
+    assert ssds(root, "debts", "--record") == 0
+    told = f"ants: nothing counts as paid: ants@1.0 [{AMD64}] has no inspect yet"
+    assert told in capsys.readouterr().err
+    assert file.read_bytes() == before
+    dump(root / "catalog/policies.yaml", {"old": {**rules, "fail_on": []}})
+    assert ssds(root, "debts", "--record") == 0
+    assert load(file) == {}
 
 
 @pytest.mark.parametrize(
@@ -146,6 +173,7 @@ def test_what_others_deployed_is_recorded_from_a_findings_document(
         (("--record", "--until", "2031-01-01"), "E342"),
         (("--record", *UNTIL[:-1], "a\x1bb"), "E343"),
         (("--record", "--from", "/dev/null"), "E344"),
+        (("--record", "--until", "2020-01-01", *UNTIL[2:]), "E346"),
     ],
 )
 def test_wrong_words_are_refused(
