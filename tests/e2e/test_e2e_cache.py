@@ -80,7 +80,7 @@ def test_a_fresh_clone_with_a_full_cache_builds_nothing(
 
     steps = {s["node"]: s for s in json.loads(planned.out)["steps"]}
     assert steps["ground@1.0:build"]["verb"] == "reuse"
-    assert steps["ground@1.0:build"]["reason_code"] == "claimed by the cache ci"
+    assert steps["ground@1.0:build"]["reason"] == "claimed by the cache ci"
     assert "Applied: 10 reused." in applied.out, applied.text
     assert new.executed() == set()
     assert new.locks() == site.locks()
