@@ -53,7 +53,8 @@ def command(
     The newest revisions that were verified are remembered (~/.local/state/ssds/verified.json):
     an older lock, signed as it is, is refused later.
     """
-    from ssds.verify.memory import default_path, read_memory, remember
+    from ssds.lock.read import CATALOG_LOCK
+    from ssds.verify.memory import default_path, pin_slot, read_memory, remember
 
     keys = signing.trusted_keys(context, files)
     place = default_path(os.environ)
@@ -63,7 +64,10 @@ def command(
         memory = None if allow_older else read_memory(place)
         report, seen = _verify(context, target, keys, bundle, memory)
         try:
-            remember(place, seen, older=allow_older)
+            anew = ""
+            if allow_older and report.good and os.path.basename(target) == CATALOG_LOCK:
+                anew = pin_slot(report.signers[0], "")  # pins that it lacks were taken back
+            remember(place, seen, older=allow_older, anew=anew)
         except OSError as error:
             say(f"warning: what was verified is not remembered: {place}: {error.strerror}")
         reports.append(_with_doubt(report) if foreign else report)

@@ -85,6 +85,7 @@ def _verify_shared(
     if memory is not None:
         reasons = [memory.why_older(key, name, found.revision) for name, found in dates.items()]
         wrong = [why for why in reasons if why]
+        wrong += memory.lacking_pins(key, dates)
     words = [f"the current pin {name} is {pins.current[name]}" for name in sorted(dates)]
     report = replace(report, proven=(*report.proven, *words), wrong=tuple(wrong))
     seen = {} if wrong else {pin_slot(key, name): found for name, found in dates.items()}

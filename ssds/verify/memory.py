@@ -90,6 +90,22 @@ class Memory:
             if release not in found
         ]
 
+    def lacking_pins(self, key: PublicKey, found: Collection[str]) -> list[str]:
+        """Returns why a lock of the catalog that names only some of the pins is older."""
+        start = pin_slot(key, "")
+        lost = [
+            (entry.removeprefix(start), seen)
+            for entry, seen in sorted(self.seen.items())
+            if entry.startswith(start)
+        ]
+        return [
+            f"it has no current pin {name} with a day, and one of {_day(seen.revision)} was "
+            "verified before: somebody put an older lock in its place, or took the pin back "
+            "(--allow-older accepts it)"
+            for name, seen in lost
+            if name not in found
+        ]
+
 
 def _day(number: int) -> str:
     text = f"{number:08d}"
@@ -130,20 +146,22 @@ def read_memory(path: str) -> Memory:
         return Memory()
 
 
-def remember(path: str, found: Mapping[str, Seen], *, older: bool = False) -> None:
+def remember(path: str, found: Mapping[str, Seen], *, older: bool = False, anew: str = "") -> None:
     """Adds what was verified; of two processes at once neither loses its part.
 
     Args:
         older: a lower revision, or another index, takes the place of what is remembered.
+        anew: entries that begin so are forgotten first; none where it is empty.
 
     Raises:
         OSError: nothing can be written there.
     """
-    if not found:
+    if not found and not anew:
         return
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with locked(f"{path}.lock"):
-        known = dict(read_memory(path).seen)
+        seen = read_memory(path).seen.items()
+        known = {entry: old for entry, old in seen if not (anew and entry.startswith(anew))}
         for entry, new in found.items():
             if older or entry not in known or new.revision > known[entry].revision:
                 known[entry] = new

@@ -21,7 +21,7 @@ from ssds.lock.data import data_lock_bytes
 from ssds.oci.blobs import Blobs
 from ssds.trust.files import sign_file
 from ssds.verify.locks import NO_MEMORY, verify_lock
-from ssds.verify.memory import Memory, Seen, read_memory, remember, slot
+from ssds.verify.memory import Memory, Seen, pin_slot, read_memory, remember, slot
 
 LOCKS = Path(__file__).parent.parent.parent / "lockfiles"
 NAME = "bwa@0.7.17.lock.json"
@@ -161,6 +161,21 @@ def test_an_older_lock_of_the_catalog_is_refused_where_the_newer_was_verified(
     assert not seen
     assert verify_lock(newer, KEYS, memory=memory)[0].good
     assert verify_lock(older, KEYS)[0].good, "--allow-older"
+    without = tmp_path / "without" / "catalog.lock.json"
+    without.parent.mkdir()
+    shorter = json.loads(Path(older).read_text())
+    shorter["advisories"] = {}
+    without.write_text(json.dumps(shorter))
+    sign_file(str(without), LAB)
+    report, seen = verify_lock(str(without), KEYS, memory=memory)
+    assert "it has no current pin advisories/debian-12" in report.wrong[0]
+    assert not seen
+    report, seen = verify_lock(str(without), KEYS)
+    assert report.good, "--allow-older"
+    place = str(tmp_path / "accepted.json")
+    remember(place, memory.seen)
+    remember(place, seen, older=True, anew=pin_slot(LAB.public, ""))
+    assert verify_lock(str(without), KEYS, memory=read_memory(place))[0].good, "for ever"
     other = new_signer()
     os.unlink(older + ".sigstore.json")
     sign_file(older, other)
