@@ -10,7 +10,7 @@ from ssds.advisories import build as building
 from ssds.cli.app import Context
 from ssds.cli.output import counted, print_json, say, size_text, table
 from ssds.core.errors import IntegrityError, UsageError
-from ssds.host.files import atomic_write
+from ssds.host.files import atomic_write, remove_file
 from ssds.trust.bundle import SUFFIX
 from ssds.workspace import Workspace
 
@@ -124,10 +124,7 @@ def import_file(
             code="V025",
         )
     signature = _signature(workspace, file, data, keys)
-    code = _put(workspace, name, path, data)
-    if signature:
-        atomic_write(f"{path}{SUFFIX}", signature, point="advisories.signature")
-    return code
+    return _put(workspace, name, path, data, signature)
 
 
 def _signature(workspace: Workspace, file: str, data: bytes, keys: tuple[str, ...]) -> bytes:
@@ -219,21 +216,16 @@ def export(context: Context, /, name: str, file: str, form: str, ecosystem: str)
     """Write the set NAME as one FILE, for a machine without network or for another scanner."""
     from ssds.advisories import export as exporting
     from ssds.advisories import pack
-    from ssds.trust.files import BUNDLE_LIMIT_BYTES, read_limited
 
     workspace = Workspace.open(context.folder)
     data = _bytes(workspace, name)
     found = pack.read_set(data)
     if form == "osv":
         data = exporting.osv_zip(found, ecosystem)
-    atomic_write(os.path.abspath(file), data, point="advisories.export")
-    signature = f"{_path(workspace, name)}{SUFFIX}"
-    if form == "set" and os.path.isfile(signature):
-        atomic_write(
-            os.path.abspath(f"{file}{SUFFIX}"),
-            read_limited(signature, BUNDLE_LIMIT_BYTES),
-            point="advisories.export",
-        )
+        atomic_write(os.path.abspath(file), data, point="advisories.export")
+    else:
+        signature = _signature_of(_path(workspace, name), data)
+        _write(os.path.abspath(file), data, signature, point="advisories.export")
     print(f"{file}: {found.date}, {size_text(len(data))}")
     return 0
 
@@ -277,8 +269,37 @@ def _bytes(workspace: Workspace, name: str) -> bytes:
     return set_bytes(workspace.root, os.path.relpath(_path(workspace, name), workspace.root))
 
 
-def _put(workspace: Workspace, name: str, path: str, data: bytes) -> int:
-    """Checks a set whole, writes it to its file and pins it."""
+def _signature_of(path: str, data: bytes) -> bytes:
+    """Returns the bundle beside a file, if it is about just these bytes; else nothing."""
+    from ssds.core.digest import sha256_of
+    from ssds.trust.bundle import parse_bundle
+    from ssds.trust.files import BUNDLE_LIMIT_BYTES, read_limited
+
+    place = f"{path}{SUFFIX}"
+    if not os.path.lexists(place):
+        return b""
+    bundle = read_limited(place, BUNDLE_LIMIT_BYTES)
+    try:
+        found = parse_bundle(bundle, place)
+    except IntegrityError:
+        return b""
+    return bundle if found.digest.hex() == sha256_of(data).hex else b""
+
+
+def _write(path: str, data: bytes, signature: bytes, *, point: str) -> None:
+    """Writes a set and its bundle, or none; never is one of other bytes beside it."""
+    remove_file(f"{path}{SUFFIX}", point=point)
+    atomic_write(path, data, point=point)
+    if signature:
+        atomic_write(f"{path}{SUFFIX}", signature, point=point)
+
+
+def _put(workspace: Workspace, name: str, path: str, data: bytes, signature: bytes = b"") -> int:
+    """Checks a set whole, writes it to its file and pins it.
+
+    Args:
+        signature: its bundle; the one that is there stays where it is about the same bytes.
+    """
     from ssds.cli import resolving
     from ssds.engine.resolve import Pins
     from ssds.kinds.scan.resolve import check_set
@@ -286,7 +307,7 @@ def _put(workspace: Workspace, name: str, path: str, data: bytes) -> int:
     found, pairs = check_set(name, data)
     workspace.check_writable()
     os.makedirs(os.path.dirname(path), exist_ok=True)
-    atomic_write(path, data, point="advisories")
+    _write(path, data, signature or _signature_of(path, data), point="advisories")
     before = Pins(shared=workspace.locks.catalog.pins, releases=workspace.locks.pins)
     pins = Pins(shared=before.shared, releases=dict(before.releases))
     resolving.pin_advisories(workspace, pins)

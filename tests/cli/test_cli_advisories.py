@@ -153,3 +153,14 @@ def test_where_sets_are_to_be_signed_no_other_is_taken(
     signature.write_bytes(good[:-20])
     assert main(["advisories", "import", "debian-12", carried]) == 0
     assert "was not checked" in capsys.readouterr().err
+    bundle = Path("catalog/advisories/debian-12.json.sigstore.json")
+    assert bundle.read_bytes() == good, "the same bytes are signed as before"
+
+    signature.unlink()
+    Path(carried).write_bytes(data.replace(b"2026-11-02", b"2026-11-03"))
+    bundle.write_bytes(good)
+    assert main(["advisories", "import", "debian-12", carried]) == 0
+    assert not bundle.exists(), "it was about the set before"
+    bundle.write_bytes(good)
+    assert main(["advisories", "export", "debian-12", str(tmp_path / "again.set")]) == 0
+    assert not (tmp_path / "again.set.sigstore.json").exists()
