@@ -18,6 +18,7 @@ from ssds.core.diagnostics import Diagnostic, Span
 from ssds.core.errors import UsageError
 from ssds.core.records import replace
 from ssds.host.reading import read_open
+from ssds.lock.check import is_page
 from ssds.lock.marks import Marks, Path, marks_of
 from ssds.lock.model import AdoptedAbout
 
@@ -229,6 +230,8 @@ def _webapps(d: _Document, value: object, listed: list[Listed]) -> None:
             d.wrong(at, key, "an application with module, version, title, startup_command and port")
         elif len(text) > _PAGE_LIMIT:
             d.wrong(at, f"{len(text)} bytes", f"at most {_PAGE_LIMIT}")
+        elif not is_page(text):
+            d.wrong(at, text[:80], "numbers, and texts in valid Unicode")
         else:
             listed.append(Listed(id=found, about=AdoptedAbout(webapp=text), span=d.span(at)))
 

@@ -32,6 +32,18 @@ def storable(text: str) -> bool:
     return bool(text) and len(text) <= _TEXT_LIMIT and not _UNSAFE.search(text)
 
 
+def is_page(text: str) -> bool:
+    """Whether a text is a JSON object (RFC 8259) that can be written again."""
+    import json
+
+    try:
+        found = json.loads(text)
+        json.dumps(found, allow_nan=False, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):  # also NaN, and a lone surrogate
+        return False
+    return isinstance(found, dict)
+
+
 @dataclass(frozen=True, slots=True)
 class Fault:
     """One problem: its code, its path, and (label, text) facts."""

@@ -13,7 +13,7 @@ from ssds.core.digest import Digest, sha256_of
 from ssds.core.errors import InvalidValue
 from ssds.core.model import FAIL, OUTPUTS, PASS, Claim
 from ssds.core.platform import Platform
-from ssds.lock.check import MISSING, Checker
+from ssds.lock.check import MISSING, Checker, is_page
 from ssds.lock.marks import Path, address
 from ssds.lock.model import (
     DEFAULT_VARIANT,
@@ -340,15 +340,9 @@ def _place(c: Checker, value: object, path: Path) -> str:
 
 def _page(c: Checker, value: object, path: Path) -> str:
     """Returns an entry of ``webapps.json``: a JSON object of texts, numbers and lists of texts."""
-    import json
-
     text = c.text(value, path)
-    try:
-        found = json.loads(text) if len(text) <= 16_384 else None
-    except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict):
-        c.fault("L014", path, found=repr(text[:80]), expected="a JSON object of 16 KiB at most")
+    if text and not is_page(text):
+        c.fault("L014", path, found=repr(text[:80]), expected="a JSON object that can be listed")
         return ""
     return text
 

@@ -225,6 +225,11 @@ def test_pages_that_lists_offer_are_kept_and_listed_again(
     path.write_text(json.dumps({"version": "1.0", "webapps": {one.name: good, "b": bad}}, indent=1))
     assert few.adopt() == 1
     assert f"{path}:{len(path.read_text().splitlines()) - 6}" in capsys.readouterr().err
+    for hostile in ("\ud800", float("nan")):
+        lists = {"version": "1.0", "webapps": {one.name: {**good, "title": hostile}}}
+        path.write_text(json.dumps(lists))
+        assert few.adopt() == 1
+        assert "valid Unicode" in capsys.readouterr().err
     path.write_text(json.dumps({"version": "1.0", "webapps": {one.name: good}}))
     assert few.adopt() == 0
     words = ["neurodesk", "--to", str(tmp_path / "out"), "--against", str(few.lists)]

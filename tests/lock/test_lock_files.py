@@ -772,7 +772,8 @@ def test_an_adopted_release_is_read_and_not_delivered() -> None:
         with pytest.raises(InvalidValue, match=r"a path without \. and \.\."):
             lock_from_dict(data)
     release["locations"] = ["/cvmfs/example.org/x..y"]
-    for page in ("[", "3", '["a"]', "[" * 4_000):
+    pages = ("[", "3", '["a"]', "[" * 4_000, r'{"a": "\ud800"}', '{"a": NaN}', '{"a": 1e999}')
+    for page in pages:
         release["about"] = {"webapp": page}
         with pytest.raises(InvalidValue, match="a JSON object"):
             lock_from_dict(data)
