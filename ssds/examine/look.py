@@ -7,11 +7,13 @@ from collections.abc import Callable
 from ssds.advisories.osv import AdvisorySet
 from ssds.core.canonical import Json, canonical_bytes
 from ssds.core.digest import sha256_of
-from ssds.core.records import dataclass
+from ssds.core.records import dataclass, replace
+from ssds.core.text import shown
 from ssds.examine.places import Opened
 from ssds.kinds.gate.findings import Finding, Scan, read_inspection, read_scan
 from ssds.kinds.inspect.image import document as remarks_document
 from ssds.kinds.inspect.image import inspect
+from ssds.kinds.inspect.remark import UNREAD_FILES
 from ssds.kinds.sbom.document import Subject, document
 from ssds.kinds.sbom.inventory import take
 from ssds.kinds.sbom.spec import INVENTORY
@@ -66,9 +68,20 @@ def look_through(opened: Opened, name: str, choose: Choose) -> Looked:
         unread = (inventory.distribution.id or "its system",)  # not known is not "none"
     unreadable = (*seen.unreadable, *(f"/{path}" for path in opened.unreadable))
     found = findings(seen.packages, choose(systems), unread=unread, unreadable=unreadable)
-    remarks = remarks_document(inspect(opened.tree, opened.environment))
+    closed: set[str] = set()
+    remarks = remarks_document(inspect(opened.tree, opened.environment, closed))
+    scan = read_scan(canonical_bytes(found))
     return Looked(
         sbom=sbom,
-        scan=read_scan(canonical_bytes(found)),
+        scan=replace(scan, problems=(*scan.problems, *_unread(closed))),
         remarks=read_inspection(canonical_bytes(remarks)),
     )
+
+
+def _unread(closed: set[str]) -> tuple[str, ...]:
+    """Returns what is to be told of files that could not be read, as one problem or none."""
+    if not closed:
+        return ()
+    names = ", ".join(shown(f"/{path[:200]}") for path in sorted(closed)[:3])
+    more = f" and {len(closed) - 3} more" if len(closed) > 3 else ""
+    return (f"{UNREAD_FILES}{names}{more}",)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from ssds.core.canonical import Json
 from ssds.core.records import dataclass
 from ssds.kinds.gate.findings import IMAGE
+from ssds.kinds.inspect.remark import UNREAD_FILES
 from ssds.kinds.scan.match import UNREAD_RECORD
 from ssds.oci.document import load_document
 from ssds.reports.model import Image, Report
@@ -98,9 +99,12 @@ def difference(earlier: bytes, report: Report, *, only: str = "", platform: str 
 def _looked(image: Image | None, key: Key, source: str) -> bool:
     """Whether somebody looked now for a finding of then."""
     _, _, ecosystem, _, package, _ = key
+    if image is None:
+        return False
+    scan = image.scan
+    problems = scan.problems if scan is not None else ()
     if ecosystem == IMAGE:
-        return image is not None and image.inspected
-    scan = image.scan if image is not None else None
+        return image.inspected and not any(p.startswith(UNREAD_FILES) for p in problems)
     if (
         scan is None
         or not scan.scanned
@@ -109,7 +113,7 @@ def _looked(image: Image | None, key: Key, source: str) -> bool:
     ):
         return False
     unjudged = (UNREAD_RECORD, f"{ecosystem} {source} ", f"{ecosystem} {package} ")
-    return not any(problem.startswith(unjudged) for problem in scan.problems)
+    return not any(problem.startswith(unjudged) for problem in problems)
 
 
 def _row(key: Key, facts: Mapping[Key, tuple[str, str]]) -> Row:

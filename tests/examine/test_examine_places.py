@@ -125,6 +125,30 @@ def test_a_folder_says_what_its_files_show(tmp_path):
     ]
 
 
+def test_what_this_user_cannot_read_is_told_and_the_rest_is_looked_at(tmp_path, monkeypatch):
+    root = folder(tmp_path, debian_layer())
+    (root / "etc").mkdir(exist_ok=True)
+    (root / "etc" / "shadow").write_text("root::1\n")
+    (root / "home").mkdir()
+    (root / "home" / ".netrc").write_text("machine a login b password cccccccc\n")
+    (root / "home" / "closed.key").write_text("x")
+    for name in ("etc/shadow", "home/closed.key"):
+        (root / name).chmod(0)
+    root.chmod(0o755)
+    monkeypatch.chdir(root)  # the folders above are closed to others
+    before = os.geteuid()
+    try:
+        os.seteuid(before or 65534)
+        opened = open_place(".", AMD64, "", Mirrors())
+        found = look_through(opened, "it", lambda known: SET)
+    finally:
+        os.seteuid(before)
+    assert [f.package for f in found.remarks] == ["/home/.netrc"]
+    assert [f.id for f in found.scan.findings] == ["CVE-2026-1"]
+    told = "not judged: files that this user cannot read: /etc/shadow, /home/closed.key"
+    assert told in found.scan.gaps
+
+
 def test_an_image_whose_package_database_is_not_there_is_not_clean(tmp_path):
     root = tmp_path / "root"
     (root / "etc").mkdir(parents=True)

@@ -169,6 +169,8 @@ def test_a_remark_is_gone_only_where_the_files_were_looked_at():
     assert difference(before, report(image("a@1.0"))).gone == ()
     looked = replace(image("a@1.0"), inspected=True)
     assert [row[2] for row in difference(before, report(looked)).gone] == ["setuid"]
+    closed = of("a@1.0", problems=("files that this user cannot read: /opt/p",))
+    assert difference(before, report(replace(closed, inspected=True))).gone == ()
 
 
 def test_of_an_earlier_report_only_what_was_asked_for_counts():

@@ -11,7 +11,7 @@ import stat
 from collections.abc import Iterator, Mapping, Sequence
 
 from ssds.core.canonical import Json
-from ssds.core.errors import IntegrityError
+from ssds.core.errors import IntegrityError, UnavailableError
 from ssds.kinds.inspect.remark import RULES, SEVERITIES, USUAL, Remark
 from ssds.kinds.inspect.secrets import in_config, in_folder, in_layers
 from ssds.oci.flatten import Entry, FlatTree
@@ -33,17 +33,22 @@ _LEFT_OPEN = ("dev/", "proc/", "sys/")
 """Folders over which a runtime mounts its own."""
 
 
-def inspect(tree: FlatTree, environment: Mapping[str, str]) -> tuple[Remark, ...]:
+def inspect(
+    tree: FlatTree, environment: Mapping[str, str], closed: set[str] | None = None
+) -> tuple[Remark, ...]:
     """Returns the remarks on an image, sorted, at most LIMIT_REMARKS: of more, the worst.
 
     Args:
         tree: its merged view; what it was made of (``tree.layers``) is looked through too.
         environment: of its config.
+        closed: gets the paths of files of an unpacked image that cannot be read; None for an image
+            of layers, of which all can.
     """
+    closed = set() if closed is None else closed
     found = {
         *_of_files(tree),
-        *_of_accounts(tree),
-        *(in_layers(tree.layers) if tree.layers else in_folder(tree)),
+        *_of_accounts(tree, closed),
+        *(in_layers(tree.layers) if tree.layers else in_folder(tree, closed)),
         *in_config(environment),
     }
     worst = sorted(found, key=lambda r: (SEVERITIES.index(r.severity), r))
@@ -107,7 +112,7 @@ def _writable(path: str, entry: Entry) -> Iterator[Remark]:
         yield remark("world-writable", path, entry.layer, what)
 
 
-def _of_accounts(tree: FlatTree) -> Iterator[Remark]:
+def _of_accounts(tree: FlatTree, closed: set[str]) -> Iterator[Remark]:
     for path, fields in (("etc/shadow", 2), ("etc/passwd", 3)):
         entry = tree.resolve(path)
         if entry is None or entry.type != "file":
@@ -115,6 +120,9 @@ def _of_accounts(tree: FlatTree) -> Iterator[Remark]:
         try:
             text = tree.read(path, ACCOUNTS_LIMIT_BYTES).decode("utf-8", "replace")
         except IntegrityError:
+            continue
+        except UnavailableError:
+            closed.add(path)
             continue
         for line in text.splitlines():
             account, *rest = line.split(":")

@@ -20,6 +20,8 @@ RULES: dict[str, str] = {
 USUAL = "negligible"
 SEVERITIES = ("critical", "high", "medium", USUAL)
 """From the worst down."""
+UNREAD_FILES = "files that this user cannot read: "
+"""How the problem begins that names files of an unpacked image."""
 CONFIG = 0
 """The layer of what stands in the image's config."""
 

@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
+from ssds.core.errors import UnavailableError
 from ssds.core.patterns import pattern
 from ssds.kinds.inspect.remark import CONFIG, RULES, USUAL, Remark
 from ssds.oci.content import Content, Entry
@@ -104,11 +105,18 @@ def in_layers(layers: Sequence[str]) -> Iterator[Remark]:
                 yield from _in_file(member.path, number + 1, member.size_bytes, read)
 
 
-def in_folder(tree: FlatTree) -> Iterator[Remark]:
-    """Gives a remark for each file of an unpacked image that holds a secret."""
+def in_folder(tree: FlatTree, closed: set[str]) -> Iterator[Remark]:
+    """Gives a remark for each file of an unpacked image that holds a secret.
+
+    Args:
+        closed: gets the paths of files that should be read and cannot.
+    """
     for entry in tree.walk():
         if entry.type == "file":
-            yield from _in_file(entry.path, 1, entry.size_bytes, partial(_read, tree, entry))
+            try:
+                yield from _in_file(entry.path, 1, entry.size_bytes, partial(_read, tree, entry))
+            except UnavailableError:
+                closed.add(entry.path)
 
 
 def _in_file(path: str, layer: int, size_bytes: int, read: Callable[[], bytes]) -> Iterator[Remark]:
