@@ -11,8 +11,10 @@ from io import BufferedReader
 
 from ssds.core.digest import Digest, sha256_of
 from ssds.core.errors import IntegrityError, UnavailableError, UsageError
+from ssds.core.patterns import pattern
 from ssds.core.platform import Platform
 from ssds.core.records import dataclass, field
+from ssds.host.machine import free_bytes
 from ssds.host.mirrors import Mirrors
 from ssds.host.process import run
 from ssds.oci.compress import decompress
@@ -22,7 +24,7 @@ from ssds.oci.flatten import Entry, FlatTree, flatten
 from ssds.oci.folder_tree import FolderTree
 from ssds.oci.image_name import parse_image_name
 from ssds.oci.layout import Layout
-from ssds.oci.tarindex import Member, index_tar
+from ssds.oci.tarindex import ENTRY_LIMIT, Member, index_tar
 from ssds.oci.types import (
     INDEX_TYPES,
     LAYER,
@@ -38,6 +40,8 @@ from ssds.sif.container import PARTITION, read_container
 
 REGISTRY = "docker://"
 _UNSQUASH_LIMIT_S = 3600
+_LISTED = pattern(rb"-\S+ +\d+/\d+ +(\d{1,20}) ")
+"""A file's line in the listing: mode, owner, size."""
 _GZIP_MAGIC = b"\x1f\x8b"
 
 
@@ -265,6 +269,7 @@ def _of_sif(path: str, bare: bool, scratch: str) -> Opened:
         offset = systems[0].offset
     target = os.path.join(scratch, "root")
     command = ["unsquashfs", "-no-progress", "-quiet", "-processors", "1", "-offset", str(offset)]
+    _check_room(command, path, scratch)
     done = run([*command, "-dest", target, path], timeout_s=_UNSQUASH_LIMIT_S)
     if done.returncode != 0 or not os.path.isdir(target):
         raise IntegrityError(
@@ -275,3 +280,45 @@ def _of_sif(path: str, bare: bool, scratch: str) -> Opened:
     tree = FolderTree(target)
     platform = f"linux/{architecture}" if architecture else ""
     return Opened(tree=tree, platform=platform, unreadable=tree.unreadable)
+
+
+class _Listing:
+    """Counts the entries and bytes of a squashfs while it is listed; a name cannot hide any."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        self.limit_bytes = limit_bytes
+        self.entries = 0
+        self.size_bytes = 0
+        self._rest = b""
+
+    def __call__(self, chunk: bytes) -> None:
+        *lines, rest = (self._rest + chunk).split(b"\n")
+        self._rest = rest[:4096]  # the size stands at the beginning
+        self.entries += len(lines)
+        for line in lines:
+            if found := _LISTED.match(line):
+                self.size_bytes += int(found[1])
+
+    def over(self) -> bool:
+        return self.entries > ENTRY_LIMIT or self.size_bytes > self.limit_bytes
+
+
+def _check_room(command: Sequence[str], path: str, scratch: str) -> None:
+    """Raises UnavailableError (E290) where a squashfs would not fit when it is unpacked."""
+    room = free_bytes(scratch)
+    listing = _Listing(room)
+    run(
+        [*command, "-lln", path],
+        timeout_s=_UNSQUASH_LIMIT_S,
+        log=listing,
+        capture=False,
+        stop=listing.over,
+    )
+    if listing.over():
+        raise UnavailableError(
+            f"the file system in {path} has more than {ENTRY_LIMIT} entries, or more than "
+            f"the {room >> 20} MiB that are free once it is unpacked",
+            hint="Make room, or mount it and name the folder; where nobody needs that much, it is "
+            "hostile.",
+            code="E290",
+        )

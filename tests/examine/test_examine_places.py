@@ -15,6 +15,7 @@ from sbom_images import debian_layer
 from ssds.advisories.osv import read_advisories
 from ssds.core.errors import SsdsError
 from ssds.core.platform import Platform
+from ssds.examine import places
 from ssds.examine.look import look_through
 from ssds.examine.places import open_place
 from ssds.host.mirrors import Mirrors
@@ -242,6 +243,26 @@ def test_what_is_no_image_is_refused(tmp_path, make, code):
     with pytest.raises(SsdsError) as caught:
         looked(make(tmp_path), tmp_path)
     assert caught.value.code == code
+
+
+@pytest.mark.component("squashfs")
+def test_a_squashfs_that_would_fill_the_disk_is_not_unpacked(tmp_path, monkeypatch):
+    place = str(sif(tmp_path))
+    for room, entries, fits in (
+        (1 << 40, 2_000_000, True),
+        (9, 2_000_000, False),
+        (1 << 40, 2, False),
+    ):
+        scratch = tmp_path / f"{room}-{entries}"
+        scratch.mkdir()
+        monkeypatch.setattr(places, "free_bytes", lambda _, room=room: room)
+        monkeypatch.setattr(places, "ENTRY_LIMIT", entries)
+        if fits:
+            assert places.open_place(place, AMD64, str(scratch), Mirrors()).tree.entries
+            continue
+        with pytest.raises(SsdsError, match="MiB that are free"):
+            places.open_place(place, AMD64, str(scratch), Mirrors())
+        assert list(scratch.iterdir()) == []
 
 
 @pytest.mark.component("squashfs")
