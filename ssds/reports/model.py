@@ -46,7 +46,10 @@ class Image:
     @property
     def gaps(self) -> tuple[str, ...]:
         """What nobody looked at, in words; empty where all was."""
-        return self.scan.gaps if self.scan is not None else (self.missing,)
+        if self.scan is None:
+            return (self.missing,)
+        unread = () if self.scan.scanned else self.scan.problems  # Scan tells them of a scan only
+        return (*self.scan.gaps, *(f"not judged: {problem}" for problem in unread))
 
     @property
     def findings(self) -> tuple[Finding, ...]:

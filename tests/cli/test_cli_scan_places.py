@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from pathlib import Path
 
 import pytest
@@ -49,3 +50,26 @@ def test_an_image_is_not_passed_by_advisories_of_any_age(
     dump(root / "catalog/policies.yaml", {"aged": {"fail_on": ["critical"], "max_age_days": 30}})
     assert main(["-C", str(root), "scan", str(image), "--policy", "aged"]) == code
     assert why in capsys.readouterr().err
+
+
+def test_an_earlier_report_is_asked_for_what_the_new_one_is_asked(
+    tmp_path: Path, image: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, last = tmp_path / "workspace", tmp_path / "last.json"
+    write_shared(root)
+    netrc = image / "root/.netrc"
+    netrc.parent.mkdir()
+    netrc.write_text("machine a login b password cccccccc\n")
+    scan = ("-C", str(root), "scan", str(image))
+    assert main([*scan, "--format", "json", "--out", str(last)]) == 0
+    since = (*scan, "--since", str(last), "--format", "json")
+    netrc.unlink()
+
+    def told(*more: str) -> tuple[object, object]:
+        capsys.readouterr()
+        assert main([*since, *more]) == 0
+        found = json.loads(capsys.readouterr().out)
+        return [row["id"] for row in found["gone"]], found["unseen"]
+
+    assert told() == (["secret"], [])
+    assert told("--cve", "CVE-2026-1") == ([], [])

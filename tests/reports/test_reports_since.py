@@ -212,3 +212,8 @@ def test_what_is_no_earlier_report_is_refused(data):
     with pytest.raises(SsdsError) as caught:
         difference(data, report())
     assert "the earlier report" in caught.value.message
+
+
+def test_files_that_nobody_could_read_are_told_without_advisories_too():
+    closed = of("a@1.0", scanned=False, problems=("files that this user cannot read: /x",))
+    assert closed.gaps[1:] == ("not judged: files that this user cannot read: /x",)

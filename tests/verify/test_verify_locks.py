@@ -220,6 +220,22 @@ def verified(
     return done.return_value, json.loads(done.stdout)["targets"], done.stderr
 
 
+def test_a_pin_that_was_taken_out_is_accepted_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    (tmp_path / "lab.pub").write_bytes(LAB.public.pem)
+    path = Path(shared_lock(tmp_path / "shared", "2026-11-02"))
+
+    def code(*more: str) -> int:
+        return verified(tmp_path, monkeypatch, str(path), "--key", "lab.pub", *more)[0]
+
+    assert code() == 0
+    path.write_text(json.dumps({**json.loads(path.read_text()), "advisories": {}}))
+    sign_file(str(path), LAB)
+    assert [code(), code("--allow-older"), code()] == [4, 0, 0]
+
+
 def test_a_memory_that_cannot_be_written_is_told_and_no_error(
     lock: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
