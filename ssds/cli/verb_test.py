@@ -74,9 +74,11 @@ def command(
     deployed = read_deployed(tree, site.name)
     entries = [e for e in deployed.entries if e.current and not e.withdrawn]
     chosen = _chosen(entries, selectors)
-    if not chosen:
+    lost = [selector for selector in selectors if not _chosen(entries, (selector,))]
+    if lost or not chosen:
+        asked = f" that fits {', '.join(map(shown, lost))}" if lost else ""
         raise UsageError(
-            f"the tree {tree} has nothing for site {site.name} that is asked for",
+            f"the tree {tree} has nothing for site {site.name}{asked}",
             hint="`ssds deploy` brings it; selectors are NAME or NAME@VERSION, with *.",
             code="E360",
         )

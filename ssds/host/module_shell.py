@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import glob
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -14,26 +15,33 @@ from ssds.host import local, process, spider
 _LIMIT_BYTES = 16 << 20
 _OWN = (
     "LMOD_", "_LM", "__LMOD", "_ModuleTable", "MODULE", "__MODULES", "LOADEDMODULES", "BASH_ENV",
-    "ENV",
+    "ENV", "LD_", "PYTHON", "PERL5", "R_LIBS", "CONDA_", "VIRTUAL_ENV", "CPATH", "LIBRARY_PATH",
 )  # fmt: skip
-"""What variables of module systems, and those that start a shell's files, begin with."""
-NOT_LOADED = 125
-"""Exit code of a shell whose module did not load."""
+"""What variables of module systems, those that start a shell's files, and those by which loaded
+modules change what programs find, begin with."""
+_PLAIN = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_RUNTIMES = ("apptainer", "singularity", "podman-hpc", "podman", "docker")
 _TCL = ("/usr/lib/*/modulecmd.tcl", "/usr/share/[Mm]odules/libexec/modulecmd.tcl")
 _START = """module() { eval "$(%s sh "$@")"; }
 module load "$1" || exit 125
 case ":${LOADEDMODULES:-}:" in *":$1:"*) ;; *) exit 125 ;; esac
+: >"$3"
 errors=$2
-shift 2
+shift 3
 exec "$@" 2>"$errors"
 """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
-    """How a script ended; ``timed_out``: at its time limit."""
+    """How a script ended.
+
+    Attributes:
+        loaded: whether its module was there before it began; timed_out: at its time limit.
+    """
 
     exit_code: int
+    loaded: bool
     stdout: bytes
     stderr: bytes
     timed_out: bool
@@ -72,23 +80,31 @@ def run_loaded(
 ) -> Ended:
     """Loads ``module`` from ``module_path`` only, then runs ``argv`` in ``folder``.
 
-    What the caller has loaded does not count: the module system's own variables and, on the PATH,
-    folders below ``tree`` are left out. All else is inherited.
+    What the caller has loaded does not count: the module system's own variables, and those that
+    change what programs find, are left out. The PATH is the machine's own; folders in which the
+    caller finds a container runtime stand at its end, unless they are below ``tree``. All else is
+    inherited.
     """
     kept = {k: v for k, v in os.environ.items() if not k.startswith(_OWN)}
     top = os.path.realpath(tree) + os.sep
-    folders = kept.get("PATH", os.defpath).split(":")
-    kept["PATH"] = ":".join(f for f in folders if not os.path.realpath(f).startswith(top))
+    found = [os.path.dirname(p) for name in _RUNTIMES if (p := shutil.which(name))]
+    others = [f for f in dict.fromkeys(found) if not os.path.realpath(f).startswith(top)]
+    plain = _PLAIN.split(":")
+    kept["PATH"] = ":".join([*plain, *(f for f in others if f not in plain)])
     env = {**kept, "LMOD_IGNORE_CACHE": "1", **environment, "MODULEPATH": module_path}
-    errors = os.path.join(folder, "..", "stderr")
+    errors, loaded = (os.path.join(folder, "..", name) for name in ("stderr", "loaded"))
+    for path in (errors, loaded):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
     done = process.run(
-        ["/bin/sh", "-c", _START % program, "sh", module, errors, *argv],
+        ["/bin/sh", "-c", _START % program, "sh", module, errors, loaded, *argv],
         env=env,
         cwd=folder,
         timeout_s=time_limit_s,
     )
     return Ended(
         exit_code=done.returncode,
+        loaded=os.path.exists(loaded),
         stdout=done.stdout,
         stderr=local.head(errors, _LIMIT_BYTES) if os.path.exists(errors) else b"",
         timed_out=done.timed_out,

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from ssds.core.records import dataclass
 from ssds.host import local
-from ssds.host.module_shell import NOT_LOADED, Ended, run_loaded
+from ssds.host.module_shell import Ended, run_loaded
 from ssds.kinds.test import suite as suites
 from ssds.kinds.test.results import Result, as_known
 from ssds.kinds.test.run import judge
@@ -161,20 +161,23 @@ class _Session:
     def loads(self) -> Result:
         """Loads the module and runs nothing."""
         ended = self.run(["true"], self.work(), LOAD_LIMIT_S, {})
-        problems = () if ended.exit_code == 0 else (_shown(ended, "it did not load"),)
+        problems = (
+            () if ended.loaded and ended.exit_code == 0 else (_shown(ended, "it did not load"),)
+        )
         return _result(LOADS, problems, ended)
 
     def offers(self) -> Result:
         """Looks for each command on the PATH that the module made: it must be of this tree."""
         argv = ["sh", "-c", 'printf "%s" "$PATH"']
         ended = self.run(argv, self.work(), LOAD_LIMIT_S, {})
-        folders = ended.stdout.decode("utf-8", "surrogateescape").split(":")
+        said = ended.stdout.decode("utf-8", "surrogateescape").split(":")
+        folders = [folder for folder in said if os.path.isabs(folder)]
         top = os.path.realpath(self.place.tree) + os.sep
         problems = []
         for name in self.entry.commands:
             paths = (os.path.join(folder, name) for folder in folders)
             path = next((p for p in paths if os.access(p, os.X_OK)), "")
-            if not os.path.realpath(path).startswith(top):
+            if not path or not os.path.realpath(path).startswith(top):
                 problems.append(f"{name} is {path or 'not there'}")
         return _result(OFFERS, problems, ended)
 
@@ -199,7 +202,7 @@ class _Session:
 def _late(ended: Ended, limit_s: int) -> list[str]:
     if ended.timed_out:
         return [f"stopped after its time limit of {limit_s} s"]
-    return [_shown(ended, "its module did not load")] if ended.exit_code == NOT_LOADED else []
+    return [] if ended.loaded else [_shown(ended, "its module did not load")]
 
 
 def _shown(ended: Ended, text: str) -> str:

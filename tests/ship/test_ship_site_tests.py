@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -77,8 +78,43 @@ def test_tests_run_through_module_and_wrapper_and_are_kept(
     workspace(root, GOOD)
     assert main(["-C", str(root), *words, "tool@1.0"]) == 0
     assert "tool/1.0  5     0     0     0" in capsys.readouterr().out
-    assert main(["-C", str(root), *words, "other"]) == 1
-    assert "error[E360]" in capsys.readouterr().err
+    assert main(["-C", str(root), *words, "tool", "other", "tool@2.0"]) == 1
+    told = capsys.readouterr().err
+    assert "error[E360]" in told
+    assert "that fits other, tool@2.0" in told
+
+
+def test_nothing_of_the_caller_counts_neither_folder_nor_path_nor_loaded_modules(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blobs, tree = Blobs(f"{tmp_path}/blobs"), tmp_path / "tree"
+    deploy(site(runtimes=("plain",)), [tool_lock(blobs)], blobs, str(tree))
+    module = next(tree.glob("sites/example/modules/tool/1.0.lua")).resolve()
+    module.chmod(0o644)
+    module.write_text("setenv('EMPTY', 'yes')\n")  # it loads, and brings no command
+    other = tmp_path / "loaded/bin"
+    other.mkdir(parents=True)
+    (other / "tool").write_text("#!/bin/sh\necho a\n")
+    (other / "tool").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{other}:{os.environ['PATH']}")
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(other))
+    monkeypatch.chdir(tree / "sites")
+    tests = (
+        "- {name: finds it not, run: tool a b, stdout: [a]}\n"
+        "- {name: libraries, run: 'echo ${LD_LIBRARY_PATH-none}', stdout: [none]}\n"
+        "- {name: ends with 125, run: exit 125, exit_code: 125, stdout_equals: ''}\n"
+        "- {name: has no 125, run: exit 125, stdout: [a]}\n"
+    )
+    root = workspace(tmp_path / "w", tests)
+    assert main(["-C", str(root), "test", "--site", "example", "--on", str(tree)]) == 1
+    told = capsys.readouterr().out
+    assert "FAILED tool/1.0: its commands are wrappers of this tree: " in told
+    assert "tool is not there" in told
+    assert "FAILED tool/1.0: finds it not: exit code 127" in told
+    assert "did not load" not in told
+    kept = json.loads((root / ".ssds/site-tests/example.json").read_text())
+    words = [r["result"] for r in kept["modules_tested"]["tool/1.0"]]
+    assert words == ["pass", "fail", "fail", "pass", "pass", "fail"]
 
 
 def test_a_module_that_does_not_load_fails_and_nothing_runs(
