@@ -145,11 +145,17 @@ def report(
     """
     reasons = {change.what: change for change in planned if change.verb != "unmanaged"}
     sides = [_days(side) for side in (now.theirs, now.ours, now.listed)]
-    names = sorted(set().union(*sides, _days(last.theirs), _days(last.ours)))
+    then = [_by_release(side) for side in (last.theirs, last.ours)]
+    today = [_by_release(side) for side in (now.theirs, now.ours)]
+    names = sorted(set().union(*sides, *then))
     rows = []
     for name in names:
         theirs, ours, listed = (side.get(name, {}) for side in sides)
         label = f"{name[0]}/{name[1]}"
+        they, we = (
+            _event(after.get(name, {}), before.get(name, {})) if last.at else ""
+            for after, before in zip(today, then, strict=True)
+        )
         verdict, reason = _verdict(
             theirs, ours, listed, now,
             planned=reasons.get(f"{label} [{name[2]}]"),
@@ -161,8 +167,8 @@ def report(
             Row(
                 release=label,
                 platform=name[2],
-                they=_event(name, now.theirs, last.theirs) if last.at else "",
-                we=_event(name, now.ours, last.ours) if last.at else "",
+                they=they,
+                we=we,
                 theirs=_text(theirs),
                 ours=_text(ours),
                 verdict=verdict,
@@ -183,10 +189,15 @@ def _text(side: Mapping[str, Build]) -> str:
     return ", ".join(day or "no day" for day in sorted(side)) or "-"
 
 
-def _event(name: tuple[str, str, str], now: Builds, last: Builds) -> str:
-    """Returns what happened to a release between two moments."""
-    after = {b: d for b, d in now.items() if b.release == name}
-    before = {b: d for b, d in last.items() if b.release == name}
+def _by_release(side: Builds) -> dict[tuple[str, str, str], dict[Build, str]]:
+    found: dict[tuple[str, str, str], dict[Build, str]] = {}
+    for build, digest in side.items():
+        found.setdefault(build.release, {})[build] = digest
+    return found
+
+
+def _event(after: Builds, before: Builds) -> str:
+    """Returns what happened to a release between two moments, of its builds at both."""
     if after == before:
         return ""
     if not before:

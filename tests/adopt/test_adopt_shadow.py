@@ -188,3 +188,26 @@ def test_the_state_comes_back_as_it_was_and_a_broken_one_is_none(tmp_path: Path)
     assert read_state(path, ("tree=b",)) == State()
     Path(path).write_text('{"shadow_version": 1, "sources": ["tree=a"], "theirs": [1]}')
     assert read_state(path, ("tree=a",)) == State()
+
+
+class Walked(dict[Build, str]):
+    """Counts how often all builds are gone through."""
+
+    walks = 0
+
+    def items(self) -> Any:
+        self.walks += 1
+        return super().items()
+
+
+def test_each_side_is_gone_through_once_however_many_releases_there_are() -> None:
+    def side(built: str) -> Walked:
+        names = (Build(f"tool{n}", "1", built, "linux/amd64") for n in range(40))
+        return Walked(dict.fromkeys(names, f"sha256:{'0' * 64}"))
+
+    sides = [side(day) for day in ("20260101", "20260101", "20260102", "20260101")]
+    now = State(at="2026-01-02", theirs=sides[0], ours=sides[1])
+    last = State(at="2026-01-01", theirs=sides[2], ours=sides[3])
+    found = report(now, last)
+    assert {(row.they, row.we) for row in found} == {("changed", "")}
+    assert [one.walks for one in sides] == [1, 1, 1, 1]
