@@ -16,7 +16,7 @@ from ssds.core.records import dataclass
 from ssds.graph.compile import Graph
 from ssds.graph.plan import Plan, PlanStep, Verb
 from ssds.lock.make import Found, make_variant
-from ssds.lock.model import Locks, VariantLock
+from ssds.lock.model import Locks, VariantLock, only_adopted
 from ssds.recipe.model import Catalog
 from ssds.ship.changes import Change
 
@@ -212,12 +212,12 @@ def lacking(plan: Plan, locks: Locks, releases: Iterable[ReleaseName]) -> set[Re
 
 
 def gone(catalog: Catalog, locks: Locks) -> list[ReleaseName]:
-    """Returns the locked releases that the catalog has no more; adopted ones were never there."""
+    """Returns the locked releases that the catalog has no more; adopted ones are others'."""
     return [
         lock.release_name(variant)
         for lock in locks.releases.values()
         for variant, entry in lock.variants.items()
-        if lock.release_name(variant) not in catalog.releases and entry.origin != "adopted"
+        if lock.release_name(variant) not in catalog.releases and not only_adopted(entry)
     ]
 
 

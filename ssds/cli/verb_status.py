@@ -17,7 +17,7 @@ from ssds.core.model import ReleaseName
 from ssds.core.text import shown
 from ssds.graph.compile import Graph
 from ssds.graph.plan import Plan, Verb
-from ssds.lock.model import Locks, VariantLock
+from ssds.lock.model import Locks, VariantLock, only_adopted
 from ssds.workspace import Workspace
 
 
@@ -126,14 +126,14 @@ def _adopted(locks: Locks) -> list[dict[str, Any]]:
             "release": str(lock.release_name(variant)),
             **dict.fromkeys(words, "-"),
             "index": "",
-            "platforms": ",".join(entry.platforms),
+            "platforms": ",".join(p for p, section in entry.platforms.items() if section.adopted),
             "state": "adopted",
             "reproducible": "",
             "alert": False,
         }
         for lock in locks.releases.values()
         for variant, entry in lock.variants.items()
-        if entry.origin == "adopted"
+        if only_adopted(entry)
     ]
 
 

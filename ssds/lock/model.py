@@ -376,6 +376,11 @@ def takes_adoptions(variant: VariantLock) -> bool:
     return variant.index is None or any(s.adopted for s in variant.platforms.values())
 
 
+def only_adopted(variant: VariantLock) -> bool:
+    """Whether people use what others deployed, also where a recipe was pinned since."""
+    return variant.index is None and any(s.adopted for s in variant.platforms.values())
+
+
 def blocked(variant: VariantLock) -> str:
     """Returns why a variant cannot be delivered, or the empty string."""
     if variant.origin == ADOPTED:

@@ -11,6 +11,7 @@ from ship_makers import AMD64, image, release, small_tar
 
 from ssds.cli import main
 from ssds.core.digest import sha256_of
+from ssds.core.platform import Platform
 from ssds.exports.offers import offers
 from ssds.lock.diff import diff, render
 from ssds.lock.merge import merge
@@ -96,6 +97,21 @@ def test_what_was_adopted_is_withdrawn_too_and_status_says_it(
     for more in ((), (), ("--no-index",)):
         assert ssds(place, "plan", *more) == 0
         assert "note: 1 adopted release reused as others deployed" in capsys.readouterr().out
+
+
+def test_what_was_adopted_stays_in_status_when_a_recipe_of_its_name_was_pinned(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    adopted = Adoption(digest=sha256_of(b"x"), locations=("/containers/old.simg",))
+    sections = {AMD64: PlatformLock(adopted=adopted), Platform("linux/arm64"): PlatformLock()}
+    variant = VariantLock(origin="built", platforms=sections)
+    lock = Lock(name="old", version="1", variants={"": variant})
+    (place / "lockfiles/old@1.lock.json").write_bytes(lock_bytes(lock))
+    assert ssds(place, "status", "--json") == 0
+    (row,) = [r for r in json.loads(capsys.readouterr().out) if r.get("release") == "old@1"]
+    assert (row["state"], row["platforms"]) == ("adopted", "linux/amd64")
+    assert ssds(place, "plan") == 0
+    assert "old@1:lock" not in capsys.readouterr().out
 
 
 def test_what_contains_a_withdrawn_release_is_held_with_and_without_an_index(
