@@ -23,7 +23,8 @@ class Entry:
         label: for notes.
         applications: (name, command) of windows, beside the application of the release itself.
         shown: their words → whether, where it is said.
-        variant: of the software's; ``arm64`` of images for arm64, whose names end in ``_arm64``.
+        variant: of the software's; ``arm64`` of images for arm64 without one. The names of all that
+            are for arm64 end in ``_arm64``.
         icons: (name of a window, its icon); the empty string for the software's own.
     """
 
@@ -97,7 +98,8 @@ def entries_of(offer: Offer) -> Iterator[Entry]:
         yield plain
     if ARM64 in offer.released.platforms:
         name = f"{offer.name}{ARM64_SUFFIX}"
-        yield replace(plain, name=name, variant="arm64", architecture="aarch64")
+        variant = plain.variant or "arm64"
+        yield replace(plain, name=name, variant=variant, architecture="aarch64")
 
 
 def unfit(offer: Offer) -> str:

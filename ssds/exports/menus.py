@@ -13,6 +13,7 @@ Source: Desktop Menu Specification 1.1, Desktop Entry Specification 1.5 (freedes
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shlex
@@ -49,7 +50,7 @@ if ! command -v module >/dev/null 2>&1; then
         [ -r "$file" ] && . "$file" && break
     done
 fi
-name=$1 version=$2
+name=${1%_arm64} version=$2  # modules have one name for all architectures
 shift 2
 if module load "$name/$version" && command -v "${1:-bash}" >/dev/null; then
     exec "${@:-bash}"
@@ -89,7 +90,7 @@ def menu_files(entries: Sequence[Entry], hidden: Iterable[str], place: str) -> d
                 icon = _put(files, icons, (entry.name, title), f"{title}-{entry.name}", place)
             words = ["/bin/bash", f"{place}/{LAUNCHER}", entry.name, entry.tag, *command]
             name = f"{title} {entry.tag}" if title else label
-            files[f"applications/{_slug(label)}.desktop"] = _entry(
+            files[_free(files, f"applications/{_slug(label)}")] = _entry(
                 Name=name,
                 **({"GenericName": name, "Comment": label} if title else {}),
                 Exec=" ".join(map(_quoted, words)),
@@ -100,6 +101,15 @@ def menu_files(entries: Sequence[Entry], hidden: Iterable[str], place: str) -> d
             )
     files[MENU] = _menu(below, place)
     return files
+
+
+def _free(files: Mapping[str, bytes], path: str) -> str:
+    """Returns a free name for a desktop entry: labels may differ by signs that names leave out."""
+    numbers = itertools.count(2)
+    name = f"{path}.desktop"
+    while name in files:
+        name = f"{path}-{next(numbers)}.desktop"
+    return name
 
 
 def _applications(entry: Entry) -> Iterable[tuple[str, list[str], str]]:

@@ -135,6 +135,38 @@ def test_the_launcher_runs_a_command_in_its_module(found: list[Offer], tmp_path:
     assert b"tool/2.0 cannot be started: tool" in failed.stderr
 
 
+@pytest.mark.component("lmod")
+def test_the_launcher_of_an_image_for_arm64_loads_the_one_module_there_is(
+    found: list[Offer], tmp_path: Path
+) -> None:
+    launcher = tmp_path / LAUNCHER
+    files = export_neurodesk(found).files
+    launcher.write_bytes(files[LAUNCHER])
+    assert " tool_arm64 1.0" in entry(files["applications/tool_arm64-1_0.desktop"])["Exec"]
+    (tmp_path / "modules/tool").mkdir(parents=True)
+    (tmp_path / "modules/tool/1.0.lua").write_text('setenv("SAID", "one module")\n')
+    text = f"export LMOD_CMD={LMOD}; bash {launcher} tool_arm64 1.0 printenv SAID"
+    done = shell_in("lmod", str(tmp_path / "modules"), text)
+    assert done.stdout == b"one module\n", done.stderr
+
+
+def test_labels_that_differ_by_signs_only_have_an_entry_each() -> None:
+    several = [replace(old_lock(), version=version) for version in ("1.0+1", "1.0-1", "1.0")]
+    files = export_neurodesk([], several).files
+    named = {p: entry(d)["Name"] for p, d in files.items() if p.startswith("applications/old-1")}
+    assert sorted(named.values()) == ["old 1.0", "old 1.0+1", "old 1.0-1"]
+    assert "applications/old-1_0-1-2.desktop" in named
+
+
+def test_a_variant_for_arm64_keeps_its_name(found: list[Offer]) -> None:
+    (one,) = found
+    released = replace(one.released, id=one.released.id._replace(variant="mpich"))
+    files = export_neurodesk([replace(one, released=released)]).files
+    (path,) = [p for p in files if p.startswith("releases/tool_arm64/")]
+    arm = json.loads(files[path])
+    assert (arm["variant"], arm["architecture"]) == ("mpich", "aarch64")
+
+
 @pytest.mark.component("shellcheck")
 def test_the_launcher_is_sound(found: list[Offer], tmp_path: Path) -> None:
     launcher = tmp_path / LAUNCHER
