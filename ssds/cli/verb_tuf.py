@@ -142,29 +142,35 @@ def publish(
     addresses: tuple[str, ...],
     as_json: bool,
 ) -> int:
-    """Publish ssds.yaml, the catalog and the locks of this workspace.
+    """Publish this workspace: ssds.yaml, recipes of all formats, advisory sets and locks.
 
     Each key signs what the root lets it: the targets key what changed, the online key that it is
     fresh. Without the online key, what is published counts from the next run with it.
     """
     from ssds.tuf import publish as publishing
 
-    files = None
+    files, executable = None, frozenset[str]()
     if not renew:
-        from ssds.tuf.gather import files_below
-        from ssds.workspace import LOCK_FOLDER, Workspace
+        from ssds.tuf.gather import files_below, programs
+        from ssds.workspace import Workspace
 
         workspace = Workspace.open(context.folder)
-        names = ["ssds.yaml", workspace.settings.catalog, LOCK_FOLDER]
-        names = [_site_file(workspace, site)] if site else names
+        names = [_site_file(workspace, site)] if site else _names(workspace)
         files = files_below(workspace.root, names)
+        executable = programs(workspace.root, files)
         if site and not files:
             raise UsageError(
                 f"there is no {names[0]}", hint="Write the site's file first.", code="E271"
             )
     signers = _signers(context, addresses)
     done = publishing.publish(
-        os.path.abspath(folder), files, signers, datetime.now(UTC), site=site, days=days
+        os.path.abspath(folder),
+        files,
+        signers,
+        datetime.now(UTC),
+        site=site,
+        days=days,
+        programs=executable,
     )
     if as_json:
         until = f"{done.fresh_until:%Y-%m-%dT%H:%M:%SZ}" if done.fresh_until else ""
@@ -240,6 +246,24 @@ def refresh(place: str, folder: str, root: str, site: str, as_json: bool) -> int
             "and it has not published since"
         )
     return 0
+
+
+def _names(workspace: Workspace) -> list[str]:
+    """Returns the paths that make the workspace: what its settings and its catalog name."""
+    from ssds.core.diagnostics import Collector
+    from ssds.recipe.shared import read_shared
+    from ssds.recipe.yamlmarks import Spans
+    from ssds.trust.bundle import SUFFIX
+    from ssds.workspace import LOCK_FOLDER
+
+    catalog = workspace.settings.catalog
+    names = ["ssds.yaml", catalog, LOCK_FOLDER]
+    for home in workspace.homes[1:]:  # recipes of other formats
+        names += [home.folder, *home.shared()]
+    shared = read_shared(workspace.root, catalog, Spans(workspace.root), Collector())
+    for path in shared.advisories.values() if shared.advisories else ():
+        names += [path, f"{path}{SUFFIX}"]
+    return names
 
 
 def _site_file(workspace: Workspace, site: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from ssds.core.errors import EnvironmentProblem, IntegrityError, InvalidValue
 from ssds.host.local import read_below
@@ -60,6 +60,11 @@ def files_below(root: str, names: Sequence[str]) -> dict[str, bytes]:
             code="X060",
         )
     return found
+
+
+def programs(root: str, paths: Iterable[str]) -> frozenset[str]:
+    """Returns those of the files that are executable: keys hash that bit."""
+    return frozenset(p for p in paths if os.lstat(os.path.join(root, p)).st_mode & 0o100)
 
 
 def _regular(root: str, name: str, wrong: list[str]) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from ssds.trust.files import read_limited
 from ssds.trust.keys import Signer
 from ssds.tuf import repository as disk
 from ssds.tuf.roles import TARGETS_DAYS
+from ssds.tuf.standing import ending, lacking, standing, standing_site, standing_version
 
 if TYPE_CHECKING:
     from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, TargetFile, Targets
@@ -47,6 +48,7 @@ def publish(
     *,
     site: str = "",
     days: int = TIMESTAMP_DAYS,
+    programs: Collection[str] = (),
 ) -> Published:
     """Publishes files with the keys at hand; each key signs as what the root lets it.
 
@@ -54,22 +56,25 @@ def publish(
         files: target path → bytes, all that the role says from now on; None renews only.
         site: the files are a site's, not the catalog's.
         days: how long the timestamp holds: as long a frozen mirror stays unseen.
+        programs: those of the files that are executable.
 
     Raises:
-        SsdsError: X050 to X053, X059 a key is lacking, X061 the site has no role or another's path.
+        SsdsError: X050 to X053, X059 a key is lacking, X061 the site has no role or another's path,
+            X079 and X081 of ``standing``.
     """
     with locked(os.path.join(folder, ".lock")):
         roots = disk.read_roots(folder)
         root = roots[-1]
+        named = _named(files or {}, programs)
         renewed = files is not None and not site and _can(root, "targets", signers)
         targets, notes = _base(folder, roots, again=renewed)
         written: list[str] = []
         if files is not None and site:
-            written += _site(folder, targets, site, files, signers, now)
+            written += _site(folder, roots, targets, site, named, files, signers, now)
         elif files is not None:
-            files = _own(files, targets)
-            if renewed or _differ(targets, files):
-                written += _targets(folder, root, targets, "targets", files, signers, now)
+            named = _own(named, targets)
+            if renewed or _differ(targets, named):
+                written += _targets(folder, root, targets, "targets", named, files, signers, now)
         if not _can(root, "timestamp", signers):
             if not (written or renewed or site):
                 known = root.signed.roles["timestamp"].keyids
@@ -79,11 +84,11 @@ def publish(
                     hint=f"Pass --key with a key that the roles name; timestamp: {ids}.",
                     code="X059",
                 )
-            return Published(written=tuple(written), files=len(files or ()), notes=notes)
+            return Published(written=tuple(written), files=len(named), notes=notes)
         done, more, until = _fresh(folder, roots, signers, now, days)
         notes = (*notes, *more)
         return Published(
-            written=(*written, *done), files=len(files or ()), fresh_until=until, notes=notes
+            written=(*written, *done), files=len(named), fresh_until=until, notes=notes
         )
 
 
@@ -98,13 +103,14 @@ def _base(
     """
     from tuf.api.metadata import Targets
 
-    try:
-        return disk.read_targets(folder, roots[-1]), ()
-    except IntegrityError as error:
-        if not again or error.code != "X052":
-            raise
-    name = f"{disk.newest(folder, 'targets')}.targets.json"
-    disk.check_once(roots, "targets", disk.read_metadata(folder, name, Targets), name)
+    number = disk.newest(folder, "targets")
+    if not number:
+        return None, ()
+    found = standing(folder, f"{number}.targets.json", "targets", Targets, roots[::-1])
+    if found is None and not again:
+        return disk.read_targets(folder, roots[-1]), ()  # says why not
+    if found is not None:
+        return found, ()
     return None, (
         "the targets before are by a key that counts no more: give the sites their roles",
     )
@@ -115,27 +121,29 @@ def _can(judge: Metadata[Root] | Metadata[Targets], role: str, signers: Sequence
     return any(disk.tuf_key(signer.public).keyid in known for signer in signers)
 
 
-def _own(files: Mapping[str, bytes], targets: Metadata[Targets] | None) -> dict[str, bytes]:
+def _own(
+    files: Mapping[str, TargetFile], targets: Metadata[Targets] | None
+) -> dict[str, TargetFile]:
     """Returns the files that no site decides for itself."""
     delegations = targets.signed.delegations if targets else None
     roles = (delegations.roles if delegations else None) or {}
     return {
-        path: data
-        for path, data in files.items()
+        path: target
+        for path, target in files.items()
         if not any(role.is_delegated_path(path) for role in roles.values())
     }
 
 
 def _site(
     folder: str,
+    roots: Sequence[Metadata[Root]],
     targets: Metadata[Targets] | None,
     site: str,
+    named: Mapping[str, TargetFile],
     files: Mapping[str, bytes],
     signers: Sequence[Signer],
     now: datetime,
 ) -> list[str]:
-    from tuf.api.metadata import Targets
-
     name = f"{disk.SITE}{site}"
     delegations = targets.signed.delegations if targets else None
     role = ((delegations.roles if delegations else None) or {}).get(name)
@@ -152,21 +160,22 @@ def _site(
             hint=f"Its role has {', '.join(role.paths or ())}.",
             code="X061",
         )
-    number = disk.newest(folder, name)
-    old = disk.read_metadata(folder, f"{number}.{name}.json", Targets) if number else None
-    if old is not None:
-        old.signed.delegations = None  # a site gives no roles, whoever wrote some there
-    return _targets(folder, targets, old, name, files, signers, now)
+    old = standing_site(folder, name, targets, roots)
+    return _targets(folder, targets, old, name, named, files, signers, now)
 
 
-def _differ(old: Metadata[Targets] | None, files: Mapping[str, bytes]) -> bool:
-    return old is None or _named(files) != old.signed.targets
+def _differ(old: Metadata[Targets] | None, named: Mapping[str, TargetFile]) -> bool:
+    return old is None or dict(named) != old.signed.targets
 
 
-def _named(files: Mapping[str, bytes]) -> dict[str, TargetFile]:
+def _named(files: Mapping[str, bytes], programs: Collection[str]) -> dict[str, TargetFile]:
     from tuf.api.metadata import TargetFile
 
-    return {path: TargetFile.from_data(path, data, ["sha256"]) for path, data in files.items()}
+    named = {path: TargetFile.from_data(path, data, ["sha256"]) for path, data in files.items()}
+    for path in programs:
+        if path in named:
+            named[path].unrecognized_fields["custom"] = {"executable": True}
+    return named
 
 
 def _targets(
@@ -174,33 +183,31 @@ def _targets(
     judge: Metadata[Root] | Metadata[Targets],
     old: Metadata[Targets] | None,
     role: str,
+    named: Mapping[str, TargetFile],
     files: Mapping[str, bytes],
     signers: Sequence[Signer],
     now: datetime,
 ) -> list[str]:
-    """Writes the next version of a role, and its files, unless it says the same already."""
+    """Writes the files, and the next version of a role unless it says the same already."""
     from tuf.api.metadata import Metadata, Targets
 
     soon = now + timedelta(days=TARGETS_DAYS // 2)
-    if old is not None and not _differ(old, files) and old.signed.expires > soon:
-        with_these_keys = True
-        try:
-            disk.check(judge, role, old, role)
-        except IntegrityError:
-            with_these_keys = False  # the role's keys were changed
-        if with_these_keys:
-            return []
+    same = old is not None and not _differ(old, named) and old.signed.expires > soon
+    delegations = old.signed.delegations if old is not None and role == "targets" else None
     made = Metadata(
         Targets(
             version=disk.newest(folder, role) + 1,
             expires=(now + timedelta(days=TARGETS_DAYS)).replace(microsecond=0),
-            targets=_named(files),
-            delegations=old.signed.delegations if old is not None else None,
+            targets=dict(named),
+            delegations=delegations,
         )
     )
-    disk.sign_as(judge, role, made, signers)
-    for path, target in made.signed.targets.items():
+    if not same:
+        disk.sign_as(judge, role, made, signers)
+    for path, target in named.items():  # also where they were damaged
         disk.write_target(folder, path, target.hashes["sha256"], files[path])
+    if same:
+        return []
     name = f"{made.signed.version}.{role}.json"
     disk.write_metadata(folder, name, made)
     return [name]
@@ -218,18 +225,14 @@ def _fresh(
 
     root = roots[-1]
     number = disk.newest(folder, "snapshot")
-    old = disk.read_metadata(folder, f"{number}.snapshot.json", Snapshot) if number else None
-    if old is not None:
-        disk.check_once(roots, "snapshot", old, f"{number}.snapshot.json")
-    before = 0
-    if os.path.lexists(os.path.join(folder, disk.TIMESTAMP)):
-        last = disk.read_metadata(folder, disk.TIMESTAMP, Timestamp)
-        disk.check_once(roots, "timestamp", last, disk.TIMESTAMP)
-        before = last.signed.version
-    meta, notes = _meta(folder, root, old)
+    old = None
+    if number:
+        old = standing(folder, f"{number}.snapshot.json", "snapshot", Snapshot, roots[::-1])
+    before = standing_version(folder, roots, number)
+    meta, notes = _meta(folder, root, old, now)
     written = []
     soon = now + timedelta(days=SNAPSHOT_DAYS // 2)
-    if old is None or old.signed.meta != meta or old.signed.expires < soon or not _by(root, old):
+    if old is None or old.signed.meta != meta or old.signed.expires < soon:
         end = (now + timedelta(days=SNAPSHOT_DAYS)).replace(microsecond=0)
         old = Metadata(Snapshot(version=number + 1, expires=end, meta=meta))
         disk.sign_as(root, "snapshot", old, signers)
@@ -248,20 +251,16 @@ def _fresh(
     return [*written, disk.TIMESTAMP], notes, until
 
 
-def _by(root: Metadata[Root], snapshot: Metadata[Snapshot]) -> bool:
-    try:
-        disk.check(root, "snapshot", snapshot, "snapshot")
-    except IntegrityError:
-        return False  # its key was changed
-    return True
-
-
 def _meta(
-    folder: str, root: Metadata[Root], old: Metadata[Snapshot] | None
+    folder: str, root: Metadata[Root], old: Metadata[Snapshot] | None, now: datetime
 ) -> tuple[dict[str, MetaFile], tuple[str, ...]]:
     """Returns role file → version; a role that was once there stays (section 5.5.5)."""
     from tuf.api.metadata import Targets
 
+    before = old.signed.meta if old else {}
+    if "targets.json" in before:
+        said = before["targets.json"].version
+        lacking(folder, "targets", said, disk.newest(folder, "targets"))
     targets = disk.read_targets(folder, root)
     if targets is None:
         raise Refused(
@@ -269,22 +268,26 @@ def _meta(
             hint="Publish first with the key of the role targets.",
             code="X062",
         )
-    meta = dict(old.signed.meta) if old else {}
+    meta = dict(before)
     meta["targets.json"] = _meta_file(folder, "targets", targets.signed.version)
     notes = []
+    sites = []
     delegations = targets.signed.delegations
     for name in (delegations.roles if delegations else None) or {}:
         number = disk.newest(folder, name)
         if not number:
             continue
         try:
+            if f"{name}.json" in before:
+                lacking(folder, name, before[f"{name}.json"].version, number)
             found = disk.read_metadata(folder, f"{number}.{name}.json", Targets)
             disk.check(targets, name, found, f"{number}.{name}.json")
         except IntegrityError as error:
             notes.append(f"{name} stays as it was: {error.message}")
             continue
         meta[f"{name}.json"] = _meta_file(folder, name, number)
-    return meta, tuple(notes)
+        sites.append((name, found))
+    return meta, (*notes, *ending(root, targets, sites, now))
 
 
 def _meta_file(folder: str, role: str, version: int) -> MetaFile:

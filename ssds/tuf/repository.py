@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, TypeVar
 
 from ssds.core.errors import EnvironmentProblem, IntegrityError, Refused, SsdsError
@@ -110,6 +110,9 @@ def read_metadata(folder: str, name: str, kind: type[T]) -> Metadata[T]:
         found: Metadata[T] = Metadata.from_bytes(data)
         if not isinstance(found.signed, kind):
             raise ValueError(f"it is of the type {found.signed.type}")
+        number = name.partition(".")[0]
+        if number.isdecimal() and found.signed.version != int(number):
+            raise ValueError(f"it says that it is version {found.signed.version}")
     except (OSError, ValueError, RepositoryError, RecursionError) as error:
         why = error.strerror if isinstance(error, OSError) else str(error)
         raise IntegrityError(
@@ -136,22 +139,6 @@ def check(
         ) from error
 
 
-def check_once(roots: Sequence[Metadata[Root]], role: str, found: Metadata[T], name: str) -> None:
-    """Refuses metadata that no key signed which a root named for its role, once or now (X052).
-
-    Who can write the folder and has no key puts nothing there that is built on.
-    """
-    problems = []
-    for root in reversed(roots):
-        try:
-            check(root, role, found, name)
-        except IntegrityError as error:
-            problems.append(error)
-        else:
-            return
-    raise problems[0]
-
-
 def read_targets(folder: str, root: Metadata[Root]) -> Metadata[Targets] | None:
     """Returns the newest targets metadata, or None; raises IntegrityError (X051, X052)."""
     from tuf.api.metadata import Targets
@@ -172,10 +159,10 @@ def write_metadata(folder: str, name: str, metadata: Metadata[T]) -> None:
 
 
 def write_target(folder: str, path: str, hex_digest: str, data: bytes) -> None:
-    """Writes a target file under its digest, if it is not there."""
+    """Writes a target file under its digest, if these bytes are not there."""
     above, name = os.path.split(path)
     place = os.path.join(folder, TARGETS_FOLDER, above, f"{hex_digest}.{name}")
-    if os.path.isfile(place) and os.path.getsize(place) == len(data):
+    if _holds(place, data):
         return
     try:
         os.makedirs(os.path.dirname(place), exist_ok=True)
@@ -186,6 +173,17 @@ def write_target(folder: str, path: str, hex_digest: str, data: bytes) -> None:
             code="X053",
         ) from error
     atomic_write(place, data, point="tuf.target")
+
+
+def _holds(place: str, data: bytes) -> bool:
+    try:
+        handle = os.open(place, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        return os.fstat(handle).st_size == len(data) and read_open(handle, len(data)) == data
+    finally:
+        os.close(handle)
 
 
 def is_executable(target: TargetFile) -> bool:

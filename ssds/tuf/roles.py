@@ -107,6 +107,13 @@ def sign_root(folder: str, signer: Signer) -> Staged:
                 code="X056",
             )
         staged = disk.read_metadata(folder, disk.STAGED, Root)
+        number = disk.newest(folder, "root") + 1
+        if staged.signed.version != number:
+            raise Refused(
+                f"{disk.STAGED} is root {staged.signed.version}, and the next one is {number}",
+                hint="It was left over: remove it; `ssds tuf roles FOLDER` makes the next one.",
+                code="X056",
+            )
         keyid = disk.tuf_key(signer.public).keyid
         judges = [staged]
         if staged.signed.version > 1:

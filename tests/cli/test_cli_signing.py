@@ -78,7 +78,13 @@ def test_what_a_site_fetches_from_a_tuf_repository_is_a_workspace(
     Path("catalog/sites").mkdir(parents=True)
     Path("catalog/sites/uq.yaml").write_text("title: UQ\nplatforms: [linux/amd64]\n")
     Path("lockfiles").mkdir()
-    Path("ssds.yaml").write_text("{}\n")
+    Path("ssds.yaml").write_text("catalog: {ssds: catalog, neurocontainers: nc}\n")
+    Path("catalog/advisories.yaml").write_text("debian-12: adv/debian-12.json\n")
+    for path in ("nc/recipes/bet/README.md", "nc/macros/fsl.yaml", "adv/debian-12.json"):
+        Path(path).parent.mkdir(parents=True)
+        Path(path).write_text("{}\n")
+    Path("nc/workflows").mkdir()
+    Path("nc/workflows/not-read.py").touch()
     for key in ("lab", "uq"):
         assert main(["key", "new", key, "--kind", "ed25519"]) == 0
     roles = [f"--{role}=lab.pub" for role in ("root", "targets", "online")]
@@ -91,7 +97,14 @@ def test_what_a_site_fetches_from_a_tuf_repository_is_a_workspace(
     assert (
         main(["tuf", "refresh", "pub", "--to", "site", "--root", "pub/1.root.json", "--json"]) == 0
     )
-    assert json.loads(capsys.readouterr().out)["changed"] == ["catalog/sites/uq.yaml", "ssds.yaml"]
+    assert json.loads(capsys.readouterr().out)["changed"] == [
+        "adv/debian-12.json",
+        "catalog/advisories.yaml",
+        "catalog/sites/uq.yaml",
+        "nc/macros/fsl.yaml",
+        "nc/recipes/bet/README.md",
+        "ssds.yaml",
+    ]
     assert main(["-C", "site/current", "plan"]) == 0
     assert main(["tuf", "refresh", "nowhere", "--to", "site"]) == 1
     assert "error[X076]" in capsys.readouterr().err

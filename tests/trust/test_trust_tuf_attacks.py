@@ -377,11 +377,3 @@ def test_what_somebody_without_a_key_put_into_the_folder_is_not_built_on(
     assert caught.value.code == "X052"
     made = {path.name for path in kit.folder.iterdir()} - set(before)
     assert not any("timestamp" in one or "snapshot" in one for one in made)
-
-
-def test_a_site_signs_no_role_that_somebody_put_into_its_file(kit: Kit) -> None:
-    given = json.loads((kit.folder / "2.targets.json").read_bytes())["signed"]["delegations"]
-    put = lambda found: found["signed"].update(version=2, delegations=given)  # noqa: E731
-    copied("1.site-uq.json", "2.site-uq.json", put)(kit)
-    assert kit.publish({SITE_FILE: b"next"}, "uq", site="uq") == ("3.site-uq.json",)
-    assert "delegations" not in json.loads((kit.folder / "3.site-uq.json").read_bytes())["signed"]
