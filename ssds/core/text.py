@@ -27,6 +27,11 @@ def shown(text: str, *, lines: bool = False) -> str:
     return text if lines else _LINE_ENDS.sub(_escape, text)
 
 
+def printable(path: str) -> str:
+    r"""Returns a path as text that JSON can hold: bytes that are not UTF-8 become ``\xNN``."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
 def blanked(text: str) -> str:
     """Returns ``text`` with a space for each of these control characters; line ends and tabs stay.
 

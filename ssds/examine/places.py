@@ -18,7 +18,7 @@ from ssds.host.machine import free_bytes
 from ssds.host.mirrors import Mirrors
 from ssds.host.process import run
 from ssds.oci.compress import decompress
-from ssds.oci.content import Content
+from ssds.oci.content import Content, entry_of
 from ssds.oci.document import DOCUMENT_LIMIT_BYTES, load_document
 from ssds.oci.flatten import Entry, FlatTree, flatten
 from ssds.oci.folder_tree import FolderTree
@@ -238,14 +238,7 @@ def _entry(path: str, members: Mapping[str, Member], name: str) -> Entry:
             hint="Give an archive as `docker save` writes it.",
             code="E285",
         )
-    return Entry(
-        path=name,
-        type="file",
-        mode=member.mode,
-        size_bytes=member.size_bytes,
-        offset=member.offset,
-        segments=member.segments,
-    )
+    return entry_of(member, name)
 
 
 def _member(path: str, members: Mapping[str, Member], name: str) -> bytes:

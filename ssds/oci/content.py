@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ssds.core.errors import IntegrityError
+from ssds.oci.tarindex import Member
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +39,27 @@ class Entry:
     offset: int = 0
     xattrs: Mapping[str, bytes] = field(default_factory=dict)
     segments: tuple[tuple[int, int], ...] | None = None
+
+
+def entry_of(
+    member: Member, path: str, *, layer: int = -1, content_id: tuple[int, int] = (-1, 0)
+) -> Entry:
+    """Returns the entry that a tar's member becomes at ``path``."""
+    return Entry(
+        path=path,
+        type=member.type,
+        mode=member.mode,
+        uid=member.uid,
+        gid=member.gid,
+        size_bytes=member.size_bytes,
+        mtime=member.mtime,
+        target=member.target,
+        layer=layer,
+        content_id=content_id,
+        offset=member.offset,
+        xattrs=member.xattrs,
+        segments=member.segments,
+    )
 
 
 def parts_of(

@@ -18,7 +18,7 @@ from dataclasses import replace
 from typing import BinaryIO, Never, cast
 
 from ssds.core.errors import IntegrityError, UnavailableError
-from ssds.oci.content import Content, Entry
+from ssds.oci.content import Content, Entry, entry_of
 from ssds.oci.tarindex import DEPTH_LIMIT, PATH_LIMIT_BYTES, Member, index_tar
 
 __all__ = ["Entry", "FlatTree", "add_layer", "flatten"]
@@ -285,20 +285,11 @@ class _Layer:
         if old is not None and (old.type != "folder" or member.type != "folder"):
             self.tree.remove(path)
         self._put(
-            Entry(
-                path=path,
-                type=member.type,
-                mode=member.mode,
-                uid=member.uid,
-                gid=member.gid,
-                size_bytes=member.size_bytes,
-                mtime=member.mtime,
-                target=member.target,
+            entry_of(
+                member,
+                path,
                 layer=self.number,
                 content_id=(self.number, member.header_offset),
-                offset=member.offset,
-                xattrs=member.xattrs,
-                segments=member.segments,
             )
         )
 

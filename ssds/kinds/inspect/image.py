@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from ssds.core.canonical import Json
 from ssds.core.errors import IntegrityError, UnavailableError
+from ssds.core.text import printable
 from ssds.kinds.inspect.remark import RULES, SEVERITIES, USUAL, Remark
 from ssds.kinds.inspect.secrets import in_config, in_folder, in_layers
 from ssds.oci.flatten import Entry, FlatTree
@@ -64,9 +65,8 @@ def remark(
     rule: str, path: str, layer: int, what: str, *, usual: bool = False, severity: str = ""
 ) -> Remark:
     """Returns one remark; ``path`` is without a leading slash, ``layer`` counts from 0."""
-    shown = path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return Remark(
-        path=f"/{shown}",
+        path=f"/{printable(path)}",
         layer=layer + 1,
         rule=rule,
         severity=USUAL if usual else severity or RULES[rule],

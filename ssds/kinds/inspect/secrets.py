@@ -15,8 +15,9 @@ from functools import partial
 
 from ssds.core.errors import UnavailableError
 from ssds.core.patterns import pattern
+from ssds.core.text import printable
 from ssds.kinds.inspect.remark import CONFIG, RULES, USUAL, Remark
-from ssds.oci.content import Content, Entry
+from ssds.oci.content import Content, Entry, entry_of
 from ssds.oci.flatten import FlatTree
 from ssds.oci.tarindex import Member, index_tar
 
@@ -148,10 +149,9 @@ def in_config(environment: Mapping[str, str]) -> Iterator[Remark]:
 
 
 def _remark(path: str, layer: int, what: str) -> Remark:
-    shown = path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     known = what == _PRIVATE_KEY and _of_a_test(path.lower())
     return Remark(
-        path=f"/{shown}",
+        path=f"/{printable(path)}",
         layer=layer,
         rule="secret",
         severity=USUAL if known else RULES["secret"],
@@ -190,15 +190,7 @@ def _like(name: str, globs: Sequence[str]) -> bool:
 
 
 def _content(layer: str, member: Member) -> bytes:
-    entry = Entry(
-        path=member.path,
-        type="file",
-        mode=member.mode,
-        size_bytes=member.size_bytes,
-        offset=member.offset,
-        segments=member.segments,
-    )
-    with io.BufferedReader(Content(layer, entry)) as file:
+    with io.BufferedReader(Content(layer, entry_of(member, member.path))) as file:
         return file.read(FILE_LIMIT_BYTES)
 
 

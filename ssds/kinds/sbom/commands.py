@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ssds.core.canonical import Json
 from ssds.core.platform import Platform
-from ssds.kinds.sbom.package import printable
+from ssds.core.text import printable
 from ssds.oci.flatten import FlatTree
 from ssds.oci.programs import (
     DEFAULT_PATH,

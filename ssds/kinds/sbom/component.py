@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ssds.core.canonical import Json
+from ssds.core.text import printable
 from ssds.kinds.sbom.inventory import Distribution
-from ssds.kinds.sbom.package import Package, printable
+from ssds.kinds.sbom.package import Package
 
 TRIVY = "aquasecurity:trivy:"
 _SYSTEMS = {"deb": "debian", "rpm": "redhat", "apk": "alpine"}

@@ -6,7 +6,8 @@ import posixpath
 import re
 
 from ssds.core.errors import SsdsError
-from ssds.kinds.sbom.package import Found, Owners, Package, printable
+from ssds.core.text import printable
+from ssds.kinds.sbom.package import Found, Owners, Package
 from ssds.oci.document import load_document
 from ssds.oci.flatten import FlatTree
 

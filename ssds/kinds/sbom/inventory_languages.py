@@ -8,7 +8,8 @@ import tomllib
 from collections.abc import Callable
 
 from ssds.core.errors import IntegrityError, SsdsError
-from ssds.kinds.sbom.package import Found, Owners, Package, plain_licence, printable
+from ssds.core.text import printable
+from ssds.kinds.sbom.package import Found, Owners, Package, plain_licence
 from ssds.oci.document import load_document
 from ssds.oci.flatten import FlatTree
 from ssds.packages.debian import paragraph

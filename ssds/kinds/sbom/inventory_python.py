@@ -11,7 +11,8 @@ import posixpath
 import re
 
 from ssds.core.errors import SsdsError
-from ssds.kinds.sbom.package import Found, Owners, Package, printable
+from ssds.core.text import printable
+from ssds.kinds.sbom.package import Found, Owners, Package
 from ssds.oci.flatten import FlatTree
 
 METADATA_LIMIT_BYTES = 1024 * 1024

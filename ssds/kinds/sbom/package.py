@@ -64,8 +64,3 @@ def damaged(path: str, why: str) -> IntegrityError:
 def plain_licence(text: str) -> str:
     """Returns a licence as a record states it, or the empty string for what is none."""
     return text if len(text) <= 200 and text.isprintable() else ""
-
-
-def printable(text: str) -> str:
-    r"""Returns a path as text that JSON can hold: bytes that are not UTF-8 become ``\xNN``."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
