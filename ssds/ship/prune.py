@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from ssds.core.canonical import pretty_bytes
 from ssds.core.digest import Digest
@@ -52,6 +52,7 @@ class Removal:
         generations: their folders; parts: folders of parts that no kept generation has.
         images, sets: images and data sets whose grace period is over.
         waiting: image or data set → since when nobody wants it, in seconds since the Unix epoch.
+        owners: image or data set → the sites of which generations had it, as far as it is known.
         living, living_sets: images and data sets that must stay.
     """
 
@@ -60,6 +61,7 @@ class Removal:
     images: tuple[Digest, ...]
     sets: tuple[Digest, ...]
     waiting: dict[Digest, int]
+    owners: dict[Digest, frozenset[str]]
     living: frozenset[Digest]
     living_sets: frozenset[Digest]
 
@@ -89,7 +91,7 @@ def plan_removal(
     living_sets: set[Digest] = set()
     old: list[str] = []
     parts: list[str] = []
-    owned: set[Digest] = set()
+    since, owners = _unused(folder)
     for site in sites_in(folder):
         numbers = generations(folder, site)
         newest = numbers[-max(1, keep) :] if only in ("", site) else numbers
@@ -98,7 +100,8 @@ def plan_removal(
         for number in sorted({*kept, *(numbers if site == only else ())}):
             found = read_generation(folder, site, number)
             if site == only:
-                owned |= found.images | found.sets
+                for digest in found.images | found.sets:
+                    owners[digest] = owners.get(digest, frozenset()) | {site}
             if number in kept:
                 living |= found.images
                 living_sets |= found.sets
@@ -106,14 +109,13 @@ def plan_removal(
         if only in ("", site):
             parts += [f"{parts_path(site)}/{p}" for p in _parts_in(folder, site) if p not in shared]
         old += [f"{site_path(site)}/{number}" for number in numbers if number not in kept]
-    since = _unused(folder)
     sets = frozenset(marked(folder, DATA))
     unused = ({*marked(folder, MARKERS)} - living) | (sets - living_sets)
     waiting = {digest: since.get(digest, int(now_s)) for digest in sorted(unused)}
     due = sorted(
         digest
         for digest, at in waiting.items()
-        if now_s - at >= grace_s and (not only or digest in owned)
+        if now_s - at >= grace_s and (not only or only in owners.get(digest, ()))
     )
     return Removal(
         generations=tuple(old),
@@ -121,6 +123,7 @@ def plan_removal(
         images=tuple(digest for digest in due if digest not in sets),
         sets=tuple(digest for digest in due if digest in sets),
         waiting={digest: at for digest, at in waiting.items() if digest not in due},
+        owners=owners,
         living=frozenset(living),
         living_sets=frozenset(living_sets),
     )
@@ -152,8 +155,9 @@ def prune(
         if not check_owner(place.folder):
             return ()
         plan = plan_removal(place.folder, keep=keep, grace_s=grace_s, now_s=now_s, only=only)
-        before = _unused(place.folder)
-        if plan.generations or plan.parts or plan.folders or plan.waiting != before:
+        before, owners = _unused(place.folder)
+        told = _unused_bytes(plan.waiting, plan.owners)
+        if plan.paths or told != _unused_bytes(before, owners):
             left = {d: before.get(d, int(now_s)) for d in (*plan.images, *plan.sets)}
             for batch in _batches(plan, place.filled_by):
                 with place.change("prune") as draft:
@@ -162,7 +166,8 @@ def prune(
                             draft.remove(path)
                         if digest is not None:
                             del left[digest]
-                    draft.file(UNUSED, _unused_bytes({**plan.waiting, **left}), "deploy.unused")
+                    told = _unused_bytes({**plan.waiting, **left}, plan.owners)
+                    draft.file(UNUSED, told, "deploy.unused")
             if plan.folders:
                 place.collect()
         problems = _lost(place.folder, plan)
@@ -211,15 +216,22 @@ def _lost(folder: str, plan: Removal) -> list[str]:
     return lost + [text for d in sorted(plan.living_sets) for text in set_problems(folder, d)]
 
 
-def _unused(folder: str) -> dict[Digest, int]:
-    """Returns since when nobody wants what is there; a damaged list starts all periods anew."""
+def _unused(folder: str) -> tuple[dict[Digest, int], dict[Digest, frozenset[str]]]:
+    """Returns since when nobody wants what is there, and which sites had it.
+
+    A damaged list starts all periods anew. Sites are noted, as their generations go first.
+    """
     try:
         with open(os.path.join(folder, UNUSED), "rb") as file:
-            found = json.loads(file.read())["images"]
-        return {Digest(text): int(at) for text, at in found.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return {}
+            found = json.loads(file.read())
+        since = {Digest(text): int(at) for text, at in found["images"].items()}
+        sites = {Digest(d): frozenset(map(str, s)) for d, s in found.get("sites", {}).items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return {}, {}
+    return since, sites
 
 
-def _unused_bytes(waiting: dict[Digest, int]) -> bytes:
-    return pretty_bytes({"images": {str(image): at for image, at in sorted(waiting.items())}})
+def _unused_bytes(waiting: Mapping[Digest, int], owners: Mapping[Digest, frozenset[str]]) -> bytes:
+    sites = {str(d): sorted(owners[d]) for d in sorted(waiting) if owners.get(d)}
+    images = {str(digest): at for digest, at in sorted(waiting.items())}
+    return pretty_bytes({"images": images, **({"sites": sites} if sites else {})})

@@ -292,6 +292,24 @@ def test_prune_removes_old_generations_and_images_that_none_names(
     assert not deploy(site(), [one], blobs, target).written
 
 
+def test_a_prune_of_one_site_removes_later_what_only_its_generations_had(
+    blobs: Blobs, target: str
+) -> None:
+    one, other = small(blobs), small(blobs, small_tar({"usr/bin/tool": b"y"}), name="other")
+    deploy(site(), [one, other], blobs, target)
+    deploy(site(name="second"), [one], blobs, target)
+    gone = other.variants[""].platforms[AMD64].release.config.digest  # type: ignore[union-attr]
+    deploy(site(), [one], blobs, target)
+
+    def pruned(only: str, now_s: float) -> tuple[str, ...]:
+        return prune(target, keep=1, grace_s=100, now_s=now_s, only=only)
+
+    assert ".ssds/sites/example/1" in pruned("example", 0)  # its image waits
+    assert pruned("second", 200) == ()
+    assert any(gone.hex in path for path in pruned("example", 200))
+    assert gone.hex not in Path(target, ".ssds/unused.json").read_text()
+
+
 def test_an_image_that_lost_files_is_found(blobs: Blobs, target: str) -> None:
     deploy(site(), [small(blobs)], blobs, target)
     digest = first_image(read_deployed(target, "example").entries[0])
