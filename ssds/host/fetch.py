@@ -290,7 +290,7 @@ class Fetcher:
                 if media_type is not None:
                     media_type.append(answer.headers.get("Content-Type", ""))
                 count = 0
-                for chunk in answer.iter_content(CHUNK):
+                for chunk in _arriving(answer):
                     count += len(chunk)
                     if time.monotonic() - started > self.deadline_s:
                         raise _Failed(f"not whole after {self.deadline_s:.0f} s", again=False)
@@ -314,6 +314,18 @@ class Fetcher:
             raise _Failed(_root(error), again=False) from error
         except (requests.exceptions.RequestException, OSError) as error:
             raise _Failed(_root(error), again=True) from error
+
+
+def _arriving(answer: requests.Response) -> Iterator[bytes]:
+    """Yields the bytes of an answer as they come: a chunk is not waited for till it is full."""
+    from urllib3.exceptions import HTTPError
+
+    take = getattr(answer.raw, "read1", answer.raw.read)  # urllib3 before 2.1 has the latter
+    try:
+        while chunk := take(CHUNK, decode_content=True):
+            yield chunk
+    except HTTPError as error:
+        raise _Failed(_root(error), again=True) from error
 
 
 def _refused(status: int, reason: str) -> _Failed:

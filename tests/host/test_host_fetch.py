@@ -10,7 +10,7 @@ import pytest
 
 from ssds.core.digest import sha256_of
 from ssds.core.errors import IntegrityError, UnavailableError
-from ssds.host.fetch import Fetcher
+from ssds.host.fetch import CHUNK, Fetcher
 
 DATA = b"the right bytes " * 10_000
 DIGEST = sha256_of(DATA)
@@ -25,6 +25,7 @@ class Site(http.server.ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.asked: list[str] = []
         self.connections = 0
+        self.stopped = threading.Event()
 
     def url(self, path: str) -> str:
         return f"http://127.0.0.1:{self.server_address[1]}/{path}"
@@ -57,6 +58,17 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_header("Location", "/loop")
             self.send_header("Content-Length", "0")
             self.end_headers()
+        elif path == "slow":
+            self.send_response(200)
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                for _ in range(500):
+                    if self.server.stopped.wait(0.02):
+                        break
+                    self.wfile.write(b"x")
+                else:
+                    self.server.asked.append("slow to its end")
+            self.close_connection = True
         else:
             body = {"wrong": b"other bytes", "long": DATA + b"x"}.get(path, DATA)
             short = path == "short" or (path == "cut" and count < 2)
@@ -79,6 +91,7 @@ def site():
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     yield server
+    server.stopped.set()
     server.shutdown()
     thread.join()
     server.server_close()
@@ -185,6 +198,15 @@ def test_a_document_larger_than_its_limit_is_refused(site, fetcher):
     with pytest.raises(UnavailableError) as caught:
         fetcher.read(site.url("missing"), limit_bytes=1000)
     assert caught.value.code == "F053"
+
+
+def test_a_server_that_gives_a_byte_now_and_then_is_left_at_the_deadline(site):
+    with (
+        Fetcher(timeout_s=5, deadline_s=0.1, pauses_s=()) as fetcher,
+        pytest.raises(UnavailableError, match="not whole after"),
+    ):
+        fetcher.read(site.url("slow"), limit_bytes=CHUNK)
+    assert site.asked == ["slow"]
 
 
 def test_sizes_can_be_asked(site, fetcher, tmp_path):
