@@ -23,7 +23,13 @@ from ssds.lock.read import DATA_FOLDER, read_locks
 from ssds.recipe.catalog import CatalogReading, Documents, has_data, read_catalog
 from ssds.recipe.homes import Home, homes
 from ssds.recipe.model import Catalog
-from ssds.recipe.settings import Settings, find_root, is_workspace, read_settings
+from ssds.recipe.settings import (
+    Settings,
+    find_root,
+    is_fetched_state,
+    is_workspace,
+    read_settings,
+)
 
 if TYPE_CHECKING:
     from ssds.builders.plug import Builder
@@ -48,17 +54,6 @@ class _Present:
     def __contains__(self, digest: object) -> bool:
         store = self._workspace.store_if_there
         return store is not None and isinstance(digest, Digest) and store.blobs.has(digest)
-
-
-def _is_fetched_state(root: str) -> bool:
-    """Whether ``ssds tuf refresh`` made the folder: its state is beside the trees (ssds.tuf)."""
-    trees = os.path.dirname(root)
-    above = os.path.dirname(trees)
-    return (
-        os.path.basename(trees) == "trees"
-        and os.path.isdir(os.path.join(above, ".tuf"))
-        and os.path.realpath(os.path.join(root, STATE_FOLDER)) == os.path.join(above, STATE_FOLDER)
-    )
 
 
 @dataclass(frozen=True)
@@ -96,7 +91,7 @@ class Workspace:
         if folder and not is_workspace(root):
             root = find_root(root)
         home = os.path.realpath(root) + os.sep
-        fetched = _is_fetched_state(home[:-1])
+        fetched = is_fetched_state(home[:-1], STATE_FOLDER)
         if fetched:
             root = home[:-1]  # one whole state, whatever `current` leads to in a moment
         for name in (LOCK_FOLDER,) if fetched else (LOCK_FOLDER, STATE_FOLDER):

@@ -164,6 +164,17 @@ def is_workspace(folder: str) -> bool:
     return os.path.isfile(os.path.join(folder, SETTINGS_FILE))
 
 
+def is_fetched_state(folder: str, state: str) -> bool:
+    """Whether ``ssds tuf refresh`` made the folder: its ``state`` lies beside the trees."""
+    trees = os.path.dirname(folder)
+    above = os.path.dirname(trees)
+    return (
+        os.path.basename(trees) == "trees"
+        and os.path.isdir(os.path.join(above, ".tuf"))
+        and os.path.realpath(os.path.join(folder, state)) == os.path.join(above, state)
+    )
+
+
 def read_settings(
     workspace: str, environment: Mapping[str, str], collector: Collector | None = None
 ) -> Settings:
