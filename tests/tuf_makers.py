@@ -17,7 +17,7 @@ from ssds.trust.keys import LocalSigner
 from ssds.tuf import repository as disk
 from ssds.tuf.client import Refreshed, refresh
 from ssds.tuf.publish import publish
-from ssds.tuf.roles import Keepers, delegate, sign_root, stage_root
+from ssds.tuf.roles import Keepers, Staged, delegate, sign_root, stage_root, waiting_root
 
 NOW = datetime.now(UTC)
 SITE_FILE = "catalog/sites/uq.yaml"
@@ -47,10 +47,14 @@ class Kit:
         }
         stage_root(str(self.folder), Keepers(**{**keepers, **changes}), NOW)
 
+    def sign(self, name: str) -> Staged:
+        seen = waiting_root(str(self.folder)).digest
+        return sign_root(str(self.folder), self.keys[name], seen)
+
     def root(self, *names: str, **changes: Any) -> None:
         self.stage(**changes)
         for name in names or ("anna", "ben"):
-            sign_root(str(self.folder), self.keys[name])
+            self.sign(name)
 
     def publish(
         self, files: Mapping[str, bytes] | None, *names: str, site: str = "", now: datetime = NOW

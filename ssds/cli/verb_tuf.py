@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from ssds.cli import signing
 from ssds.cli.app import Context
 from ssds.cli.output import print_json, say, show
 from ssds.cli.personal import personal_mirrors
-from ssds.core.errors import UsageError
+from ssds.core.errors import Refused, UsageError
 
 if TYPE_CHECKING:
     from ssds.trust.keys import PublicKey, Signer
@@ -69,17 +70,37 @@ def roles(
 @command.command("sign")
 @click.argument("folder")
 @click.option("--key", "address", default="", metavar="KEY", help="A key of the root.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@click.option("--expect", default="", metavar="SHA256", help="Sign this root and no other.")
 @_json
 @click.pass_obj
-def sign(context: Context, /, folder: str, address: str, as_json: bool) -> int:
-    """Sign the root that waits; with enough signatures it is published.
+def sign(
+    context: Context, /, folder: str, address: str, yes: bool, expect: str, as_json: bool
+) -> int:
+    """Show the root that waits, and sign it; with enough signatures it is published.
 
-    Only staged.root.json and the roots are needed: take them to the machine where the key is, and
-    the outcome back.
+    + and - are keys that came and went. Only staged.root.json and the roots are needed: take them
+    to the machine where the key is, and the outcome back.
     """
-    from ssds.tuf.roles import sign_root
+    from ssds.tuf.roles import sign_root, waiting_root
 
-    return _tell(sign_root(os.path.abspath(folder), signing.signer(context, address)), as_json)
+    place = os.path.abspath(folder)
+    seen = waiting_root(place)
+    if not (yes or expect):
+        say("\n".join(seen.lines))
+        if not _confirmed():
+            return 1
+    return _tell(sign_root(place, signing.signer(context, address), expect or seen.digest), as_json)
+
+
+def _confirmed() -> bool:
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise Refused(
+            "sign asks before it signs a root, and there is no terminal to ask on",
+            hint="Compare the keys, then pass --expect with the sha256 that is shown, or --yes.",
+            code="E272",
+        )
+    return click.confirm("Sign this root?", err=True)
 
 
 @command.command("delegate")
@@ -282,7 +303,14 @@ def _signers(context: Context, addresses: tuple[str, ...]) -> list[Signer]:
 
 def _tell(staged: Staged, as_json: bool) -> int:
     if as_json:
-        print_json({"version": staged.version, "missing_signatures": staged.missing})
+        print_json(
+            {
+                "version": staged.version,
+                "sha256": staged.digest,
+                "keys": {name: list(ids) for name, ids in staged.keys.items()},
+                "missing_signatures": staged.missing,
+            }
+        )
         return 0
     show("\n".join(staged.lines))
     if staged.missing:

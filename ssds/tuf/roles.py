@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from ssds.core.digest import sha256_of
 from ssds.core.errors import Refused, UsageError
 from ssds.core.records import dataclass
 from ssds.host.files import locked, remove_file
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 ROOT_DAYS = 365
 TARGETS_DAYS = 180
+SHOWN_DIGITS = 16
 _SITE_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _ONLINE = ("snapshot", "timestamp")
 
@@ -42,12 +44,16 @@ class Staged:
     """A root that is being signed.
 
     Attributes:
-        version: its number; lines: what it says, for those who sign it.
+        version: its number; digest: the sha256 of what is signed.
+        lines: what it says, for those who sign it: ``+`` and ``-`` of keys that came and went.
+        keys: role → ids of its keys.
         missing: how many signatures it lacks; 0: it is published.
     """
 
     version: int
+    digest: str
     lines: tuple[str, ...]
+    keys: Mapping[str, tuple[str, ...]]
     missing: int
 
 
@@ -91,28 +97,49 @@ def stage_root(folder: str, keepers: Keepers, now: datetime, days: int = ROOT_DA
         return _staged(folder, staged)
 
 
-def sign_root(folder: str, signer: Signer) -> Staged:
-    """Adds a signature to the staged root; with the last one it becomes the root.
+def waiting_root(folder: str) -> Staged:
+    """Returns the root that waits for signatures; raises Refused (X056) where there is none."""
+    return _staged(folder, _waiting(folder))
 
-    Raises:
-        Refused: X056 nothing is staged, X057 the key is not one of the root's.
-    """
+
+def _waiting(folder: str) -> Metadata[Root]:
     from tuf.api.metadata import Root
 
+    if not os.path.isfile(os.path.join(folder, disk.STAGED)):
+        raise Refused(
+            f"no root waits for signatures in {folder}",
+            hint="`ssds tuf roles FOLDER` makes the next one.",
+            code="X056",
+        )
+    staged = disk.read_metadata(folder, disk.STAGED, Root)
+    number = disk.newest(folder, "root") + 1
+    if staged.signed.version != number:
+        raise Refused(
+            f"{disk.STAGED} is root {staged.signed.version}, and the next one is {number}",
+            hint="It was left over: remove it; `ssds tuf roles FOLDER` makes the next one.",
+            code="X056",
+        )
+    return staged
+
+
+def sign_root(folder: str, signer: Signer, expected: str) -> Staged:
+    """Adds a signature to the staged root; with the last one it becomes the root.
+
+    Args:
+        expected: the sha256 of what its keeper has seen, or those digits that were shown.
+
+    Raises:
+        Refused: X056 nothing is staged, X057 the key is not one of the root's, X082 another root
+            waits than was seen.
+    """
     with locked(os.path.join(folder, ".lock")):
-        if not os.path.isfile(os.path.join(folder, disk.STAGED)):
+        staged = _waiting(folder)
+        digest = sha256_of(staged.signed_bytes).hex
+        if len(expected) < SHOWN_DIGITS or not digest.startswith(expected):
             raise Refused(
-                f"no root waits for signatures in {folder}",
-                hint="`ssds tuf roles FOLDER` makes the next one.",
-                code="X056",
-            )
-        staged = disk.read_metadata(folder, disk.STAGED, Root)
-        number = disk.newest(folder, "root") + 1
-        if staged.signed.version != number:
-            raise Refused(
-                f"{disk.STAGED} is root {staged.signed.version}, and the next one is {number}",
-                hint="It was left over: remove it; `ssds tuf roles FOLDER` makes the next one.",
-                code="X056",
+                f"the root that waits is {digest[:SHOWN_DIGITS]}, not {expected!r}",
+                hint="Look at it again: somebody changed it, or the digits are another root's.",
+                code="X082",
             )
         keyid = disk.tuf_key(signer.public).keyid
         judges = [staged]
@@ -137,19 +164,34 @@ def sign_root(folder: str, signer: Signer) -> Staged:
 def _staged(folder: str, staged: Metadata[Root]) -> Staged:
     root, data = staged.signed, staged.signed_bytes
     lacking = [root.get_verification_result("root", data, staged.signatures)]
+    before: dict[str, tuple[str, ...]] = {}
     if root.version > 1:
         old = disk.read_root(folder).signed
         lacking.append(old.get_verification_result("root", data, staged.signatures))
-    lines = [f"root {root.version}, until {root.expires:%Y-%m-%d}"]
-    for name, role in sorted(root.roles.items()):
-        many = f", {role.threshold} of {len(role.keyids)} sign" if len(role.keyids) > 1 else ""
+        before = _ids(old)
+    keys, digest = _ids(root), sha256_of(data).hex
+    lines = [f"root {root.version}, until {root.expires:%Y-%m-%d}, sha256 {digest[:SHOWN_DIGITS]}"]
+    for name, ids in keys.items():
+        many = f", {root.roles[name].threshold} of {len(ids)} sign" if len(ids) > 1 else ""
+        known = before.get(name, ids if root.version == 1 else ())
         lines.append(f"  {name}{many}")
-        lines += [f"    {disk.key_id(root.keys[keyid])}" for keyid in role.keyids]
+        lines += [f"  {' ' if one in known else '+'} {one}" for one in ids]
+        lines += [f"  - {one}" for one in known if one not in ids]
     return Staged(
         version=root.version,
+        digest=digest,
         lines=tuple(lines),
+        keys=keys,
         missing=max(max(0, one.threshold - len(one.signed)) for one in lacking),
     )
+
+
+def _ids(root: Root) -> dict[str, tuple[str, ...]]:
+    """Returns role → ids of its keys, as ``ssds key show --id`` calls them."""
+    return {
+        name: tuple(disk.key_id(root.keys[keyid]) for keyid in role.keyids)
+        for name, role in sorted(root.roles.items())
+    }
 
 
 def delegate(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -89,7 +90,15 @@ def test_what_a_site_fetches_from_a_tuf_repository_is_a_workspace(
         assert main(["key", "new", key, "--kind", "ed25519"]) == 0
     roles = [f"--{role}=lab.pub" for role in ("root", "targets", "online")]
     assert main(["tuf", "roles", "pub", *roles]) == 0
-    assert main(["tuf", "sign", "pub", "--key", "lab"]) == 0
+    assert main(["tuf", "sign", "pub", "--key", "lab"]) == 1
+    asked = capsys.readouterr().err
+    assert "error[E272]" in asked
+    assert "  root\n  + " not in asked, "of a first root every key is new"
+    assert main(["tuf", "sign", "pub", "--key", "lab", "--expect", "0" * 16]) == 1
+    assert "error[X082]" in capsys.readouterr().err
+    seen = re.search(r"sha256 ([0-9a-f]{16})", asked)
+    assert seen is not None
+    assert main(["tuf", "sign", "pub", "--key", "lab", "--expect", seen[1]]) == 0
     assert main(["tuf", "delegate", "pub", "uq", "uq.pub", "--key", "lab"]) == 0
     assert main(["tuf", "publish", "pub", "--site", "uq", "--key", "uq"]) == 0
     assert main(["tuf", "publish", "pub", "--key", "lab", "--json"]) == 0

@@ -18,7 +18,7 @@ from tuf_makers import FIRST, NOW, SECOND, SITE_FILE, Kit, fetch, in_past, new_k
 from ssds.core.errors import EnvironmentProblem, IntegrityError, Refused, SsdsError, UsageError
 from ssds.trust.keys import ECDSA
 from ssds.tuf.gather import files_below
-from ssds.tuf.roles import Keepers, delegate, sign_root, stage_root
+from ssds.tuf.roles import Keepers, delegate, sign_root, stage_root, waiting_root
 
 
 @pytest.fixture(scope="module")
@@ -146,15 +146,15 @@ def test_a_root_is_published_when_enough_keepers_signed(tmp_path: Path) -> None:
     kit = Kit(tmp_path / "pub")
     kit.stage()
     with pytest.raises(Refused) as caught:
-        sign_root(str(kit.folder), kit.keys["lab"])
+        kit.sign("lab")
     assert caught.value.code == "X057"
-    assert sign_root(str(kit.folder), kit.keys["anna"]).missing == 1
-    assert sign_root(str(kit.folder), kit.keys["anna"]).missing == 1
+    assert kit.sign("anna").missing == 1
+    assert kit.sign("anna").missing == 1
     assert not (kit.folder / "1.root.json").exists()
-    assert sign_root(str(kit.folder), kit.keys["ben"]).missing == 0
+    assert kit.sign("ben").missing == 0
     assert (kit.folder / "1.root.json").exists()
     with pytest.raises(Refused) as caught:
-        sign_root(str(kit.folder), kit.keys["ben"])
+        kit.sign("ben")
     assert caught.value.code == "X056"
 
 
@@ -164,12 +164,11 @@ def test_every_key_can_be_changed_and_sites_follow(kit: Kit, tmp_path: Path) -> 
     kit = Kit(kit.folder, {**kit.keys, **new})
     keepers = tuple(new[name].public for name in ("carl", "dora"))
     kit.stage(root=keepers, targets=(new["lab2"].public,), online=(new["ci2"].public,))
-    assert [sign_root(str(kit.folder), kit.keys[n]).missing for n in ("carl", "dora", "anna")] == [
-        2,
-        2,
-        1,
-    ]
-    assert sign_root(str(kit.folder), kit.keys["ben"]).version == 2
+    told = "\n".join(waiting_root(str(kit.folder)).lines)
+    for name, sign in (("anna", "-"), ("carl", "+"), ("lab", "-"), ("lab2", "+")):
+        assert f"  {sign} {kit.keys[name].public.id}" in told
+    assert [kit.sign(n).missing for n in ("carl", "dora", "anna")] == [2, 2, 1]
+    assert kit.sign("ben").version == 2
     for names in (("ci",), ("ci2",), ("lab", "ci2")):
         with pytest.raises(SsdsError):  # the new key has to say what the old one said
             kit.publish(None, *names)
@@ -178,6 +177,16 @@ def test_every_key_can_be_changed_and_sites_follow(kit: Kit, tmp_path: Path) -> 
     assert (
         state(tmp_path / "site") == SECOND
     )  # who had the old key may have changed the sites' keys
+
+
+def test_a_root_that_was_changed_after_the_look_is_not_signed(kit: Kit) -> None:
+    kit.stage()
+    seen = waiting_root(str(kit.folder)).digest
+    kit.stage(targets=(kit.keys["stranger"].public,))
+    for expected in (seen, seen[:16], "", waiting_root(str(kit.folder)).digest[:8]):
+        with pytest.raises(Refused) as caught:
+            sign_root(str(kit.folder), kit.keys["anna"], expected)
+        assert caught.value.code == "X082"
 
 
 def test_where_old_and_new_key_overlap_the_sites_keep_their_roles(kit: Kit, tmp_path: Path) -> None:

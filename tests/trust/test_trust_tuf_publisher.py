@@ -14,7 +14,6 @@ from tuf_makers import FIRST, NOW, SECOND, SITE_FILE, Kit, fetch, in_past, new_k
 
 from ssds.core.errors import IntegrityError, Refused, SsdsError
 from ssds.tuf.publish import publish
-from ssds.tuf.roles import sign_root
 
 
 @pytest.fixture(scope="module")
@@ -153,7 +152,7 @@ def test_a_staged_root_that_was_left_over_replaces_no_published_one(kit: Kit) ->
     (kit.folder / "staged.root.json").write_bytes(left)
     for name in ("anna", "ben"):
         with pytest.raises(SsdsError) as caught:
-            sign_root(str(kit.folder), kit.keys[name])
+            kit.sign(name)
         assert caught.value.code == "X056"
     assert (kit.folder / "2.root.json").read_bytes() == published
 
