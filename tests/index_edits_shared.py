@@ -126,12 +126,26 @@ def a_policy_edited(bench: Bench) -> None:
     put_in_place(path, json.dumps(value).encode())
 
 
-@edit
-def debts_written(bench: Bench) -> None:
+def _write_debts(bench: Bench) -> None:
     about = {"id": "CVE-1", "package": "dash", "until": "2031-12-31"}
     owed = {"findings": {"reason": "r", "owner": "o", "owed": [about]}}
     names = sorted(path.parent.name for path in bench.path("catalog").glob("*/recipe.yaml"))
     bench.path("catalog/debts.yaml").write_text(json.dumps({names[0]: owed}))
+
+
+@same
+def debts_that_no_policy_asks_for(bench: Bench) -> None:
+    _write_debts(bench)
+
+
+@edit
+def debts_written(bench: Bench) -> None:
+    path = bench.path("catalog/policies.yaml")
+    value = load(path)
+    for policy in value.values():
+        policy["no_worse_than_released"] = True
+    put_in_place(path, json.dumps(value).encode())
+    _write_debts(bench)
 
 
 @edit
