@@ -361,7 +361,10 @@ def test_a_layout_on_a_web_server_is_as_good_as_its_folder(layout: Layout, tmp_p
 
 
 def test_a_web_server_that_breaks_off_leaves_nothing(layout: Layout, tmp_path: Path) -> None:
-    with served(layout.path, Short) as url, pytest.raises(SsdsError, match="broke off in the middle"):
+    with (
+        served(layout.path, Short) as url,
+        pytest.raises(SsdsError, match="broke off in the middle"),
+    ):
         bring(url, tmp_path, "tool", "1.0")
     assert read_installed(str(tmp_path)) == []
 
