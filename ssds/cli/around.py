@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from ssds.cli import planning
 from ssds.cli.output import counted, report_error
-from ssds.core.diagnostics import Collector, Diagnostic, Severity
+from ssds.core.diagnostics import Diagnostic, Severity
 from ssds.core.errors import InputError
 from ssds.core.records import replace
 from ssds.delivery import Delivery
-from ssds.recipe.homes import recipe_folders
 from ssds.recipe.refers import References
 from ssds.workspace import Workspace
 
@@ -41,24 +40,15 @@ def plan_around(
 
 
 def _readable(workspace: Workspace, asked: planning.Asked, error: InputError) -> Delivery | None:
-    names = frozenset(
-        name
-        for home in workspace.homes
-        for name in recipe_folders(workspace.root, home, Collector())
-    )
     broken = _broken(workspace, error)
     if workspace.has_data or not broken:
         return None
-    references = References(workspace.root, workspace.homes)
-    lost = set(broken)
-    for name in broken:
-        above = references.above(name)
-        if above is None:
-            return None
-        lost |= above
+    references = References(workspace.root, workspace.homes, without=broken)
+    above = [references.above(name) for name in broken]
+    lost = broken.union(*(names for names in above if names is not None))
     wanted = frozenset(text.partition(":")[0].partition("@")[0] for text in asked.selectors)
-    part = references.below(wanted) if wanted else names - lost
-    if not part or not part <= names - lost:
+    part = references.below(wanted) if wanted else references.names - lost
+    if None in above or not part or not part <= references.names - lost:
         return None
     every = asked.selectors or tuple(sorted(part))
     try:
@@ -69,10 +59,15 @@ def _readable(workspace: Workspace, asked: planning.Asked, error: InputError) ->
 
 
 def _broken(workspace: Workspace, error: InputError) -> frozenset[str]:
-    """Returns the recipes with errors; none where an error is elsewhere too."""
+    """Returns the recipes with errors; none where an error is elsewhere too.
+
+    Errors in files of sites stop no plan.
+    """
     found = set()
     for item in error.diagnostics:
         if not isinstance(item, Diagnostic) or item.severity is not Severity.ERROR:
+            continue
+        if item.span.path.startswith(f"{workspace.settings.catalog}/sites/"):
             continue
         for home in workspace.homes:
             name, slash, _ = item.span.path.removeprefix(f"{home.folder}/").partition("/")
@@ -84,12 +79,8 @@ def _broken(workspace: Workspace, error: InputError) -> frozenset[str]:
     return frozenset(found)
 
 
-def _note(broken: frozenset[str], above: frozenset[str] | set[str]) -> str:
-    on = "it" if len(broken) == 1 else "them"
+def _note(broken: frozenset[str], above: frozenset[str]) -> str:
+    have, on = ("has errors and is", "it") if len(broken) == 1 else ("have errors and are", "them")
     more = f", and {counted(len(above), 'recipe')} on {on}" if above else ""
     names = ", ".join(sorted(broken)[:5]) + (" …" if len(broken) > 5 else "")
-    have = "has" if len(broken) == 1 else "have"
-    return (
-        f"{counted(len(broken), 'recipe')} {have} errors and {'is' if have == 'has' else 'are'} "
-        f"not planned{more}: {names}; ssds check"
-    )
+    return f"{counted(len(broken), 'recipe')} {have} not planned{more}: {names}; ssds check"

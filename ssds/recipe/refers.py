@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from ssds.core.diagnostics import Collector
 from ssds.core.patterns import pattern
@@ -29,12 +29,15 @@ class References:
     Args:
         root: the workspace's folder.
         homes: the folders of recipes.
+        without: recipes that are not read: what they refer to does not matter.
     """
 
-    def __init__(self, root: str, homes: Sequence[Home]) -> None:
+    def __init__(
+        self, root: str, homes: Sequence[Home], without: Collection[str] = frozenset()
+    ) -> None:
         self._root = root
         self._homes = homes
-        self._known: dict[str, frozenset[str] | None] = {}
+        self._known: dict[str, frozenset[str] | None] = dict.fromkeys(without, frozenset())
 
     def of(self, name: str) -> frozenset[str] | None:
         """Returns the names that a recipe refers to; None where that cannot be said cheaply."""
@@ -48,7 +51,7 @@ class References:
         stack = list(names)
         while stack:
             name = stack.pop()
-            if name in found or name not in self._names:
+            if name in found or name not in self.names:
                 continue
             found.add(name)
             named = self.of(name)
@@ -59,24 +62,32 @@ class References:
 
     def above(self, name: str) -> frozenset[str] | None:
         """Returns ``name`` and all that stand on it, however far; None as above."""
-        users: dict[str, set[str]] = {}
-        for user in self._names:
-            named = self.of(user)
-            if named is None:
-                return None
-            for used in named:
-                users.setdefault(used, set()).add(user)
+        if self._users is None:
+            return None
         found: set[str] = set()
         stack = [name]
         while stack:
             used = stack.pop()
             if used not in found:
                 found.add(used)
-                stack += users.get(used, ())
+                stack += self._users.get(used, ())
         return frozenset(found)
 
     @functools.cached_property
-    def _names(self) -> frozenset[str]:
+    def _users(self) -> dict[str, set[str]] | None:
+        """Name → those that refer to it; None where one cannot be said cheaply."""
+        users: dict[str, set[str]] = {}
+        for user in self.names:
+            named = self.of(user)
+            if named is None:
+                return None
+            for used in named:
+                users.setdefault(used, set()).add(user)
+        return users
+
+    @functools.cached_property
+    def names(self) -> frozenset[str]:
+        """The names of all recipes."""
         found = (recipe_folders(self._root, home, Collector()) for home in self._homes)
         return frozenset(name for names in found for name in names)
 

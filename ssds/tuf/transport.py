@@ -9,7 +9,8 @@ from typing import IO, TYPE_CHECKING
 from urllib.parse import quote
 
 from ssds.core.errors import IntegrityError, UnavailableError
-from ssds.host.fetch import Fetcher
+from ssds.host.fetch import CHUNK, Fetcher
+from ssds.tuf.gather import FILE_LIMIT_BYTES
 
 if TYPE_CHECKING:
     from tuf.ngclient import FetcherInterface
@@ -30,7 +31,8 @@ def transport(fetcher: Fetcher, scratch: str) -> FetcherInterface:
 
     class Transport(FetcherInterface):
         def _fetch(self, url: str) -> Iterator[bytes]:
-            raise NotImplementedError(url)
+            with self.download_file(url, FILE_LIMIT_BYTES) as file:
+                yield from iter(lambda: file.read(CHUNK), b"")
 
         @contextlib.contextmanager
         def download_file(self, url: str, max_length: int) -> Iterator[IO[bytes]]:

@@ -12,7 +12,8 @@ LEFT_OUT = "note: 1 recipe has errors and is not planned"
 def broken(site: Site, name: str = "broken") -> None:
     place = site.workspace / "catalog" / name
     place.mkdir(exist_ok=True)
-    (place / "recipe.yaml").write_text(f"name: {name}\nversion: [\n")
+    base = "base: {recipe: ground, version: '1.0'}"
+    (place / "recipe.yaml").write_text(f"name: {name}\n{base}\nversion: [\n")
 
 
 def on_top(site: Site, below: str) -> None:
@@ -63,3 +64,11 @@ def test_errors_that_concern_all_recipes_stop_the_plan(plain: Site) -> None:
     ended = plain.run("plan", "tiny")
     check_error(ended, "catalog/bases.yaml:")
     assert ended.out == ""
+
+
+def test_errors_of_a_site_beside_them_are_told_and_change_nothing(plain: Site) -> None:
+    broken(plain)
+    plain.write("catalog/sites/lab.yaml", "modules: [")
+    ended = plain.good("plan", "tiny")
+    assert f"{LEFT_OUT}: broken; ssds check" in ended.out
+    check_error(plain.run("plan"), "catalog/broken/recipe.yaml:", "catalog/sites/lab.yaml:")

@@ -16,9 +16,11 @@ from tuf.ngclient import Updater
 from tuf_makers import FIRST, NOW, SECOND, SITE_FILE, Kit, fetch, in_past, new_kit, state
 
 from ssds.core.errors import EnvironmentProblem, IntegrityError, Refused, SsdsError, UsageError
+from ssds.host.fetch import Fetcher
 from ssds.trust.keys import ECDSA
 from ssds.tuf.gather import files_below
 from ssds.tuf.roles import Keepers, delegate, sign_root, stage_root, waiting_root
+from ssds.tuf.transport import transport
 
 
 @pytest.fixture(scope="module")
@@ -378,3 +380,9 @@ def test_a_repository_that_nobody_renewed_is_told_after_two_days(tmp_path: Path)
     with pytest.raises(IntegrityError) as caught:
         fetch(kit.folder, tmp_path / "site")
     assert caught.value.code == "X071"
+
+
+def test_the_transport_gives_a_file_in_pieces_too(kit: Kit, tmp_path: Path) -> None:
+    with Fetcher(pauses_s=(), timeout_s=5) as fetcher:
+        found = transport(fetcher, str(tmp_path)).fetch(str(kit.folder / "1.root.json"))
+        assert b"".join(found) == kit.first_root
