@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
 from io import BufferedReader
 
 from ssds.core.digest import Digest
@@ -163,19 +162,18 @@ def settled(folder: str, name: str, seen_as: str) -> str | None:
     return os.path.join(folder, *where)
 
 
-@contextlib.contextmanager
-def open_regular(path: str) -> Iterator[BufferedReader]:
-    """Gives a regular file, open for reading; follows no link there, and waits for nobody.
+def open_regular(path: str) -> BufferedReader:
+    """Opens a regular file for reading; follows no link there, and waits for nobody.
 
     Raises:
         OSError: it cannot be opened, or is a link.
         InvalidValue: it is no regular file.
     """
     handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(handle, "rb") as file:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise InvalidValue("it is no regular file")
-        yield file
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise InvalidValue("it is no regular file")
+    return open(handle, "rb")
 
 
 def head(path: str, count_bytes: int) -> bytes:

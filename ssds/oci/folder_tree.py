@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
 from typing import BinaryIO
 
-from ssds.core.errors import IntegrityError, UnavailableError
+from ssds.core.errors import IntegrityError, InvalidValue, UnavailableError
+from ssds.host import local
 from ssds.oci.content import Entry
 from ssds.oci.flatten import FlatTree
 from ssds.oci.tarindex import DEPTH_LIMIT, ENTRY_LIMIT
@@ -108,15 +108,11 @@ class FolderTree(FlatTree):
     def open_entry(self, entry: Entry) -> BinaryIO:
         """Opens the content of a file entry; raises UnavailableError (O142) where it cannot."""
         try:
-            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-            handle = os.open(os.path.join(self.root, entry.path), flags)
-            if not stat.S_ISREG(os.fstat(handle).st_mode):
-                os.close(handle)
-                raise OSError(errno.EINVAL, "it is no file any more")
-            return os.fdopen(handle, "rb")
-        except OSError as error:
+            return local.open_regular(os.path.join(self.root, entry.path))
+        except (OSError, InvalidValue) as error:
+            reason = getattr(error, "strerror", None) or error
             raise UnavailableError(
-                f"the image's file /{entry.path[:200]} cannot be read: {error.strerror}",
+                f"the image's file /{entry.path[:200]} cannot be read: {reason}",
                 hint="Look as a user who may read every file of it.",
                 code="O142",
             ) from error
