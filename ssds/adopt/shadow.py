@@ -15,9 +15,7 @@ from ssds.core.platform import Platform
 from ssds.core.records import dataclass, field
 from ssds.lock.model import Locks, releasable
 from ssds.ship.changes import Change
-from ssds.ship.old_layout import build_date
-
-_ARM = "_arm64"
+from ssds.ship.old_layout import ARM64_SUFFIX, build_date
 
 
 class Build(NamedTuple):
@@ -119,7 +117,7 @@ def _ours(locks: Locks) -> dict[Build, str]:
                     found[build] = str(old.digest)
         for released in releasable(lock):
             for platform, half in released.platforms.items():
-                name = released.id.name + (_ARM if platform == ARM64 else "")
+                name = released.id.name + (ARM64_SUFFIX if platform == ARM64 else "")
                 build = _build(name, released.id.tag, build_date(released), platform)
                 found[build] = str(half.manifest.digest)
     return found

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from io import BufferedReader
+from typing import IO
 
 from ssds.core.digest import Digest, sha256_of
 from ssds.core.errors import IntegrityError, UnavailableError, UsageError
@@ -76,7 +77,7 @@ def open_place(place: str, platform: Platform, scratch: str, mirrors: Mirrors) -
 
     Raises:
         UnavailableError, IntegrityError: it is not there, cannot be read, or is damaged.
-        UsageError: E270, it is none of these.
+        UsageError: E280, it is none of these; E282, it holds several images.
     """
     if place.startswith(REGISTRY):
         return _of_registry(place.removeprefix(REGISTRY), platform, scratch, mirrors)
@@ -124,13 +125,11 @@ def _of_registry(text: str, platform: Platform, scratch: str, mirrors: Mirrors) 
     found = images.image(name, platform)
     layers = []
     for number, layer in enumerate(found.layers):
-        packed, path = os.path.join(scratch, "packed"), os.path.join(scratch, str(number))
+        packed = os.path.join(scratch, "packed")
         with open(packed, "wb") as sink:
             images.fetch(name, layer.digest, layer.size_bytes, sink)
-        with open(packed, "rb") as file, open(path, "wb") as sink:
-            unpacked, _ = decompress(file, sink, layer.media_type)
-        _same(unpacked, found.settings.diff_ids[number])
-        layers.append(path)
+        with open(packed, "rb") as file:
+            layers.append(_layer(file, layer.media_type, found.settings, number, scratch))
     return _of_config(found.settings, found.config.digest, layers)
 
 
@@ -153,11 +152,8 @@ def _of_layout(layout: Layout, name: str, platform: Platform, scratch: str) -> O
         raise IntegrityError("the image's manifest and config name other layers", code="E283")
     layers = []
     for number, layer in enumerate(manifest.layers):
-        path = os.path.join(scratch, str(number))
-        with layout.blobs.open(layer.digest) as file, open(path, "wb") as sink:
-            unpacked, _ = decompress(file, sink, layer.media_type)
-        _same(unpacked, config.diff_ids[number])
-        layers.append(path)
+        with layout.blobs.open(layer.digest) as file:
+            layers.append(_layer(file, layer.media_type, config, number, scratch))
     return _of_config(config, manifest.config.digest, layers)
 
 
@@ -173,13 +169,18 @@ def _of_platform(layout: Layout, index: Descriptor, platform: Platform) -> Descr
     return known[platform]
 
 
-def _same(found: Digest, wanted: Digest) -> None:
+def _layer(file: IO[bytes], media_type: str, config: Config, number: int, scratch: str) -> str:
+    """Unpacks a layer; returns its path. Raises IntegrityError (E283) where it is another one."""
+    path, wanted = os.path.join(scratch, str(number)), config.diff_ids[number]
+    with open(path, "wb") as sink:
+        found, _ = decompress(file, sink, media_type)
     if found != wanted:
         raise IntegrityError(
             f"a layer unpacks to {found.short}, and the config says {wanted.short}",
             hint="The image is damaged or forged.",
             code="E283",
         )
+    return path
 
 
 def _of_archive(path: str, platform: Platform, scratch: str) -> Opened:
@@ -217,13 +218,9 @@ def _unpacked(
 ) -> list[str]:
     layers = []
     for number, name in enumerate(names):
-        target = os.path.join(scratch, str(number))
-        entry = _entry(path, members, name)
-        with BufferedReader(Content(path, entry)) as raw, open(target, "wb") as sink:
+        with BufferedReader(Content(path, _entry(path, members, name))) as raw:
             packed = raw.peek(2)[:2] == _GZIP_MAGIC
-            unpacked, _ = decompress(raw, sink, LAYER_GZIP if packed else LAYER)
-        _same(unpacked, config.diff_ids[number])
-        layers.append(target)
+            layers.append(_layer(raw, LAYER_GZIP if packed else LAYER, config, number, scratch))
     return layers
 
 

@@ -8,10 +8,10 @@ from typing import Any
 from ssds.core.platform import Platform
 from ssds.core.records import dataclass, replace
 from ssds.exports.offers import Icon, Offer, build_date
-from ssds.lock.model import Lock, blocked
+from ssds.lock.model import AdoptedAbout, Lock, blocked
+from ssds.ship.old_layout import ARM64_SUFFIX
 
 AMD64, ARM64 = Platform("linux/amd64"), Platform("linux/arm64")
-ARM64_SUFFIX = "_arm64"
 SHOWN = {"list": "show_in_applist", "menu": "show_in_menu"}
 
 
@@ -58,21 +58,25 @@ class Entry:
 
 def adopted_entries(locks: Iterable[Lock]) -> Iterator[Entry]:
     """Gives what was adopted, has a day, and has no build of ours in its place; each once."""
+    for lock, abouts in adopted_abouts(locks):
+        for about in [a for a in abouts if a.built][:1]:
+            yield Entry(
+                label=f"{lock.name}@{lock.version}",
+                name=lock.name,
+                tag=lock.version,
+                built=about.built,
+                applications=about.applications,
+                arguments=about.arguments,
+                categories=about.categories or ("other",),
+                shown=tuple((SHOWN[place], False) for place in about.hidden),
+            )
+
+
+def adopted_abouts(locks: Iterable[Lock]) -> Iterator[tuple[Lock, list[AdoptedAbout]]]:
+    """Gives what the lists said of adopted variants that no build of ours replaces, by platform."""
     for lock in locks:
         for variant in (v for v in lock.variants.values() if blocked(v) and not v.withdrawn):
-            known = [s.adopted for s in variant.platforms.values() if s.adopted is not None]
-            for adoption in [a for a in known if a.about.built][:1]:
-                about = adoption.about
-                yield Entry(
-                    label=f"{lock.name}@{lock.version}",
-                    name=lock.name,
-                    tag=lock.version,
-                    built=about.built,
-                    applications=about.applications,
-                    arguments=about.arguments,
-                    categories=about.categories or ("other",),
-                    shown=tuple((SHOWN[place], False) for place in about.hidden),
-                )
+            yield lock, [s.adopted.about for s in variant.platforms.values() if s.adopted]
 
 
 def entries_of(offer: Offer) -> Iterator[Entry]:

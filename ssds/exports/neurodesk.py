@@ -29,10 +29,12 @@ def export_neurodesk(
     """
     notes: list[tuple[str, str]] = []
     entries = list(adopted_entries(adopted))
+    fit: list[Offer] = []
     for offer in found:
         if reason := unfit(offer):
             notes.append((str(offer.released.id), reason))
         else:
+            fit.append(offer)
             entries += entries_of(offer)
     files: dict[str, bytes] = {}
     owners: dict[str, str] = {}
@@ -64,7 +66,7 @@ def export_neurodesk(
     ).encode()
     hidden = [name for name in apps if not apps[name].get(SHOWN["menu"], True)]
     files |= menu_files(kept, hidden, place)
-    files |= webapp_files([o for o in found if not unfit(o)], adopted)
+    files |= webapp_files(fit, adopted)
     return Export(files=files, notes=notes)
 
 

@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from ssds.core.versions import version_key
+from ssds.exports.entries import adopted_abouts
 from ssds.exports.offers import Offer
-from ssds.lock.model import Lock, blocked
+from ssds.lock.model import Lock
 
 WEBAPPS = "webapps.json"
 _WORDS = {
@@ -30,12 +31,9 @@ def webapp_files(found: Iterable[Offer], adopted: Iterable[Lock]) -> dict[str, b
     """
     pages: dict[str, tuple[str, dict[str, Any]]] = {}
     files: dict[str, bytes] = {}
-    for lock in adopted:
-        for variant in lock.variants.values():
-            if blocked(variant) and not variant.withdrawn:
-                known = (s.adopted for s in variant.platforms.values() if s.adopted)
-                for text in [a.about.webapp for a in known if a.about.webapp][:1]:
-                    _offer(pages, lock.name, lock.version, json.loads(text))
+    for lock, abouts in adopted_abouts(adopted):
+        for text in [about.webapp for about in abouts if about.webapp][:1]:
+            _offer(pages, lock.name, lock.version, json.loads(text))
     for offer in found:
         page = offer.part("webapp")
         if page.get("title"):

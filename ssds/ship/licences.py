@@ -64,9 +64,10 @@ def withhold(
 
 def withheld(channel: Channel, released: Released, read: Read) -> str:
     """Returns why a release is not for everybody, or the empty string."""
-    problems: dict[str, None] = {}
+    allowed = frozenset(channel.licences)
     if released.dataset is not None:
-        return _of_data(released.dataset.record, frozenset(channel.licences))
+        return _of_data(released.dataset.record, allowed)
+    problems: dict[str, None] = {}
     for platform, half in released.platforms.items():
         claim = released.evidence.get(platform, {}).get("sbom")
         data = read(claim.outputs["sbom"]) if claim is not None else None
@@ -74,7 +75,7 @@ def withheld(channel: Channel, released: Released, read: Read) -> str:
             remedy = f"bring the SBOM (ssds apply --fetch {released.id})"
             return f"its licences are not known here: {remedy}"
         try:
-            problems.update(dict.fromkeys(_problems(data, half, frozenset(channel.licences))))
+            problems.update(dict.fromkeys(_problems(data, half, allowed)))
         except IntegrityError as error:
             return f"its licences cannot be read: {error.message}"
     names = list(problems)
@@ -87,10 +88,9 @@ def _of_data(record: bytes, allowed: frozenset[str]) -> str:
     top = load_document(record, "the data set's record", limit_bytes=LIMIT_BYTES)
     about = top.child("about") if top.has("about") else top
     text = " AND ".join(f"({t})" for t in about.texts("licenses", limit=100))
-    verdict = judged(text, allowed)
-    return f"the licence of the data set is {shown(text) or 'not stated'}, {verdict}" * bool(
-        verdict
-    )
+    if verdict := judged(text, allowed):
+        return f"the licence of the data set is {shown(text) or 'not stated'}, {verdict}"
+    return ""
 
 
 def _problems(data: bytes, half: ReleaseHalf, allowed: frozenset[str]) -> Iterator[str]:

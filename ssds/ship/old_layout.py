@@ -40,7 +40,7 @@ from ssds.ship.withdrawing import judged
 NEURODESK = "neurodesk"
 CONTAINERS = "containers"
 BY_CATEGORY = "neurodesk-modules"
-_ARM = "_arm64"
+ARM64_SUFFIX = "_arm64"
 _LIMIT = 1 << 20
 _LAST_EPOCH = 253402300799
 """The last second of the year 9999."""
@@ -156,7 +156,7 @@ def _images(pick: Pick) -> dict[str, Digest]:
     """Returns the suffix of a name → the generic image that it has, or the best other one."""
     found: dict[str, Digest] = {}
     for platform in sorted(pick.images, key=lambda p: (p != p.baseline, str(p))):
-        suffix = {"amd64": "", "arm64": _ARM}.get(platform.architecture)
+        suffix = {"amd64": "", "arm64": ARM64_SUFFIX}.get(platform.architecture)
         if suffix is not None:
             found.setdefault(suffix, pick.images[Platform(platform)].config.digest)
     return found
