@@ -106,7 +106,12 @@ def lost_parts(released: Released, has: Callable[[Digest, bool], bool]) -> tuple
 
 
 def needed_bytes(released: Released, *, sif: bool) -> list[Digest]:
-    """Returns the digests whose bytes a push of a release needs; ``sif``: SIF files too."""
+    """Returns the digests whose bytes a push of a release needs; ``sif``: SIF files too.
+
+    Of a data set only its blobs: its documents are made from its lock, when they are pushed.
+    """
+    if released.dataset is not None:
+        return [blob.digest for blob in released.dataset.blobs]
     found = [released.index.digest, *_parts(released)]
     found += [released.metadata] if released.metadata else []
     for made in released.sifs.values() if sif else ():

@@ -18,6 +18,7 @@ from ssds.lock.data import data_lock_bytes
 from ssds.oci.blobs import Blobs
 from ssds.ship.bringing import bring_all
 from ssds.ship.channels import offers
+from ssds.ship.plug import needed_bytes
 from ssds.ship.refdata.artefact import data_record, read_data_record
 
 
@@ -50,6 +51,14 @@ def test_another_content_of_a_version_moves_its_tag_and_leaves_the_old_one(place
     assert "+ data/words:latest" in lines
     assert len([tag for tag in done.after.tags if tag.startswith("data/words:1.0-")]) == 2
     assert not [c for c in done.changes if c.verb in ("x", "unmanaged")]
+
+
+def test_a_made_set_lacks_nothing_of_what_its_push_needs(tmp_path: Path) -> None:
+    blobs = Blobs(str(tmp_path))
+    (released,) = all_of(data_lock(blobs))
+    needed = needed_bytes(released, sif=True)
+    assert needed
+    assert all(map(blobs.has, needed))
 
 
 def test_words_about_a_set_are_attached_anew_and_move_nothing_else(place: Place) -> None:
