@@ -69,8 +69,8 @@ def report_error(error: SsdsError) -> None:
 
 def report_diagnostics(
     diagnostics: Iterable[Diagnostic], few: Mapping[Severity, int] = MappingProxyType({})
-) -> None:
-    """Prints diagnostics and, at the end, how many there were.
+) -> int:
+    """Prints diagnostics and, at the end, how many there were; returns how many were left out.
 
     Args:
         few: severity → of one code no more are shown than these, the rest is counted.
@@ -84,12 +84,15 @@ def report_diagnostics(
         alike[sort] = alike.get(sort, 0) + 1
         if alike[sort] <= few.get(severity, alike[sort]):
             print(diagnostic.render() + "\n", file=sys.stderr)
+    left_out = 0
     for (severity, code, summary), number in alike.items():
         if (more := number - few.get(severity, number)) > 0:
             print(f"{more} more: {severity.value}[{code}]: {summary}", file=sys.stderr)
+            left_out += more
     words = [counted(n, s.value) for s, n in counts.items() if n]
     if words:
         print(", ".join(words), file=sys.stderr)
+    return left_out
 
 
 _WIDEST = 72

@@ -26,7 +26,7 @@ from ssds.delivery import (
 from ssds.graph.compile import Graph
 from ssds.graph.plan import Facts, Plan, Verb, make_plan
 from ssds.kinds.build.contained import lost_versions, refuse_removal
-from ssds.lock.model import Locks
+from ssds.lock.model import Locks, only_adopted
 from ssds.workspace import Workspace
 
 _ORDER = (Verb.HELD, Verb.REMOVE, Verb.RUN, Verb.UNKNOWN, Verb.WAIT, Verb.REUSE)
@@ -111,7 +111,7 @@ def told_texts(locks: Locks) -> dict[str, str]:
         str(lock.release_name(name)): ""
         for lock in locks.releases.values()
         for name, variant in lock.variants.items()
-        if variant.index is None and any(s.adopted for s in variant.platforms.values())
+        if only_adopted(variant)
     }
     return texts | {str(name): said.text for name, said in locks.withdrawn.items()}
 

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from ssds.cli.completing import complete_nodes, complete_platforms
+from ssds.cli.completing import complete_nodes, complete_platforms, complete_sites
 from ssds.recipe.settings import BUILDERS
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -32,6 +32,20 @@ def platforms_option(function: F) -> F:
         help="Only this platform.",
         shell_complete=complete_platforms,
     )(function)
+
+
+def site_option(
+    text: str = "A site of catalog/sites/.", *, required: bool = False
+) -> Callable[[F], F]:
+    """Returns what adds ``--site`` to a verb; ``text`` is its help."""
+    return click.option(
+        "--site",
+        "site_name",
+        required=required,
+        default=None if required else "",
+        help=text,
+        shell_complete=complete_sites,
+    )
 
 
 def builder_option(function: F) -> F:

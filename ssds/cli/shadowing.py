@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import os
 import time
 from collections import Counter
@@ -24,6 +23,7 @@ from ssds.core.records import dataclass
 from ssds.core.text import shown
 from ssds.graph.plan import Verb
 from ssds.lock.model import releasable
+from ssds.oci.types import rfc3339
 from ssds.workspace import Workspace
 
 STATE, MEMORY = "shadow.json", "adopted.json"
@@ -93,7 +93,7 @@ class Shadow:
 
 def make(workspace: Workspace, sources: tuple[str, ...], respected: tuple[str, ...]) -> Shadow:
     """Returns a report; keeps what the next one counts from where nothing stands against it."""
-    at = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    at = rfc3339(int(time.time()))
     foreign = dict(_foreign(sources, respected))
     memory = Memory(os.path.join(workspace.state_folder, MEMORY))
     means = Means(memory=memory, mirrors=lambda: workspace.mirrors)

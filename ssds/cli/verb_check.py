@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Iterator, Mapping
 
 import click
@@ -111,9 +110,7 @@ def _look(root: str) -> _Findings:
 
 
 def _tell(found: _Findings, *, bad: bool, fix: bool, few: Mapping[Severity, int]) -> None:
-    report_diagnostics(found.diagnostics, few)
-    alike = Counter((d.severity, d.code) for d in found.diagnostics)
-    if any(number > few.get(severity, number) for (severity, _), number in alike.items()):
+    if report_diagnostics(found.diagnostics, few):
         say("all of them: ssds check --all")
     fixable = sum(1 for d in found.diagnostics if d.fix)
     if fixable and not fix:

@@ -10,10 +10,10 @@ import click
 
 from ssds.cli import signing
 from ssds.cli.app import Context
-from ssds.cli.completing import complete_sites
 from ssds.cli.output import counted, print_json, say, table
 from ssds.cli.planning import site_notes
 from ssds.cli.respecting import respect_option
+from ssds.cli.selecting import site_option
 from ssds.cli.sites import site_of
 from ssds.core.errors import UnavailableError
 from ssds.core.text import shown
@@ -31,13 +31,7 @@ NOTES_SHOWN = 10
 
 
 @click.command("deploy")
-@click.option(
-    "--site",
-    "site_name",
-    default="",
-    help="A site of catalog/sites/.",
-    shell_complete=complete_sites,
-)
+@site_option()
 @click.option(
     "--to", "target", required=True, help="A folder, cvmfs:REPOSITORY or ingest:REPOSITORY."
 )

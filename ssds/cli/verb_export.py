@@ -7,8 +7,8 @@ import os
 import click
 
 from ssds.cli.app import Context
-from ssds.cli.completing import complete_sites
 from ssds.cli.output import counted, print_json, report_diagnostics, say, table
+from ssds.cli.selecting import site_option
 from ssds.cli.sites import site_of
 from ssds.core.digest import Digest, sha256_of
 from ssds.core.errors import UsageError
@@ -24,13 +24,7 @@ FORMS = ("shpc", "ducc", "neurodesk")
 @click.command("export")
 @click.argument("form", type=click.Choice(FORMS))
 @click.option("--to", "folder", required=True, type=click.Path(), help="The folder to keep.")
-@click.option(
-    "--site",
-    "site_name",
-    default="",
-    help="Only what this site takes; with shpc also its settings and view.",
-    shell_complete=complete_sites,
-)
+@site_option("Only what this site takes; with shpc also its settings and view.")
 @click.option("--channel", default="", help="The registry whose addresses are written.")
 @click.option("--cvmfs-repo", default="", metavar="REPO", help="ducc: the repository's name.")
 @click.option("--user", default="cvmfs", show_default=True, help="ducc: the repository's owner.")

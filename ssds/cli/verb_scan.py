@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ from ssds.cli.completing import complete_releases
 from ssds.cli.output import json_text, say, show, table
 from ssds.cli.releases import select
 from ssds.cli.selecting import platform_option
+from ssds.cli.wishes import parse_date
 from ssds.core.errors import UsageError
 from ssds.core.model import ReleaseName
 from ssds.core.platform import Platform
@@ -93,6 +93,13 @@ def command(
     workspace = Workspace.open(context.folder)
     places = [text for text in releases if is_place(text)]
     names = tuple(text for text in releases if not is_place(text))
+    if (policy or advisories) and not places:
+        raise UsageError(
+            "--policy and --advisories are for a PLACE, and none is named",
+            hint="Name an image, its folder as ./NAME. Releases are judged by the policy that "
+            "their recipes name: `ssds status`.",
+            code="E291",
+        )
     known: dict[ReleaseName, object] = dict(workspace.catalog.releases)
     for lock in workspace.locks.releases.values():  # also of what is in the catalog no more
         known.update((lock.release_name(variant), lock) for variant in lock.variants)
@@ -104,7 +111,8 @@ def command(
             *(scan_place(workspace, place, platform, advisories) for place in places),
         )
     )
-    reasons = held(workspace, report.images[-len(places) :], policy, _today()) if places else []
+    scanned = report.images[-len(places) :] if places else ()
+    reasons = held(workspace, scanned, policy, parse_date(""))
     if cve:
         report = report.only(cve)
     report = report.on_sites(entry for tree in trees for entry in _deployed(tree))
@@ -149,15 +157,11 @@ def _images(workspace: Workspace, name: ReleaseName, only: Platform | None) -> I
         )
 
 
-def _today() -> dt.date:
-    return dt.datetime.now(dt.UTC).date()
-
-
 def _waivers(target: Target | None) -> tuple[Mapping[str, Json], ...]:
     """Returns the waivers of a recipe that are in force today."""
     from ssds.kinds.gate.spec import in_force, waiver_form
 
-    return tuple(map(waiver_form, in_force(target.waivers, _today()))) if target else ()
+    return tuple(map(waiver_form, in_force(target.waivers, parse_date("")))) if target else ()
 
 
 def _lock_file(workspace: Workspace, lock: Lock) -> str:
@@ -209,7 +213,7 @@ def _text(report: Report, form: str, cve: str) -> str:
     if form == "openvex":
         from ssds.reports.openvex import openvex
 
-        return json_text(openvex(report, _today().isoformat()), escaped=True) + "\n"
+        return json_text(openvex(report, parse_date("").isoformat()), escaped=True) + "\n"
     if form == "markdown":
         from ssds.reports.markdown import markdown
 

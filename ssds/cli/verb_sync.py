@@ -106,8 +106,13 @@ def _sign(change: Change) -> str:
 
 
 def _counts(changes: tuple[Change, ...]) -> str:
-    words = {"=": "as locked", "+": "to write", "x": "refused", "w": "not here"}
-    words["unmanaged"] = "not of ssds"
+    words = {
+        "=": "as locked",
+        "+": "to write",
+        "x": "refused",
+        "w": "not here",
+        "unmanaged": "not of ssds",
+    }
     found = [
         f"{n} {word}" for verb, word in words.items() if (n := sum(c.verb == verb for c in changes))
     ]

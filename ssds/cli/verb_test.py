@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import os
+import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
 import click
 
 from ssds.cli.app import Context
-from ssds.cli.completing import complete_sites
 from ssds.cli.guard import EXIT_ERROR
 from ssds.cli.output import counted, print_json, say, table
+from ssds.cli.selecting import site_option
 from ssds.cli.sites import site_of
+from ssds.cli.wishes import parse_date
 from ssds.core.errors import UnavailableError, UsageError
 from ssds.core.model import ReleaseName
 from ssds.core.text import shown
@@ -28,13 +29,7 @@ WORDS = ("pass", "fail", "skip", "known")
 
 
 @click.command("test")
-@click.option(
-    "--site",
-    "site_name",
-    default="",
-    help="A site of catalog/sites/.",
-    shell_complete=complete_sites,
-)
+@site_option(required=True)
 @click.option(
     "--on",
     "tree",
@@ -65,6 +60,7 @@ def command(
     """
     from ssds.cli.site_results import keep
     from ssds.host.module_shell import scratch
+    from ssds.oci.types import rfc3339
     from ssds.ship.sitetests import Place, run_entry
     from ssds.ship.tree import read_deployed
 
@@ -91,14 +87,13 @@ def command(
             known = _known(workspace, entry, target)
             label = f"{entry.name}/{entry.module}"
             results.append((label, run_entry(place, entry, target, known, say)))
-    at = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     about = {
         "site": site.name,
         "tree": tree,
         "generation": deployed.number,
         "content": deployed.content,
         "modules": system,
-        "at": at,
+        "at": rfc3339(int(time.time())),
     }
     document = keep(workspace, about, results)
     if junit:
@@ -152,8 +147,7 @@ def _known(workspace: Workspace, entry: Entry, target: Target | None) -> list[st
         return []
     from ssds.recipe.debts import owed
 
-    today = dt.datetime.now(dt.UTC).date()
-    return [one.test for one in owed(workspace.catalog.debts[entry.name], today).tests]
+    return [o.test for o in owed(workspace.catalog.debts[entry.name], parse_date("")).tests]
 
 
 def _junit(path: str, site: str, results: list[tuple[str, list[Result]]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -93,9 +94,13 @@ def _here(context: Context) -> Callable[[Digest], bytes | None]:
     from ssds.core.errors import SsdsError
     from ssds.workspace import Workspace
 
+    @functools.cache
+    def around() -> Workspace:
+        return Workspace.open(context.folder)
+
     def read(digest: Digest) -> bytes | None:
         try:
-            store = Workspace.open(context.folder).store_if_there
+            store = around().store_if_there
             return store.blobs.read(digest) if store and store.blobs.has(digest) else None
         except SsdsError:
             return None

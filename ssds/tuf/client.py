@@ -65,8 +65,8 @@ def refresh(
         site: only this site's own files, not the other sites'.
 
     Raises:
-        SsdsError: X063 no root, X064 another root, X065 no such site, X068 a damaged memory; X07x
-            of ``explained``.
+        SsdsError: X063 no root, X064 another root, X065 no such site, X067 another site's file,
+            X068 a damaged memory, X080 a file that is too large; X07x of ``explained``.
     """
     memory = os.path.join(folder, MEMORY)
     if not remembers(memory):
@@ -163,7 +163,7 @@ def _wanted(updater: Updater, memory: str, site: str) -> _Wanted:
     targets = disk.read_metadata(memory, "targets.json", Targets).signed
     published = disk.read_metadata(memory, "snapshot.json", Snapshot).signed.meta
     found = _Wanted(files=dict(targets.targets))
-    roles = (targets.delegations.roles if targets.delegations else None) or {}
+    roles = disk.site_roles(targets)
     if site and f"{disk.SITE}{site}" not in roles:
         raise UsageError(
             f"the repository has no site {site[:80]}",
@@ -202,7 +202,7 @@ def _wanted(updater: Updater, memory: str, site: str) -> _Wanted:
             raise IntegrityError(
                 f"{path} is said to have {target.length} bytes, more than {FILE_LIMIT_BYTES}",
                 hint="Nothing was taken. Ask who published it.",
-                code="X074",
+                code="X080",
             )
     return found
 

@@ -25,7 +25,7 @@ def files_below(root: str, names: Sequence[str]) -> dict[str, bytes]:
         names: paths below the root; what is not there is left out.
 
     Raises:
-        EnvironmentProblem: X030, with all that are links, no regular files, outside of the root,
+        EnvironmentProblem: X078, with all that are links, no regular files, outside of the root,
             too large or not to be read.
         IntegrityError: X060, with all names that are no target paths.
     """
@@ -50,7 +50,7 @@ def files_below(root: str, names: Sequence[str]) -> dict[str, bytes]:
             f"{len(wrong)} files cannot be published:{_listed(wrong)}",
             hint="Only regular files of the workspace are: put the file itself in a link's place, "
             "or take it out of the catalog.",
-            code="X030",
+            code="X078",
         )
     if unnamed:
         raise IntegrityError(

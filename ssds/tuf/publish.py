@@ -17,7 +17,15 @@ from ssds.tuf.roles import TARGETS_DAYS
 from ssds.tuf.standing import ending, lacking, standing, standing_site, standing_version
 
 if TYPE_CHECKING:
-    from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, TargetFile, Targets
+    from tuf.api.metadata import (
+        DelegatedRole,
+        Metadata,
+        MetaFile,
+        Root,
+        Snapshot,
+        TargetFile,
+        Targets,
+    )
 
 SNAPSHOT_DAYS = 30
 TIMESTAMP_DAYS = 2
@@ -66,19 +74,18 @@ def publish(
         roots = disk.read_roots(folder)
         root = roots[-1]
         named = _named(files or {}, programs)
-        renewed = files is not None and not site and _can(root, "targets", signers)
+        renewed = files is not None and not site and bool(disk.fitting(root, "targets", signers))
         targets, notes = _base(folder, roots, again=renewed)
         written: list[str] = []
         if files is not None and site:
             written += _site(folder, roots, targets, site, named, files, signers, now)
         elif files is not None:
-            named = _own(named, targets)
+            named = disk.of_no_site(named, _site_roles(targets))
             if renewed or _differ(targets, named):
                 written += _targets(folder, root, targets, "targets", named, files, signers, now)
-        if not _can(root, "timestamp", signers):
+        if not disk.fitting(root, "timestamp", signers):
             if not (written or renewed or site):
-                known = root.signed.roles["timestamp"].keyids
-                ids = ", ".join(disk.key_id(root.signed.keys[keyid]) for keyid in known)
+                ids = ", ".join(disk.key_ids(root.signed, "timestamp"))
                 raise Refused(
                     "no key here may sign anything of this repository",
                     hint=f"Pass --key with a key that the roles name; timestamp: {ids}.",
@@ -116,22 +123,8 @@ def _base(
     )
 
 
-def _can(judge: Metadata[Root] | Metadata[Targets], role: str, signers: Sequence[Signer]) -> bool:
-    known = judge.signed.get_delegated_role(role).keyids
-    return any(disk.tuf_key(signer.public).keyid in known for signer in signers)
-
-
-def _own(
-    files: Mapping[str, TargetFile], targets: Metadata[Targets] | None
-) -> dict[str, TargetFile]:
-    """Returns the files that no site decides for itself."""
-    delegations = targets.signed.delegations if targets else None
-    roles = (delegations.roles if delegations else None) or {}
-    return {
-        path: target
-        for path, target in files.items()
-        if not any(role.is_delegated_path(path) for role in roles.values())
-    }
+def _site_roles(targets: Metadata[Targets] | None) -> dict[str, DelegatedRole]:
+    return disk.site_roles(targets.signed if targets else None)
 
 
 def _site(
@@ -145,8 +138,7 @@ def _site(
     now: datetime,
 ) -> list[str]:
     name = f"{disk.SITE}{site}"
-    delegations = targets.signed.delegations if targets else None
-    role = ((delegations.roles if delegations else None) or {}).get(name)
+    role = _site_roles(targets).get(name)
     if targets is None or role is None:
         raise UsageError(
             f"the site {site} has no role here",
@@ -197,7 +189,7 @@ def _targets(
     made = Metadata(
         Targets(
             version=disk.newest(folder, role) + 1,
-            expires=(now + timedelta(days=TARGETS_DAYS)).replace(microsecond=0),
+            expires=disk.end_of(now, TARGETS_DAYS),
             targets=dict(named),
             delegations=delegations,
         )
@@ -233,12 +225,12 @@ def _fresh(
     written = []
     soon = now + timedelta(days=SNAPSHOT_DAYS // 2)
     if old is None or old.signed.meta != meta or old.signed.expires < soon:
-        end = (now + timedelta(days=SNAPSHOT_DAYS)).replace(microsecond=0)
+        end = disk.end_of(now, SNAPSHOT_DAYS)
         old = Metadata(Snapshot(version=number + 1, expires=end, meta=meta))
         disk.sign_as(root, "snapshot", old, signers)
         written.append(f"{number + 1}.snapshot.json")
         disk.write_metadata(folder, written[0], old)
-    until = (now + timedelta(days=days)).replace(microsecond=0)
+    until = disk.end_of(now, days)
     stamp = Metadata(
         Timestamp(
             version=before + 1,
@@ -272,8 +264,7 @@ def _meta(
     meta["targets.json"] = _meta_file(folder, "targets", targets.signed.version)
     notes = []
     sites = []
-    delegations = targets.signed.delegations
-    for name in (delegations.roles if delegations else None) or {}:
+    for name in _site_roles(targets):
         number = disk.newest(folder, name)
         if not number:
             continue

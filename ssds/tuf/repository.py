@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar
 
 from ssds.core.errors import EnvironmentProblem, IntegrityError, Refused, SsdsError
@@ -20,7 +21,15 @@ from ssds.trust.keys import PublicKey, Signer, public_of, read_public_key
 
 if TYPE_CHECKING:
     from securesystemslib.signer import Key, SSlibKey
-    from tuf.api.metadata import Metadata, Root, Snapshot, TargetFile, Targets, Timestamp
+    from tuf.api.metadata import (
+        DelegatedRole,
+        Metadata,
+        Root,
+        Snapshot,
+        TargetFile,
+        Targets,
+        Timestamp,
+    )
 
     T = TypeVar("T", Root, Timestamp, Snapshot, Targets)
 
@@ -48,6 +57,28 @@ def sign(metadata: Metadata[T], signers: Iterable[Signer]) -> None:
     for signer in signers:
         keyid = tuf_key(signer.public).keyid
         metadata.signatures[keyid] = Signature(keyid, signer.sign(data).hex())
+
+
+def end_of(now: datetime, days: int) -> datetime:
+    """Returns when what is signed now ends, in whole seconds as metadata writes it."""
+    return (now + timedelta(days=days)).replace(microsecond=0)
+
+
+def site_roles(targets: Targets | None) -> dict[str, DelegatedRole]:
+    """Returns name → role of the sites that sign their own files, in the order that counts."""
+    delegations = targets.delegations if targets else None
+    return dict((delegations.roles if delegations else None) or {})
+
+
+def of_no_site(
+    files: Mapping[str, TargetFile], roles: Mapping[str, DelegatedRole]
+) -> dict[str, TargetFile]:
+    """Returns the files that no site decides for itself."""
+    return {
+        path: target
+        for path, target in files.items()
+        if not any(role.is_delegated_path(path) for role in roles.values())
+    }
 
 
 def newest(folder: str, role: str) -> int:
@@ -205,6 +236,19 @@ def key_id(key: Key) -> str:
         return f"a key of the kind {key.keytype[:40]}"
 
 
+def key_ids(judge: Root | Targets, role: str) -> tuple[str, ...]:
+    """Returns the ids of a role's keys, as ``key_id`` gives them."""
+    return tuple(key_id(judge.get_key(known)) for known in judge.get_delegated_role(role).keyids)
+
+
+def fitting(
+    judge: Metadata[Root] | Metadata[Targets], role: str, signers: Iterable[Signer]
+) -> list[Signer]:
+    """Returns those whose keys the role names."""
+    known = judge.signed.get_delegated_role(role).keyids
+    return [signer for signer in signers if tuf_key(signer.public).keyid in known]
+
+
 def sign_as(
     judge: Metadata[Root] | Metadata[Targets],
     role: str,
@@ -216,13 +260,11 @@ def sign_as(
     Raises:
         Refused: X059, they are none, or too few.
     """
-    known = judge.signed.get_delegated_role(role).keyids
-    fit = [signer for signer in signers if tuf_key(signer.public).keyid in known]
-    sign(metadata, fit)
+    sign(metadata, fitting(judge, role, signers))
     try:
         check(judge, role, metadata, role)
     except IntegrityError as error:
-        wanted = ", ".join(key_id(judge.signed.get_key(keyid)) for keyid in known)
+        wanted = ", ".join(key_ids(judge.signed, role))
         raise Refused(
             f"no key here may sign as {role}",
             hint=f"Pass --key with a key that the role names: {wanted}.",

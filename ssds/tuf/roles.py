@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from ssds.core.digest import sha256_of
@@ -69,7 +69,7 @@ def stage_root(folder: str, keepers: Keepers, now: datetime, days: int = ROOT_DA
         old = disk.read_root(folder) if disk.newest(folder, "root") else None
         root = old.signed if old else Root(consistent_snapshot=True)
         root.version = disk.newest(folder, "root") + 1
-        root.expires = (now + timedelta(days=days)).replace(microsecond=0)
+        root.expires = disk.end_of(now, days)
         wanted = [("root", keepers.root), ("targets", keepers.targets)]
         for role, keys in [*wanted, *((name, keepers.online) for name in _ONLINE)]:
             if keys:
@@ -188,10 +188,7 @@ def _staged(folder: str, staged: Metadata[Root]) -> Staged:
 
 def _ids(root: Root) -> dict[str, tuple[str, ...]]:
     """Returns role → ids of its keys, as ``ssds key show --id`` calls them."""
-    return {
-        name: tuple(disk.key_id(root.keys[keyid]) for keyid in role.keyids)
-        for name, role in sorted(root.roles.items())
-    }
+    return {name: disk.key_ids(root, name) for name in sorted(root.roles)}
 
 
 def delegate(
@@ -223,7 +220,7 @@ def delegate(
         root = disk.read_root(folder)
         found = disk.read_targets(folder, root) or Metadata(Targets())
         targets = found.signed
-        roles = dict((targets.delegations and targets.delegations.roles) or {})
+        roles = disk.site_roles(targets)
         known = dict(targets.delegations.keys) if targets.delegations else {}
         roles.pop(f"{disk.SITE}{site}", None)
         if keys:
@@ -239,13 +236,9 @@ def delegate(
         used = {keyid for role in roles.values() for keyid in role.keyids}
         kept = {keyid: key for keyid, key in known.items() if keyid in used}
         targets.delegations = Delegations(keys=kept, roles=roles) if roles else None
-        targets.targets = {
-            path: target
-            for path, target in targets.targets.items()
-            if not any(role.is_delegated_path(path) for role in roles.values())
-        }
+        targets.targets = disk.of_no_site(targets.targets, roles)
         targets.version = disk.newest(folder, "targets") + 1
-        targets.expires = (now + timedelta(days=TARGETS_DAYS)).replace(microsecond=0)
+        targets.expires = disk.end_of(now, TARGETS_DAYS)
         found.signatures.clear()
         disk.sign_as(root, "targets", found, signers)
         disk.write_metadata(folder, f"{targets.version}.targets.json", found)

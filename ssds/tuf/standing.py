@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import TYPE_CHECKING, TypeVar
 
 from ssds.core.errors import IntegrityError, Refused
@@ -25,7 +26,7 @@ _DRIVEN_UP = 10**8
 
 
 def standing(
-    folder: str, name: str, role: str, kind: type[T], judges: Sequence[Judge]
+    folder: str, name: str, role: str, kind: type[T], judges: Iterable[Judge]
 ) -> Metadata[T] | None:
     """Returns a file of a role if today's keys signed it, None if only keys of before did.
 
@@ -64,13 +65,8 @@ def standing_site(
     number = disk.newest(folder, role)
     if not number:
         return None
-    name = f"{number}.{role}.json"
-    try:
-        return standing(folder, name, role, Targets, [targets])
-    except IntegrityError as error:
-        if error.code != "X052":
-            raise
-    return standing(folder, name, role, Targets, [targets, *_targets_before(folder, roots)])
+    judges = chain([targets], _targets_before(folder, roots))  # those before: only if need be
+    return standing(folder, f"{number}.{role}.json", role, Targets, judges)
 
 
 def _targets_before(folder: str, roots: Sequence[Metadata[Root]]) -> Iterable[Metadata[Targets]]:

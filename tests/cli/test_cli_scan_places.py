@@ -52,6 +52,16 @@ def test_an_image_is_not_passed_by_advisories_of_any_age(
     assert why in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("option", ["--policy", "--advisories"])
+def test_what_is_asked_of_an_image_without_a_place_is_refused(
+    tmp_path: Path, option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "workspace"
+    write_shared(root)
+    assert main(["-C", str(root), "scan", option, "default"]) == 1
+    assert "error[E291]" in capsys.readouterr().err
+
+
 def test_an_earlier_report_is_asked_for_what_the_new_one_is_asked(
     tmp_path: Path, image: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -289,7 +289,7 @@ def test_no_link_is_published_wherever_it_leads_and_all_are_told(tmp_path: Path)
     names = ["catalog", "lockfiles", "lockfiles/secret", "../secret", str(tmp_path / "secret")]
     with pytest.raises(EnvironmentProblem) as caught:
         files_below(str(root), names)
-    assert caught.value.code == "X030"
+    assert caught.value.code == "X078"
     assert [line.split(": ")[0].strip() for line in caught.value.message.splitlines()[1:]] == [
         "catalog/alias",
         "catalog/broken",

@@ -109,7 +109,7 @@ def test_a_length_without_measure_is_refused_before_anything_is_fetched(
     kit.publish(None, "ci")
     with pytest.raises(IntegrityError) as caught:
         fetch(kit.folder, tmp_path / "site", kit.first_root)
-    assert caught.value.code == "X074"
+    assert caught.value.code == "X080"
 
 
 def test_a_file_that_is_also_a_folder_is_refused_in_words(kit: Kit, tmp_path: Path) -> None:
