@@ -149,7 +149,11 @@ def _of_layout(layout: Layout, name: str, platform: Platform, scratch: str) -> O
     manifest = parse_manifest(layout.read(chosen.digest, DOCUMENT_LIMIT_BYTES))
     config = parse_config(layout.read(manifest.config.digest, DOCUMENT_LIMIT_BYTES))
     if len(config.diff_ids) != len(manifest.layers):
-        raise IntegrityError("the image's manifest and config name other layers", code="E283")
+        raise IntegrityError(
+            "the image's manifest and config name other layers",
+            hint="The image is damaged or forged.",
+            code="E283",
+        )
     layers = []
     for number, layer in enumerate(manifest.layers):
         with layout.blobs.open(layer.digest) as file:
@@ -199,7 +203,11 @@ def _of_archive(path: str, platform: Platform, scratch: str) -> Opened:
     config = parse_config(data)
     names = images[0].texts("Layers")
     if len(names) != len(config.diff_ids):
-        raise IntegrityError("the archive and the image's config name other layers", code="E283")
+        raise IntegrityError(
+            "the archive and the image's config name other layers",
+            hint="The image is damaged or forged.",
+            code="E283",
+        )
     if config.platform is not None and config.platform != platform:
         raise UnavailableError(
             f"the image in {path} is for {config.platform}, not for {platform}",
@@ -242,7 +250,11 @@ def _member(path: str, members: Mapping[str, Member], name: str) -> bytes:
     with BufferedReader(Content(path, _entry(path, members, name))) as file:
         data = file.read(DOCUMENT_LIMIT_BYTES + 1)
     if len(data) > DOCUMENT_LIMIT_BYTES:
-        raise IntegrityError(f"{name[:200]!r} in {path} is too large", code="E285")
+        raise IntegrityError(
+            f"{name[:200]!r} in {path} is too large",
+            hint="Give an archive as `docker save` writes it.",
+            code="E285",
+        )
     return data
 
 
@@ -255,7 +267,11 @@ def _of_sif(path: str, bare: bool, scratch: str) -> Opened:
         architecture = container.architecture
         systems = [part for part in container.parts if part.type == PARTITION]
         if len(systems) != 1:
-            raise IntegrityError(f"{path} has {len(systems)} file systems", code="E286")
+            raise IntegrityError(
+                f"{path} has {len(systems)} file systems",
+                hint="Give a SIF file with one; or unpack it and name the folder.",
+                code="E286",
+            )
         offset = systems[0].offset
     target = os.path.join(scratch, "root")
     command = ["unsquashfs", "-no-progress", "-quiet", "-processors", "1", "-offset", str(offset)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 
 from ssds.core.canonical import Json, pretty_bytes
 from ssds.core.errors import IntegrityError
@@ -13,7 +14,7 @@ from ssds.host.files import atomic_write, remove_file
 from ssds.lock.data import DataLock
 from ssds.lock.model import Released
 from ssds.oci.blobs import Blobs
-from ssds.oci.document import DOCUMENT_LIMIT_BYTES, load_document
+from ssds.oci.document import DOCUMENT_LIMIT_BYTES, Place, load_document
 from ssds.ship.record import parse_record, record_fields
 from ssds.ship.refdata.artefact import PREFIX, data_record, read_data_record
 from ssds.ship.sites import Pick
@@ -54,17 +55,10 @@ def read_installed(folder: str) -> list[Installed]:
     Raises:
         IntegrityError: I010, a record is damaged.
     """
-    root = os.path.join(folder, FOLDER)
-    names = sorted(os.listdir(root)) if os.path.isdir(root) else []
     found = []
-    for name in names:
-        path = os.path.join(root, name)
-        if not name.endswith(".json") or name.startswith(".") or not os.path.isfile(path):
-            continue
+    for name, path in _records(os.path.join(folder, FOLDER)):
         try:
-            with open(path, "rb") as file:
-                root_place = load_document(file.read(DOCUMENT_LIMIT_BYTES + 1), path)
-            root_place.integer("installed_version", low=1, high=1)
+            root_place = _record(path)
             released = parse_record(root_place.child("release"))
             platform = Platform(root_place.text("platform"))
             entry = Installed(
@@ -76,6 +70,22 @@ def read_installed(folder: str) -> list[Installed]:
             raise _damaged(path, error, "release") from None
         found.append(entry)
     return found
+
+
+def _records(root: str) -> Iterator[tuple[str, str]]:
+    """Gives name and path of each record in a folder, by name."""
+    for name in sorted(os.listdir(root)) if os.path.isdir(root) else []:
+        path = os.path.join(root, name)
+        if name.endswith(".json") and not name.startswith(".") and os.path.isfile(path):
+            yield name, path
+
+
+def _record(path: str) -> Place:
+    """Returns what a record says; raises IntegrityError where it is none of this version."""
+    with open(path, "rb") as file:
+        place = load_document(file.read(DOCUMENT_LIMIT_BYTES + 1), path)
+    place.integer("installed_version", low=1, high=1)
+    return place
 
 
 def _damaged(path: str, error: Exception, what: str) -> IntegrityError:
@@ -124,17 +134,11 @@ class InstalledSet:
 
 def read_installed_sets(folder: str) -> list[InstalledSet]:
     """Returns the records of data sets, by name; raises IntegrityError (I010)."""
-    root = os.path.join(folder, FOLDER, "data")
     found = []
-    for file in sorted(os.listdir(root)) if os.path.isdir(root) else []:
-        path = os.path.join(root, file)
+    for file, path in _records(os.path.join(folder, FOLDER, "data")):
         name, _, version = file.removesuffix(".json").partition("@")
-        if not file.endswith(".json") or file.startswith(".") or not os.path.isfile(path):
-            continue
         try:
-            with open(path, "rb") as opened:
-                place = load_document(opened.read(DOCUMENT_LIMIT_BYTES + 1), path)
-            place.integer("installed_version", low=1, high=1)
+            place = _record(path)
             source = place.text("source")
             said = json.dumps(place.child("lock").value).encode()
             lock = read_data_record(said, name, version)

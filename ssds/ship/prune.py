@@ -16,6 +16,7 @@ from ssds.core.canonical import pretty_bytes
 from ssds.core.digest import Digest
 from ssds.core.errors import IntegrityError
 from ssds.core.records import dataclass
+from ssds.host import local
 from ssds.ship.images import image_problems
 from ssds.ship.parts import NAME
 from ssds.ship.refdata.content import set_problems
@@ -222,7 +223,7 @@ def _unused(folder: str) -> tuple[dict[Digest, int], dict[Digest, frozenset[str]
     A damaged list starts all periods anew. Sites are noted, as their generations go first.
     """
     try:
-        with open(os.path.join(folder, UNUSED), "rb") as file:
+        with local.open_regular(os.path.join(folder, UNUSED)) as file:
             found = json.loads(file.read())
         since = {Digest(text): int(at) for text, at in found["images"].items()}
         sites = {Digest(d): frozenset(map(str, s)) for d, s in found.get("sites", {}).items()}
