@@ -348,8 +348,9 @@ def test_nothing_of_others_is_touched_and_nothing_live_is_removed_whatever_fails
                 for image_digest in entry.images.values():
                     assert (tree / image_path(image_digest) / "opt/fsl/data").exists()
                 if entry.adopted:
-                    wrappers = tree / f"sites/example/wrappers/{entry.name}/{entry.full}/bin"
-                    assert wrappers.samefile(place.parent)
+                    wrappers = f"wrappers/{entry.name}/{entry.full}/bin"
+                    current = tree / ".ssds/sites/example/current"  # switched before its link
+                    assert (current / wrappers).samefile(place.parent)
 
 
 def test_a_kill_a_rollback_and_a_return_to_the_old_scripts_lose_nothing(
