@@ -13,18 +13,21 @@ from ssds.core.canonical import Json, canonical_bytes
 from ssds.core.text import shown
 from ssds.kinds.gate.findings import IMAGE, Finding
 from ssds.kinds.gate.judge import covers
+from ssds.kinds.sbom.component import purl_of
+from ssds.kinds.scan.components import ECOSYSTEMS
 from ssds.reports.model import Image, Report
 
 CONTEXT = "https://openvex.dev/ns/v0.2.0"
-_TYPES = {
-    "AlmaLinux": ("rpm", "almalinux"), "Alpine": ("apk", "alpine"), "CRAN": ("cran", ""),
-    "Bioconductor": ("bioconductor", ""), "Chainguard": ("apk", "chainguard"),
-    "Debian": ("deb", "debian"), "Go": ("golang", ""), "Julia": ("julia", ""),
-    "PyPI": ("pypi", ""), "Red Hat": ("rpm", "redhat"), "Rocky Linux": ("rpm", "rocky"),
-    "Ubuntu": ("deb", "ubuntu"), "Wolfi": ("apk", "wolfi"), "crates.io": ("cargo", ""),
-    "npm": ("npm", ""), "openSUSE": ("rpm", "opensuse"),
+_SYSTEMS = {
+    "AlmaLinux": ("rpm", "almalinux"), "Alpine": ("apk", "alpine"),
+    "Chainguard": ("apk", "chainguard"), "Debian": ("deb", "debian"),
+    "Mageia": ("rpm", "mageia"), "Red Hat": ("rpm", "redhat"), "Rocky Linux": ("rpm", "rocky"),
+    "Ubuntu": ("deb", "ubuntu"), "Wolfi": ("apk", "wolfi"), "openEuler": ("rpm", "openeuler"),
+    "openSUSE": ("rpm", "opensuse"),
 }  # fmt: skip
-"""OSV's ecosystem → purl type and namespace; what is not here is ``generic``."""
+"""OSV's ecosystem of a distribution → purl type and namespace."""
+_LANGUAGES = {ecosystem: kind for kind, ecosystem in ECOSYSTEMS.items()}
+"""OSV's ecosystem of a language → purl type; what is in neither table is ``generic``."""
 
 
 def openvex(report: Report, date: str) -> dict[str, Json]:
@@ -75,22 +78,18 @@ def _status(image: Image, found: Finding) -> dict[str, Json]:
 
 def _product(image: Image) -> str:
     """Returns the image's purl: by its digest where it was released."""
-    from packageurl import PackageURL
-
     name, _, version = image.release.partition("@")
     if image.manifest is not None:
-        return PackageURL("oci", None, name, str(image.manifest)).to_string()
-    return PackageURL("generic", None, name or "image", version or None).to_string()
+        return purl_of("oci", "", name, str(image.manifest), {})
+    return purl_of("generic", "", name or "image", version, {})
 
 
 def _package(found: Finding) -> str:
-    from packageurl import PackageURL
-
     family, _, release = found.ecosystem.partition(":")
-    kind, namespace = _TYPES.get(family, ("generic", ""))
-    stated = {"distro": f"{namespace}-{release}"} if namespace and release else None
-    if kind == "npm":
-        namespace, _, name = found.package.rpartition("/")
-    else:
-        name = found.package
-    return PackageURL(kind, namespace or None, name, found.version, stated).to_string()
+    if family in _SYSTEMS:
+        kind, namespace = _SYSTEMS[family]
+        stated = {"distro": f"{namespace}-{release}" if release else ""}
+        return purl_of(kind, namespace, found.package, found.version, stated)
+    kind, whole = _LANGUAGES.get(family, "generic"), found.source or found.package
+    namespace, _, name = whole.rpartition(":" if kind == "maven" else "/")
+    return purl_of(kind, namespace, name, found.version, {})

@@ -12,11 +12,12 @@ import uuid
 from ssds.core.canonical import Json, canonical_bytes
 from ssds.core.text import shown
 from ssds.kinds.gate.findings import IMAGE, Finding
+from ssds.kinds.scan.severity import LEVELS
 from ssds.reports.model import Image, Report
 from ssds.version import VERSION
 
 _WORDS = {"negligible": "info"}
-_SEVERITIES = frozenset({"critical", "high", "medium", "low", "info", "unknown"})
+"""Level → CycloneDX's word, where that is another."""
 
 
 def vdr(report: Report) -> dict[str, Json]:
@@ -109,11 +110,8 @@ def _source(name: str) -> str:
 
 
 def _rating(found: Finding) -> Json:
-    word = _WORDS.get(found.severity, found.severity)
-    rating: dict[str, Json] = {
-        "severity": word if word in _SEVERITIES else "unknown",
-        "method": "other",
-    }
+    level = found.severity if found.severity in LEVELS else "unknown"
+    rating: dict[str, Json] = {"severity": _WORDS.get(level, level), "method": "other"}
     if found.severity_source:
         rating["justification"] = shown(found.severity_source)
     return rating

@@ -106,6 +106,23 @@ def test_openvex_says_what_is_accepted_what_has_a_fix_and_what_is_open():
     assert openvex(report(waived), "2026-11-27")["@id"] != document["@id"]
 
 
+@pytest.mark.parametrize(
+    ("ecosystem", "package", "purl"),
+    [
+        ("Go", "golang.org/x/net", "pkg:golang/golang.org/x/net@1.0"),
+        ("Maven", "org.slf4j:slf4j-api", "pkg:maven/org.slf4j/slf4j-api@1.0"),
+        ("Packagist", "symfony/yaml", "pkg:composer/symfony/yaml@1.0"),
+        ("npm", "@babel/core", "pkg:npm/%40babel/core@1.0"),
+        ("openEuler:24.03", "zlib", "pkg:rpm/openeuler/zlib@1.0?distro=openeuler-24.03"),
+        ("conda-forge", "zlib", "pkg:generic/zlib@1.0"),
+    ],
+)
+def test_openvex_names_a_package_as_its_ecosystem_does(ecosystem, package, purl):
+    found = finding(ecosystem=ecosystem, package=package, source=package)
+    statement = openvex(report(image("a@1.0", found)), "2026-11-27")["statements"][0]
+    assert statement["products"][0]["subcomponents"] == [{"@id": purl}]
+
+
 def test_new_gone_and_changed_findings_are_told():
     before = earlier(image("a@1.0", finding(), finding("CVE-2026-2"), finding("CVE-2026-3")))
     now = report(

@@ -35,7 +35,7 @@ _DISTRIBUTIONS = {
 """os-release's id → OSV's ecosystem."""
 SYSTEMS = ("deb", "rpm", "apk")
 """purl types of distributions' packages."""
-_ECOSYSTEMS = {
+ECOSYSTEMS = {
     "bioconductor": "Bioconductor",
     "cargo": "crates.io",
     "composer": "Packagist",
@@ -152,7 +152,7 @@ def _package(item: Place) -> Package | None:
             type=parts.type,
         )
     return Package(
-        ecosystem=_ECOSYSTEMS.get(parts.type, ""),
+        ecosystem=ECOSYSTEMS.get(parts.type, ""),
         name=name,
         version=version,
         source=_language_name(parts),
