@@ -12,7 +12,7 @@ from typing import Any
 
 from ssds.core.diagnostics import Collector
 from ssds.importers.dockerfile import Context
-from ssds.importers.dockerwords import words
+from ssds.importers.dockerwords import unquoted, words
 from ssds.importers.model import Imported, Refusals
 from ssds.recipe.formats.scope import COMMAND, ENVIRONMENT_NAME
 
@@ -274,19 +274,8 @@ class _Reader:
 
 def _bare(line: str) -> str:
     """Returns the line without the comment at its end."""
-    sign, position = "", 0
-    while position < len(line):
-        char = line[position]
-        if char == "\\" and sign != "'":
-            position += 1
-        elif sign:
-            sign = "" if char == sign else sign
-        elif char in "'\"":
-            sign = char
-        elif char == "#" and line[position - 1 : position].isspace():
-            return line[:position]
-        position += 1
-    return line
+    signs = (at for at in unquoted(line) if line[at] == "#" and line[at - 1 : at].isspace())
+    return line[: next(signs, len(line))]
 
 
 def _script(lines: Lines) -> str:

@@ -186,7 +186,7 @@ class _Reader:
         platform = one.flags.get("platform", _AMD64[0])
         if platform not in _AMD64:
             self.refuse(one.line, f"FROM --platform={platform}", "State it in platforms.")
-        self.globals, self.args = self.args, self.args
+        self.globals = self.args
         found = words(one.rest) or []
         text = self._text(found[0], one.line) if found else ""
         alone = len(found) == 1 or (len(found) == 3 and (found[1].plain or "").upper() == "AS")

@@ -43,19 +43,18 @@ def chosen(
         names = ", ".join(stage.name for stage in stages)
         refuse(line, f"no stage {wanted}", f"The stages are {names}.")
         return list(found[: first + 1]), []
-    chain = [stages[at]]
-    taken = {at}
-    while (below := _place(stages, chain[-1].on, at)) is not None:
-        chain.append(stages[below])
-        taken.add(below)
-        at = below
+    chain = [at]
+    while (below := _place(stages, stages[chain[-1]].on, chain[-1])) is not None:
+        chain.append(below)
+    taken = set(chain)
     left = [stage.name for number, stage in enumerate(stages) if number not in taken]
     notes = []
     if left:
-        kept = f"stage {chain[0].name} was taken"
+        kept = f"stage {stages[at].name} was taken"
         how = "" if wanted else ", as docker build does; --stage NAME takes another"
         notes.append(f"{kept}, {', '.join(left)} left out{how}")
-    return [*found[:first], *(one for stage in reversed(chain) for one in stage.own)], notes
+    own = [one for number in reversed(chain) for one in stages[number].own]
+    return [*found[:first], *own], notes
 
 
 def _stages(found: Sequence[Instruction]) -> list[Stage]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ssds.core.patterns import pattern
@@ -265,18 +265,21 @@ def pairs(text: str) -> list[tuple[str, Word]] | None:
     return found
 
 
-def _end_of_word(text: str) -> int:
+def unquoted(text: str) -> Iterator[int]:
+    """Gives the places of a shell-like text that no quote and no backslash covers."""
     sign, position = "", 0
     while position < len(text):
         char = text[position]
         if char == "\\" and sign != "'":
-            position += 2
-            continue
-        if sign:
+            position += 1
+        elif sign:
             sign = "" if char == sign else sign
         elif char in "'\"":
             sign = char
-        elif char.isspace():
-            return position
+        else:
+            yield position
         position += 1
-    return len(text)
+
+
+def _end_of_word(text: str) -> int:
+    return next((at for at in unquoted(text) if text[at].isspace()), len(text))
