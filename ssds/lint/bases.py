@@ -13,11 +13,9 @@ from ssds.oci.image_name import parse_image_name
 from ssds.recipe.address import format_address, parse_address
 from ssds.recipe.catalog import CatalogReading
 from ssds.recipe.codes import diagnostic
-from ssds.recipe.homes import FORMATS
+from ssds.recipe.homes import THEIRS
 from ssds.recipe.model import Release, Target
 from ssds.recipe.shared import BASES_FILE
-
-THEIRS = "/" + FORMATS["neurocontainers"].file
 
 
 def moving_bases(reading: CatalogReading) -> Iterator[Diagnostic]:

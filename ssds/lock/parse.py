@@ -339,7 +339,7 @@ def _place(c: Checker, value: object, path: Path) -> str:
 
 
 def _page(c: Checker, value: object, path: Path) -> str:
-    """Returns an entry of ``webapps.json``: a JSON object of texts, numbers and lists of texts."""
+    """Returns an entry of ``webapps.json``: a JSON object, as text."""
     text = c.text(value, path)
     if text and not is_page(text):
         c.fault("L014", path, found=repr(text[:80]), expected="a JSON object that can be listed")

@@ -15,12 +15,11 @@ from ssds.lock.model import DEFAULT_VARIANT, Locks
 from ssds.lock.read import CATALOG_LOCK, diagnostic
 from ssds.recipe.address import format_address
 from ssds.recipe.catalog import CatalogReading
-from ssds.recipe.homes import FORMATS
+from ssds.recipe.homes import THEIRS
 from ssds.recipe.model import Catalog, Target
 from ssds.recipe.shared import BASES_FILE
 
 _SHOWN = 4
-_THEIRS = "/" + FORMATS["neurocontainers"].file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +114,7 @@ def _asked_at(lack: Lack, reading: CatalogReading) -> tuple[Span, str]:
     suite = target.suite
     if suite is not None and missing.name in {data.source for data in suite.data}:
         return reading.spans(suite.file, ("required_files",), key=True), "required_files"
-    if path.endswith(_THEIRS):
+    if path.endswith(THEIRS):
         asks: Path = ("files",) if missing.kind == "source" else ("build", "base-image")
         there = reading.spans.first(path, [asks, ("build", "directives")])
         return reading.spans(path, there, key=True), format_address(there)

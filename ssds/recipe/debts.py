@@ -14,7 +14,7 @@ from ssds.core.diagnostics import Collector
 from ssds.core.patterns import pattern
 from ssds.core.records import dataclass, replace
 from ssds.recipe.codes import diagnostic, near
-from ssds.recipe.formats.scope import Report
+from ssds.recipe.formats.scope import Report, day
 from ssds.recipe.model import Release, Target
 from ssds.recipe.yamlmarks import Spans
 
@@ -23,7 +23,6 @@ NAME_LIMIT = 200
 """Characters of a finding's id or package, as the schema has it."""
 _ESCAPED = pattern("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff\ud800-\udfff]")
 """What JSON may write as it is and YAML may not, or reads as something else."""
-_DATE = pattern(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,9 +101,7 @@ def _debts(name: str, item: Mapping[str, Any], report: Report) -> Debts:
 
 def _day(text: str, path: tuple[str | int, ...], report: Report) -> dt.date:
     try:
-        if not _DATE.fullmatch(text):
-            raise ValueError("not of the form YYYY-MM-DD")
-        return dt.date.fromisoformat(text)
+        return day(text)
     except ValueError as error:
         report("U011", path, ("found", text), ("reason", str(error)))
         return dt.date.min

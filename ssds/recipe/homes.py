@@ -43,6 +43,8 @@ FORMATS: Mapping[str, Format] = {
     ),
 }
 """The formats that can be read, by the name that the setting ``catalog`` has for them."""
+THEIRS = "/" + FORMATS["neurocontainers"].file
+"""How the paths of NeuroDesk's recipes end."""
 
 
 class Home(NamedTuple):

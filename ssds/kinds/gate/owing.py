@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from ssds.core.records import dataclass
 from ssds.kinds.gate.findings import Finding, Scan
 from ssds.kinds.gate.judge import covers, rules_met, worse_than
-from ssds.kinds.gate.spec import in_force, rules_of
+from ssds.kinds.gate.spec import in_force, rules_of, waiver_form
 from ssds.recipe.debts import NAME_LIMIT, Debt
 from ssds.recipe.model import Policy, Waiver
 
@@ -103,7 +103,7 @@ def owing(
 
 def _held(one: Scanned, as_of: dt.date) -> Iterator[Finding]:
     """Gives what a policy holds and no waiver covers."""
-    waivers = [{"id": w.id, "package": w.package} for w in in_force(one.waivers, as_of)]
+    waivers = [waiver_form(w) for w in in_force(one.waivers, as_of)]
     rules = rules_of(one.policy)
     for finding in (*one.scan.findings, *one.inspection):
         if rules_met(finding, rules) and not any(covers(w, finding) for w in waivers):

@@ -12,8 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from ssds.core.canonical import Json
 from ssds.core.errors import IntegrityError, UnavailableError
-from ssds.core.text import printable
-from ssds.kinds.inspect.remark import RULES, SEVERITIES, USUAL, Remark
+from ssds.kinds.inspect.remark import SEVERITIES, Remark, of_file
 from ssds.kinds.inspect.secrets import in_config, in_folder, in_layers
 from ssds.oci.flatten import Entry, FlatTree
 
@@ -61,26 +60,13 @@ def document(remarks: Sequence[Remark]) -> dict[str, Json]:
     return {"format": FORMAT, "findings": [remark.to_json() for remark in remarks]}
 
 
-def remark(
-    rule: str, path: str, layer: int, what: str, *, usual: bool = False, severity: str = ""
-) -> Remark:
-    """Returns one remark; ``path`` is without a leading slash, ``layer`` counts from 0."""
-    return Remark(
-        path=f"/{printable(path)}",
-        layer=layer + 1,
-        rule=rule,
-        severity=USUAL if usual else severity or RULES[rule],
-        what=what,
-    )
-
-
 def _of_files(tree: FlatTree) -> Iterator[Remark]:
     for path, entry in tree.entries.items():
         if entry.type == "symlink" or path.startswith(_LEFT_OPEN):
             continue
         if entry.type in ("char", "block"):
             if (entry.type, entry.mode & 0o777) != ("char", 0):  # an overlay's whiteout
-                yield remark("device", path, entry.layer, f"a {entry.type} device")
+                yield of_file("device", path, entry.layer, f"a {entry.type} device")
         elif entry.type == "file":
             yield from _of_file(path, entry)
         if entry.mode & stat.S_IWOTH and path:
@@ -92,24 +78,24 @@ def _of_file(path: str, entry: Entry) -> Iterator[Remark]:
     runs = entry.mode & 0o111
     if entry.mode & stat.S_ISUID and runs:
         what = f"who runs it becomes {'root' if entry.uid == 0 else f'user {entry.uid}'}"
-        yield remark("setuid", path, entry.layer, what, usual=usual)
+        yield of_file("setuid", path, entry.layer, what, usual=usual)
     if entry.mode & stat.S_ISGID and entry.mode & 0o010:
         what = f"who runs it gets the rights of group {entry.gid}"
-        yield remark("setgid", path, entry.layer, what, usual=usual)
+        yield of_file("setgid", path, entry.layer, what, usual=usual)
     if _CAPABILITY in entry.xattrs:
         what = "who runs it gets capabilities of root"
-        yield remark("capability", path, entry.layer, what, usual=usual)
+        yield of_file("capability", path, entry.layer, what, usual=usual)
 
 
 def _writable(path: str, entry: Entry) -> Iterator[Remark]:
     if entry.type == "folder" and not entry.mode & stat.S_ISVTX:
         what = "a folder that everybody may write to, without the sticky bit"
-        yield remark("world-writable", path, entry.layer, what)
+        yield of_file("world-writable", path, entry.layer, what)
     elif entry.type == "file":
         what = "a file that everybody may write to"
         if entry.mode & 0o111:
             what = "a program that everybody may change"
-        yield remark("world-writable", path, entry.layer, what)
+        yield of_file("world-writable", path, entry.layer, what)
 
 
 def _of_accounts(tree: FlatTree, closed: set[str]) -> Iterator[Remark]:
@@ -130,7 +116,7 @@ def _of_accounts(tree: FlatTree, closed: set[str]) -> Iterator[Remark]:
                 continue
             if not rest[0]:
                 what = f"the account {account[:40]!r} has an empty password"
-                yield remark("empty-password", path, entry.layer, what)
+                yield of_file("empty-password", path, entry.layer, what)
             if path == "etc/passwd" and account != "root" and rest[1] == "0":
                 what = f"the account {account[:40]!r} is root too (user 0)"
-                yield remark("second-root", path, entry.layer, what)
+                yield of_file("second-root", path, entry.layer, what)

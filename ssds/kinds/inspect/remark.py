@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ssds.core.canonical import Json
+from ssds.core.text import printable
 
 RULES: dict[str, str] = {
     "secret": "critical",
@@ -59,3 +60,14 @@ class Remark:
             "layer": self.layer,
             "what": self.what,
         }
+
+
+def of_file(rule: str, path: str, layer: int, what: str, *, usual: bool = False) -> Remark:
+    """Returns one remark on a file; ``path`` has no leading slash, ``layer`` counts from 0."""
+    return Remark(
+        path=f"/{printable(path)}",
+        layer=layer + 1,
+        rule=rule,
+        severity=USUAL if usual else RULES[rule],
+        what=what,
+    )

@@ -15,8 +15,7 @@ from functools import partial
 
 from ssds.core.errors import UnavailableError
 from ssds.core.patterns import pattern
-from ssds.core.text import printable
-from ssds.kinds.inspect.remark import CONFIG, RULES, USUAL, Remark
+from ssds.kinds.inspect.remark import CONFIG, RULES, Remark, of_file
 from ssds.oci.content import Content, Entry, entry_of
 from ssds.oci.flatten import FlatTree
 from ssds.oci.tarindex import Member, index_tar
@@ -103,7 +102,7 @@ def in_layers(layers: Sequence[str]) -> Iterator[Remark]:
         for member in index_tar(layer, what=f"layer {number + 1}"):
             if member.type == "file":
                 read = partial(_content, layer, member)
-                yield from _in_file(member.path, number + 1, member.size_bytes, read)
+                yield from _in_file(member.path, number, member.size_bytes, read)
 
 
 def in_folder(tree: FlatTree, closed: set[str]) -> Iterator[Remark]:
@@ -115,7 +114,7 @@ def in_folder(tree: FlatTree, closed: set[str]) -> Iterator[Remark]:
     for entry in tree.walk():
         if entry.type == "file":
             try:
-                yield from _in_file(entry.path, 1, entry.size_bytes, partial(_read, tree, entry))
+                yield from _in_file(entry.path, 0, entry.size_bytes, partial(_read, tree, entry))
             except UnavailableError:
                 closed.add(entry.path)
 
@@ -150,13 +149,8 @@ def in_config(environment: Mapping[str, str]) -> Iterator[Remark]:
 
 def _remark(path: str, layer: int, what: str) -> Remark:
     known = what == _PRIVATE_KEY and _of_a_test(path.lower())
-    return Remark(
-        path=f"/{printable(path)}",
-        layer=layer,
-        rule="secret",
-        severity=USUAL if known else RULES["secret"],
-        what=f"{what}{', of a test or an example by its place' if known else ''}",
-    )
+    told = f"{what}{', of a test or an example by its place' if known else ''}"
+    return of_file("secret", path, layer, told, usual=known)
 
 
 def _of_a_test(path: str) -> bool:

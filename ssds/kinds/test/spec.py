@@ -35,6 +35,7 @@ def node(
     ``tests`` is its slice, where it was made before for another platform; ``failing`` names the
     tests that may fail today, sorted.
     """
+    own = slice_of(target, sources) if tests is None else tests
     known: dict[str, Json] = {"known_failures": list(failing)} if failing else {}
     used = dict.fromkeys(name for test in target.tests for name in test.sources)
     if target.suite:
@@ -42,9 +43,7 @@ def node(
     return Node(
         id=NodeId(str(target.release), "test", str(target.platform)),
         kind_version=SUITE_VERSION if target.suite else KIND_VERSION,
-        slice={**(slice_of(target, sources) if tests is None else tests), **known}
-        if known or tests is None
-        else tests,
+        slice={**own, **known} if known else own,
         inputs=(config, *(sources[name] for name in used)),
         hints=Later(
             lambda: {

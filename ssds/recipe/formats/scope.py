@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -27,9 +28,17 @@ _PLATFORM_NAME = pattern(r"\b(?:platform|arch|machine|cpu_flags)\b")
 _NAME = 100
 """Units of work for a name that is compared with an unknown one."""
 _RESERVED_ENVIRONMENT = pattern(r"SOURCE_DATE_EPOCH|SSDS_.*")
+_DATE = pattern(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 Trees = Callable[[str, str], LocalTree]
 """(recipe's folder, name) → the local tree; raises LocalProblem."""
+
+
+def day(text: str) -> dt.date:
+    """Returns a day; raises ValueError where the text is none of the form YYYY-MM-DD."""
+    if not _DATE.fullmatch(text):
+        raise ValueError("not of the form YYYY-MM-DD")
+    return dt.date.fromisoformat(text)
 
 
 class Report:

@@ -6,20 +6,18 @@ from its version, then from its variant; the later one wins.
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ssds.core.errors import InvalidValue
 from ssds.core.levels import known, similar
 from ssds.core.model import ReleaseName
-from ssds.core.patterns import pattern
 from ssds.core.platform import Platform
 from ssds.core.records import dataclass, replace
 from ssds.oci.image_name import parse_image_name
 from ssds.recipe.address import Path, format_address
 from ssds.recipe.codes import near
-from ssds.recipe.formats.scope import Report, Scope, Trees, check_conditions, names_of
+from ssds.recipe.formats.scope import Report, Scope, Trees, check_conditions, day, names_of
 from ssds.recipe.formats.ssds_metadata import check_metadata, read_metadata, read_software
 from ssds.recipe.formats.ssds_steps import TargetReader
 from ssds.recipe.formats.ssds_suite import Texts, read_suite
@@ -31,7 +29,6 @@ from ssds.recipe.work import TooMuch
 if TYPE_CHECKING:
     from ssds.recipe.formats.neurocontainers.fulltest import FullTest
 
-_DATE = pattern(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 MAX_TARGETS = 1_000
 _BYTE = 2
 """Units of work for a byte of the file, for each target that is read."""
@@ -201,9 +198,7 @@ class _RecipeReader:
         for index, item in enumerate(items):
             path = ("scan", "waivers", index)
             try:
-                if not _DATE.fullmatch(item["until"]):
-                    raise ValueError("not of the form YYYY-MM-DD")
-                dt.date.fromisoformat(item["until"])
+                day(item["until"])
             except ValueError as error:
                 facts = (("found", item["until"]), ("reason", str(error)))
                 self.report("R044", (*path, "until"), *facts)

@@ -32,7 +32,6 @@ from ssds.recipe.steps import AptStep, EnvStep, LabelsStep, RunStep, Step
 DEFAULT_DISTRO = "ubuntu22"
 _LEFT_OUT = frozenset({"base", "scif", "yum", "multi_ofed", "apt_get"})
 """Blocks that write files where they run, or are for other package managers."""
-_MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
 _ARGUMENT = re.compile(r"""kwargs\.(?:get|pop)\(\s*['"]([A-Za-z0-9]\w*)['"]""")
 _GENERIC = ("generic_autotools", "generic_cmake", "generic_build")
 _FORBIDDEN = frozenset({"verify"})
@@ -106,7 +105,7 @@ def _settled(platform: Platform, distro: str) -> Iterator[None]:
             logging.disable(logging.CRITICAL)
             config.set_container_format("docker")
             config.set_linux_distro(distro)
-            config.set_cpu_architecture(_MACHINES[platform.architecture])
+            config.set_cpu_architecture(platform.machine)
             level = platform.variant
             config.set_cpu_target(f"x86_64_{level}" if re.fullmatch("v[234]", level) else level)
             config.g_wd = "/var/tmp"  # noqa: S108 - a place of the image

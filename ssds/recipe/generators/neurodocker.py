@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ssds.core.patterns import pattern
+from ssds.core.platform import Platform
 from ssds.recipe.formats.scope import ENVIRONMENT_NAME, PACKAGE
 from ssds.recipe.generators.model import (
     Expansion,
@@ -26,7 +27,6 @@ from ssds.recipe.generators.model import (
 from ssds.recipe.steps import AptStep, EnvStep, RunStep, Step
 
 METHODS = ("binaries", "source")
-_MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
 _MOST_TURNS = 20
 _MOST_TEXT = 200_000
 _PACKAGES = pattern(r"[A-Za-z0-9_./:@%+=,~<>!*\[\]-]*(?: [A-Za-z0-9_./:@%+=,~<>!*\[\]-]+)*")
@@ -144,7 +144,7 @@ def _arguments(
     if "version" in required and version and known_versions and version not in known_versions:
         problems.append(unknown("R113", places["version"], "version", version, known_versions))
     if "arch" in optional and "arch" not in given:
-        given["arch"] = _MACHINES.get(request.platform.split("/")[1], optional["arch"])
+        given["arch"] = Platform(request.platform).machine
     return {**optional, **given}, problems
 
 

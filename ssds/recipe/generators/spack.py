@@ -33,7 +33,6 @@ LIBRARIES = ("libgcc-s1", "libgfortran5", "libgomp1", "libstdc++6")
 _SPEC = pattern(r"[a-z0-9][a-z0-9_.-]*(?:[ @%^+~=:,._A-Za-z0-9-]|/(?=[a-z0-9]{7}))*")
 _WEB = pattern(r"https?://[A-Za-z0-9.:_-]+/[A-Za-z0-9./_~+-]+")
 _COMMIT = pattern(r"[0-9a-f]{40}|[0-9a-f]{64}")
-_TARGETS = {"amd64": "x86_64", "arm64": "aarch64"}
 
 _SCRIPT = """\
 cp -r /run/ssds/sources/{source}/. /tmp/spack
@@ -110,7 +109,7 @@ def target_of(platform: Platform) -> str:
     level = platform.variant
     if level in ("v2", "v3", "v4"):
         return f"x86_64_{level}"
-    return level or _TARGETS[platform.architecture]
+    return level or platform.machine
 
 
 def environment(specs: list[str], platform: Platform, prefix: str) -> str:

@@ -96,20 +96,19 @@ class Checkout:
     def preset(self, name: str) -> dict[str, Any] | None:
         """Returns the file of a template, or None where there is none."""
         if name not in self._presets:
-            found = None
-            if "/" not in name and name[:1] not in ("", "."):
-                if self._is_older:
-                    return self._neurodocker(name)
-                document = self._load(f"{FOLDER}/{name}.yaml", self._collector)
-                if document is not None and isinstance(document.data, dict):
-                    found = document.data
-            self._presets[name] = found
+            plain = "/" not in name and name[:1] not in ("", ".")
+            read = self._neurodocker if self._is_older else self._own_preset
+            self._presets[name] = read(name) if plain else None
         return self._presets[name]
 
     @functools.cached_property
     def _is_older(self) -> bool:
         """Whether the checkout is older than its own templates; its builder had neurodocker's."""
         return not os.path.lexists(self._place(FOLDER))
+
+    def _own_preset(self, name: str) -> dict[str, Any] | None:
+        document = self._load(f"{FOLDER}/{name}.yaml", self._collector)
+        return document.data if document is not None and isinstance(document.data, dict) else None
 
     def _neurodocker(self, name: str) -> dict[str, Any] | None:
         try:
@@ -126,8 +125,8 @@ class Checkout:
             value = None
             if document is not None:
                 value = schema("neurocontainers", "N").check(document, own)
-            if document is not None and value is not None:
-                check(value, Report(document, own), name)
+                if value is not None:
+                    check(value, Report(document, own), name)
             self._recipes[name] = None if own.failed else value
         return self._recipes[name]
 
