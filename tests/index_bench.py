@@ -22,10 +22,12 @@ from typing import Any
 import laws_bench
 from laws_catalogs import AMD64, ARM64, dump, write_files, write_shared
 
-from ssds.cli import main
+from ssds.cli import indexed, main, planning
 from ssds.graph.index import hot, rows
+from ssds.graph.index.changes import Changes
 from ssds.graph.index.groups import Groups
 from ssds.graph.index.layout import FILE_NAME, open_index
+from ssds.workspace import Workspace
 
 CALM_S = 0.07
 """After so long a file's times are trusted (``rows._FINE_NS``)."""
@@ -190,6 +192,21 @@ class Bench:
         time.sleep(CALM_S)
         self.check()
         return first
+
+
+def keep_index(root: Path) -> None:
+    """Plans and keeps an index in which every file's times are trusted."""
+    time.sleep(CALM_S)
+    indexed.deliver(Workspace.open(str(root)), planning.Asked())
+
+
+def looked(root: Path) -> Changes:
+    """Returns what a look finds changed since ``keep_index``."""
+    session = indexed.Session(Workspace.open(str(root)), planning.Asked())
+    assert session.open()
+    changes = session.look()
+    assert changes is not None
+    return changes
 
 
 def expect(found: Said, wanted: Said, when: str) -> None:

@@ -9,6 +9,9 @@ from pathlib import Path
 from old_tree import Old
 
 from ssds.cli import main
+from ssds.core.diagnostics import Collector
+from ssds.lock.model import Lock
+from ssds.lock.read import read_locks
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,10 @@ class Place:
     def adopt(self, *words: str) -> int:
         sources = (f"tree={self.tree}", f"lists={self.lists}")
         return self.run("adopt", *sources, *words)
+
+    def locks(self) -> list[Lock]:
+        folder = str(self.workspace / "lockfiles")
+        return [*read_locks(folder, shown=folder, collector=Collector()).releases.values()]
 
 
 def new_workspace(folder: Path) -> Path:

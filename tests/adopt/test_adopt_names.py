@@ -15,7 +15,7 @@ from ship_makers import AMD64, image, release, site, small_tar
 from ssds.core.diagnostics import Collector
 from ssds.exports.entries import adopted_entries
 from ssds.lock.model import Adoption, Lock, Withdrawal
-from ssds.lock.read import parse_lock_bytes, read_locks
+from ssds.lock.read import parse_lock_bytes
 from ssds.lock.write import lock_bytes
 from ssds.oci.blobs import Blobs
 from ssds.ship.checking import check_tree
@@ -31,8 +31,7 @@ SYSTEMS = [
 
 def adopted_locks(place: Place) -> list[Lock]:
     assert place.adopt() == 0
-    folder = str(place.workspace / "lockfiles")
-    return [*read_locks(folder, shown=folder, collector=Collector()).releases.values()]
+    return place.locks()
 
 
 def loaded(system: str, tree: Path, module: str, command: str) -> str:

@@ -20,11 +20,9 @@ from old_places import Place
 from old_tree import make_lists, make_tree, old_releases, state_of
 from ship_makers import AMD64, image, release, root_tar, run, script, site, small_tar
 
-from ssds.core.diagnostics import Collector
 from ssds.core.errors import Refused
 from ssds.core.model import ReleaseName
 from ssds.lock.model import Adoption, Lock, PlatformLock, VariantLock, Withdrawal
-from ssds.lock.read import read_locks
 from ssds.lock.write import with_variant
 from ssds.oci.blobs import Blobs
 from ssds.ship.checking import check_tree
@@ -81,8 +79,7 @@ def grown(
     new_workspace(place.workspace)
     assert place.adopt() == 0
     before = state_of(place.tree)
-    folder = str(place.workspace / "lockfiles")
-    locks = [*read_locks(folder, shown=folder, collector=Collector()).releases.values()]
+    locks = place.locks()
     report = deploy(SITE, [*locks, made[1]], made[0], str(place.tree))
     return place, before, locks, report
 
@@ -250,8 +247,7 @@ def test_no_command_looks_into_an_adopted_image(
     made: tuple[Blobs, Lock, Lock], few: Place, capsys: pytest.CaptureFixture[str]
 ) -> None:
     few.adopt()
-    folder = str(few.workspace / "lockfiles")
-    locks = [*read_locks(folder, shown=folder, collector=Collector()).releases.values()]
+    locks = few.locks()
     sys.addaudithook(listens)
     LISTED.append("on")
     try:
@@ -359,8 +355,7 @@ def test_a_kill_a_rollback_and_a_return_to_the_old_scripts_lose_nothing(
     blobs, first, second = made
     before, tree = state_of(few.tree), str(few.tree)
     assert few.adopt() == 0
-    folder = str(few.workspace / "lockfiles")
-    locks = [*read_locks(folder, shown=folder, collector=Collector()).releases.values()]
+    locks = few.locks()
     known = points(blobs, first)
     forked(lambda: deploy(SITE, [*locks, first], blobs, tree), kill=known[len(known) // 2])
     assert kept(before, few.tree) == []

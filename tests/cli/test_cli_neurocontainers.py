@@ -10,11 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from index_bench import CALM_S, keep_index, looked
 from index_law import told
 from neurocontainers_checkout import AMD64, BUILD, HEAD, NAME, recipe, write_checkout
 
 from ssds.cli import indexed, planning
-from ssds.graph.index.changes import Changes
 from ssds.workspace import Workspace
 
 TEXT = recipe(
@@ -63,14 +63,6 @@ def another(checkout: Path) -> None:
     write_checkout(checkout, text, name="another")
 
 
-def looked(root: Path) -> Changes:
-    session = indexed.Session(Workspace.open(str(root)), planning.Asked())
-    assert session.open()
-    changes = session.look()
-    assert changes is not None
-    return changes
-
-
 EDITS: dict[str, tuple[Callable[[Path], None], set[str], bool]] = {
     "nothing": (lambda _: None, set(), False),
     "a recipe": (append("recipes/small/build.yaml"), {"small"}, False),
@@ -92,8 +84,7 @@ EDITS: dict[str, tuple[Callable[[Path], None], set[str], bool]] = {
 
 @pytest.mark.parametrize("name", EDITS)
 def test_the_index_knows_every_file_that_a_recipe_reads(workspace: Path, name: str) -> None:
-    time.sleep(0.1)  # a file that was just written is known only by a later look
-    indexed.deliver(Workspace.open(str(workspace)), planning.Asked())
+    keep_index(workspace)
     edit, recipes, ground = EDITS[name]
     edit(workspace.parent / "checkout")
     changes = looked(workspace)
@@ -143,7 +134,7 @@ def test_the_index_notices_that_the_recipe_of_a_published_image_comes_changes_an
     bases = []
     for edit in (lambda: None, *edits):
         edit()
-        time.sleep(0.1)
+        time.sleep(CALM_S)
         wanted = told(workspace, planning.Asked(), index=False)
         for _ in range(2):
             assert told(workspace, planning.Asked(), index=True) == wanted

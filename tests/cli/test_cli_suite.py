@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import time
 from pathlib import Path
 
 import pytest
 import yaml
+from index_bench import keep_index, looked
 from neurocontainers_checkout import recipe, write_checkout
 
-from ssds.cli import indexed, main, planning
+from ssds.cli import main
 from ssds.cli.reasons import Places
 from ssds.core.model import Node
 from ssds.core.pins import SharedPins
@@ -122,13 +122,9 @@ def test_a_changed_test_is_explained_by_its_line_in_the_suite(root: Path, edit: 
 
 
 def test_an_edit_of_a_suite_is_seen_by_the_plan_index(root: Path) -> None:
-    time.sleep(0.1)  # a file that was just written is known only by a later look
-    indexed.deliver(Workspace.open(str(root)), planning.Asked())
+    keep_index(root)
     (root / PLACE).write_text(SUITE.replace("fine", "good"))
-    session = indexed.Session(Workspace.open(str(root)), planning.Asked())
-    assert session.open()
-    changes = session.look()
-    assert changes is not None
+    changes = looked(root)
     assert (changes.recipes, changes.ground) == ({"tool"}, False)
 
 

@@ -368,29 +368,27 @@ def test_a_release_is_held_while_a_recipe_that_it_contains_fails_its_gate() -> N
     assert verbs(make_plan(graph, memory.facts()))["neuro@1:publish"] == "x"
 
 
-def test_a_release_is_held_by_what_the_recipes_below_it_contain() -> None:
+def a_tower() -> Graph:
+    """Returns ``top`` on ``upper`` on ``lower``."""
     lower, upper = (RecipeRef(name=name, version="1") for name in ("lower", "upper"))
-    graph = graph_of(
+    return graph_of(
         a_catalog(
             a_release("lower", "1"),
             a_release("upper", "1", base_recipe=lower),
             a_release("top", "1", base_recipe=upper),
         )
     )
+
+
+def test_a_release_is_held_by_what_the_recipes_below_it_contain() -> None:
+    graph = a_tower()
     memory = Memory()
     run_plan(make_plan(graph, memory.facts()), memory, {"lower@1:gate": "fail"})
     assert verbs(make_plan(graph, memory.facts()))["top@1:publish"] == "x"
 
 
 def test_what_contains_a_withdrawn_release_is_held_and_what_is_released_of_it_stays() -> None:
-    lower, upper = (RecipeRef(name=name, version="1") for name in ("lower", "upper"))
-    graph = graph_of(
-        a_catalog(
-            a_release("lower", "1"),
-            a_release("upper", "1", base_recipe=lower),
-            a_release("top", "1", base_recipe=upper),
-        )
-    )
+    graph = a_tower()
     memory = Memory()
     withdrawn = replace(memory.facts(), withdrawn=frozenset({"lower@1"}))
     found = make_plan(graph, withdrawn)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import threading
 from functools import partial
@@ -21,17 +20,6 @@ from ssds.trust.keys import ECDSA
 from ssds.tuf.gather import files_below
 from ssds.tuf.roles import Keepers, delegate, sign_root, stage_root, waiting_root
 from ssds.tuf.transport import transport
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Kit:
-    return new_kit(tmp_path_factory.mktemp("tuf") / "pub")
-
-
-@pytest.fixture
-def kit(made: Kit, tmp_path: Path) -> Kit:
-    shutil.copytree(made.folder, tmp_path / "pub")
-    return Kit(tmp_path / "pub", made.keys)
 
 
 class _Silent(SimpleHTTPRequestHandler):

@@ -10,21 +10,10 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from tuf_makers import FIRST, NOW, SECOND, SITE_FILE, Kit, fetch, in_past, new_kit, state
+from tuf_makers import FIRST, NOW, SECOND, SITE_FILE, Kit, fetch, in_past, state
 
 from ssds.core.errors import IntegrityError, Refused, SsdsError
 from ssds.tuf.publish import publish
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Kit:
-    return new_kit(tmp_path_factory.mktemp("tuf") / "pub")
-
-
-@pytest.fixture
-def kit(made: Kit, tmp_path: Path) -> Kit:
-    shutil.copytree(made.folder, tmp_path / "pub")
-    return Kit(tmp_path / "pub", made.keys)
 
 
 def _forged(kit: Kit, source: str, name: str, **changes: object) -> None:

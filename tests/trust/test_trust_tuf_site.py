@@ -7,24 +7,13 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tuf_makers import FIRST, SECOND, SITE_FILE, Kit, fetch, in_past, new_kit, state
+from tuf_makers import FIRST, SECOND, SITE_FILE, Kit, fetch, in_past, state
 
 from ssds.core.errors import IntegrityError, SsdsError, UsageError
 from ssds.tuf import client
 from ssds.workspace import Workspace
 
 THIRD = {**FIRST, "catalog/bwa/recipe.yaml": b"name: bwa\n"}
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Kit:
-    return new_kit(tmp_path_factory.mktemp("tuf") / "pub")
-
-
-@pytest.fixture
-def kit(made: Kit, tmp_path: Path) -> Kit:
-    shutil.copytree(made.folder, tmp_path / "pub")
-    return Kit(tmp_path / "pub", made.keys)
 
 
 def test_what_ssds_keeps_for_the_workspace_outlives_every_tree(kit: Kit, tmp_path: Path) -> None:
